@@ -1,0 +1,1 @@
+"""The Tunewell service: studies, trials, leases and suggestions behind a REST contract."""

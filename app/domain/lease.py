@@ -1,0 +1,66 @@
+"""A lease: a worker's or client's right to one attempt at a trial. Its id fences every write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from .trial import Failure
+
+
+class LeaseEnd(StrEnum):
+    """How a lease ended; `expired` may still be revived while nobody has re-claimed the trial."""
+
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    RELEASED = "released"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"  # the worker came back with a new boot id
+
+
+class Directive(StrEnum):
+    """What the service tells the holder of a lease to do."""
+
+    CONTINUE = "continue"
+    STOP = "stop"
+    PAUSE = "pause"
+    CHECKPOINT = "checkpoint"
+    ABORT = "abort"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """One attempt at a trial, as the store holds it; the rows of a trial are its history.
+
+    Attributes:
+        worker_id: the worker that holds it, or None for a client of `:suggest`.
+        client_id: the client's own name for itself, or None.
+        duration_s: how long a renewal lasts.
+        last_seq: highest accepted `seq` of a report, -1 before the first.
+        last_step: highest step reported, or None.
+        end: None while the lease is active.
+        answer: the first answer to the write that ended it, replayed when that write is repeated.
+    """
+
+    id: str
+    trial_id: str
+    study_id: str
+    worker_id: str | None = None
+    client_id: str | None = None
+    duration_s: float
+    acquired_at: datetime
+    renewed_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None = None
+    end: LeaseEnd | None = None
+    failure: Failure | None = None
+    last_seq: int = -1
+    last_step: int | None = None
+    answer: Mapping[str, Any] | None = None

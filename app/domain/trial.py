@@ -1,0 +1,150 @@
+"""A trial: one evaluation of one point; its states and the table of legal transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from .space import Value
+
+
+class TrialState(StrEnum):
+    """Where a trial stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TrialSource(StrEnum):
+    """Where a trial's point came from."""
+
+    SUGGESTER = "suggester"
+    INITIAL = "initial"
+    FALLBACK = "fallback"
+    USER = "user"
+    PROMOTION = "promotion"
+    REPLICATE = "replicate"
+    IMPORT = "import"
+
+
+class FailureKind(StrEnum):
+    """Why an attempt failed."""
+
+    USER_ERROR = "user_error"
+    OOM = "oom"
+    TIMEOUT = "timeout"
+    NAN = "nan"
+    PREEMPTED = "preempted"
+    INFRASTRUCTURE = "infrastructure"
+
+
+TRIAL_TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = MappingProxyType(
+    {
+        TrialState.PENDING: frozenset({TrialState.RUNNING, TrialState.CANCELLED}),
+        TrialState.RUNNING: frozenset(
+            {
+                TrialState.COMPLETED,
+                TrialState.STOPPED,
+                TrialState.INFEASIBLE,
+                TrialState.FAILED,
+                TrialState.PAUSED,
+                TrialState.PENDING,
+                TrialState.CANCELLED,
+            }
+        ),
+        TrialState.PAUSED: frozenset(
+            {TrialState.PENDING, TrialState.STOPPED, TrialState.CANCELLED}
+        ),
+        TrialState.FAILED: frozenset({TrialState.PENDING}),
+        TrialState.COMPLETED: frozenset(),
+        TrialState.STOPPED: frozenset(),
+        TrialState.INFEASIBLE: frozenset(),
+        TrialState.CANCELLED: frozenset(),
+    }
+)
+"""Every legal change of a trial's state; the code guards by it and the docs are made from it."""
+
+OPEN_TRIAL_STATES = frozenset({TrialState.PENDING, TrialState.RUNNING, TrialState.PAUSED})
+"""States of a trial that has not ended."""
+
+PLACE_FREEING_STATES = frozenset({TrialState.FAILED, TrialState.CANCELLED})
+"""Ends that give the trial's place in `max_trials` back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt ended badly. `message` <= 2,000 and `traceback` <= 20,000 characters are kept."""
+
+    kind: FailureKind
+    message: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One evaluation of one point, as the store holds it.
+
+    Attributes:
+        number: counts from 1 within the study.
+        params: the active parameters.
+        values: final values by metric, empty until it ends; non-finite ones never appear here.
+        step: resource consumed when the values were taken, or None.
+        attempts: failures reported so far that used up an attempt.
+        losses: leases lost, released or pre-empted so far.
+        lease_id: the current lease, or the last one while it may still be revived.
+        reserved_for: client id that has first call on the pending trial until `reserved_until`.
+        change_seq: the study's `change_seq` at the trial's last change.
+        revision: counts changes of the definition-like parts (state, note); for ETags.
+        data: data set and digest that the values were measured on, as the worker reported them.
+    """
+
+    id: str
+    study_id: str
+    number: int
+    state: TrialState
+    source: TrialSource
+    params: Mapping[str, Value]
+    values: Mapping[str, float] = field(default_factory=dict)
+    step: int | None = None
+    attempts: int = 0
+    losses: int = 0
+    lease_id: str | None = None
+    lease_expires_at: datetime | None = None
+    worker_id: str | None = None
+    client_id: str | None = None
+    reserved_for: str | None = None
+    reserved_until: datetime | None = None
+    failure: Failure | None = None
+    note: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    updated_at: datetime
+    change_seq: int
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """An intermediate report: values after `step` units of resource. Values may be non-finite here."""
+
+    trial_id: str
+    lease_id: str | None
+    seq: int
+    step: int
+    values: Mapping[str, float]
+    elapsed_s: float | None
+    reported_at: datetime

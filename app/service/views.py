@@ -1,0 +1,192 @@
+"""What the use cases answer: plain values that the API renders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..domain.lease import Directive, Lease
+from ..domain.study import ObjectiveRef, Study, StudyState
+from ..domain.token import Role
+from ..domain.trial import Trial
+from ..domain.worker import Worker
+from ..store.measurements import Point, Summary
+from ..store.page import Page
+
+__all__ = [
+    "Beat",
+    "BeatAnswer",
+    "Budget",
+    "Caller",
+    "Claim",
+    "DeviceFree",
+    "Failed",
+    "Front",
+    "Grant",
+    "Point",
+    "Reported",
+    "StudyView",
+    "Suggested",
+    "TrialPage",
+    "TrialView",
+    "WorkerView",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls. With auth off: no token and the role admin."""
+
+    token_id: str | None = None
+    role: Role = Role.ADMIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyView:
+    """A study with its best trial and what a person should know about it."""
+
+    study: Study
+    best: Trial | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """The Pareto front of a study's finished trials. `reference` is the point of the hypervolume."""
+
+    trials: tuple[Trial, ...]
+    hypervolume: float | None
+    reference: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialView:
+    """A trial with its attempts (oldest first) and a summary of its measurements."""
+
+    trial: Trial
+    attempts: tuple[Lease, ...]
+    measurements: Summary | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialPage:
+    """A page of trials; `change_seq` is the study's when the page was read, for `changed_since`."""
+
+    page: Page[Trial]
+    change_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Which steps an attempt covers: after `from_step`, up to `to_step` (None: to the end)."""
+
+    from_step: int = 0
+    to_step: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A trial handed to a worker or client, with the lease that fences its writes.
+
+    `last_seq` and `last_step` are those of the lease itself: -1 and None for a new one.
+    """
+
+    lease: Lease
+    trial: Trial
+    objective: ObjectiveRef | None
+    data_digest: str | None
+    max_trial_duration_s: float | None
+    budget: Budget
+    last_seq: int = -1
+    last_step: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The answer to a claim; `open_work` while a study that the worker can serve has not ended."""
+
+    grants: tuple[Grant, ...]
+    open_work: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggested:
+    """The answer to `:suggest`."""
+
+    grants: tuple[Grant, ...]
+    study_state: StudyState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFree:
+    """What is free on a device at the time of a claim. `cpu` in cores."""
+
+    index: int
+    memory_free_bytes: int | None = None
+    cpu: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """A sign of life for one lease; `utilisation` in 0..1."""
+
+    lease_id: str
+    step: int | None = None
+    memory_bytes: int | None = None
+    utilisation: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeatAnswer:
+    """What a beat brought: the new expiry (None when the lease is stale) and what to do."""
+
+    lease_id: str
+    expires_at: datetime | None
+    directive: Directive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What a report brought: points taken, points already known, and what to do."""
+
+    accepted: int
+    duplicates: int
+    directive: Directive
+    budget: Budget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The trial after a reported failure, and whether it will be run again."""
+
+    trial: Trial
+    will_retry: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """A worker and the times that it has to keep, in seconds."""
+
+    worker: Worker
+    lease_ttl_s: float
+    heartbeat_s: float
+    leases: tuple[Lease, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySummary:
+    """What a list of studies shows beside the study itself.
+
+    Attributes:
+        rate_per_h: trials finished per hour over the last hour of work, or None.
+        time_left_s: seconds until `max_trials` at that rate, or None.
+        trend: best value so far at up to 50 trial numbers.
+        last_failures: number and failure of the latest failed attempts.
+    """
+
+    rate_per_h: float | None
+    time_left_s: float | None
+    trend: tuple[tuple[int, float], ...]
+    last_failures: tuple[Mapping[str, Any], ...]

@@ -1,0 +1,231 @@
+"""Wires the service together, and runs what the command line asks of it: serve, migrate, tokens beside a service."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from .api import build
+from .domain.token import Role, Token
+from .errors import AppError
+from .logs import configure_logging
+from .service.services import Services
+from .service.tokens import TokenService
+from .settings import Settings
+from .store import schema
+from .store.engine import Store
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 5
+"""How long open requests may take to end when the service stops."""
+
+
+def create_app(settings: Settings, store: Store) -> FastAPI:
+    """The ASGI application over an open store; its lifespan runs the sweep and the fitting processes."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services = Services(store, settings)
+        await services.start()
+        app.state.services = services
+        try:
+            yield
+        finally:
+            await services.stop()
+
+    return build(settings, lifespan=lifespan)
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does, and lets long polls end when it stops."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, *, json_lines: bool) -> None:
+        super().__init__(config)
+        self._app = app
+        self._json_lines = json_lines
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            _say_ready(self._address(), json_lines=self._json_lines)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        services: Services | None = getattr(self._app.state, "services", None)
+        if services is not None:
+            services.drain()
+        super().handle_exit(sig, frame)
+
+    def _address(self) -> str:
+        port = self.servers[0].sockets[0].getsockname()[1]
+        host = self.config.host
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def serve(
+    *, migrate: bool = True, json_lines: bool = False, **given: Any
+) -> int:
+    """Runs the service until it is told to stop.
+
+    Args:
+        migrate: bring the database's schema up to date first; otherwise refuse when it is not.
+        json_lines: print the ready line as JSON.
+        given: settings by name that win over the environment; None means not given.
+
+    Returns:
+        Exit status: 0 after an orderly stop, 1 when it cannot serve.
+    """
+    settings = Settings(**{k: v for k, v in given.items() if v is not None})
+    configure_logging()
+    try:
+        with schema.ServeLock(settings.database_url):
+            return _serve(settings, migrate=migrate, json_lines=json_lines)
+    except AppError as error:
+        print(f"tunewell: {error.detail}", file=sys.stderr)
+        return 1
+
+
+def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
+    if migrate:
+        schema.upgrade(settings.database_url)
+    elif not schema.is_current(settings.database_url):
+        print(
+            "tunewell: the database's schema is not current; run `tunewell migrate` first",
+            file=sys.stderr,
+        )
+        return 1
+    with _opened(settings) as store:
+        is_open = not TokenService(store).auth_required()
+        if is_open and not is_loopback(settings.host):
+            print(_refusal(settings), file=sys.stderr)
+            return 1
+        if is_open:
+            print(
+                "tunewell: no token was ever made: everyone on this machine may do everything. "
+                "`tunewell token create --role admin --name NAME` turns auth on for good.",
+                file=sys.stderr,
+            )
+        app = create_app(settings, store)
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
+            server_header=False,
+        )
+        server = _Server(config, app, json_lines=json_lines)
+        asyncio.run(server.serve())
+        return 0 if server.started else 1
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Store]:
+    store = Store.open(settings.database_url, pool_size=settings.pool_size)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refusal(settings: Settings) -> str:
+    url = settings.masked()["database_url"]
+    return (
+        f"tunewell: refusing to listen on {settings.host} without a token: anyone who reaches it "
+        "could run studies. Make the first token, then start again:\n"
+        f"  tunewell token create --role admin --name me --database-url {url}"
+    )
+
+
+def _say_ready(address: str, *, json_lines: bool) -> None:
+    line = json.dumps({"event": "ready", "url": address}) if json_lines else None
+    print(line or f"tunewell ready at {address}", flush=True)
+
+
+def migrate(database_url: str | None = None, *, check: bool = False) -> int:
+    """Brings a database's schema up to date; with `check` only says whether that is due.
+
+    Returns:
+        Exit status: 0 fine, 1 a migration is due (`check`) or the file is being served.
+    """
+    settings = Settings(**({"database_url": database_url} if database_url else {}))
+    try:
+        if check:
+            is_current = schema.is_current(settings.database_url)
+            print("schema: current" if is_current else "schema: a migration is due")
+            return 0 if is_current else 1
+        with schema.ServeLock(settings.database_url):
+            schema.upgrade(settings.database_url)
+        print("schema: current")
+        return 0
+    except AppError as error:
+        print(f"tunewell: {error.detail}", file=sys.stderr)
+        return 1
+
+
+class LocalTokens:
+    """Tokens straight in the database, also beside a running service: for the first one."""
+
+    def __init__(self, database_url: str | None = None) -> None:
+        settings = Settings(**({"database_url": database_url} if database_url else {}))
+        _make_folder(settings.database_url)
+        if not schema.is_current(settings.database_url):
+            with schema.ServeLock(settings.database_url):
+                schema.upgrade(settings.database_url)
+        self._store = Store.open(settings.database_url, pool_size=2)
+        self._tokens = TokenService(self._store)
+
+    def create(self, name: str, role: str, expires_in_s: float | None) -> tuple[Token, str]:
+        """Makes a token; returns it and its secret."""
+        return self._tokens.create(name, Role(role), expires_in_s)
+
+    def list(self) -> list[Token]:
+        """All tokens."""
+        found: list[Token] = []
+        at: str | None = None
+        while True:
+            page = self._tokens.page(1000, at)
+            found += page.items
+            at = page.next_page_token
+            if at is None:
+                return found
+
+    def revoke(self, token_id: str) -> Token:
+        """Ends a token at once."""
+        return self._tokens.revoke(token_id)
+
+    def close(self) -> None:
+        """Closes the database."""
+        self._store.close()
+
+
+def local_tokens(database_url: str | None = None) -> LocalTokens:
+    """Opens the tokens of a database; None for the default one."""
+    return LocalTokens(database_url)
+
+
+def _make_folder(database_url: str) -> None:
+    if database_url.startswith("sqlite:///"):
+        Path(database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,74 @@
+"""The event log as those who watch read it: by study, or all of it, waiting for what is new."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..domain.event import Event
+from ..store import events as event_rows
+from ..store import studies as study_rows
+from ..store.engine import Connection, Store
+from .threads import Threads
+from .wake import EVENTS, WORK, WakeHub, study_topic
+
+_FEED_POLL_S = 1.0
+"""The global feed looks again this often: an older transaction that ends without events wakes nobody."""
+
+
+class EventService:
+    """The use cases of events."""
+
+    def __init__(self, store: Store, threads: Threads, hub: WakeHub) -> None:
+        self._store = store
+        self._threads = threads
+        self._hub = hub
+        self.is_closing = False
+
+    async def wait_study(
+        self, study_id: str, after_seq: int, wait_s: float, limit: int
+    ) -> list[Event]:
+        """A study's events after `after_seq`, in order; waits up to `wait_s` seconds for the first.
+
+        Raises:
+            NotFound: there is no such study.
+        """
+
+        def read(conn: Connection) -> list[Event]:
+            study_rows.get(conn, study_id)
+            return event_rows.of_study(conn, study_id, after_seq, limit)
+
+        deadline = asyncio.get_running_loop().time() + wait_s
+        with self._hub.watch([study_topic(study_id)]) as watch:
+            while True:
+                watch.clear()
+                found = await self._threads.run(self._store.read, read)
+                left = deadline - asyncio.get_running_loop().time()
+                if found or left <= 0 or self.is_closing:
+                    return found
+                await watch.wait(left)
+
+    async def wait_feed(
+        self, cursor: str | None, wait_s: float, limit: int
+    ) -> tuple[list[Event], str]:
+        """All events after a cursor (None: from now on), in commit order, and the cursor to go on from."""
+        at = cursor or await self._threads.run(self._store.read, event_rows.tail)
+        deadline = asyncio.get_running_loop().time() + wait_s
+        with self._hub.watch([WORK, EVENTS]) as watch:
+            while True:
+                watch.clear()
+                found = await self._threads.run(self._feed, at, limit)
+                left = deadline - asyncio.get_running_loop().time()
+                if found or left <= 0 or self.is_closing:
+                    return found, found[-1].cursor if found else at
+                await watch.wait(min(left, _FEED_POLL_S))
+
+    def latest(self, study_id: str) -> int:
+        """The sequence of a study's newest event."""
+        return self._store.read(lambda conn: event_rows.latest(conn, study_id))
+
+    def oldest(self, study_id: str) -> int:
+        """The sequence of the oldest event of a study that can still be read; 0 without any."""
+        return self._store.read(lambda conn: event_rows.oldest(conn, study_id))
+
+    def _feed(self, cursor: str, limit: int) -> list[Event]:
+        return self._store.read(lambda conn: event_rows.feed(conn, cursor, limit))

@@ -1,0 +1,177 @@
+"""The fence of the lease protocol: a write under another than the trial's current lease changes nothing.
+
+All functions run inside one transaction, with the study locked first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from ..domain.lease import Lease, LeaseEnd
+from ..domain.token import Role
+from ..domain.trial import Failure, FailureKind, Trial, TrialState
+from ..errors import Denied, NotFound, StaleLease
+from ..store import leases as lease_rows
+from ..store import studies as study_rows
+from ..store import trials as trial_rows
+from ..store.engine import Tx
+from ..store.studies import LockedStudy
+from .settle import settle, wake
+from .views import Caller
+
+
+@dataclass(slots=True)
+class Held:
+    """A trial with the lease that the caller writes under, its study locked."""
+
+    study: LockedStudy
+    trial: Trial
+    lease: Lease
+
+
+def hold(
+    tx: Tx, lease_id: str, trial_id: str | None, caller: Caller, *, replays: str | None = None
+) -> Held:
+    """Locks the study and checks the fence; an expired lease that nobody has re-claimed is revived.
+
+    Args:
+        tx: the transaction.
+        lease_id: the lease that the caller writes under.
+        trial_id: the trial that it must belong to, or None.
+        caller: must be the token that got the lease, or an admin.
+        replays: name of the write; an ended lease is let through when the same write ended it
+            (its `answer` then holds the first answer), or always for "report".
+
+    Raises:
+        NotFound: no such lease of this trial.
+        Denied: the lease was given to another token.
+        StaleLease: the lease is not the trial's current one.
+    """
+    known = lease_rows.get(tx.conn, lease_id)
+    if known is None or (trial_id is not None and known.trial_id != trial_id):
+        raise NotFound(
+            f"there is no lease {lease_id}" + (f" of trial {trial_id}" if trial_id else "")
+        )
+    if caller.role is not Role.ADMIN and known.token_id != caller.token_id:
+        raise Denied("the lease was given to another token")
+    study = study_rows.lock(tx, known.study_id, deleted=True)
+    lease = lease_rows.get(tx.conn, lease_id) or known
+    if lease.end in (None, LeaseEnd.EXPIRED):
+        held = revived(study, lease)
+        if held is None:
+            raise stale(lease)
+        return held
+    is_replay = lease.answer is not None and lease.answer.get("write") == replays
+    if is_replay or replays == "report":
+        return Held(study, trial_rows.get(tx.conn, lease.trial_id), lease)
+    raise stale(lease)
+
+
+def revived(study: LockedStudy, lease: Lease) -> Held | None:
+    """The trial under a lease that is active, or expired and not re-claimed; None for a stale one."""
+    tx = study.tx
+    trial = trial_rows.get(tx.conn, lease.trial_id)
+    if trial.lease_id != lease.id:
+        return None
+    if lease.end is None:
+        return Held(study, trial, lease)
+    if lease.end is not LeaseEnd.EXPIRED or trial.state is not TrialState.PENDING:
+        return None
+    lease = lease_rows.revive(tx, lease)
+    trial = trial_rows.move(
+        study,
+        trial,
+        TrialState.RUNNING,
+        losses=max(0, trial.losses - 1),
+        lease_expires_at=lease.expires_at,
+        worker_id=lease.worker_id,
+        client_id=lease.client_id,
+        reserved_for=None,
+        reserved_until=None,
+    )
+    wake(study)
+    return Held(study, trial, lease)
+
+
+def renewed(held: Held, *, last_seq: int | None = None, last_step: int | None = None) -> Lease:
+    return lease_rows.renew(held.study.tx, held.lease, last_seq=last_seq, last_step=last_step)
+
+
+def stale(lease: Lease) -> StaleLease:
+    how = lease.end.value if lease.end else "replaced"
+    return StaleLease(f"lease {lease.id} is no longer the trial's current one ({how})")
+
+
+def use_attempt(study: LockedStudy, trial: Trial, failure: Failure) -> Trial:
+    """A failure that uses up an attempt: the trial runs again, or ends."""
+    attempts = trial.attempts + 1
+    if attempts >= study.study.definition.failure_policy.max_attempts:
+        return trial_rows.move(study, trial, TrialState.FAILED, attempts=attempts, failure=failure)
+    return trial_rows.move(
+        study, trial, TrialState.PENDING, attempts=attempts, failure=failure, lease_id=None
+    )
+
+
+def lose(study: LockedStudy, trial: Trial, failure: Failure, **pending: Any) -> Trial:
+    """A loss: the trial is pending again, or ends as `infrastructure` past `max_losses`."""
+    losses = trial.losses + 1
+    if losses > study.study.definition.failure_policy.max_losses:
+        ended = Failure(
+            kind=FailureKind.INFRASTRUCTURE,
+            message=failure.message,
+            traceback=failure.traceback,
+        )
+        return trial_rows.move(study, trial, TrialState.FAILED, losses=losses, failure=ended)
+    changes: dict[str, Any] = {"lease_id": None, **pending}
+    return trial_rows.move(study, trial, TrialState.PENDING, losses=losses, **changes)
+
+
+def loss(how: str) -> Failure:
+    return Failure(kind=FailureKind.INFRASTRUCTURE, message=f"the trial was {how}")
+
+
+def expire(tx: Tx, lease_id: str) -> str | None:
+    """Takes an expired lease back: its trial is pending again. Returns the study's id, None when it lives on.
+
+    The trial keeps the lease's id until somebody claims it, so that a late beat can revive the lease; for one lease
+    time it is kept for the client that had it.
+    """
+    known = lease_rows.get(tx.conn, lease_id)
+    if known is None:
+        return None
+    study = study_rows.lock(tx, known.study_id, deleted=True)
+    lease = lease_rows.get(tx.conn, lease_id)
+    if lease is None or lease.end is not None or lease.expires_at > tx.now:
+        return None
+    trial = trial_rows.get(tx.conn, lease.trial_id)
+    lease_rows.finish(tx, lease, LeaseEnd.EXPIRED)
+    if trial.state is TrialState.RUNNING and trial.lease_id == lease.id:
+        kept_until = tx.now + timedelta(seconds=lease.duration_s) if lease.client_id else None
+        lose(
+            study,
+            trial,
+            loss("lost with its worker too often (its leases expired)"),
+            lease_id=lease.id,
+            reserved_for=lease.client_id,
+            reserved_until=kept_until,
+        )
+    after(study)
+    return study.study.id
+
+
+def supersede(tx: Tx, lease: Lease) -> str:
+    """Ends a lease whose worker came back as a new process: its trial is pending again at once."""
+    study = study_rows.lock(tx, lease.study_id, deleted=True)
+    trial = trial_rows.get(tx.conn, lease.trial_id)
+    lease_rows.finish(tx, lease, LeaseEnd.SUPERSEDED)
+    if trial.state is TrialState.RUNNING and trial.lease_id == lease.id:
+        lose(study, trial, loss("lost too often (its worker started anew)"))
+    after(study)
+    return study.study.id
+
+
+def after(study: LockedStudy) -> None:
+    settle(study)
+    wake(study)

@@ -1,0 +1,221 @@
+"""Hands trials out: those that wait first, then new points, with a lease for each. Shared by claims and `:suggest`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from ..domain.space import point_key
+from ..domain.study import Study
+from ..domain.trial import Trial, TrialState
+from ..store import leases as lease_rows
+from ..store import studies as study_rows
+from ..store import trials as trial_rows
+from ..store.engine import Store, Tx
+from ..store.studies import LockedStudy
+from ..suggest.base import Suggestion
+from .points import Batch, PointSource, parallel_room, room
+from .settle import settle, wake
+from .threads import Threads
+from .views import Budget, Grant
+
+MAX_CLASHES = 20
+"""How often a point that somebody else made meanwhile is asked for again before the call gives up for now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who gets the lease. Exactly one of `worker_id` and `token_id`/`client_id` names a worker or a client.
+
+    Attributes:
+        duration_s: how long the lease and each renewal last.
+    """
+
+    worker_id: str | None = None
+    client_id: str | None = None
+    token_id: str | None = None
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """How long an ask waits for a point: `suggest_wait_s`, or `alone_s` while no other trial of the study runs."""
+
+    suggest_wait_s: float
+    alone_s: float
+
+    def of(self, study: Study) -> float:
+        """Seconds to wait for a point of the model, as the study stands."""
+        is_alone = study.counts.get(TrialState.RUNNING, 0) == 0
+        return self.alone_s if is_alone else self.suggest_wait_s
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What one transaction brought."""
+
+    grants: list[Grant] = field(default_factory=list)
+    study: Study | None = None
+    clashed: bool = False
+
+
+class Handout:
+    """Hands out trials of one study at a time."""
+
+    def __init__(self, store: Store, threads: Threads, points: PointSource, waits: Waits) -> None:
+        self._store = store
+        self._threads = threads
+        self._points = points
+        self._waits = waits
+
+    async def take(self, study_id: str, holder: Holder, want: int) -> list[Grant]:
+        """Up to `want` trials of a study: pending ones, then new points; empty when none may start now.
+
+        Raises:
+            NotFound: there is no such study.
+        """
+        taken = await self._threads.run(self._take_pending, study_id, holder, want)
+        grants = list(taken.grants)
+        arrived = taken.study
+        if arrived is None or len(grants) >= want or room(arrived) == 0:
+            return grants
+        wait_s = self._waits.of(arrived)
+        deadline = asyncio.get_running_loop().time() + wait_s
+        async with self._points.turn(study_id, wait_s) as is_ours:
+            more = await self._new_trials(
+                arrived, holder, want - len(grants), deadline=deadline, may_wait=is_ours
+            )
+        return grants + more
+
+    async def _new_trials(
+        self, arrived: Study, holder: Holder, want: int, *, deadline: float, may_wait: bool
+    ) -> list[Grant]:
+        grants: list[Grant] = []
+        study = arrived
+        for _ in range(MAX_CLASHES):
+            count = min(want - len(grants), room(study))
+            if count <= 0:
+                break
+            batch = await self._batch(study.id, count, arrived.results_seq, deadline, may_wait)
+            taken = await self._threads.run(self._create, study.id, holder, batch)
+            grants += taken.grants
+            study = taken.study or study
+            if not taken.clashed:
+                break
+        return grants
+
+    async def _batch(
+        self, study_id: str, count: int, results_seq: int, deadline: float, may_wait: bool
+    ) -> Batch:
+        if not may_wait:
+            reason = "the model was not ready in time: other asks were before this one"
+            return await self._points.fallback(study_id, count, reason)
+        return await self._points.obtain(
+            study_id, count, results_seq=results_seq, deadline=deadline
+        )
+
+    def _take_pending(self, study_id: str, holder: Holder, want: int) -> _Taken:
+        """Pending trials first. The study is only locked when it has one that may start."""
+        study = self._store.read(lambda conn: study_rows.get(conn, study_id))
+        if study.counts.get(TrialState.PENDING, 0) == 0 or parallel_room(study) == 0:
+            return _Taken(study=study)
+        return self._store.write(lambda tx: self._pending_in(tx, study_id, holder, want))
+
+    def _pending_in(self, tx: Tx, study_id: str, holder: Holder, want: int) -> _Taken:
+        study = study_rows.lock(tx, study_id)
+        taken = _Taken()
+        while len(taken.grants) < want and parallel_room(study.study) > 0:
+            trial = trial_rows.next_pending(study, client_id=holder.client_id)
+            if trial is None:
+                break
+            taken.grants.append(start(study, trial, holder))
+        taken.study = study.study
+        if taken.grants:
+            wake(study)
+        return taken
+
+    def _create(self, study_id: str, holder: Holder, batch: Batch) -> _Taken:
+        taken = self._store.write(lambda tx: self._create_in(tx, study_id, holder, batch))
+        if taken.study is not None and taken.study.exhausted:
+            self._points.forget(study_id)
+        return taken
+
+    def _create_in(self, tx: Tx, study_id: str, holder: Holder, batch: Batch) -> _Taken:
+        study = study_rows.lock(tx, study_id)
+        taken = _Taken()
+        made_since = _made_since(study, batch.index)
+        for suggestion in batch.suggestions:
+            if room(study.study) == 0:
+                break
+            if point_key(suggestion.params) in made_since:
+                taken.clashed = True
+                break
+            taken.grants.append(start(study, insert_point(study, suggestion), holder))
+        if batch.exhausted and not taken.clashed:
+            _note_exhausted(study, batch)
+        taken.study = study.study
+        wake(study)
+        return taken
+
+
+def _made_since(study: LockedStudy, index: int) -> frozenset[str]:
+    """Keys of the points of trials that were made after a batch was: they may be the same points."""
+    if study.study.next_number == index:
+        return frozenset()
+    made = trial_rows.numbered_from(study.tx.conn, study.study.id, index)
+    return frozenset(point_key(trial.params) for trial in made)
+
+
+def _note_exhausted(study: LockedStudy, batch: Batch) -> None:
+    """The suggester has no further point, unless a result came meanwhile that may change its mind."""
+    if study.study.results_seq == batch.results_seq and study.study.state.value == "active":
+        study.set(exhausted=True)
+        settle(study)
+
+
+def insert_point(study: LockedStudy, suggestion: Suggestion) -> Trial:
+    """A pending trial for a suggested point."""
+    return trial_rows.insert(
+        study,
+        params=suggestion.params,
+        source=suggestion.source,
+        provenance=suggestion.provenance,
+    )
+
+
+def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
+    """Gives a pending trial to a holder: a new lease, the trial running under it."""
+    lease = lease_rows.insert(
+        study,
+        trial,
+        worker_id=holder.worker_id,
+        client_id=holder.client_id,
+        token_id=holder.token_id,
+        duration_s=holder.duration_s,
+    )
+    running = trial_rows.move(
+        study,
+        trial,
+        TrialState.RUNNING,
+        lease_id=lease.id,
+        lease_expires_at=lease.expires_at,
+        worker_id=holder.worker_id,
+        client_id=holder.client_id,
+        reserved_for=None,
+        reserved_until=None,
+    )
+    return grant(study.study, running, lease)
+
+
+def grant(study: Study, trial: Trial, lease: lease_rows.Lease) -> Grant:
+    """What the holder of a lease is told."""
+    return Grant(
+        lease=lease,
+        trial=trial,
+        objective=study.definition.objective,
+        data_digest=study.data_digest,
+        max_trial_duration_s=study.definition.limits.max_trial_duration_s,
+        budget=Budget(),
+        last_seq=lease.last_seq,
+        last_step=lease.last_step,
+    )

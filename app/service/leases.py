@@ -1,0 +1,300 @@
+"""Every write under a lease: beat, report, complete, fail, release. The lease id is the fence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ..domain.lease import Directive, Lease, LeaseEnd
+from ..domain.study import OPEN_STUDY_STATES
+from ..domain.trial import Failure, FailureKind, Trial, TrialState
+from ..errors import AppError, Conflict, Fault, InvalidInput, NotFound, StaleLease
+from ..store import leases as lease_rows
+from ..store import measurements as measurement_rows
+from ..store import studies as study_rows
+from ..store import trials as trial_rows
+from ..store import workers as worker_rows
+from ..store.engine import Store, Tx
+from ..store.idempotency import Receipt
+from ..store.studies import LockedStudy
+from .fence import Held, after, hold, lose, loss, renewed, stale, use_attempt
+from .points import PointSource
+from .settle import last_values, note_best
+from .views import Beat, BeatAnswer, Budget, Caller, Failed, Point, Reported
+from .wake import EVENTS, study_topic
+
+MESSAGE_CHARS, TRACEBACK_CHARS = 2_000, 20_000
+"""How much of a failure's message and traceback is kept."""
+
+_TRIAL: TypeAdapter[Trial] = TypeAdapter(Trial)
+_COUNTS_AS_LOSS = frozenset({FailureKind.PREEMPTED})
+"""Failures that count as a loss, not as an attempt."""
+
+_END_OF = {
+    TrialState.COMPLETED: LeaseEnd.COMPLETED,
+    TrialState.STOPPED: LeaseEnd.STOPPED,
+    TrialState.INFEASIBLE: LeaseEnd.INFEASIBLE,
+}
+
+
+class LeaseService:
+    """The writes of whoever holds a lease."""
+
+    def __init__(self, store: Store, points: PointSource) -> None:
+        self._store = store
+        self._points = points
+
+    def beat(
+        self, beats: Sequence[Beat], *, worker_id: str | None, caller: Caller
+    ) -> list[BeatAnswer]:
+        """Renews each lease; one that is stale is answered `abort`, the others are not touched by it."""
+        if worker_id is not None:
+            self._store.write(lambda tx: worker_rows.seen(tx, worker_id))
+        return [self._beat(beat, caller) for beat in beats]
+
+    def _beat(self, beat: Beat, caller: Caller) -> BeatAnswer:
+        def renew(tx: Tx) -> BeatAnswer:
+            held = hold(tx, beat.lease_id, None, caller)
+            lease = renewed(held)
+            return BeatAnswer(
+                lease_id=lease.id, expires_at=lease.expires_at, directive=Directive.CONTINUE
+            )
+
+        try:
+            return self._store.write(renew)
+        except (StaleLease, NotFound):
+            return BeatAnswer(lease_id=beat.lease_id, expires_at=None, directive=Directive.ABORT)
+
+    def renew(
+        self, lease_id: str, *, caller: Caller, receipt: Receipt[BeatAnswer] | None = None
+    ) -> BeatAnswer:
+        """Renews one lease.
+
+        Raises:
+            StaleLease: it is not the trial's current one.
+            NotFound: it never was.
+        """
+
+        def renew(tx: Tx) -> BeatAnswer:
+            lease = renewed(hold(tx, lease_id, None, caller))
+            return BeatAnswer(
+                lease_id=lease.id, expires_at=lease.expires_at, directive=Directive.CONTINUE
+            )
+
+        return self._store.write(renew, receipt=receipt)
+
+    def release(
+        self,
+        lease_id: str,
+        *,
+        reason: str,
+        checkpoint_id: str | None,
+        caller: Caller,
+        receipt: Receipt[Trial] | None = None,
+    ) -> Trial:
+        """Gives a trial back: it goes to `pending` and counts a loss.
+
+        Raises:
+            Conflict: `reason` is "paused", which is legal at a rung only (no early-stopping rule pauses yet).
+        """
+        if checkpoint_id is not None:
+            raise NotFound(f"there is no checkpoint {checkpoint_id}")
+
+        def release(tx: Tx) -> Trial:
+            held = hold(tx, lease_id, None, caller, replays="release")
+            if held.lease.answer is not None:
+                return _first_answer(held.lease)
+            if reason == "paused":
+                raise Conflict(
+                    "a trial pauses at a rung only, and this study's rule has none here",
+                    members={"current_state": held.trial.state.value, "allowed": ["pending"]},
+                )
+            lease = lease_rows.finish(tx, held.lease, LeaseEnd.RELEASED)
+            trial = lose(held.study, held.trial, loss("released too often"))
+            _keep_answer(tx, lease, "release", trial)
+            after(held.study)
+            return trial
+
+        trial = self._store.write(release, receipt=receipt)
+        self._kick(trial.study_id)
+        return trial
+
+    def report(
+        self,
+        trial_id: str,
+        *,
+        lease_id: str,
+        seq: int,
+        points: Sequence[Point],
+        caller: Caller,
+    ) -> Reported:
+        """Takes in measurements and renews the lease; a `seq` already seen changes nothing."""
+
+        def take(tx: Tx) -> Reported:
+            held = hold(tx, lease_id, trial_id, caller, replays="report")
+            if seq <= held.lease.last_seq:
+                return Reported(
+                    accepted=0,
+                    duplicates=len(points),
+                    directive=Directive.CONTINUE,
+                    budget=Budget(),
+                )
+            if held.lease.end is not None:
+                raise stale(held.lease)
+            measurement_rows.append(held.study, trial_id, lease_id, seq, points)
+            steps = [p.step for p in points] + (
+                [held.lease.last_step] if held.lease.last_step else []
+            )
+            renewed(held, last_seq=seq, last_step=max(steps, default=None))
+            held.study.tx.signal(study_topic(held.study.study.id), EVENTS)
+            return Reported(
+                accepted=len(points), duplicates=0, directive=Directive.CONTINUE, budget=Budget()
+            )
+
+        return self._store.write(take)
+
+    def complete(
+        self,
+        trial_id: str,
+        *,
+        lease_id: str,
+        state: TrialState,
+        values: Mapping[str, float],
+        step: int | None,
+        usage: Mapping[str, Any],
+        data: Mapping[str, Any] | None,
+        caller: Caller,
+    ) -> Trial:
+        """Ends a trial with its values; the same call again gets the first answer.
+
+        Raises:
+            InvalidInput: a declared metric is missing or not finite.
+            StaleLease: the trial has another lease now, or ended otherwise.
+        """
+
+        def finish(tx: Tx) -> Trial:
+            held = hold(tx, lease_id, trial_id, caller, replays="complete")
+            if held.lease.answer is not None:
+                return _first_answer(held.lease)
+            final = _final_values(held, state, values)
+            lease = lease_rows.finish(tx, held.lease, _END_OF[state])
+            trial = trial_rows.move(
+                held.study,
+                held.trial,
+                state,
+                values=final,
+                step=step if step is not None else held.lease.last_step,
+                usage=dict(usage),
+                data=dict(data) if data else None,
+            )
+            _pin_data(held.study, trial)
+            _count_resource(held.study, trial)
+            note_best(held.study, trial)
+            _keep_answer(tx, lease, "complete", trial)
+            after(held.study)
+            return trial
+
+        trial = self._store.write(finish)
+        self._kick(trial.study_id)
+        return trial
+
+    def fail(
+        self,
+        trial_id: str,
+        *,
+        lease_id: str,
+        kind: FailureKind,
+        message: str,
+        traceback: str,
+        caller: Caller,
+    ) -> Failed:
+        """Notes a failed attempt; the trial runs again while its failure policy allows it."""
+        failure = Failure(
+            kind=kind,
+            message=message[:MESSAGE_CHARS],
+            traceback=traceback[-TRACEBACK_CHARS:],
+        )
+
+        def fail(tx: Tx) -> Trial:
+            held = hold(tx, lease_id, trial_id, caller, replays="fail")
+            if held.lease.answer is not None:
+                return _first_answer(held.lease)
+            lease = lease_rows.finish(tx, held.lease, LeaseEnd.FAILED, failure=failure)
+            trial = (
+                lose(held.study, held.trial, failure)
+                if kind in _COUNTS_AS_LOSS
+                else use_attempt(held.study, held.trial, failure)
+            )
+            _keep_answer(tx, lease, "fail", trial)
+            after(held.study)
+            return trial
+
+        trial = self._store.write(fail)
+        self._kick(trial.study_id)
+        return Failed(trial=trial, will_retry=trial.state is TrialState.PENDING)
+
+    def _kick(self, study_id: str) -> None:
+        study = self._store.read(lambda conn: study_rows.get(conn, study_id, deleted=True))
+        if study.state in OPEN_STUDY_STATES:
+            self._points.kick(study)
+        else:
+            self._points.forget(study_id)
+
+
+def _final_values(held: Held, state: TrialState, values: Mapping[str, float]) -> dict[str, float]:
+    """The values to keep; for a stopped trial without any, those of its last measurement."""
+    final = dict(values)
+    if not final and state is TrialState.STOPPED:
+        final = last_values(held.study, held.trial)
+    faults = [
+        Fault(
+            pointer=f"/values/{_escape(name)}",
+            code="not-finite",
+            detail=f"{name} is {value}; report a trial without a finite value by :fail with kind nan",
+        )
+        for name, value in final.items()
+        if not math.isfinite(value)
+    ]
+    if state is TrialState.COMPLETED:
+        faults += [
+            Fault(
+                pointer=f"/values/{_escape(metric.name)}",
+                code="missing-metric",
+                detail=f"the study declares the metric {metric.name!r}; a completed trial needs it",
+            )
+            for metric in held.study.study.definition.metrics
+            if metric.name not in final
+        ]
+    if faults:
+        raise InvalidInput("the trial's final values are not complete", faults=faults)
+    return final
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _pin_data(study: LockedStudy, trial: Trial) -> None:
+    """The first completed trial pins the data set that all others must use."""
+    digest = (trial.data or {}).get("digest")
+    if digest and study.study.data_digest is None and trial.state is TrialState.COMPLETED:
+        study.set(data_digest=str(digest))
+
+
+def _count_resource(study: LockedStudy, trial: Trial) -> None:
+    if trial.step:
+        study.set(resource_used=study.study.resource_used + trial.step)
+
+
+def _keep_answer(tx: Tx, lease: Lease, write: str, trial: Trial) -> None:
+    kept = {"write": write, "trial": _TRIAL.dump_python(trial, mode="json")}
+    lease_rows.set_answer(tx, lease.id, kept)
+
+
+def _first_answer(lease: Lease) -> Trial:
+    if lease.answer is None:
+        raise AppError("the lease has no answer")
+    return _TRIAL.validate_python(lease.answer["trial"])

@@ -1,0 +1,50 @@
+"""Which worker may run which study: devices, memory and data sets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..domain.study import Resources, Study
+from ..domain.worker import Device, ObjectiveOffer, Worker
+from .views import DeviceFree
+
+
+def offers_of(worker: Worker) -> Mapping[str, ObjectiveOffer]:
+    """The worker's objectives by name."""
+    return {offer.name: offer for offer in worker.objectives}
+
+
+def may_use_data(study: Study, offers: Mapping[str, ObjectiveOffer]) -> bool:
+    """Whether the worker has the data set that the study's first completed trial pinned.
+
+    A worker that does not say which data it has is trusted to find them.
+    """
+    objective = study.definition.objective
+    if study.data_digest is None or objective is None or objective.name not in offers:
+        return True
+    digests = {entry.get("digest") for entry in offers[objective.name].data}
+    return not digests or study.data_digest in digests
+
+
+def devices_cover(
+    need: Resources, devices: Sequence[Device], free: Sequence[DeviceFree] | None
+) -> bool:
+    """Whether a worker's devices cover what one trial needs; `free` is what it says is free now."""
+    gpus = [device for device in devices if device.kind == "gpu"]
+    if need.gpu > 0 or need.gpu_memory_bytes > 0:
+        if need.gpu > max(1, len(gpus)) or not gpus:
+            return False
+        memory = _free_memory(gpus, free)
+        if not any(have is None or have >= need.gpu_memory_bytes for have in memory):
+            return False
+    if free is None:
+        return True
+    cores = [entry.cpu for entry in free if entry.cpu is not None]
+    return not cores or sum(cores) >= need.cpu
+
+
+def _free_memory(gpus: Sequence[Device], free: Sequence[DeviceFree] | None) -> list[int | None]:
+    if free is None:
+        return [gpu.memory_total_bytes for gpu in gpus]
+    said = {entry.index: entry.memory_free_bytes for entry in free}
+    return [said[gpu.index] for gpu in gpus if gpu.index in said]

@@ -1,0 +1,342 @@
+"""Where the next points come from: prepared ahead in the fitting processes, never inside a transaction.
+
+An ask gets a point that has seen every result known when it came. One that would wait too long, or whose fit fails, gets
+a quasi-random point labelled `fallback`, which says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from ..domain.study import Study, StudyState
+from ..domain.trial import TrialSource, TrialState
+from ..errors import AppError
+from ..store import studies as study_rows
+from ..store import trials as trial_rows
+from ..store.engine import Store
+from ..suggest.base import Decision, Suggestion
+from ..suggest.registry import ENTRIES, suggest
+from .fitting import FitRequest
+from .history import StudyHistory, TrialRecord, record
+from .pool import FitFailed, FitPool, FitProcess
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_FALLBACK_SEED = 0x5EED
+"""Mixed into the study's seed, so that a fallback does not walk the same sequence as the design."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Points for trial numbers `index`, `index` + 1, ...
+
+    Attributes:
+        results_seq: the results that the points know.
+        suggestions: may be fewer than asked when `exhausted`.
+    """
+
+    index: int
+    results_seq: int
+    suggestions: tuple[Suggestion, ...]
+    exhausted: bool = False
+
+
+@dataclass(slots=True)
+class _StudyPoints:
+    """What is under way for one study."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    prepared: Batch | None = None
+    fit: asyncio.Task[Batch] | None = None
+    is_dirty: bool = False
+
+
+def uses_model(study: Study) -> bool:
+    """Whether the study's suggester runs in a fitting process."""
+    return not ENTRIES[study.definition.suggester.name].is_cheap
+
+
+def room(study: Study) -> int:
+    """How many new trials the study may start now."""
+    limits = study.definition.limits
+    if study.state is not StudyState.ACTIVE or study.exhausted:
+        return 0
+    left = [1 << 30]
+    if limits.max_trials is not None:
+        left.append(limits.max_trials - study.places)
+    return max(0, min(*left, parallel_room(study)))
+
+
+def parallel_room(study: Study) -> int:
+    """How many more trials may run beside those that run now."""
+    limits = study.definition.limits
+    if study.state is not StudyState.ACTIVE:
+        return 0
+    if limits.max_parallel is None:
+        return 1 << 30
+    return max(0, limits.max_parallel - study.counts.get(TrialState.RUNNING, 0))
+
+
+@lru_cache
+def library_versions() -> dict[str, str]:
+    """Versions of what a suggestion depends on."""
+    found = {}
+    for name in ("tunewell", "numpy", "scipy", "scikit-optimize"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+class PointSource:
+    """Prepares and hands out points, per study in turn."""
+
+    def __init__(self, store: Store, pool: FitPool, *, fit_limit_s: float) -> None:
+        self._store = store
+        self._pool = pool
+        self._fit_limit_s = fit_limit_s
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(len(pool.processes) + 2, thread_name_prefix="points")
+        self._studies: dict[str, _StudyPoints] = {}
+        self._histories: dict[str, tuple[StudyHistory, int, int]] = {}
+        self._histories_lock = threading.Lock()
+        self._is_closed = False
+
+    def warm(self) -> None:
+        """Starts the fitting processes in the background, so that the first fit need not wait for imports."""
+        for process in self._pool.processes:
+            self._threads.submit(_start_quietly, process)
+
+    async def close(self) -> None:
+        """Ends the fits under way and their processes."""
+        self._is_closed = True
+        await asyncio.to_thread(self._pool.close)
+        running = [state.fit for state in self._studies.values() if state.fit is not None]
+        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.to_thread(self._threads.shutdown)
+
+    def kick(self, study: Study) -> None:
+        """Prepares the next point of a study when that makes sense; may be called from any thread."""
+        if uses_model(study) and room(study) > 0 and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._prepare, study.id)
+
+    def _prepare(self, study_id: str) -> None:
+        if self._is_closed:
+            return
+        state = self._state(study_id)
+        if state.fit is None:
+            self._start_fit(study_id, state, 1)
+        else:
+            state.is_dirty = True
+
+    @asynccontextmanager
+    async def turn(self, study_id: str, wait_s: float) -> AsyncIterator[bool]:
+        """Asks of one study are served one after another; yields False when the turn did not come in time."""
+        lock = self._state(study_id).turn
+        try:
+            await asyncio.wait_for(lock.acquire(), timeout=wait_s)
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    async def obtain(
+        self, study_id: str, count: int, *, results_seq: int, deadline: float
+    ) -> Batch:
+        """Up to `count` points that know at least the results up to `results_seq`.
+
+        Args:
+            study_id: the study, whose turn the caller has.
+            count: how many points, >= 1.
+            results_seq: the study's `results_seq` when the ask came.
+            deadline: loop time after which a fallback is given instead.
+        """
+        study = await self._run(self._read_study, study_id)
+        if not uses_model(study):
+            return await self._run(self._inline, study_id, count)
+        state = self._state(study_id)
+        while True:
+            batch = _take_prepared(state, study.next_number, results_seq, count)
+            if batch is not None:
+                return batch
+            fit = state.fit or self._start_fit(study_id, state, count)
+            done, _ = await asyncio.wait({fit}, timeout=max(0.0, deadline - self._loop.time()))
+            if not done:
+                return await self.fallback(study_id, count, "the model was not ready in time")
+            if (error := fit.exception()) is not None:
+                return await self.fallback(study_id, count, _reason(error))
+            study = await self._run(self._read_study, study_id)
+
+    async def fallback(self, study_id: str, count: int, reason: str) -> Batch:
+        """Quasi-random points, labelled, with the reason."""
+        return await self._run(self._fallback, study_id, count, reason)
+
+    def _state(self, study_id: str) -> _StudyPoints:
+        return self._studies.setdefault(study_id, _StudyPoints())
+
+    def _start_fit(self, study_id: str, state: _StudyPoints, count: int) -> asyncio.Task[Batch]:
+        state.is_dirty = False
+        state.fit = self._loop.create_task(self._run(self._fit, study_id, count))
+        state.fit.add_done_callback(lambda task: self._fit_ended(study_id, state, task))
+        return state.fit
+
+    def _fit_ended(self, study_id: str, state: _StudyPoints, task: asyncio.Task[Batch]) -> None:
+        state.fit = None
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            state.prepared = task.result()
+        else:
+            log.warning("fit_failed", extra={"study_id": study_id, "reason": _reason(error)})
+        if state.is_dirty and not self._is_closed:
+            self._start_fit(study_id, state, 1)
+
+    async def _run(self, fn: Callable[..., T], *args: Any) -> T:
+        return await self._loop.run_in_executor(self._threads, fn, *args)
+
+    def _read_study(self, study_id: str) -> Study:
+        return self._store.read(lambda conn: study_rows.get(conn, study_id))
+
+    def _fit(self, study_id: str, count: int) -> Batch:
+        process = self._pool.of(study_id)
+        with process.lock:
+            process.start()
+            request, study = self._fit_request(process, study_id, count)
+            reply = process.call(request, self._fit_limit_s)
+            if reply.decision is None:
+                raise FitFailed((reply.error or "no reason given").strip().splitlines()[-1])
+            process.known[study_id] = (study.change_seq, study.revision)
+        return _batch(study, reply.decision, reply.pending_ids)
+
+    def _fit_request(
+        self, process: FitProcess, study_id: str, count: int
+    ) -> tuple[FitRequest, Study]:
+        seq, revision = process.known.get(study_id, (-1, -1))
+        study, delta = self._store.read(lambda conn: _changes(conn, study_id, seq))
+        request = FitRequest(
+            study_id=study_id,
+            definition=study.definition if study.revision != revision else None,
+            fresh=seq < 0,
+            delta=delta,
+            index=study.next_number,
+            count=count,
+        )
+        return request, study
+
+    def _inline(self, study_id: str, count: int) -> Batch:
+        study, history = self._history(study_id)
+        with self._histories_lock:
+            request = history.request(study.next_number, count)
+            pending = history.pending_ids
+        return _batch(study, suggest(study.definition.suggester.name, request), pending)
+
+    def _fallback(self, study_id: str, count: int, reason: str) -> Batch:
+        study, history = self._history(study_id)
+        with self._histories_lock:
+            request = history.request(study.next_number, count)
+            pending = history.pending_ids
+        seed = study.definition.suggester.seed ^ _FALLBACK_SEED
+        decision = suggest("sobol", dataclasses.replace(request, seed=seed, options={}))
+        labelled = tuple(
+            dataclasses.replace(
+                s,
+                source=TrialSource.FALLBACK,
+                provenance={
+                    **s.provenance,
+                    "suggester": study.definition.suggester.name,
+                    "fallback": reason,
+                    "fallback_suggester": "sobol",
+                },
+            )
+            for s in decision.suggestions
+        )
+        return _batch(study, dataclasses.replace(decision, suggestions=labelled), pending)
+
+    def _history(self, study_id: str) -> tuple[Study, StudyHistory]:
+        with self._histories_lock:
+            history, seq, _ = self._histories.get(study_id, (None, -1, -1))
+            study, delta = self._store.read(lambda conn: _changes(conn, study_id, seq))
+            if history is None:
+                history = StudyHistory(study.definition)
+            history.definition = study.definition
+            history.apply(delta)
+            self._histories[study_id] = (history, study.change_seq, study.revision)
+            return study, history
+
+    def forget(self, study_id: str) -> None:
+        """Drops what is kept for a study that has ended."""
+        with self._histories_lock:
+            self._histories.pop(study_id, None)
+        self._loop.call_soon_threadsafe(self._forget_state, study_id)
+
+    def _forget_state(self, study_id: str) -> None:
+        state = self._studies.get(study_id)
+        if state is not None and state.fit is None and not state.turn.locked():
+            del self._studies[study_id]
+
+
+def _changes(conn: Connection, study_id: str, seq: int) -> tuple[Study, tuple[TrialRecord, ...]]:
+    study = study_rows.get(conn, study_id)
+    metrics = tuple(metric.name for metric in study.definition.metrics)
+    changed = trial_rows.changed_since(conn, study_id, seq)
+    return study, tuple(record(trial, metrics) for trial in changed)
+
+
+def _take_prepared(state: _StudyPoints, index: int, results_seq: int, count: int) -> Batch | None:
+    batch = state.prepared
+    if batch is None or batch.index != index or batch.results_seq < results_seq:
+        return None
+    if len(batch.suggestions) < count and not batch.exhausted:
+        state.prepared = None
+        return None
+    state.prepared = None
+    return dataclasses.replace(batch, suggestions=batch.suggestions[:count])
+
+
+def _batch(study: Study, decision: Decision, pending_ids: tuple[str, ...]) -> Batch:
+    known = {
+        "history_seq": study.results_seq,
+        "pending_ids": list(pending_ids),
+        "definition_revision": study.revision,
+        "versions": library_versions(),
+    }
+    suggestions = tuple(
+        dataclasses.replace(s, provenance={**s.provenance, **known, "batch_position": k})
+        for k, s in enumerate(decision.suggestions)
+    )
+    return Batch(
+        index=study.next_number,
+        results_seq=study.results_seq,
+        suggestions=suggestions,
+        exhausted=decision.exhausted,
+    )
+
+
+def _start_quietly(process: FitProcess) -> None:
+    with process.lock:
+        try:
+            process.start()
+        except AppError as error:
+            log.warning("fitting_process_not_started", extra={"reason": error.detail})
+
+
+def _reason(error: BaseException) -> str:
+    return error.detail if isinstance(error, AppError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,115 @@
+"""All use cases of one process, wired to one store, with what runs beside them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..domain.catalog import EARLY_STOPPING, SUGGESTERS
+from ..domain.objectives import BUILT_IN
+from ..settings import Settings
+from ..store import schema
+from ..store.engine import Store
+from .claims import ClaimService
+from .events import EventService
+from .handout import Handout, Waits
+from .leases import LeaseService
+from .points import PointSource, library_versions
+from .pool import FitPool
+from .studies import StudyService
+from .sweep import Sweeper
+from .threads import Threads
+from .tokens import TokenService
+from .trials import TrialService
+from .wake import WakeHub
+from .workers import WorkerService
+
+
+class Services:
+    """The use cases. Made inside a running event loop, which its waiting calls use.
+
+    Attributes:
+        store: the database.
+        studies, trials, claims, leases, workers, tokens, events: the use cases by noun.
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.store = store
+        self._settings = settings
+        self._hub = WakeHub(asyncio.get_running_loop())
+        self._threads = Threads(settings.pool_size)
+        self._points = PointSource(
+            store, FitPool(settings.n_suggest_processes()), fit_limit_s=settings.fit_limit_s
+        )
+        waits = Waits(suggest_wait_s=settings.suggest_wait_s, alone_s=settings.fit_limit_s)
+        handout = Handout(store, self._threads, self._points, waits)
+        self.studies = StudyService(store, self._points)
+        self.trials = TrialService(store, self._points)
+        self.claims = ClaimService(
+            store, self._threads, handout, self._hub, lease_ttl_s=settings.lease_ttl_s
+        )
+        self.leases = LeaseService(store, self._points)
+        self.workers = WorkerService(
+            store,
+            lease_ttl_s=settings.lease_ttl_s,
+            heartbeat_s=settings.effective_heartbeat_s(),
+        )
+        self.tokens = TokenService(store)
+        self.events = EventService(store, self._threads, self._hub)
+        self._sweeper = Sweeper(
+            store,
+            self._threads,
+            self._points,
+            lease_ttl_s=settings.lease_ttl_s,
+            every_s=settings.sweep_s,
+        )
+        self._unsubscribe = store.subscribe(self._hub.publish)
+        self._sweeping: asyncio.Task[None] | None = None
+        self._is_stopping = False
+
+    async def start(self) -> None:
+        """Starts the sweep and the fitting processes."""
+        self._sweeping = asyncio.create_task(self._sweeper.run())
+        self._points.warm()
+
+    def drain(self) -> None:
+        """Lets waiting calls and event streams end now, with what they have."""
+        self._is_stopping = self.claims.is_closing = self.events.is_closing = True
+        self._hub.wake_all()
+
+    async def stop(self) -> None:
+        """Ends what runs beside the use cases; the store stays open."""
+        self.drain()
+        self._unsubscribe()
+        self._sweeper.stop()
+        if self._sweeping is not None:
+            await self._sweeping
+        await self._points.close()
+        await asyncio.to_thread(self._threads.close)
+
+    def ready(self) -> dict[str, Any]:
+        """Whether the service can serve: the database answers and its schema is current.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        self.store.ping()
+        is_current = schema.is_current(self.store)
+        is_ready = is_current and not self._is_stopping
+        return {"ready": is_ready, "database": "ok", "schema_current": is_current}
+
+    def meta(self) -> dict[str, Any]:
+        """Versions, and what is compiled in."""
+        versions = library_versions()
+        return {
+            "name": "tunewell",
+            "version": versions["tunewell"],
+            "api": "v1",
+            "database": self.store.dialect,
+            "libraries": {k: v for k, v in versions.items() if k != "tunewell"},
+            "suggesters": sorted(SUGGESTERS),
+            "early_stopping": sorted(EARLY_STOPPING),
+            "objectives": sorted(BUILT_IN),
+            "lease_ttl_s": self._settings.lease_ttl_s,
+            "heartbeat_s": self._settings.effective_heartbeat_s(),
+        }

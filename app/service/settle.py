@@ -1,0 +1,121 @@
+"""What follows from a change of a study: a new best, an ending. Runs inside the transaction of the change."""
+
+from __future__ import annotations
+
+import math
+
+from ..domain import limits
+from ..domain.lease import LeaseEnd
+from ..domain.study import OPEN_STUDY_STATES, Direction, StopReason, Study, StudyState
+from ..domain.trial import OPEN_TRIAL_STATES, Trial, TrialState
+from ..store import leases as lease_rows
+from ..store import measurements as measurement_rows
+from ..store import trials as trial_rows
+from ..store.studies import LockedStudy
+from .wake import WORK, study_topic
+
+
+def wake(study: LockedStudy) -> None:
+    """Tells everything that waits on the study or on work, once the transaction has committed."""
+    study.tx.signal(study_topic(study.study.id), WORK)
+
+
+def note_best(study: LockedStudy, trial: Trial) -> None:
+    """Makes a completed trial the best when it is: finite, feasible, better than the one before."""
+    definition = study.study.definition
+    if len(definition.objectives) != 1 or trial.state is not TrialState.COMPLETED:
+        return
+    metric = definition.objectives[0]
+    value = trial.values.get(metric.name)
+    if value is None or not math.isfinite(value) or not is_feasible(study.study, trial):
+        return
+    if not _is_better(value, study.study.best_value, metric.direction):
+        return
+    study.set(
+        best_trial_id=trial.id,
+        best_value=value,
+        best_number=trial.number,
+        best_at=trial.ended_at or study.tx.now,
+    )
+    study.emit("study.best", trial_id=trial.id, data={"number": trial.number, "value": value})
+
+
+def is_feasible(study: Study, trial: Trial) -> bool:
+    """Whether the trial keeps the thresholds of the study's constraint metrics."""
+    for metric in study.definition.metrics:
+        if metric.role != "constraint" or metric.threshold is None:
+            continue
+        value = trial.values.get(metric.name)
+        if value is None or not math.isfinite(value):
+            return False
+        is_kept = (
+            value <= metric.threshold
+            if metric.direction is Direction.MINIMIZE
+            else value >= metric.threshold
+        )
+        if not is_kept:
+            return False
+    return True
+
+
+def settle(study: LockedStudy) -> None:
+    """Ends the study when its limits say so; what is left open then ends with it."""
+    if study.study.state not in OPEN_STUDY_STATES:
+        return
+    finished = (
+        trial_rows.finished_values(study.tx.conn, study.study.id)
+        if limits.uses_finished(study.study.definition)
+        else []
+    )
+    ending = limits.verdict(
+        study.study,
+        now=study.tx.now,
+        open_trials=sum(study.study.counts.get(state, 0) for state in OPEN_TRIAL_STATES),
+        finished=[(number, value, at) for _, number, value, at in finished],
+    )
+    if ending is None or ending.state is study.study.state:
+        return
+    end(study, ending.state, ending.reason)
+
+
+def end(study: LockedStudy, state: StudyState, reason: StopReason) -> None:
+    """Moves the study to `stopping` or to an end; at an end its pending and paused trials end too."""
+    present = study.study.state
+    if state is StudyState.COMPLETED and present is not StudyState.STOPPING:
+        study.move(StudyState.STOPPING, reason)
+    study.move(state, reason)
+    if state in OPEN_STUDY_STATES:
+        return
+    for trial in trial_rows.open_of(study.tx.conn, study.study.id):
+        if trial.state is TrialState.RUNNING:
+            abort(study, trial)
+        elif trial.state is TrialState.PAUSED:
+            trial_rows.move(study, trial, TrialState.STOPPED, values=last_values(study, trial))
+        else:
+            trial_rows.move(study, trial, TrialState.CANCELLED)
+
+
+def abort(study: LockedStudy, trial: Trial) -> Trial:
+    """Cancels a trial; a lease on it ends, so that its holder is told to abort."""
+    end_lease(study, trial, LeaseEnd.CANCELLED)
+    return trial_rows.move(study, trial, TrialState.CANCELLED)
+
+
+def end_lease(study: LockedStudy, trial: Trial, how: LeaseEnd) -> None:
+    """Ends the trial's current lease, if it has one that is active."""
+    lease = lease_rows.get(study.tx.conn, trial.lease_id) if trial.lease_id else None
+    if lease is not None and lease.end is None:
+        lease_rows.finish(study.tx, lease, how)
+
+
+def last_values(study: LockedStudy, trial: Trial) -> dict[str, float]:
+    """The finite values of the trial's last measurement, empty without one."""
+    summary = measurement_rows.summary(study.tx.conn, [trial.id]).get(trial.id)
+    values = summary.last_values if summary else {}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _is_better(value: float, best: float | None, direction: Direction) -> bool:
+    if best is None:
+        return True
+    return value < best if direction is Direction.MINIMIZE else value > best

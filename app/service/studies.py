@@ -1,0 +1,468 @@
+"""Studies: create, look at, change, end."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from ..domain import front as fronts
+from ..domain import limits
+from ..domain.definition import (
+    Checked,
+    apply_changes,
+    differences,
+    parse_changes,
+    parse_definition,
+)
+from ..domain.lease import LeaseEnd
+from ..domain.objectives import BUILT_IN
+from ..domain.study import OPEN_STUDY_STATES, StopReason, Study, StudyDefinition, StudyState
+from ..domain.trial import Trial, TrialState
+from ..domain.worker import ObjectiveOffer
+from ..errors import Conflict, InvalidInput, Precondition
+from ..store import studies as study_rows
+from ..store import trials as trial_rows
+from ..store import workers as worker_rows
+from ..store.engine import Connection, Store, Tx
+from ..store.idempotency import Receipt
+from ..store.page import Page
+from ..store.studies import LockedStudy, StudyFilter
+from ..store.trials import TrialFilter
+from .placement import may_use_data, offers_of
+from .points import PointSource
+from .settle import end, end_lease, is_feasible, settle, wake
+from .views import Front, StudySummary, StudyView
+
+PURGE_AFTER = timedelta(days=30)
+"""How long a deleted study can be restored."""
+
+_TREND_POINTS = 50
+_RATE_WINDOW = timedelta(hours=1)
+
+
+class StudyService:
+    """The use cases of studies."""
+
+    def __init__(self, store: Store, points: PointSource) -> None:
+        self._store = store
+        self._points = points
+
+    def check(self, raw: Mapping[str, Any]) -> Checked:
+        """Parses and checks a definition without creating anything.
+
+        Raises:
+            InvalidInput: naming every fault.
+        """
+        return parse_definition(raw, draw_seed=_draw_seed, offers=self._offers())
+
+    def create(
+        self, raw: Mapping[str, Any], *, receipt: Receipt[StudyView] | None = None
+    ) -> StudyView:
+        """Creates a study.
+
+        Raises:
+            InvalidInput: naming every fault of the definition.
+            Conflict: `already-exists`, with the id of the study that has the name.
+        """
+        checked = self.check(raw)
+
+        def create(tx: Tx) -> StudyView:
+            study = study_rows.insert(tx, checked.definition)
+            wake(study)
+            return StudyView(study=study.study, best=None, warnings=checked.warnings)
+
+        view = self._store.write(create, receipt=receipt)
+        self._points.kick(view.study)
+        return view
+
+    def put_by_name(self, name: str, raw: Mapping[str, Any]) -> tuple[StudyView, bool]:
+        """The study of that name: created, or the existing one when its definition is the same.
+
+        Returns:
+            The study, and whether it was created.
+
+        Raises:
+            InvalidInput: the definition is wrong, or names another name.
+            Conflict: `study-definition-mismatch` with `diff[]`.
+        """
+        named = {"name": name, **raw}
+        if named["name"] != name:
+            raise InvalidInput(
+                f"the body names the study {named['name']!r}, the path {name!r}",
+                code="invalid-study",
+            )
+        existing = self._store.read(lambda conn: study_rows.by_name(conn, name))
+        if existing is None:
+            try:
+                return self.create(named), True
+            except Conflict as conflict:
+                if conflict.code != "already-exists":
+                    raise
+                existing = self._store.read(lambda conn: study_rows.by_name(conn, name))
+                if existing is None:
+                    raise
+        self._compare(existing, named)
+        return self.get(existing.id), False
+
+    def _compare(self, existing: Study, raw: Mapping[str, Any]) -> None:
+        stored = existing.definition
+        given = parse_definition(
+            raw, draw_seed=lambda: stored.suggester.seed, offers=self._offers()
+        ).definition
+        diff = differences(stored, given)
+        if diff:
+            raise Conflict(
+                f"a study named {stored.name!r} exists with another definition",
+                code="study-definition-mismatch",
+                members={"study_id": existing.id, "diff": diff},
+            )
+
+    def get(self, study_id: str) -> StudyView:
+        """A study, with its best trial and warnings.
+
+        Raises:
+            NotFound: there is none, or it was deleted.
+        """
+        return self._store.read(lambda conn: _view(conn, study_rows.get(conn, study_id)))
+
+    def page(self, filters: StudyFilter, size: int, token: str | None) -> Page[StudyView]:
+        """A page of studies, newest first."""
+
+        def read(conn: Connection) -> Page[StudyView]:
+            page = study_rows.page(conn, filters=filters, size=size, token=token)
+            wanted = [s.best_trial_id for s in page.items if s.best_trial_id]
+            best = {trial.id: trial for trial in trial_rows.get_many(conn, wanted)}
+            views = [StudyView(study=s, best=best.get(s.best_trial_id or "")) for s in page.items]
+            return Page(items=tuple(views), next_page_token=page.next_page_token)
+
+        return self._store.read(read)
+
+    def summary(self, study_id: str) -> StudySummary:
+        """Rate, time left, trend and last failures of a study."""
+
+        def read(conn: Connection) -> StudySummary:
+            study = study_rows.get(conn, study_id)
+            return _summary(conn, study)
+
+        return self._store.read(read)
+
+    def patch(self, study_id: str, raw: Mapping[str, Any], *, revision: int) -> StudyView:
+        """Changes limits, priority, labels, description or resources.
+
+        Raises:
+            Precondition: the study's revision is another than the given one.
+        """
+        changes = parse_changes(raw)
+
+        def change(study: LockedStudy) -> None:
+            definition = apply_changes(study.study.definition, changes)
+            if definition == study.study.definition:
+                return
+            study.set(definition=definition, revision=study.study.revision + 1)
+            study.emit("study.state", data={"state": study.study.state.value, "changed": True})
+            if study.study.state is StudyState.ACTIVE:
+                settle(study)
+
+        return self._change(study_id, change, revision=revision)
+
+    def pause(
+        self,
+        study_id: str,
+        *,
+        revision: int | None = None,
+        receipt: Receipt[StudyView] | None = None,
+    ) -> StudyView:
+        """Hands out no more trials; running ones go on to their end."""
+        return self._change(
+            study_id,
+            lambda study: study.move(StudyState.PAUSED),
+            revision=revision,
+            receipt=receipt,
+        )
+
+    def resume(
+        self,
+        study_id: str,
+        *,
+        revision: int | None = None,
+        receipt: Receipt[StudyView] | None = None,
+    ) -> StudyView:
+        """Goes on with a paused study, or with one that a limit ended and that has room again."""
+
+        def resume(study: LockedStudy) -> None:
+            if study.study.state is StudyState.COMPLETED and not limits.may_resume(study.study):
+                reason = study.study.stop_reason.value if study.study.stop_reason else "its limits"
+                raise Conflict(
+                    f"the study was ended by {reason}, which still holds: raise that limit first",
+                    members={"current_state": study.study.state.value, "allowed": []},
+                )
+            study.move(StudyState.ACTIVE)
+            settle(study)
+
+        return self._change(study_id, resume, revision=revision, receipt=receipt)
+
+    def stop(
+        self,
+        study_id: str,
+        *,
+        revision: int | None = None,
+        receipt: Receipt[StudyView] | None = None,
+    ) -> StudyView:
+        """Ends a study once its running trials have ended."""
+
+        def stop(study: LockedStudy) -> None:
+            study.move(StudyState.STOPPING, StopReason.USER)
+            settle(study)
+
+        return self._change(study_id, stop, revision=revision, receipt=receipt)
+
+    def cancel(
+        self,
+        study_id: str,
+        *,
+        revision: int | None = None,
+        receipt: Receipt[StudyView] | None = None,
+    ) -> StudyView:
+        """Ends a study at once; running trials are aborted."""
+        return self._change(
+            study_id,
+            lambda study: end(study, StudyState.CANCELLED, StopReason.USER),
+            revision=revision,
+            receipt=receipt,
+        )
+
+    def delete(self, study_id: str, *, revision: int | None = None) -> StudyView:
+        """Hides a study until it is restored or purged. Its leases end; their trials are pending again."""
+
+        def delete(study: LockedStudy) -> None:
+            for trial in trial_rows.open_of(study.tx.conn, study_id):
+                if trial.state is TrialState.RUNNING:
+                    end_lease(study, trial, LeaseEnd.RELEASED)
+                    trial_rows.move(study, trial, TrialState.PENDING, lease_id=None)
+            now = study.tx.now
+            study.set(deleted_at=now, purge_at=now + PURGE_AFTER, revision=study.study.revision + 1)
+            study.emit("study.state", data={"state": study.study.state.value, "deleted": True})
+
+        return self._change(study_id, delete, revision=revision)
+
+    def undelete(self, study_id: str, *, receipt: Receipt[StudyView] | None = None) -> StudyView:
+        """Restores a deleted study as it was.
+
+        Raises:
+            Conflict: `already-exists` when another study has taken the name.
+        """
+
+        def restore(tx: Tx) -> StudyView:
+            study = study_rows.lock(tx, study_id, deleted=True)
+            if study.study.deleted_at is None:
+                return _view(tx.conn, study.study)
+            name = study.study.definition.name
+            taken = study_rows.by_name(tx.conn, name)
+            if taken is not None:
+                raise Conflict(
+                    f"another study is named {name!r} now",
+                    code="already-exists",
+                    members={"study_id": taken.id},
+                )
+            study.set(deleted_at=None, purge_at=None, revision=study.study.revision + 1)
+            study.emit("study.state", data={"state": study.study.state.value, "deleted": False})
+            wake(study)
+            return _view(tx.conn, study.study)
+
+        return self._store.write(restore, receipt=receipt)
+
+    def best(self, study_id: str, k: int) -> list[Trial]:
+        """The `k` best completed trials, best first; of a study with several objectives, its front."""
+
+        def read(conn: Connection) -> list[Trial]:
+            study = study_rows.get(conn, study_id)
+            if len(study.definition.objectives) > 1:
+                return list(_front(conn, study).trials[:k])
+            if len(study.definition.metrics) == 1:
+                return trial_rows.best(conn, study, k)
+            ranked = trial_rows.best(conn, study, 100_000)
+            return [trial for trial in ranked if is_feasible(study, trial)][:k]
+
+        return self._store.read(read)
+
+    def pareto(self, study_id: str) -> Front:
+        """The Pareto front of the completed trials over the objective metrics, with its hypervolume."""
+        return self._store.read(lambda conn: _front(conn, study_rows.get(conn, study_id)))
+
+    def export_rows(self, study_id: str) -> tuple[list[str], Iterator[dict[str, Any]]]:
+        """Column names and one row a trial, by number; rows are read in pages, not all at once."""
+        study = self._store.read(lambda conn: study_rows.get(conn, study_id))
+        definition = study.definition
+        columns = [
+            "number", "id", "state", "source",
+            *(f"params.{name}" for name in definition.space.names),
+            *(f"values.{metric.name}" for metric in definition.metrics),
+            "step", "attempts", "losses", "failure_kind", "failure_message", "note",
+            "created_at", "started_at", "ended_at",
+        ]  # fmt: skip
+        return columns, self._rows(study)
+
+    def _rows(self, study: Study) -> Iterator[dict[str, Any]]:
+        token: str | None = None
+        while True:
+            page = self._store.read(partial(_export_page, study_id=study.id, token=token))
+            for trial in page.items:
+                yield _row(study.definition, trial)
+            token = page.next_page_token
+            if token is None:
+                return
+
+    def _change(
+        self,
+        study_id: str,
+        change: Callable[[LockedStudy], object],
+        *,
+        revision: int | None,
+        receipt: Receipt[StudyView] | None = None,
+    ) -> StudyView:
+        def run(tx: Tx) -> StudyView:
+            study = study_rows.lock(tx, study_id)
+            if revision is not None and revision != study.study.revision:
+                raise Precondition(
+                    f"the study is at revision {study.study.revision}, not {revision}",
+                    members={"current_revision": study.study.revision},
+                )
+            change(study)
+            wake(study)
+            return _view(tx.conn, study.study)
+
+        view = self._store.write(run, receipt=receipt)
+        if view.study.state in OPEN_STUDY_STATES and view.study.deleted_at is None:
+            self._points.kick(view.study)
+        else:
+            self._points.forget(study_id)
+        return view
+
+    def _offers(self) -> list[ObjectiveOffer]:
+        registered = self._store.read(worker_rows.offers)
+        known = {**BUILT_IN, **{offer.name: offer for offer in registered}}
+        return list(known.values())
+
+
+def _draw_seed() -> int:
+    return secrets.randbelow(2**31)
+
+
+def _view(conn: Connection, study: Study) -> StudyView:
+    best = trial_rows.get(conn, study.best_trial_id) if study.best_trial_id else None
+    return StudyView(study=study, best=best, warnings=_warnings(conn, study))
+
+
+def _warnings(conn: Connection, study: Study) -> tuple[str, ...]:
+    """What keeps an open study from going on, in words."""
+    objective = study.definition.objective
+    if objective is None or study.state not in OPEN_STUDY_STATES:
+        return ()
+    workers = [w for w in worker_rows.all_of(conn) if objective.name in offers_of(w)]
+    if not workers:
+        return (f"no registered worker offers the objective {objective.name!r}",)
+    return tuple(
+        f"worker {worker.name!r} has another data set than the one this study began with "
+        f"({study.data_digest}) and is not given its trials"
+        for worker in workers
+        if not may_use_data(study, offers_of(worker))
+    )
+
+
+def _front(conn: Connection, study: Study) -> Front:
+    objectives = study.definition.objectives
+    names = [metric.name for metric in objectives]
+    candidates = [
+        trial
+        for trial in trial_rows.completed_of(conn, study.id)
+        if is_feasible(study, trial)
+        and all(math.isfinite(trial.values.get(name, math.nan)) for name in names)
+    ]
+    values = [tuple(trial.values[name] for name in names) for trial in candidates]
+    directions = [metric.direction for metric in objectives]
+    chosen = fronts.pareto_front(values, directions)
+    reference = fronts.reference_point([values[i] for i in chosen], directions)
+    volume = fronts.hypervolume([values[i] for i in chosen], reference, directions)
+    return Front(
+        trials=tuple(candidates[i] for i in chosen), hypervolume=volume, reference=reference
+    )
+
+
+def _summary(conn: Connection, study: Study) -> StudySummary:
+    finished = trial_rows.finished_values(conn, study.id)
+    ended = [at for _, _, _, at in finished]
+    rate = None
+    if len(ended) >= 2:
+        last = max(ended)
+        recent = [at for at in ended if at > last - _RATE_WINDOW]
+        span = (max(recent) - min(recent)).total_seconds()
+        rate = 3600 * (len(recent) - 1) / span if span > 0 else None
+    return StudySummary(
+        rate_per_h=rate,
+        time_left_s=_time_left_s(study, rate),
+        trend=_trend(study.definition, [(number, value) for _, number, value, _ in finished]),
+        last_failures=tuple(
+            {"number": t.number, "kind": t.failure.kind.value, "message": t.failure.message}
+            for t in trial_rows.last_failed(conn, study.id, 3)
+            if t.failure is not None
+        ),
+    )
+
+
+def _time_left_s(study: Study, rate: float | None) -> float | None:
+    total = study.definition.limits.max_trials
+    if rate is None or total is None or study.state is not StudyState.ACTIVE:
+        return None
+    left = (
+        total
+        - study.places
+        + sum(study.counts.get(state, 0) for state in (TrialState.PENDING, TrialState.RUNNING))
+    )
+    return 3600 * left / rate
+
+
+def _trend(
+    definition: StudyDefinition, finished: Sequence[tuple[int, float]]
+) -> tuple[tuple[int, float], ...]:
+    is_lower_better = definition.metrics[0].direction.value == "minimize"
+    best: list[tuple[int, float]] = []
+    for number, value in finished:
+        if not best or (value < best[-1][1] if is_lower_better else value > best[-1][1]):
+            best.append((number, value))
+    if len(best) <= _TREND_POINTS:
+        return tuple(best)
+    stride = (len(best) - 1) / (_TREND_POINTS - 1)
+    return tuple(best[round(k * stride)] for k in range(_TREND_POINTS))
+
+
+def _row(definition: StudyDefinition, trial: Trial) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "number": trial.number,
+        "id": trial.id,
+        "state": trial.state.value,
+        "source": trial.source.value,
+    }
+    row.update({f"params.{name}": trial.params.get(name) for name in definition.space.names})
+    row.update({f"values.{m.name}": trial.values.get(m.name) for m in definition.metrics})
+    row.update(
+        step=trial.step,
+        attempts=trial.attempts,
+        losses=trial.losses,
+        failure_kind=trial.failure.kind.value if trial.failure else None,
+        failure_message=trial.failure.message if trial.failure else None,
+        note=trial.note or None,
+        created_at=trial.created_at,
+        started_at=trial.started_at,
+        ended_at=trial.ended_at,
+    )
+    return row
+
+
+def _export_page(conn: Connection, study_id: str, token: str | None) -> Page[Trial]:
+    return trial_rows.page(
+        conn, study_id, filters=TrialFilter(), order_by="number", size=500, token=token
+    )

@@ -1,0 +1,139 @@
+"""The service's housekeeping: takes expired leases back, applies limits that only time decides, purges old rows.
+
+Any process may run it: each step is a guarded transaction of its own, so two sweeps at once do no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+from functools import partial
+
+from ..domain.ids import new_id
+from ..domain.study import OPEN_STUDY_STATES, Study
+from ..errors import AppError
+from ..store import idempotency
+from ..store import leases as lease_rows
+from ..store import replicas as replica_rows
+from ..store import studies as study_rows
+from ..store.engine import Store, Tx
+from .fence import expire
+from .points import PointSource
+from .settle import settle, wake
+from .threads import Threads
+
+log = logging.getLogger(__name__)
+
+_BATCH = 200
+_LIMITS_EVERY_S = 1.0
+_PURGE_EVERY_S = 600.0
+_REPLICA_ALIVE_S = 10.0
+
+
+class Sweeper:
+    """Runs the housekeeping until it is stopped."""
+
+    def __init__(
+        self,
+        store: Store,
+        threads: Threads,
+        points: PointSource,
+        *,
+        lease_ttl_s: float,
+        every_s: float,
+    ) -> None:
+        self._store = store
+        self._threads = threads
+        self._points = points
+        self._lease_ttl_s = lease_ttl_s
+        self._every_s = every_s
+        self._replica_id = new_id("rp")
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Sweeps until `stop`; an error of the database is logged and tried again."""
+        started_at = await self._threads.run(self._start)
+        limits_at = purge_at = 0.0
+        while not self._stop.is_set():
+            now = asyncio.get_running_loop().time()
+            try:
+                await self._threads.run(self.sweep_leases, started_at)
+                if now >= limits_at:
+                    limits_at = now + _LIMITS_EVERY_S
+                    await self._threads.run(self.apply_limits)
+                if now >= purge_at:
+                    purge_at = now + _PURGE_EVERY_S
+                    await self._threads.run(self._purge)
+            except AppError as error:
+                log.warning("sweep_failed", extra={"reason": error.detail})
+            await self._pause()
+        await self._threads.run(self._leave)
+
+    def stop(self) -> None:
+        """Ends `run` soon."""
+        self._stop.set()
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), timeout=self._every_s)
+        except TimeoutError:
+            return
+
+    def _start(self) -> datetime:
+        """The instant before which no lease is swept, unless another replica was watching all along."""
+
+        def start(tx: Tx) -> datetime:
+            is_watched = replica_rows.others_alive(tx.conn, self._replica_id, _REPLICA_ALIVE_S)
+            replica_rows.beat(tx, self._replica_id)
+            return tx.now if is_watched else tx.now + timedelta(seconds=self._lease_ttl_s)
+
+        return self._store.write(start)
+
+    def _leave(self) -> None:
+        self._store.write(lambda tx: replica_rows.remove(tx, self._replica_id))
+
+    def sweep_leases(self, not_before: datetime) -> int:
+        """Takes back the leases that have expired; returns how many.
+
+        Args:
+            not_before: database instant before which nothing is swept.
+        """
+        now = self._store.now()
+        if now < not_before:
+            return 0
+        expired = self._store.read(lambda conn: lease_rows.expired(conn, now, _BATCH))
+        for lease in expired:
+            if self._store.write(partial(expire, lease_id=lease.id)) is not None:
+                log.info("lease_expired", extra={"lease_id": lease.id, "trial_id": lease.trial_id})
+        return len(expired)
+
+    def apply_limits(self) -> None:
+        """Ends studies whose time is over, and says that this replica lives."""
+        self._store.write(lambda tx: replica_rows.beat(tx, self._replica_id))
+        for study in self._store.read(study_rows.open_studies):
+            if _has_time_limit(study):
+                self._settle(study.id)
+
+    def _settle(self, study_id: str) -> None:
+        def run(tx: Tx) -> Study:
+            study = study_rows.lock(tx, study_id)
+            before = study.study.state
+            settle(study)
+            if study.study.state is not before:
+                wake(study)
+            return study.study
+
+        study = self._store.write(run)
+        if study.state not in OPEN_STUDY_STATES:
+            self._points.forget(study_id)
+
+    def _purge(self) -> None:
+        self._store.write(lambda tx: idempotency.purge(tx, tx.now))
+        self._store.write(lambda tx: study_rows.purge(tx, tx.now))
+
+
+def _has_time_limit(study: Study) -> bool:
+    limits = study.definition.limits
+    stands_still = limits.no_progress is not None and limits.no_progress.seconds is not None
+    return limits.max_duration_s is not None or stands_still or limits.min_gain_per_h is not None

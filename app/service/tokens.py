@@ -1,0 +1,96 @@
+"""Tokens: make, list, revoke, check. A secret has 256 random bits, so one SHA-256 is hash enough; it is shown once."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from ..domain.token import Role, Token
+from ..errors import Denied
+from ..store import tokens as token_rows
+from ..store.engine import Store, Tx
+from ..store.idempotency import Receipt
+from ..store.page import Page
+
+SECRET_PREFIX = "tw_"
+_SHOWN_CHARS = 8
+_TOUCH_AFTER = timedelta(minutes=1)
+
+
+class TokenService:
+    """The use cases of tokens."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._is_required = False
+
+    def create(
+        self,
+        name: str,
+        role: Role,
+        expires_in_s: float | None,
+        *,
+        receipt: Receipt[tuple[Token, str]] | None = None,
+    ) -> tuple[Token, str]:
+        """Makes a token. From the first one on, auth stays on for good.
+
+        Returns:
+            The token, and its secret, which is kept nowhere.
+        """
+        secret = SECRET_PREFIX + secrets.token_urlsafe(32)
+
+        def create(tx: Tx) -> tuple[Token, str]:
+            expires_at = tx.now + timedelta(seconds=expires_in_s) if expires_in_s else None
+            token = token_rows.insert(
+                tx,
+                name=name,
+                role=role,
+                secret_hash=_hash(secret),
+                prefix=secret[:_SHOWN_CHARS],
+                expires_at=expires_at,
+            )
+            return token, secret
+
+        return self._store.write(create, receipt=receipt)
+
+    def page(self, size: int, token: str | None) -> Page[Token]:
+        """A page of tokens, without secrets."""
+        return self._store.read(lambda conn: token_rows.page(conn, size=size, token=token))
+
+    def revoke(self, token_id: str) -> Token:
+        """Ends a token at once, in every process.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self._store.write(lambda tx: token_rows.revoke(tx, token_id))
+
+    def auth_required(self) -> bool:
+        """False only while no token was ever made. A `True` is final, so it is asked for only until then."""
+        if not self._is_required:
+            self._is_required = self._store.read(token_rows.any_ever)
+        return self._is_required
+
+    def authenticate(self, secret: str) -> Token:
+        """The token of a secret.
+
+        Raises:
+            Denied: `unauthenticated`: unknown, expired or revoked.
+        """
+        digest = _hash(secret)
+        found = self._store.read(lambda conn: token_rows.by_hash(conn, digest))
+        if found is None:
+            raise Denied("the token is not known", code="unauthenticated")
+        if found.revoked_at is not None:
+            raise Denied("the token was revoked", code="unauthenticated")
+        now = self._store.now()
+        if found.expires_at is not None and found.expires_at <= now:
+            raise Denied("the token has expired", code="unauthenticated")
+        if found.last_used_at is None or now - found.last_used_at > _TOUCH_AFTER:
+            self._store.write(lambda tx: token_rows.touch(tx, found.id))
+        return found
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

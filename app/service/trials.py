@@ -1,0 +1,233 @@
+"""Trials as a person handles them: look, enqueue, import, cancel, retry, note."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..domain.space import point_key
+from ..domain.study import OPEN_STUDY_STATES, Study
+from ..domain.trial import Measurement, Trial, TrialSource, TrialState
+from ..errors import Conflict, Precondition
+from ..store import leases as lease_rows
+from ..store import measurements as measurement_rows
+from ..store import studies as study_rows
+from ..store import trials as trial_rows
+from ..store.engine import Connection, Store, Tx
+from ..store.idempotency import Receipt
+from ..store.studies import LockedStudy
+from ..store.trials import TrialFilter
+from ..suggest.design import complete_point
+from .incoming import MAX_ITEMS, Incoming, read_items
+from .points import PointSource
+from .settle import abort, note_best, settle, wake
+from .views import TrialPage, TrialView
+
+__all__ = ["MAX_ITEMS", "TrialService"]
+
+
+class TrialService:
+    """The use cases of trials."""
+
+    def __init__(self, store: Store, points: PointSource) -> None:
+        self._store = store
+        self._points = points
+
+    def get(self, trial_id: str) -> TrialView:
+        """A trial with its attempts and a summary of its measurements.
+
+        Raises:
+            NotFound: there is none.
+        """
+
+        def read(conn: Connection) -> TrialView:
+            trial = trial_rows.get(conn, trial_id)
+            return TrialView(
+                trial=trial,
+                attempts=tuple(lease_rows.of_trial(conn, trial_id)),
+                measurements=measurement_rows.summary(conn, [trial_id]).get(trial_id),
+            )
+
+        return self._store.read(read)
+
+    def page(
+        self,
+        study_id: str,
+        filters: TrialFilter,
+        order_by: str,
+        size: int,
+        token: str | None,
+    ) -> TrialPage:
+        """A page of a study's trials."""
+
+        def read(conn: Connection) -> TrialPage:
+            study = study_rows.get(conn, study_id)
+            page = trial_rows.page(
+                conn, study_id, filters=filters, order_by=order_by, size=size, token=token
+            )
+            return TrialPage(page=page, change_seq=study.change_seq)
+
+        return self._store.read(read)
+
+    def measurements(self, trial_id: str) -> list[Measurement]:
+        """All measurements of a trial, by attempt and step."""
+
+        def read(conn: Connection) -> list[Measurement]:
+            trial_rows.get(conn, trial_id)
+            return measurement_rows.of_trial(conn, trial_id)
+
+        return self._store.read(read)
+
+    def enqueue(
+        self,
+        study_id: str,
+        items: Sequence[Mapping[str, Any]],
+        *,
+        receipt: Receipt[list[Trial]] | None = None,
+    ) -> list[Trial]:
+        """Adds points of the user's, or imports finished trials; all of them or none.
+
+        Raises:
+            InvalidInput: naming every fault in every item.
+            Conflict: `budget-exhausted`, or the study has ended.
+        """
+        known = self._store.read(lambda conn: study_rows.get(conn, study_id))
+        incoming = read_items(known.definition, items)
+        completed = self._complete(known, incoming)
+
+        def add(tx: Tx) -> list[Trial]:
+            study = study_rows.lock(tx, study_id)
+            _check_budget(study.study, completed)
+            trials = [_insert(study, item) for item in completed]
+            settle(study)
+            wake(study)
+            return trials
+
+        trials = self._store.write(add, receipt=receipt)
+        self._points.kick(self._store.read(lambda conn: study_rows.get(conn, study_id)))
+        return trials
+
+    def _complete(self, study: Study, incoming: Sequence[Incoming]) -> list[Incoming]:
+        """Fills in what partial points leave open, each in a way that no two become the same."""
+        taken: set[str] = set()
+        completed = []
+        for k, item in enumerate(incoming):
+            params = item.params
+            if item.is_partial:
+                params = complete_point(
+                    study.definition.space,
+                    params,
+                    study.definition.suggester.seed,
+                    study.next_number + k,
+                    frozenset(taken),
+                )
+            taken.add(point_key(params))
+            completed.append(item.with_params(params))
+        return completed
+
+    def cancel(self, trial_id: str, *, receipt: Receipt[Trial] | None = None) -> Trial:
+        """Cancels a trial that has not ended; its worker is told to abort."""
+
+        def cancel(tx: Tx) -> Trial:
+            study, trial = _locked(tx, trial_id)
+            ended = abort(study, trial)
+            settle(study)
+            wake(study)
+            return ended
+
+        return self._changed(self._store.write(cancel, receipt=receipt))
+
+    def retry(self, trial_id: str, *, receipt: Receipt[Trial] | None = None) -> Trial:
+        """Runs a failed trial again, with its attempts and losses counted anew.
+
+        Raises:
+            Conflict: the trial has not failed, its study has ended, or no place is left.
+        """
+
+        def retry(tx: Tx) -> Trial:
+            study, trial = _locked(tx, trial_id)
+            if trial.state is TrialState.FAILED:
+                _check_open(study.study)
+                _check_places(study.study, 1)
+            again = trial_rows.move(
+                study, trial, TrialState.PENDING, attempts=0, losses=0, lease_id=None
+            )
+            wake(study)
+            return again
+
+        return self._changed(self._store.write(retry, receipt=receipt))
+
+    def set_note(self, trial_id: str, note: str, *, revision: int | None) -> Trial:
+        """Writes a person's note on a trial.
+
+        Raises:
+            Precondition: the trial's revision is another than the given one.
+        """
+
+        def write(tx: Tx) -> Trial:
+            study, trial = _locked(tx, trial_id)
+            if revision is not None and trial.revision != revision:
+                raise Precondition(
+                    f"the trial is at revision {trial.revision}, not {revision}",
+                    members={"current_revision": trial.revision},
+                )
+            changed = trial_rows.update(study, trial, note=note, revision=trial.revision + 1)
+            wake(study)
+            return changed
+
+        return self._store.write(write)
+
+    def _changed(self, trial: Trial) -> Trial:
+        study = self._store.read(lambda conn: study_rows.get(conn, trial.study_id))
+        self._points.kick(study)
+        return trial
+
+
+def _locked(tx: Tx, trial_id: str) -> tuple[LockedStudy, Trial]:
+    known = trial_rows.get(tx.conn, trial_id)
+    study = study_rows.lock(tx, known.study_id)
+    return study, trial_rows.get(tx.conn, trial_id)
+
+
+def _check_open(study: Study) -> None:
+    if study.state not in OPEN_STUDY_STATES:
+        raise Conflict(
+            f"the study is {study.state.value}: it takes no more trials",
+            members={"current_state": study.state.value, "allowed": []},
+        )
+
+
+def _check_places(study: Study, wanted: int) -> None:
+    total = study.definition.limits.max_trials
+    if total is not None and study.places + wanted > total:
+        raise Conflict(
+            f"{wanted} more would pass max_trials: {study.places} of {total} places are taken",
+            code="budget-exhausted",
+            members={"places": study.places, "max_trials": total},
+        )
+
+
+def _check_budget(study: Study, items: Sequence[Incoming]) -> None:
+    _check_open(study)
+    _check_places(study, sum(1 for item in items if item.ended is None))
+
+
+def _insert(study: LockedStudy, item: Incoming) -> Trial:
+    if item.ended is None:
+        return trial_rows.insert(
+            study,
+            params=item.params,
+            source=TrialSource.USER,
+            provenance={"completed": sorted(set(item.params) - set(item.given))}
+            if item.is_partial
+            else {},
+        )
+    trial = trial_rows.insert(
+        study,
+        params=item.params,
+        source=TrialSource.IMPORT,
+        state=item.state,
+        ended=item.ended,
+    )
+    note_best(study, trial)
+    return trial

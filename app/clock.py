@@ -1,4 +1,6 @@
-"""Time as a value that is handed in: the only place of the service that reads the machine's clock."""
+"""Time as a value that is handed in: the only place of the service that reads the machine's
+clock.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where the service's own timers read the time. Lease expiry never does: the database's clock decides it."""
+    """Where the service's own timers read the time. Lease expiry never does: the database's clock
+    decides it.
+    """
 
     def now(self) -> datetime:
         """The present instant, aware, in UTC."""

@@ -1,4 +1,6 @@
-"""Logs as JSON lines on standard error: an event name and fields, one format for us and the libraries."""
+"""Logs as JSON lines on standard error: an event name and fields, one format for us and the
+libraries.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "co
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, event, the fields given as `extra`, the traceback."""
+    """One JSON object a line: time, level, logger, event, the fields given as `extra`, the
+    traceback.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {

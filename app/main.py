@@ -1,4 +1,6 @@
-"""Wires the service together, and runs what the command line asks of it: serve, migrate, tokens beside a service."""
+"""Wires the service together, and runs what the command line asks of it: serve, migrate, tokens
+beside a service.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ GRACE_S = 5
 
 
 def create_app(settings: Settings, store: Store) -> FastAPI:
-    """The ASGI application over an open store; its lifespan runs the sweep and the fitting processes."""
+    """The ASGI application over an open store; its lifespan runs the sweep and the fitting
+    processes.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,9 +77,7 @@ class _Server(uvicorn.Server):
         return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
-def serve(
-    *, migrate: bool = True, json_lines: bool = False, **given: Any
-) -> int:
+def serve(*, migrate: bool = True, json_lines: bool = False, **given: Any) -> int:
     """Runs the service until it is told to stop.
 
     Args:

@@ -1,4 +1,6 @@
-"""Every setting of the service, read once at start: flags, or environment variables `TUNEWELL_<NAME>`."""
+"""Every setting of the service, read once at start: flags, or environment variables
+`TUNEWELL_<NAME>`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ MIB = 1024 * 1024
 
 
 def data_home() -> Path:
-    """The user's data folder for Tunewell: `$XDG_DATA_HOME/tunewell`, else `~/.local/share/tunewell`."""
+    """The user's data folder for Tunewell: `$XDG_DATA_HOME/tunewell`, else
+    `~/.local/share/tunewell`.
+    """
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "tunewell"
 

@@ -1,7 +1,9 @@
 """Finds the service, the worker and the migrations, whichever way Tunewell is installed.
 
-The wheel carries the folders `app`, `workers` and `migrations` as `tunewell_app`, `tunewell_workers` and
-`tunewell_migrations`. In a checkout they are loaded under those same names from the folders beside this package,
+The wheel carries the folders `app`, `workers` and `migrations` as `tunewell_app`,
+`tunewell_workers` and
+`tunewell_migrations`. In a checkout they are loaded under those same names from the folders beside
+this package,
 so a user's own `app` or `workers` never meets ours.
 """
 

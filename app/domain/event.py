@@ -8,7 +8,9 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A row of the append-only event log. `cursor` is the opaque position in the global feed, `seq` in the study's."""
+    """A row of the append-only event log. `cursor` is the opaque position in the global feed,
+    `seq` in the study's.
+    """
 
     cursor: str
     study_id: str

@@ -1,4 +1,6 @@
-"""Opaque, prefixed, time-sortable ids: `st_` study, `tr_` trial, `wk_` worker, `ls_` lease, `tk_` token."""
+"""Opaque, prefixed, time-sortable ids: `st_` study, `tr_` trial, `wk_` worker, `ls_` lease, `tk_`
+token.
+"""
 
 from __future__ import annotations
 

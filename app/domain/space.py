@@ -1,6 +1,7 @@
 """The search space as plain values: parameters, conditions, known linear constraints.
 
-Parsing and checking a definition is `definition.py`; mapping points to the unit cube is `app/suggest/encode.py`.
+Parsing and checking a definition is `definition.py`; mapping points to the unit cube is
+`app/suggest/encode.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ Params: TypeAlias = Mapping[str, Value]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """When a parameter is active: its parent is active and has one of `choices`, or lies in [low, high].
+    """When a parameter is active: its parent is active and has one of `choices`, or lies in [low,
+    high].
 
     Attributes:
         param: name of a parameter that stands earlier in the space.
@@ -44,7 +46,9 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatParameter:
-    """A real number in [low, high]; with `step` one of low, low + step, ...; with `log` modelled on ln."""
+    """A real number in [low, high]; with `step` one of low, low + step, ...; with `log` modelled
+    on ln.
+    """
 
     name: str
     low: float
@@ -57,7 +61,9 @@ class FloatParameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntParameter:
-    """An integer in [low, high]; with `step` one of low, low + step, ...; with `log` modelled on ln."""
+    """An integer in [low, high]; with `step` one of low, low + step, ...; with `log` modelled on
+    ln.
+    """
 
     name: str
     low: int
@@ -84,7 +90,9 @@ Parameter: TypeAlias = FloatParameter | IntParameter | CategoricalParameter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearConstraint:
-    """Known linear constraint: sum of coefficient * parameter `op` bound; an inactive parameter counts as 0."""
+    """Known linear constraint: sum of coefficient * parameter `op` bound; an inactive parameter
+    counts as 0.
+    """
 
     terms: Mapping[str, float]
     op: str  # "<=", ">=" or "=="
@@ -93,7 +101,9 @@ class LinearConstraint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """The parameters in their declared order; a condition only looks at parameters that stand earlier."""
+    """The parameters in their declared order; a condition only looks at parameters that stand
+    earlier.
+    """
 
     parameters: tuple[Parameter, ...]
     constraints: tuple[LinearConstraint, ...] = field(default=())
@@ -128,7 +138,9 @@ def keep_active(space: Space, full: Params) -> dict[str, Value]:
 
 
 def n_values(parameter: Parameter) -> int | None:
-    """How many values a parameter can take; None for a continuous one (a float without step, low < high)."""
+    """How many values a parameter can take; None for a continuous one (a float without step, low
+    < high).
+    """
     if isinstance(parameter, CategoricalParameter):
         return len(parameter.choices)
     if parameter.low == parameter.high:
@@ -154,7 +166,9 @@ def values_of(parameter: Parameter) -> Sequence[Value] | None:
 
 
 def point_key(params: Params) -> str:
-    """A text that is equal for equal points only; numbers by value, so 1 and 1.0 are the same point."""
+    """A text that is equal for equal points only; numbers by value, so 1 and 1.0 are the same
+    point.
+    """
     parts = []
     for name in sorted(params):
         value = params[name]

@@ -61,7 +61,9 @@ STUDY_TRANSITIONS: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType
         StudyState.FAILED: frozenset(),
     }
 )
-"""Every legal change of a study's state. `completed` -> `active` only by `:resume` after a limit was raised."""
+"""Every legal change of a study's state. `completed` -> `active` only by `:resume` after a limit
+was raised.
+"""
 
 OPEN_STUDY_STATES = frozenset({StudyState.ACTIVE, StudyState.PAUSED, StudyState.STOPPING})
 """States of a study that has not ended."""
@@ -69,7 +71,9 @@ OPEN_STUDY_STATES = frozenset({StudyState.ACTIVE, StudyState.PAUSED, StudyState.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A declared metric. `role` is "objective" or "constraint" (then feasible at or within `threshold`)."""
+    """A declared metric. `role` is "objective" or "constraint" (then feasible at or within
+    `threshold`).
+    """
 
     name: str
     direction: Direction
@@ -104,7 +108,7 @@ class EarlyStoppingRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoProgress:
-    """Ends a study that stands still: less than `min_gain` over the last `trials` finished trials or `seconds`."""
+    """Ends a study that stands still: less than `min_gain` over the last `trials` or `seconds`."""
 
     trials: int | None = None
     seconds: float | None = None
@@ -127,7 +131,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailurePolicy:
-    """How many failures are borne: per trial `max_attempts` and `max_losses`, per study `max_failed`."""
+    """How many failures are borne: per trial `max_attempts` and `max_losses`, per study
+    `max_failed`.
+    """
 
     max_attempts: int = 3
     max_losses: int = 5
@@ -173,11 +179,14 @@ class Study:
     Attributes:
         counts: number of trials in each state (imported ones included).
         places: places taken in `max_trials` (neither failed nor cancelled nor imported).
-        next_number: number that the next trial gets; also guards creation (no trial was made in between).
-        results_seq: counts changes of what a model can know (a trial ended, was imported or retried).
+        next_number: number that the next trial gets; also guards creation (no trial was made in
+            between).
+        results_seq: counts changes of what a model can know (a trial ended, was imported or
+            retried).
         change_seq: counts all changes; the sequence of the study's events.
         revision: counts changes of definition, limits and state; for If-Match.
-        best_trial_id: best finished trial by observed first objective; None with several objectives.
+        best_trial_id: best finished trial by observed first objective; None with several
+            objectives.
         resource_used: steps consumed by ended trials.
         data_digest: digest of the data set that the first completed trial pinned, or None.
         exhausted: the suggester has said that no further point exists.

@@ -83,7 +83,9 @@ PLACE_FREEING_STATES = frozenset({TrialState.FAILED, TrialState.CANCELLED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why an attempt ended badly. `message` <= 2,000 and `traceback` <= 20,000 characters are kept."""
+    """Why an attempt ended badly. `message` <= 2,000 and `traceback` <= 20,000 characters are
+    kept.
+    """
 
     kind: FailureKind
     message: str = ""
@@ -139,7 +141,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """An intermediate report: values after `step` units of resource. Values may be non-finite here."""
+    """An intermediate report: values after `step` units of resource. Values may be non-finite
+    here.
+    """
 
     trial_id: str
     lease_id: str | None

@@ -1,4 +1,6 @@
-"""A worker: a program on some machine that claims trials; what it runs on and what it can evaluate."""
+"""A worker: a program on some machine that claims trials; what it runs on and what it can
+evaluate.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveOffer:
-    """An objective that a worker can evaluate, with JSON schemas (draft 2020-12 subset) of what it takes.
+    """An objective that a worker can evaluate, with JSON schemas (draft 2020-12 subset) of what it
+    takes.
 
     Attributes:
         metrics: names of the metrics it reports, with the direction in which each is better.

@@ -1,4 +1,6 @@
-"""Hands trials to workers (claims) and to clients (`:suggest`), waiting for them where there is nothing yet."""
+"""Hands trials to workers (claims) and to clients (`:suggest`), waiting for them where there is
+nothing yet.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ class ClaimService:
         caller: Caller,
         receipt: Receipt[Claim] | None = None,
     ) -> Claim:
-        """Trials for a worker, by priority, then by fewest running; waits up to `wait_s` for the first one.
+        """Trials for a worker, by priority, then by fewest running; waits up to `wait_s` for the
+        first one.
 
         Raises:
             NotFound: no such worker: register again.
@@ -103,7 +106,9 @@ class ClaimService:
         caller: Caller,
         receipt: Receipt[Suggested] | None = None,
     ) -> Suggested:
-        """Trials for a client: its open ones first under their old leases, then pending and new ones."""
+        """Trials for a client: its open ones first under their old leases, then pending and new
+        ones.
+        """
         await self._threads.run(self._replay, receipt)
         holder = Holder(client_id=client_id, token_id=caller.token_id, duration_s=lease_s)
         grants = await self._threads.run(self._open_of_client, study_id, holder, count)
@@ -170,8 +175,8 @@ class ClaimService:
                 held = revived(study, lease)
                 if held is None or held.lease.token_id != holder.token_id:
                     continue
-                renewed = renewed(held)
-                grants.append(grant(study.study, held.trial, renewed))
+                lease_now = renewed(held)
+                grants.append(grant(study.study, held.trial, lease_now))
             return grants
 
         known = self._store.read(

@@ -12,7 +12,9 @@ from .threads import Threads
 from .wake import EVENTS, WORK, WakeHub, study_topic
 
 _FEED_POLL_S = 1.0
-"""The global feed looks again this often: an older transaction that ends without events wakes nobody."""
+"""The global feed looks again this often: an older transaction that ends without events wakes
+nobody.
+"""
 
 
 class EventService:
@@ -50,7 +52,9 @@ class EventService:
     async def wait_feed(
         self, cursor: str | None, wait_s: float, limit: int
     ) -> tuple[list[Event], str]:
-        """All events after a cursor (None: from now on), in commit order, and the cursor to go on from."""
+        """All events after a cursor (None: from now on), in commit order, and the cursor to go on
+        from.
+        """
         at = cursor or await self._threads.run(self._store.read, event_rows.tail)
         deadline = asyncio.get_running_loop().time() + wait_s
         with self._hub.watch([WORK, EVENTS]) as watch:

@@ -1,4 +1,5 @@
-"""The fence of the lease protocol: a write under another than the trial's current lease changes nothing.
+"""The fence of the lease protocol: a write under another than the trial's current lease changes
+nothing.
 
 All functions run inside one transaction, with the study locked first.
 """
@@ -70,7 +71,9 @@ def hold(
 
 
 def revived(study: LockedStudy, lease: Lease) -> Held | None:
-    """The trial under a lease that is active, or expired and not re-claimed; None for a stale one."""
+    """The trial under a lease that is active, or expired and not re-claimed; None for a stale
+    one.
+    """
     tx = study.tx
     trial = trial_rows.get(tx.conn, lease.trial_id)
     if trial.lease_id != lease.id:
@@ -133,9 +136,11 @@ def loss(how: str) -> Failure:
 
 
 def expire(tx: Tx, lease_id: str) -> str | None:
-    """Takes an expired lease back: its trial is pending again. Returns the study's id, None when it lives on.
+    """Takes an expired lease back: its trial is pending again. Returns the study's id, None when it
+    lives on.
 
-    The trial keeps the lease's id until somebody claims it, so that a late beat can revive the lease; for one lease
+    The trial keeps the lease's id until somebody claims it, so that a late beat can revive the
+    lease; for one lease
     time it is kept for the client that had it.
     """
     known = lease_rows.get(tx.conn, lease_id)

@@ -1,6 +1,8 @@
-"""The fitting process: runs suggesters off the service's threads, one request at a time, over one pipe.
+"""The fitting process: runs suggesters off the service's threads, one request at a time, over one
+pipe.
 
-It keeps the history of each study that it serves, so that a request brings only what is new. It reads no database and
+It keeps the history of each study that it serves, so that a request brings only what is new. It
+reads no database and
 knows no clock; the parent ends it when a fit takes too long.
 """
 
@@ -20,7 +22,9 @@ from ..suggest.registry import suggest
 from .history import StudyHistory, TrialRecord
 
 KEPT_STUDIES = 64
-"""Histories kept in a fitting process; the parent sends a whole history again when one was dropped."""
+"""Histories kept in a fitting process; the parent sends a whole history again when one was
+dropped.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +121,9 @@ sys.modules[name] = package
 spec.loader.exec_module(package)
 importlib.import_module(name + ".service.fitting").main(int(fd))
 """
-"""Run by the child with the package's own name and place: the same code, however Tunewell is installed."""
+"""Run by the child with the package's own name and place: the same code, however Tunewell is
+installed.
+"""
 
 ONE_THREAD: Mapping[str, Any] = {
     name: "1"

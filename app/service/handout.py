@@ -1,4 +1,6 @@
-"""Hands trials out: those that wait first, then new points, with a lease for each. Shared by claims and `:suggest`."""
+"""Hands trials out: those that wait first, then new points, with a lease for each. Shared by
+claims and `:suggest`.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,15 @@ from .threads import Threads
 from .views import Budget, Grant
 
 MAX_CLASHES = 20
-"""How often a point that somebody else made meanwhile is asked for again before the call gives up for now."""
+"""How often a point that somebody else made meanwhile is asked for again before the call gives up
+for now.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who gets the lease. Exactly one of `worker_id` and `token_id`/`client_id` names a worker or a client.
+    """Who gets the lease. Exactly one of `worker_id` and `token_id`/`client_id` names a worker or a
+    client.
 
     Attributes:
         duration_s: how long the lease and each renewal last.
@@ -39,7 +44,9 @@ class Holder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
-    """How long an ask waits for a point: `suggest_wait_s`, or `alone_s` while no other trial of the study runs."""
+    """How long an ask waits for a point: `suggest_wait_s`, or `alone_s` while no other trial of
+    the study runs.
+    """
 
     suggest_wait_s: float
     alone_s: float
@@ -69,7 +76,8 @@ class Handout:
         self._waits = waits
 
     async def take(self, study_id: str, holder: Holder, want: int) -> list[Grant]:
-        """Up to `want` trials of a study: pending ones, then new points; empty when none may start now.
+        """Up to `want` trials of a study: pending ones, then new points; empty when none may start
+        now.
 
         Raises:
             NotFound: there is no such study.
@@ -159,7 +167,7 @@ class Handout:
 
 
 def _made_since(study: LockedStudy, index: int) -> frozenset[str]:
-    """Keys of the points of trials that were made after a batch was: they may be the same points."""
+    """Keys of the points that were made after a batch was: they may be the same ones."""
     if study.study.next_number == index:
         return frozenset()
     made = trial_rows.numbered_from(study.tx.conn, study.study.id, index)
@@ -167,7 +175,9 @@ def _made_since(study: LockedStudy, index: int) -> frozenset[str]:
 
 
 def _note_exhausted(study: LockedStudy, batch: Batch) -> None:
-    """The suggester has no further point, unless a result came meanwhile that may change its mind."""
+    """The suggester has no further point, unless a result came meanwhile that may change its
+    mind.
+    """
     if study.study.results_seq == batch.results_seq and study.study.state.value == "active":
         study.set(exhausted=True)
         settle(study)

@@ -1,4 +1,6 @@
-"""Reads the points that a user enqueues and the finished trials that a user imports. Pure; every fault is named at once."""
+"""Reads the points that a user enqueues and the finished trials that a user imports. Pure; every
+fault is named at once.
+"""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ class LeaseService:
     def beat(
         self, beats: Sequence[Beat], *, worker_id: str | None, caller: Caller
     ) -> list[BeatAnswer]:
-        """Renews each lease; one that is stale is answered `abort`, the others are not touched by it."""
+        """Renews each lease; one that is stale is answered `abort`, the others are not touched by
+        it.
+        """
         if worker_id is not None:
             self._store.write(lambda tx: worker_rows.seen(tx, worker_id))
         return [self._beat(beat, caller) for beat in beats]
@@ -98,7 +100,7 @@ class LeaseService:
         """Gives a trial back: it goes to `pending` and counts a loss.
 
         Raises:
-            Conflict: `reason` is "paused", which is legal at a rung only (no early-stopping rule pauses yet).
+            Conflict: `reason` is "paused": legal at a rung only, and no rule has rungs yet.
         """
         if checkpoint_id is not None:
             raise NotFound(f"there is no checkpoint {checkpoint_id}")
@@ -253,7 +255,7 @@ def _final_values(held: Held, state: TrialState, values: Mapping[str, float]) ->
         Fault(
             pointer=f"/values/{_escape(name)}",
             code="not-finite",
-            detail=f"{name} is {value}; report a trial without a finite value by :fail with kind nan",
+            detail=f"{name} is {value}; report such a trial by :fail with kind nan",
         )
         for name, value in final.items()
         if not math.isfinite(value)

@@ -1,6 +1,8 @@
-"""Where the next points come from: prepared ahead in the fitting processes, never inside a transaction.
+"""Where the next points come from: prepared ahead in the fitting processes, never inside a
+transaction.
 
-An ask gets a point that has seen every result known when it came. One that would wait too long, or whose fit fails, gets
+An ask gets a point that has seen every result known when it came. One that would wait too long, or
+whose fit fails, gets
 a quasi-random point labelled `fallback`, which says why.
 """
 
@@ -117,7 +119,9 @@ class PointSource:
         self._is_closed = False
 
     def warm(self) -> None:
-        """Starts the fitting processes in the background, so that the first fit need not wait for imports."""
+        """Starts the fitting processes in the background, so that the first fit need not wait for
+        imports.
+        """
         for process in self._pool.processes:
             self._threads.submit(_start_quietly, process)
 
@@ -130,7 +134,9 @@ class PointSource:
         await asyncio.to_thread(self._threads.shutdown)
 
     def kick(self, study: Study) -> None:
-        """Prepares the next point of a study when that makes sense; may be called from any thread."""
+        """Prepares the next point of a study when that makes sense; may be called from any
+        thread.
+        """
         if uses_model(study) and room(study) > 0 and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._prepare, study.id)
 
@@ -145,7 +151,9 @@ class PointSource:
 
     @asynccontextmanager
     async def turn(self, study_id: str, wait_s: float) -> AsyncIterator[bool]:
-        """Asks of one study are served one after another; yields False when the turn did not come in time."""
+        """Asks of one study are served one after another; yields False when the turn did not come
+        in time.
+        """
         lock = self._state(study_id).turn
         try:
             await asyncio.wait_for(lock.acquire(), timeout=wait_s)

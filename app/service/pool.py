@@ -1,6 +1,8 @@
-"""Our own small pool of fitting processes: one pipe each, a study sticks to one, a slow fit is ended and its process replaced.
+"""Our own small pool of fitting processes: one pipe each, a study sticks to one, a slow fit is
+ended and its process replaced.
 
-The standard library's executor cannot end one running call and has no affinity; both are needed here.
+The standard library's executor cannot end one running call and has no affinity; both are needed
+here.
 """
 
 from __future__ import annotations
@@ -129,7 +131,9 @@ class FitProcess:
 
 
 class FitPool:
-    """The processes; a study always goes to the same one, so that its history is kept in one place."""
+    """The processes; a study always goes to the same one, so that its history is kept in one
+    place.
+    """
 
     def __init__(self, size: int) -> None:
         self.processes = tuple(FitProcess() for _ in range(size))

@@ -1,4 +1,6 @@
-"""What follows from a change of a study: a new best, an ending. Runs inside the transaction of the change."""
+"""What follows from a change of a study: a new best, an ending. Runs inside the transaction of
+the change.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def settle(study: LockedStudy) -> None:
 
 
 def end(study: LockedStudy, state: StudyState, reason: StopReason) -> None:
-    """Moves the study to `stopping` or to an end; at an end its pending and paused trials end too."""
+    """Moves the study to `stopping` or to an end; at an end its pending and paused trials end
+    too.
+    """
     present = study.study.state
     if state is StudyState.COMPLETED and present is not StudyState.STOPPING:
         study.move(StudyState.STOPPING, reason)

@@ -236,7 +236,9 @@ class StudyService:
         )
 
     def delete(self, study_id: str, *, revision: int | None = None) -> StudyView:
-        """Hides a study until it is restored or purged. Its leases end; their trials are pending again."""
+        """Hides a study until it is restored or purged. Its leases end; their trials are pending
+        again.
+        """
 
         def delete(study: LockedStudy) -> None:
             for trial in trial_rows.open_of(study.tx.conn, study_id):
@@ -276,7 +278,9 @@ class StudyService:
         return self._store.write(restore, receipt=receipt)
 
     def best(self, study_id: str, k: int) -> list[Trial]:
-        """The `k` best completed trials, best first; of a study with several objectives, its front."""
+        """The `k` best completed trials, best first; of a study with several objectives, its
+        front.
+        """
 
         def read(conn: Connection) -> list[Trial]:
             study = study_rows.get(conn, study_id)
@@ -290,7 +294,9 @@ class StudyService:
         return self._store.read(read)
 
     def pareto(self, study_id: str) -> Front:
-        """The Pareto front of the completed trials over the objective metrics, with its hypervolume."""
+        """The Pareto front of the completed trials over the objective metrics, with its
+        hypervolume.
+        """
         return self._store.read(lambda conn: _front(conn, study_rows.get(conn, study_id)))
 
     def export_rows(self, study_id: str) -> tuple[list[str], Iterator[dict[str, Any]]]:

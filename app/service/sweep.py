@@ -1,6 +1,8 @@
-"""The service's housekeeping: takes expired leases back, applies limits that only time decides, purges old rows.
+"""The service's housekeeping: takes expired leases back, applies limits that only time decides,
+purges old rows.
 
-Any process may run it: each step is a guarded transaction of its own, so two sweeps at once do no harm.
+Any process may run it: each step is a guarded transaction of its own, so two sweeps at once do no
+harm.
 """
 
 from __future__ import annotations
@@ -81,7 +83,9 @@ class Sweeper:
             return
 
     def _start(self) -> datetime:
-        """The instant before which no lease is swept, unless another replica was watching all along."""
+        """The instant before which no lease is swept, unless another replica was watching all
+        along.
+        """
 
         def start(tx: Tx) -> datetime:
             is_watched = replica_rows.others_alive(tx.conn, self._replica_id, _REPLICA_ALIVE_S)

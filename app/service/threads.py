@@ -11,7 +11,9 @@ T = TypeVar("T")
 
 
 class Threads:
-    """Runs blocking calls of async use cases; no larger than the connection pool, or they would wait on each other."""
+    """Runs blocking calls of async use cases; no larger than the connection pool, or they would
+    wait on each other.
+    """
 
     def __init__(self, size: int) -> None:
         self._executor = ThreadPoolExecutor(size, thread_name_prefix="service")

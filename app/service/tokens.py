@@ -1,4 +1,6 @@
-"""Tokens: make, list, revoke, check. A secret has 256 random bits, so one SHA-256 is hash enough; it is shown once."""
+"""Tokens: make, list, revoke, check. A secret has 256 random bits, so one SHA-256 is hash enough;
+it is shown once.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ class TokenService:
         return self._store.write(lambda tx: token_rows.revoke(tx, token_id))
 
     def auth_required(self) -> bool:
-        """False only while no token was ever made. A `True` is final, so it is asked for only until then."""
+        """False only while no token was ever made. A `True` is final, so it is asked for only
+        until then.
+        """
         if not self._is_required:
             self._is_required = self._store.read(token_rows.any_ever)
         return self._is_required

@@ -54,7 +54,7 @@ class StudyView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
-    """The Pareto front of a study's finished trials. `reference` is the point of the hypervolume."""
+    """The Pareto front of a study's completed trials, and the hypervolume to `reference`."""
 
     trials: tuple[Trial, ...]
     hypervolume: float | None

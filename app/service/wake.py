@@ -1,4 +1,6 @@
-"""Wakes what waits: long polls and event streams sleep here until a commit, here or on a replica, concerns them."""
+"""Wakes what waits: long polls and event streams sleep here until a commit, here or on a replica,
+concerns them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def study_topic(study_id: str) -> str:
 
 
 class Watch:
-    """One waiter's view of its topics. Clear it, look at the state, then wait: no change is missed in between."""
+    """One waiter's view of its topics. Clear it, look at the state, then wait: no change is
+    missed in between.
+    """
 
     def __init__(self) -> None:
         self._event = asyncio.Event()

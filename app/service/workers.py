@@ -34,7 +34,9 @@ class WorkerService:
         slots: int,
         receipt: Receipt[WorkerView] | None = None,
     ) -> WorkerView:
-        """Registers a worker; the same name keeps its id, and with a new `boot_id` its old leases end at once."""
+        """Registers a worker; the same name keeps its id, and with a new `boot_id` its old leases
+        end at once.
+        """
 
         def register(tx: Tx) -> WorkerView:
             registered = worker_rows.register(

@@ -1,0 +1,45 @@
+# Everything a newcomer types. Needs Python >= 3.11 and make; installs into .venv only.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# One BLAS and torch thread a process: more make everything slower when processes share the cores.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: install demo test test-slow check openapi docs clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml requirements/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tunewell needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
+	$(BIN)/python -m pip install --quiet --constraint requirements/constraints.txt --editable ".[all,dev]"
+	@touch $(STAMP)
+
+demo: install
+	$(BIN)/tunewell demo
+
+test: check
+	$(PYTEST) --numprocesses 2 --dist worksteal
+
+test-slow: install
+	$(PYTEST) --numprocesses 2 -m slow --timeout 1800
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+openapi: install
+	$(BIN)/python -m app.api.openapi docs/openapi.json
+
+docs: install
+	$(BIN)/python docs/make_reference.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

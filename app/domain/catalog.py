@@ -1,0 +1,149 @@
+"""The suggesters and early-stopping rules by name, with their options: one table for checks and docs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionSpec:
+    """What one option, limit or other scalar setting may be.
+
+    Attributes:
+        type: "int", "float", "bool" or "str".
+        default: used when it is left out; None means that it is unset (the help says what then).
+        low: smallest value, or None; excluded when `is_low_open`.
+        high: largest value, inclusive, or None.
+        choices: the accepted words of a "str", or None.
+        help: one sentence for a person.
+    """
+
+    type: str
+    default: Any = None
+    low: float | None = None
+    high: float | None = None
+    is_low_open: bool = False
+    choices: tuple[str, ...] | None = None
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggesterInfo:
+    """A suggester or an early-stopping rule as a person reads of it, and its options by name."""
+
+    name: str
+    summary: str
+    options: Mapping[str, OptionSpec] = field(default_factory=dict)
+
+
+_N_INITIAL_MODEL = OptionSpec(
+    type="int",
+    low=1,
+    high=1_000,
+    help="Points of the initial design before the model takes over; left out: the suggester's "
+    "own rule by the number of parameters and `max_trials`.",
+)
+_N_INITIAL_PLAIN = OptionSpec(
+    type="int",
+    low=1,
+    high=1_000,
+    help="Accepted for every suggester; this one has no model, so it changes nothing.",
+)
+
+
+def _table(*entries: SuggesterInfo) -> Mapping[str, SuggesterInfo]:
+    return MappingProxyType({entry.name: entry for entry in entries})
+
+
+SUGGESTERS: Mapping[str, SuggesterInfo] = _table(
+    SuggesterInfo(
+        name="auto",
+        summary="Chooses by the space and the budget, and says which and why in `provenance`.",
+        options={"n_initial": _N_INITIAL_MODEL},
+    ),
+    SuggesterInfo(
+        name="random",
+        summary="Independent draws; uniform, or log-uniform where `log` is set.",
+        options={"n_initial": _N_INITIAL_PLAIN},
+    ),
+    SuggesterInfo(
+        name="grid",
+        summary="Every point of the space exactly once; ends with `space_exhausted`.",
+        options={"n_initial": _N_INITIAL_PLAIN},
+    ),
+    SuggesterInfo(
+        name="sobol",
+        summary="A scrambled Sobol sequence: random-like, but evenly spread.",
+        options={"n_initial": _N_INITIAL_PLAIN},
+    ),
+    SuggesterInfo(
+        name="gp",
+        summary="A Gaussian process with log expected improvement; best up to a few hundred trials.",
+        options={"n_initial": _N_INITIAL_MODEL},
+    ),
+    SuggesterInfo(
+        name="tpe",
+        summary="Tree-structured Parzen estimator; conditional and categorical spaces, many trials.",
+        options={
+            "n_initial": _N_INITIAL_MODEL,
+            "n_candidates": OptionSpec(
+                type="int", default=24, low=1, high=10_000, help="Candidates drawn per suggestion."
+            ),
+            "gamma": OptionSpec(
+                type="float",
+                default=0.1,
+                low=0.0,
+                high=0.5,
+                is_low_open=True,
+                help="Share of the finished trials that count as good (25 trials at most).",
+            ),
+            "multivariate": OptionSpec(
+                type="bool",
+                default=True,
+                help="Model parameters jointly; false: each one on its own.",
+            ),
+        },
+    ),
+    SuggesterInfo(
+        name="skopt",
+        summary="scikit-optimize's Optimizer; slower, for comparison with studies made by it.",
+        options={
+            "n_initial": _N_INITIAL_MODEL,
+            "base_estimator": OptionSpec(
+                type="str",
+                default="gp",
+                choices=("gp", "rf", "et"),
+                help="Its model: Gaussian process, random forest or extra trees.",
+            ),
+            "acq_func": OptionSpec(
+                type="str",
+                default="ei",
+                choices=("ei", "pi", "lcb", "gp_hedge"),
+                help="Its acquisition function.",
+            ),
+            "initial_point_generator": OptionSpec(
+                type="str",
+                default="sobol",
+                choices=("sobol", "lhs", "halton", "hammersly", "random"),
+                help="Its sampler for the initial design.",
+            ),
+        },
+    ),
+)
+"""Suggesters of this version, by name."""
+
+LATER_SUGGESTERS = frozenset({"cmaes", "evolution"})
+"""Names of the contract that this version does not have."""
+
+EARLY_STOPPING: Mapping[str, SuggesterInfo] = _table(
+    SuggesterInfo(name="none", summary="Every trial runs to its end.")
+)
+"""Early-stopping rules of this version, by name."""
+
+LATER_EARLY_STOPPING = frozenset(
+    {"median", "percentile", "asha", "hyperband", "bohb", "patience", "auto"}
+)
+"""Names of the contract that this version does not have."""

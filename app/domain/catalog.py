@@ -1,4 +1,4 @@
-"""The suggesters and early-stopping rules by name, with their options: one table for checks and docs."""
+"""The suggesters and early-stopping rules by name, with their options: for checks and docs."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ SUGGESTERS: Mapping[str, SuggesterInfo] = _table(
     ),
     SuggesterInfo(
         name="gp",
-        summary="A Gaussian process with log expected improvement; best up to a few hundred trials.",
+        summary="A Gaussian process with log expected improvement; best up to some hundred trials.",
         options={"n_initial": _N_INITIAL_MODEL},
     ),
     SuggesterInfo(
         name="tpe",
-        summary="Tree-structured Parzen estimator; conditional and categorical spaces, many trials.",
+        summary="Tree-structured Parzen estimator; for conditional and categorical spaces.",
         options={
             "n_initial": _N_INITIAL_MODEL,
             "n_candidates": OptionSpec(

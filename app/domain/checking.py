@@ -198,9 +198,7 @@ def as_object(value: object, pointer: str, faults: Faults) -> Mapping[object, ob
     return None
 
 
-def as_list(
-    value: object, pointer: str, faults: Faults, *, limit: str
-) -> Sequence[object] | None:
+def as_list(value: object, pointer: str, faults: Faults, *, limit: str) -> Sequence[object] | None:
     """A JSON list, cut at its size limit (with a fault) so that the checks stay bounded."""
     if not isinstance(value, (list, tuple)):
         faults.add(pointer, "wrong-type", f"Must be a list, found {shown(value)}.")

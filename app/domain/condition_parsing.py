@@ -5,9 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .checking import Faults, Fields, as_list, as_number, as_object, as_text, child, near_miss, shown
-from .space import CategoricalParameter, Condition, FloatParameter, IntParameter, Parameter
-from .space import Choice, n_values, same_value
+from .checking import (
+    Faults,
+    Fields,
+    as_list,
+    as_number,
+    as_object,
+    as_text,
+    child,
+    near_miss,
+    shown,
+)
+from .space import (
+    CategoricalParameter,
+    Choice,
+    Condition,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+    n_values,
+    same_value,
+)
 from .values import STEP_TOLERANCE, check_value, snap
 
 _FIELDS = ("param", "in", "low", "high")

@@ -33,11 +33,10 @@ def parse_metrics(raw: object, pointer: str, faults: Faults) -> tuple[Metric, ..
     if not items:
         faults.add(pointer, "no-metric", "A study has at least one metric, found none.")
         return ()
-    before = len(faults)
     metrics = [_metric(item, child(pointer, k), faults) for k, item in enumerate(items)]
     kept = tuple(metric for metric in metrics if metric is not None)
     note_repeats(names_of(items), pointer, faults, what="Metric")
-    if len(faults) == before and not any(metric.role == "objective" for metric in kept):
+    if all(isinstance(item, Mapping) and item.get("role") == "constraint" for item in items):
         rule = "At least one metric has the role objective, found constraints only."
         faults.add(pointer, "no-objective-metric", rule)
     return kept

@@ -1,10 +1,11 @@
-"""Checks a study's objective, its options and its space against what objectives are known to take."""
+"""Checks a study's objective, its options and its space against what objectives take."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..errors import Fault
 from .checking import Faults, Fields, as_object, as_text, child, listed, near_miss, shown
 from .free_json import parse_free_object
 from .objectives import BUILT_IN
@@ -45,24 +46,23 @@ def parse_objective(
         return None
     fields = Fields(item, pointer, faults, ("name", "options"))
     name = fields.read("name", as_text, is_required=True)
-    before = len(faults)
     options = fields.read("options", parse_free_object) or {}
-    if name is None or len(faults) > before:
+    if name is None:
         return None
     known = known_offers(name, offers)
-    faults.extend(_fewest(known, lambda offer, found: _options(options, offer, fields, found)))
+
+    def check(offer: ObjectiveOffer, found: Faults) -> None:
+        check_options(options, as_schema(offer.options_schema), fields.at("options"), found)
+
+    faults.extend(_fewest(known, check))
     return ObjectiveRef(name=name, options=_filled(name, options, known))
 
 
-def _options(
-    options: Mapping[str, Any], offer: ObjectiveOffer, fields: Fields, faults: Faults
-) -> None:
-    check_options(options, as_schema(offer.options_schema), fields.at("options"), faults)
-
-
-def _fewest(known: Sequence[ObjectiveOffer], check: Any) -> tuple[Any, ...]:
+def _fewest(
+    known: Sequence[ObjectiveOffer], check: Callable[[ObjectiveOffer, Faults], None]
+) -> tuple[Fault, ...]:
     """The faults against the offer that fits best: workers may offer several versions."""
-    best: tuple[Any, ...] | None = None
+    best: tuple[Fault, ...] | None = None
     for offer in known:
         found = Faults()
         check(offer, found)
@@ -85,7 +85,8 @@ def _filled(
 
 def check_parameters(
     objective: ObjectiveRef,
-    items: Sequence[tuple[str, Parameter]],
+    names: Sequence[str | None],
+    parameters: Sequence[Parameter],
     pointer: str,
     faults: Faults,
     offers: Sequence[ObjectiveOffer],
@@ -94,33 +95,41 @@ def check_parameters(
 
     Args:
         objective: the study's objective.
-        items: pointer and parameter, those without faults.
+        names: name of every parameter in order, None where it has none.
+        parameters: the parameters whose range or choices have no faults.
         pointer: of the space.
         faults: where faults go.
         offers: what workers offer.
     """
-    known = known_offers(objective.name, offers)
-    faults.extend(
-        _fewest(known, lambda offer, found: _parameters(items, pointer, offer, found))
-    )
+    by_name = {parameter.name: parameter for parameter in parameters}
+
+    def check(offer: ObjectiveOffer, found: Faults) -> None:
+        _parameters(names, by_name, pointer, offer, found)
+
+    faults.extend(_fewest(known_offers(objective.name, offers), check))
 
 
 def _parameters(
-    items: Sequence[tuple[str, Parameter]], pointer: str, offer: ObjectiveOffer, faults: Faults
+    names: Sequence[str | None],
+    by_name: Mapping[str, Parameter],
+    pointer: str,
+    offer: ObjectiveOffer,
+    faults: Faults,
 ) -> None:
     schema = as_schema(offer.params_schema)
-    for at, parameter in items:
-        inner = property_of(schema, parameter.name)
+    for index, name in enumerate(names):
+        if name is None:
+            continue
+        inner, at = property_of(schema, name), child(pointer, index)
         if inner is None:
-            names = known_names(schema)
-            what = f"The objective {shown(offer.name)} takes no parameter {shown(parameter.name)}"
-            detail = f"{what}{near_miss(parameter.name, names)} It takes {', '.join(names)}."
+            takes = known_names(schema)
+            what = f"The objective {shown(offer.name)} takes no parameter {shown(name)}"
+            detail = f"{what}{near_miss(name, takes)} It takes {', '.join(takes) or 'none'}."
             faults.add(f"{at}/name", "unknown-objective-parameter", detail)
-        else:
-            _values(parameter, at, inner, faults)
-    names_given = {parameter.name for _, parameter in items}
+        elif name in by_name:
+            _values(by_name[name], at, inner, faults)
     for name in required_of(schema):
-        if name not in names_given:
+        if name not in names:
             rule = f"The objective {shown(offer.name)} needs the parameter {shown(name)}."
             faults.add(pointer, "missing-objective-parameter", rule)
 
@@ -167,7 +176,7 @@ def _all_listed(parameter: Parameter, schema: Schema) -> bool:
 def objective_warnings(
     objective: ObjectiveRef | None, metrics: Sequence[Metric], offers: Sequence[ObjectiveOffer]
 ) -> list[str]:
-    """What a person should know: an objective nobody offers, metrics it does not report, or reversed."""
+    """Warnings: an objective that nobody offers, a metric that it does not report, or reversed."""
     if objective is None:
         return []
     known = known_offers(objective.name, offers)

@@ -1,4 +1,4 @@
-"""What the built-in objectives take and report, as data: studies are checked before a worker exists.
+"""What the built-in objectives take and report, as data: it is there before any worker is.
 
 The workers carry their own copies, from which they register; a test compares the two.
 """

@@ -1,4 +1,4 @@
-"""A small subset of JSON Schema (draft 2020-12), enough for the options and parameters of objectives.
+"""A small subset of JSON Schema (draft 2020-12): the options and parameters of objectives.
 
 Understood: type, enum, const, minimum, maximum, exclusiveMinimum, exclusiveMaximum, minLength,
 maxLength, properties, patternProperties (a literal prefix and [0-9]+ only), additionalProperties,
@@ -150,9 +150,7 @@ def range_rule(schema: Schema) -> str:
     return f"must be {' and '.join(parts)}" if parts else "must be a number"
 
 
-def check_options(
-    options: Mapping[str, Any], schema: Schema, pointer: str, faults: Faults
-) -> None:
+def check_options(options: Mapping[str, Any], schema: Schema, pointer: str, faults: Faults) -> None:
     """Note what is wrong with the options of an objective: unknown, wrong or missing ones."""
     for name, value in options.items():
         inner = property_of(schema, name)

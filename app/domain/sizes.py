@@ -1,4 +1,4 @@
-"""Every documented bound on the size of a study definition: one table, read by the checks and the docs."""
+"""Every documented bound on the size of a study definition: for the checks and the docs."""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from .checking import (
     Faults,
@@ -34,6 +35,8 @@ from .space import (
 )
 from .values import check_value
 
+N = TypeVar("N", int, float)
+
 _COMMON = ("name", "type", "default", "when")
 _NUMERIC = (*_COMMON, "low", "high", "log", "step")
 FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -46,7 +49,7 @@ _ANY = tuple(dict.fromkeys(name for names in FIELDS.values() for name in names))
 
 
 def parse_space(raw: object, pointer: str, faults: Faults) -> tuple[Parameter, ...]:
-    """The parameters of a space; those with faults are left out of the answer.
+    """The parameters of a space; those whose range or choices have faults are left out.
 
     Args:
         raw: the list as it came.
@@ -73,38 +76,29 @@ def parse_space(raw: object, pointer: str, faults: Faults) -> tuple[Parameter, .
 def _parameter(
     raw: object, pointer: str, faults: Faults, declared: Declared, index: int
 ) -> Parameter | None:
+    """One parameter; its parts are checked apart, so that no fault hides another."""
     item = as_object(raw, pointer, faults)
     if item is None:
         return None
-    before = len(faults)
     given = item.get("type")
     known = FIELDS.get(given, _ANY) if isinstance(given, str) else _ANY
     fields = Fields(item, pointer, faults, known)
     name = fields.read("name", as_text, is_required=True) or ""
     read_type = word(FIELDS, code="unknown-type", what="parameter type")
     kind = fields.read("type", read_type, is_required=True)
+    parameter = _BODIES[kind](fields, name) if kind is not None else None
+    if parameter is not None and fields.has("default"):
+        parameter = _with_default(parameter, fields)
     when = fields.read("when", partial(parse_condition, declared=declared, index=index))
-    parameter: Parameter | None = None
-    if kind == "categorical":
-        parameter = _categorical(fields, name)
-    elif kind == "int":
-        parameter = _integer(fields, name)
-    elif kind == "float":
-        parameter = _float(fields, name)
-    if parameter is None or len(faults) > before:
-        return None
-    return _with_default(replace(parameter, when=when), fields)
+    return None if parameter is None else replace(parameter, when=when)
 
 
-def _with_default(parameter: Parameter, fields: Fields) -> Parameter | None:
+def _with_default(parameter: Parameter, fields: Fields) -> Parameter:
     """The parameter with its default, which has to be one of its values."""
-    if not fields.has("default"):
-        return parameter
-    value = check_value(
-        parameter, fields.raw("default"), fields.at("default"), fields.faults, prefix="default-"
-    )
+    raw, pointer = fields.raw("default"), fields.at("default")
+    value = check_value(parameter, raw, pointer, fields.faults, prefix="default-")
     if value is None:
-        return None
+        return parameter
     if isinstance(parameter, CategoricalParameter):
         return replace(parameter, default=value)
     if isinstance(parameter, IntParameter):
@@ -115,10 +109,9 @@ def _with_default(parameter: Parameter, fields: Fields) -> Parameter | None:
 def _integer(fields: Fields, name: str) -> IntParameter | None:
     low = fields.read("low", as_integer, is_required=True)
     high = fields.read("high", as_integer, is_required=True)
-    log, step = fields.flag("log"), fields.read("step", as_integer)
-    if low is None or high is None or not _has_range(fields, low, high, log):
-        return None
-    if step is not None and not _step_fits(fields, low, high, step):
+    log = fields.flag("log")
+    step = _step(fields, fields.read("step", as_integer), low, high)
+    if not _has_range(fields, low, high, log) or low is None or high is None:
         return None
     return IntParameter(name=name, low=low, high=high, log=log, step=1 if step is None else step)
 
@@ -126,46 +119,52 @@ def _integer(fields: Fields, name: str) -> IntParameter | None:
 def _float(fields: Fields, name: str) -> FloatParameter | None:
     low = fields.read("low", as_float, is_required=True)
     high = fields.read("high", as_float, is_required=True)
-    log, step = fields.flag("log"), fields.read("step", as_float)
-    if log and step is not None:
-        rule = f"A float has either log or step, found log true and step {shown(step)}."
+    log = fields.flag("log")
+    step = _step(fields, fields.read("step", as_float), low, high)
+    if log and fields.has("step"):
+        found = shown(fields.raw("step"))
+        rule = f"A float has either log or step, found log true and step {found}."
         fields.faults.add(fields.at("step"), "log-with-step", rule)
-    if low is None or high is None or not _has_range(fields, low, high, log):
-        return None
-    if step is not None and not _step_fits(fields, low, high, step):
+    if not _has_range(fields, low, high, log) or low is None or high is None:
         return None
     return FloatParameter(name=name, low=low, high=high, log=log, step=step)
 
 
-def _has_range(fields: Fields, low: float, high: float, log: bool) -> bool:
-    """Whether low < high, a finite distance apart, and both positive under log."""
-    before = len(fields.faults)
-    found = f"found low {shown(low)} and high {shown(high)}."
-    if low >= high:
-        fields.faults.add(fields.at("low"), "low-not-below-high", f"low must be below high, {found}")
-    elif not math.isfinite(high - low):
-        fields.faults.add(fields.at("high"), "range-too-wide", f"high - low must be finite, {found}")
-    if log and low <= 0:
+def _has_range(fields: Fields, low: float | None, high: float | None, log: bool) -> bool:
+    """Whether low < high, a finite distance apart, and low is positive under log."""
+    before, faults = len(fields.faults), fields.faults
+    if low is not None and high is not None:
+        found = f"found low {shown(low)} and high {shown(high)}."
+        if low >= high:
+            rule = f"low must be below high, {found}"
+            faults.add(fields.at("low"), "low-not-below-high", rule)
+        elif not math.isfinite(high - low):
+            faults.add(fields.at("high"), "range-too-wide", f"high - low must be finite, {found}")
+    if log and low is not None and low <= 0:
         rule = f"With log, low must be above 0, found {shown(low)}."
-        fields.faults.add(fields.at("low"), "log-not-positive", rule)
-    return len(fields.faults) == before
+        faults.add(fields.at("low"), "log-not-positive", rule)
+    return len(faults) == before
 
 
-def _step_fits(fields: Fields, low: float, high: float, step: float) -> bool:
-    """Whether a step is positive, at most the range, and large enough to tell its values apart."""
-    pointer = fields.at("step")
+def _step(fields: Fields, step: N | None, low: N | None, high: N | None) -> N | None:
+    """The step when it is positive, at most the range, and large enough to tell values apart."""
+    if step is None:
+        return None
+    pointer, found = fields.at("step"), f"found {shown(step)}."
     if step <= 0:
-        rule = f"step must be above 0, found {shown(step)}."
-        fields.faults.add(pointer, "step-not-positive", rule)
-    elif step > high - low:
-        rule = f"step may be high - low = {high - low} at most, found {shown(step)}."
+        fields.faults.add(pointer, "step-not-positive", f"step must be above 0, {found}")
+        return None
+    if low is None or high is None or low >= high:
+        return step
+    if step > high - low:
+        rule = f"step may be high - low = {shown(high - low)} at most, {found}"
         fields.faults.add(pointer, "step-too-large", rule)
-    elif (high - low) / step > limit_of("integer") or low + step == low or high - step == high:
-        rule = f"step must be large enough to tell neighbours apart, found {shown(step)}."
+        return None
+    if (high - low) / step > limit_of("integer") or low + step == low or high - step == high:
+        rule = f"step must be large enough to tell neighbours apart, {found}"
         fields.faults.add(pointer, "step-too-small", rule)
-    else:
-        return True
-    return False
+        return None
+    return step
 
 
 def _categorical(fields: Fields, name: str) -> CategoricalParameter | None:
@@ -177,8 +176,12 @@ def _categorical(fields: Fields, name: str) -> CategoricalParameter | None:
         rule = "A categorical parameter has at least one choice, found none."
         fields.faults.add(fields.at("choices"), "no-choices", rule)
         return None
+    before = len(fields.faults)
     choices = parse_choices(raw, fields.at("choices"), fields.faults)
-    return CategoricalParameter(name=name, choices=choices, ordered=ordered)
+    # A default that repeats a faulty choice is no fault of its own.
+    if len(fields.faults) > before and any(item is fields.raw("default") for item in raw):
+        return None
+    return CategoricalParameter(name=name, choices=choices, ordered=ordered) if choices else None
 
 
 def parse_choices(raw: object, pointer: str, faults: Faults) -> tuple[Choice, ...]:
@@ -190,7 +193,9 @@ def parse_choices(raw: object, pointer: str, faults: Faults) -> tuple[Choice, ..
             continue
         key = (isinstance(choice, bool), choice)
         if key in seen:
-            rule = f"Choices differ from each other; {shown(choice)} stands at index {seen[key]} too."
+            rule = (
+                f"Choices differ from each other; {shown(choice)} stands at index {seen[key]} too."
+            )
             faults.add(child(pointer, index), "repeated-choice", rule)
         else:
             seen[key] = index
@@ -210,3 +215,10 @@ def _choice(item: object, pointer: str, faults: Faults) -> Choice | None:
     rule = f"A choice is a string, a number or a boolean, found {shown(item)}."
     faults.add(pointer, "wrong-type", rule)
     return None
+
+
+_BODIES: Mapping[str, Callable[[Fields, str], Parameter | None]] = {
+    "float": _float,
+    "int": _integer,
+    "categorical": _categorical,
+}

@@ -8,13 +8,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import Connection
+
 from ..domain.study import Study, StudyState
 from ..domain.worker import Worker
 from ..store import idempotency
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
 from ..store import workers as worker_rows
-from ..store.engine import Connection, Store, Tx
+from ..store.engine import Store, Tx
 from ..store.idempotency import Receipt
 from .fence import renewed, revived
 from .handout import Handout, Holder, grant

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from sqlalchemy import Connection
+
 from ..domain.event import Event
 from ..store import events as event_rows
 from ..store import studies as study_rows
-from ..store.engine import Connection, Store
+from ..store.engine import Store
 from .threads import Threads
 from .wake import EVENTS, WORK, WakeHub, study_topic
 
@@ -63,7 +65,7 @@ class EventService:
                 found = await self._threads.run(self._feed, at, limit)
                 left = deadline - asyncio.get_running_loop().time()
                 if found or left <= 0 or self.is_closing:
-                    return found, found[-1].cursor if found else at
+                    return found, (found[-1].cursor if found else at)
                 await watch.wait(min(left, _FEED_POLL_S))
 
     def latest(self, study_id: str) -> int:

@@ -118,13 +118,6 @@ class PointSource:
         self._histories_lock = threading.Lock()
         self._is_closed = False
 
-    def warm(self) -> None:
-        """Starts the fitting processes in the background, so that the first fit need not wait for
-        imports.
-        """
-        for process in self._pool.processes:
-            self._threads.submit(_start_quietly, process)
-
     async def close(self) -> None:
         """Ends the fits under way and their processes."""
         self._is_closed = True
@@ -336,14 +329,6 @@ def _batch(study: Study, decision: Decision, pending_ids: tuple[str, ...]) -> Ba
         suggestions=suggestions,
         exhausted=decision.exhausted,
     )
-
-
-def _start_quietly(process: FitProcess) -> None:
-    with process.lock:
-        try:
-            process.start()
-        except AppError as error:
-            log.warning("fitting_process_not_started", extra={"reason": error.detail})
 
 
 def _reason(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from ..domain.catalog import EARLY_STOPPING, SUGGESTERS
 from ..domain.objectives import BUILT_IN
 from ..settings import Settings
 from ..store import schema
+from ..store import studies as study_rows
 from ..store.engine import Store
 from .claims import ClaimService
 from .events import EventService
@@ -31,6 +32,7 @@ class Services:
     Attributes:
         store: the database.
         studies, trials, claims, leases, workers, tokens, events: the use cases by noun.
+        sweeper: the housekeeping.
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
@@ -56,7 +58,7 @@ class Services:
         )
         self.tokens = TokenService(store)
         self.events = EventService(store, self._threads, self._hub)
-        self._sweeper = Sweeper(
+        self.sweeper = Sweeper(
             store,
             self._threads,
             self._points,
@@ -68,9 +70,10 @@ class Services:
         self._is_stopping = False
 
     async def start(self) -> None:
-        """Starts the sweep and the fitting processes."""
-        self._sweeping = asyncio.create_task(self._sweeper.run())
-        self._points.warm()
+        """Starts the sweep, and prepares the next points of the studies that are open."""
+        self._sweeping = asyncio.create_task(self.sweeper.run())
+        for study in await self._threads.run(self.store.read, study_rows.open_studies):
+            self._points.kick(study)
 
     def drain(self) -> None:
         """Lets waiting calls and event streams end now, with what they have."""
@@ -81,7 +84,7 @@ class Services:
         """Ends what runs beside the use cases; the store stays open."""
         self.drain()
         self._unsubscribe()
-        self._sweeper.stop()
+        self.sweeper.stop()
         if self._sweeping is not None:
             await self._sweeping
         await self._points.close()

@@ -9,6 +9,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Connection
+
 from ..domain import front as fronts
 from ..domain import limits
 from ..domain.definition import (
@@ -27,7 +29,7 @@ from ..errors import Conflict, InvalidInput, Precondition
 from ..store import studies as study_rows
 from ..store import trials as trial_rows
 from ..store import workers as worker_rows
-from ..store.engine import Connection, Store, Tx
+from ..store.engine import Store, Tx
 from ..store.idempotency import Receipt
 from ..store.page import Page
 from ..store.studies import LockedStudy, StudyFilter

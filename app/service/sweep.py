@@ -55,7 +55,7 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweeps until `stop`; an error of the database is logged and tried again."""
-        started_at = await self._threads.run(self._start)
+        started_at = await self._threads.run(self.begin)
         limits_at = purge_at = 0.0
         while not self._stop.is_set():
             now = asyncio.get_running_loop().time()
@@ -82,7 +82,7 @@ class Sweeper:
         except TimeoutError:
             return
 
-    def _start(self) -> datetime:
+    def begin(self) -> datetime:
         """The instant before which no lease is swept, unless another replica was watching all
         along.
         """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Connection
+
 from ..domain.space import point_key
 from ..domain.study import OPEN_STUDY_STATES, Study
 from ..domain.trial import Measurement, Trial, TrialSource, TrialState
@@ -13,7 +15,7 @@ from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
 from ..store import studies as study_rows
 from ..store import trials as trial_rows
-from ..store.engine import Connection, Store, Tx
+from ..store.engine import Store, Tx
 from ..store.idempotency import Receipt
 from ..store.studies import LockedStudy
 from ..store.trials import TrialFilter

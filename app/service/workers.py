@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sqlalchemy import Connection
+
 from ..domain.worker import Device, ObjectiveOffer, Worker
 from ..store import leases as lease_rows
 from ..store import workers as worker_rows
-from ..store.engine import Connection, Store, Tx
+from ..store.engine import Store, Tx
 from ..store.idempotency import Receipt
 from ..store.page import Page
 from .fence import supersede

@@ -1,0 +1,116 @@
+"""Places in `max_trials`, `max_parallel` and how a study ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.domain.study import StudyState
+from app.domain.trial import TrialState
+from app.errors import Conflict
+from app.service.services import Services
+
+from .conftest import Bench, definition
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_budget_is_never_passed_by_concurrent_asks(
+    bench: Bench, services: Services
+) -> None:
+    study_id = bench.study(definition(limits={"max_trials": 10}))
+    asks = [bench.suggest(study_id) for _ in range(30)]
+    granted = [g for answer in await asyncio.gather(*asks) for g in answer]
+    assert sorted(g.trial.number for g in granted) == list(range(1, 11))
+    for grant in granted:
+        bench.complete(grant, 1.0)
+    study = services.studies.get(study_id).study
+    assert study.state is StudyState.COMPLETED
+    assert study.stop_reason == "max_trials"
+    assert await bench.suggest(study_id) == []
+
+
+async def test_max_parallel_bounds_what_runs_and_a_place_wakes_a_waiting_ask(
+    bench: Bench, services: Services
+) -> None:
+    study_id = bench.study(definition(limits={"max_parallel": 2}))
+    first, _ = await bench.suggest(study_id, count=5)
+    waiting = asyncio.create_task(bench.suggest(study_id, wait_s=30))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(bench.complete, first, 1.0)
+    (third,) = await waiting
+    assert third.trial.number == 3
+
+
+async def test_a_cancelled_trial_frees_its_place(bench: Bench, services: Services) -> None:
+    study_id = bench.study(definition(limits={"max_trials": 1}))
+    (grant,) = await bench.suggest(study_id)
+    services.trials.cancel(grant.trial.id)
+    (again,) = await bench.suggest(study_id)
+    assert again.trial.number == 2
+
+
+async def test_enqueued_points_run_first_and_hold_places(bench: Bench, services: Services) -> None:
+    study_id = bench.study(definition(limits={"max_trials": 2}))
+    services.trials.enqueue(study_id, [{"params": {"x": 0.5}}, {"params": {}}])
+    with pytest.raises(Conflict) as full:
+        services.trials.enqueue(study_id, [{"params": {"x": 0.1}}])
+    assert full.value.code == "budget-exhausted"
+    first, second = await bench.suggest(study_id, count=5)
+    assert first.trial.params == {"x": 0.5}
+    assert set(second.trial.params) == {"x"}
+
+
+async def test_imported_trials_hold_no_place_and_can_be_the_best(
+    bench: Bench, services: Services
+) -> None:
+    study_id = bench.study(definition(limits={"max_trials": 1}))
+    services.trials.enqueue(study_id, [{"params": {"x": 0.5}, "values": {"value": 0.01}}])
+    (grant,) = await bench.suggest(study_id)
+    bench.complete(grant, 5.0)
+    view = services.studies.get(study_id)
+    assert view.study.state is StudyState.COMPLETED
+    assert view.best is not None
+    assert view.best.values == {"value": 0.01}
+
+
+async def test_a_target_ends_the_study(bench: Bench, services: Services) -> None:
+    study_id = bench.study(definition(limits={"max_trials": 100, "target": 0.1}))
+    (grant,) = await bench.suggest(study_id)
+    bench.complete(grant, 0.05)
+    study = services.studies.get(study_id).study
+    assert (study.state, study.stop_reason) == (StudyState.COMPLETED, "target_reached")
+
+
+async def test_a_grid_ends_with_space_exhausted(bench: Bench, services: Services) -> None:
+    space = [{"name": "x", "type": "int", "low": 1, "high": 4}]
+    study_id = bench.study(definition(space=space, suggester={"name": "grid"}))
+    grants = [g for _ in range(6) for g in await bench.suggest(study_id)]
+    assert sorted(g.trial.params["x"] for g in grants) == [1, 2, 3, 4]
+    for grant in grants:
+        bench.complete(grant, 1.0)
+    study = services.studies.get(study_id).study
+    assert (study.state, study.stop_reason) == (StudyState.COMPLETED, "space_exhausted")
+
+
+async def test_raising_the_limit_reopens_a_study(bench: Bench, services: Services) -> None:
+    study_id = bench.study(definition(limits={"max_trials": 1}))
+    (grant,) = await bench.suggest(study_id)
+    bench.complete(grant, 1.0)
+    with pytest.raises(Conflict):
+        services.studies.resume(study_id)
+    revision = services.studies.get(study_id).study.revision
+    services.studies.patch(study_id, {"limits": {"max_trials": 2}}, revision=revision)
+    assert services.studies.resume(study_id).study.state is StudyState.ACTIVE
+    assert len(await bench.suggest(study_id)) == 1
+
+
+async def test_a_failed_trial_can_be_run_again(bench: Bench, services: Services) -> None:
+    policy = {"max_attempts": 1}
+    study_id = bench.study(definition(failure_policy=policy, limits={"max_trials": 1}))
+    (grant,) = await bench.suggest(study_id)
+    assert bench.fail(grant).trial.state is TrialState.FAILED
+    assert services.trials.retry(grant.trial.id).state is TrialState.PENDING
+    (again,) = await bench.suggest(study_id)
+    assert again.trial.id == grant.trial.id

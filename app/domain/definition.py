@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ..errors import InvalidInput
 from .catalog import (
     EARLY_STOPPING,
     LATER_EARLY_STOPPING,
@@ -41,6 +42,7 @@ __all__ = [
     "Changes",
     "Checked",
     "apply_changes",
+    "definition_from_json",
     "definition_to_json",
     "differences",
     "parse_changes",
@@ -86,14 +88,16 @@ def parse_definition(
     raw: object,
     *,
     draw_seed: Callable[[], int],
-    offers: Sequence[ObjectiveOffer] = (),
+    offers: Sequence[ObjectiveOffer] | None = (),
 ) -> Checked:
     """A checked study definition from untyped JSON.
 
     Args:
         raw: the body: an object of `FIELDS`; optional fields may be null.
         draw_seed: gives the suggester's seed when the body has none; called at most once.
-        offers: what the workers now registered can evaluate.
+        offers: what the workers now registered can evaluate; the objective's options and
+            parameters are held against it, or against the built-in one of the name. None: they
+            are not checked.
 
     Raises:
         InvalidInput: invalid-study, with all faults (1,000 at most).
@@ -108,8 +112,24 @@ def parse_definition(
     return checked
 
 
+def definition_from_json(raw: object) -> StudyDefinition:
+    """A definition from the JSON of `definition_to_json`, for the store.
+
+    The objective's options and parameters are not checked again: what workers offer may have
+    changed since, and a study that exists stays readable.
+
+    Raises:
+        InvalidInput: invalid-study, when it is no such JSON.
+    """
+    return parse_definition(raw, draw_seed=_no_seed, offers=None).definition
+
+
+def _no_seed() -> int:
+    raise InvalidInput("A stored study definition has a seed.", code="invalid-study")
+
+
 def _definition(
-    fields: Fields, draw_seed: Callable[[], int], offers: Sequence[ObjectiveOffer]
+    fields: Fields, draw_seed: Callable[[], int], offers: Sequence[ObjectiveOffer] | None
 ) -> Checked | None:
     faults = fields.faults
     name = fields.read("name", as_text, is_required=True)
@@ -256,7 +276,7 @@ def _rounded(count: int) -> str:
     return f"{count:,}" if count < 10**15 else f"about 10^{len(str(count)) - 1}"
 
 
-def _warnings(definition: StudyDefinition, offers: Sequence[ObjectiveOffer]) -> list[str]:
+def _warnings(definition: StudyDefinition, offers: Sequence[ObjectiveOffer] | None) -> list[str]:
     limits = definition.limits
     found = []
     if limits.max_trials is None and definition.suggester.name != "grid":

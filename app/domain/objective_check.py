@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import Fault
 from .checking import Faults, Fields, as_object, as_text, child, listed, near_miss, shown
@@ -30,15 +30,23 @@ from .worker import ObjectiveOffer
 _MOST_LISTED = 1_000  # values of a numeric parameter that are held against an enum one by one
 
 
-def known_offers(name: str, offers: Sequence[ObjectiveOffer]) -> tuple[ObjectiveOffer, ...]:
-    """What is known of an objective: what workers offer under its name, else the built-in one."""
+Offers: TypeAlias = Sequence[ObjectiveOffer] | None
+
+
+def known_offers(name: str, offers: Offers) -> tuple[ObjectiveOffer, ...]:
+    """What is known of an objective: what workers offer under its name, else the built-in one.
+
+    Nothing when `offers` is None.
+    """
+    if offers is None:
+        return ()
     offered = tuple(offer for offer in offers if offer.name == name)
     built_in = BUILT_IN.get(name)
     return offered or (() if built_in is None else (built_in,))
 
 
 def parse_objective(
-    raw: object, pointer: str, faults: Faults, offers: Sequence[ObjectiveOffer]
+    raw: object, pointer: str, faults: Faults, offers: Offers
 ) -> ObjectiveRef | None:
     """The objective with its options checked; None when clients evaluate the trials."""
     item = None if raw is None else as_object(raw, pointer, faults)
@@ -76,7 +84,11 @@ def _filled(
 ) -> dict[str, Any]:
     """The options with the defaults of a built-in objective, unless a worker offers its own."""
     built_in = BUILT_IN.get(name)
-    if built_in is None or any(o.options_schema != built_in.options_schema for o in known):
+    if (
+        not known
+        or built_in is None
+        or any(o.options_schema != built_in.options_schema for o in known)
+    ):
         return dict(options)
     properties = properties_of(as_schema(built_in.options_schema))
     defaults = {key: inner["default"] for key, inner in properties.items() if "default" in inner}
@@ -89,7 +101,7 @@ def check_parameters(
     parameters: Sequence[Parameter],
     pointer: str,
     faults: Faults,
-    offers: Sequence[ObjectiveOffer],
+    offers: Offers,
 ) -> None:
     """Note parameters that the objective does not take, and values outside what it takes.
 
@@ -174,10 +186,10 @@ def _all_listed(parameter: Parameter, schema: Schema) -> bool:
 
 
 def objective_warnings(
-    objective: ObjectiveRef | None, metrics: Sequence[Metric], offers: Sequence[ObjectiveOffer]
+    objective: ObjectiveRef | None, metrics: Sequence[Metric], offers: Offers
 ) -> list[str]:
     """Warnings: an objective that nobody offers, a metric that it does not report, or reversed."""
-    if objective is None:
+    if objective is None or offers is None:
         return []
     known = known_offers(objective.name, offers)
     if not known:

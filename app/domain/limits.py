@@ -1,0 +1,209 @@
+"""Decides whether a study ends now, and whether one that ended may go on; the time is handed in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeAlias
+
+from .study import (
+    OPEN_STUDY_STATES,
+    Direction,
+    StopReason,
+    Study,
+    StudyDefinition,
+    StudyState,
+)
+from .trial import TrialState
+
+MIN_GAIN_TRIALS = 10
+"""Fewest finished trials over which `min_gain_per_h` is judged."""
+
+MIN_GAIN_SHARE = 0.2
+"""Share of the finished trials over which `min_gain_per_h` is judged, where that is more."""
+
+Finished: TypeAlias = tuple[int, float, datetime]
+"""A finished trial: number, value of the first objective metric, end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a study ends now.
+
+    Attributes:
+        state: failed; stopping, while trials run on to their end; completed, when none runs
+            (an active or paused study passes through stopping on its way).
+        reason: the limit that was reached.
+    """
+
+    state: StudyState
+    reason: StopReason
+
+
+def uses_finished(definition: StudyDefinition) -> bool:
+    """Whether `verdict` needs the values of the finished trials to judge the study's limits."""
+    limits = definition.limits
+    if limits.no_progress is not None or limits.min_gain_per_h is not None:
+        return True
+    return limits.target is not None and len(definition.objectives) > 1
+
+
+def verdict(
+    study: Study, *, now: datetime, open_trials: int, finished: Sequence[Finished] = ()
+) -> Ending | None:
+    """Whether a study ends now, and why; None while it goes on.
+
+    Limits hold in a paused study too, but for those that judge progress. A study that is
+    stopping keeps its reason and is completed once no trial runs: pending and paused ones end
+    with it. Only `max_trials` and an exhausted space wait for those too.
+
+    Args:
+        study: the study with its present counts, places, best value and resource used.
+        now: the present instant, by the clock that set `started_at`.
+        open_trials: how many of its trials are pending, running or paused.
+        finished: finished trials; may be empty unless `uses_finished`.
+    """
+    if study.state not in OPEN_STUDY_STATES:
+        return None
+    if _has_failed(study):
+        return Ending(StudyState.FAILED, StopReason.MAX_FAILED)
+    is_running = study.counts.get(TrialState.RUNNING, 0) > 0
+    if study.state is StudyState.STOPPING:
+        if is_running:
+            return None
+        return Ending(StudyState.COMPLETED, study.stop_reason or StopReason.USER)
+    usable = sorted((item for item in finished if math.isfinite(item[1])), key=lambda i: i[2])
+    reason = _reached(study, now, open_trials, usable)
+    if reason is None:
+        return None
+    return Ending(StudyState.STOPPING if is_running else StudyState.COMPLETED, reason)
+
+
+def may_resume(
+    study: Study, *, now: datetime | None = None, finished: Sequence[Finished] | None = None
+) -> bool:
+    """Whether a completed study may be opened again: the limit that ended it no longer holds.
+
+    A study that a person stopped or whose space is exhausted has no limit to raise.
+
+    Args:
+        study: the study with its present limits.
+        now: the present instant; the study's end when None.
+        finished: finished trials as for `verdict`. When None, a limit on progress counts as
+            holding for as long as it is set.
+    """
+    if study.state is not StudyState.COMPLETED:
+        return False
+    limits = study.definition.limits
+    if study.stop_reason in (StopReason.USER, StopReason.SPACE_EXHAUSTED, None):
+        return False
+    if finished is None:
+        if study.stop_reason is StopReason.NO_PROGRESS and limits.no_progress is not None:
+            return False
+        if study.stop_reason is StopReason.LOW_EXPECTED_GAIN and limits.min_gain_per_h is not None:
+            return False
+    opened = replace(study, state=StudyState.ACTIVE, stop_reason=None)
+    at = now or study.ended_at or study.updated_at
+    return verdict(opened, now=at, open_trials=0, finished=finished or ()) is None
+
+
+def _has_failed(study: Study) -> bool:
+    most = study.definition.failure_policy.max_failed
+    return most is not None and study.counts.get(TrialState.FAILED, 0) >= most
+
+
+def _reached(
+    study: Study, now: datetime, open_trials: int, finished: Sequence[Finished]
+) -> StopReason | None:
+    """The first limit that is reached, the most telling reason first."""
+    limits = study.definition.limits
+    tests: tuple[tuple[StopReason, Callable[[], bool]], ...] = (
+        (StopReason.TARGET_REACHED, lambda: _is_on_target(study, finished)),
+        (
+            StopReason.MAX_TRIALS,
+            lambda: (
+                not open_trials
+                and limits.max_trials is not None
+                and study.places >= limits.max_trials
+            ),
+        ),
+        (StopReason.SPACE_EXHAUSTED, lambda: study.exhausted and not open_trials),
+        (StopReason.MAX_DURATION, lambda: _is_over_time(study, now)),
+        (
+            StopReason.MAX_RESOURCE,
+            lambda: (
+                limits.max_resource_total is not None
+                and study.resource_used >= limits.max_resource_total
+            ),
+        ),
+        (StopReason.NO_PROGRESS, lambda: _stands_still(study, now, finished)),
+        (StopReason.LOW_EXPECTED_GAIN, lambda: _gains_little(study, finished)),
+    )
+    return next((reason for reason, is_reached in tests if is_reached()), None)
+
+
+def _sign(study: Study) -> float:
+    """Factor that turns the first objective's values into ones to be minimised."""
+    return -1.0 if study.definition.objectives[0].direction is Direction.MAXIMIZE else 1.0
+
+
+def _costs(study: Study, finished: Sequence[Finished]) -> list[float]:
+    """Values of the first objective, smaller ones better, in order of ending."""
+    sign = _sign(study)
+    return [sign * value for _, value, _ in finished]
+
+
+def _is_on_target(study: Study, finished: Sequence[Finished]) -> bool:
+    target = study.definition.limits.target
+    if target is None:
+        return False
+    costs = _costs(study, finished)
+    if study.best_value is not None and len(study.definition.objectives) == 1:
+        costs.append(_sign(study) * study.best_value)
+    return bool(costs) and min(costs) <= _sign(study) * target
+
+
+def _is_over_time(study: Study, now: datetime) -> bool:
+    most = study.definition.limits.max_duration_s
+    if most is None or study.started_at is None:
+        return False
+    return (now - study.started_at).total_seconds() >= most
+
+
+def _stands_still(study: Study, now: datetime, finished: Sequence[Finished]) -> bool:
+    """Whether the best value gained too little over the last trials, or over the last seconds."""
+    rule = study.definition.limits.no_progress
+    if rule is None or study.state is StudyState.PAUSED:
+        return False
+    costs = _costs(study, finished)
+    before = []  # how many trials stand before each window
+    if rule.trials is not None:
+        before.append(len(costs) - rule.trials)
+    if rule.seconds is not None:
+        ages = [(now - ended_at).total_seconds() for _, _, ended_at in finished]
+        before.append(sum(age >= rule.seconds for age in ages))
+    return any(_is_small(_gain(costs, count), rule.min_gain) for count in before if count > 0)
+
+
+def _gain(costs: Sequence[float], before: int) -> float:
+    """How much better the best of all is than the best of the first `before` ones."""
+    return min(costs[:before]) - min(costs)
+
+
+def _is_small(gain: float, least: float) -> bool:
+    return gain <= 0.0 or gain < least
+
+
+def _gains_little(study: Study, finished: Sequence[Finished]) -> bool:
+    """Whether the best value gained less per hour than `min_gain_per_h` over the last trials."""
+    least, count = study.definition.limits.min_gain_per_h, len(finished)
+    window = max(MIN_GAIN_TRIALS, math.ceil(MIN_GAIN_SHARE * count))
+    if least is None or count < window or study.state is StudyState.PAUSED:
+        return False
+    # Without a trial before the window its first one is what the gain is measured from.
+    before = max(1, count - window)
+    seconds = (finished[-1][2] - finished[before - 1][2]).total_seconds()
+    gain = _gain(_costs(study, finished), before)
+    return seconds > 0.0 and gain * 3600.0 / seconds < least

@@ -1,0 +1,135 @@
+"""What a suggester is asked and what it answers: plain values, finished and pending trials apart.
+
+A suggester is a function of its request alone: the same request gives the same decision.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain.space import Params, Space, Value, point_key
+from ..domain.study import Direction, Metric
+from ..domain.trial import FailureKind, TrialSource, TrialState
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedTrial:
+    """A trial that has ended and says something about its point.
+
+    Attributes:
+        number: the trial's number in its study.
+        params: the active parameters.
+        state: `completed`, `stopped`, `infeasible` or `failed`.
+        values: values in the order of the request's metrics, as reported; None without finite ones.
+        failure: why it failed, or None.
+    """
+
+    number: int
+    params: Params
+    state: TrialState
+    values: tuple[float, ...] | None
+    failure: FailureKind | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingTrial:
+    """A trial that has not ended: its point is taken, its value unknown."""
+
+    number: int
+    params: Params
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestRequest:
+    """All that a suggester may know.
+
+    Attributes:
+        space: the search space.
+        metrics: the declared metrics; the first one is modelled.
+        finished: by number, without cancelled trials and failures that say nothing of the point.
+        pending: by number.
+        options: the suggester's options, checked; those left out take their defaults.
+        seed: the study's seed.
+        index: number of the trial to make; with `count` > 1 of the first one.
+        count: how many points, >= 1; made one after another, earlier ones pending for later ones.
+        max_trials: the study's budget, or None.
+    """
+
+    space: Space
+    metrics: tuple[Metric, ...]
+    finished: tuple[FinishedTrial, ...] = ()
+    pending: tuple[PendingTrial, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    index: int = 1
+    count: int = 1
+    max_trials: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """A point to try, where it comes from, and what the suggester knew; JSON values only."""
+
+    params: dict[str, Value]
+    source: TrialSource = TrialSource.SUGGESTER
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The points, at most as many as asked; `exhausted` when no further distinct point exists."""
+
+    suggestions: tuple[Suggestion, ...]
+    exhausted: bool = False
+
+
+SuggestFunction: TypeAlias = Callable[[SuggestRequest], Decision]
+
+
+def targets(request: SuggestRequest) -> Floats:
+    """The first metric of the finished trials as a target to minimise.
+
+    Returns:
+        Array `(n,)`: the value, negated when it is maximised; NaN where a trial has none.
+    """
+    sign = 1.0 if request.metrics[0].direction is Direction.MINIMIZE else -1.0
+    return np.array(
+        [
+            sign * t.values[0] if t.values is not None and math.isfinite(t.values[0]) else math.nan
+            for t in request.finished
+        ],
+        dtype=np.float64,
+    )
+
+
+def rng_of(request: SuggestRequest, name: str, index: int) -> np.random.Generator:
+    """The random generator for one point: seed, suggester's name and trial number decide it."""
+    return np.random.default_rng([request.seed, zlib.crc32(name.encode()), index])
+
+
+def taken_keys(request: SuggestRequest) -> set[str]:
+    """Keys of all points that were tried or are being tried."""
+    keys = {point_key(trial.params) for trial in request.finished}
+    keys.update(point_key(trial.params) for trial in request.pending)
+    return keys
+
+
+def provenance(request: SuggestRequest, name: str, index: int, **more: Any) -> dict[str, Any]:
+    """What every suggestion says of itself, with details of its own in `more`."""
+    return {
+        "suggester": name,
+        "seed": request.seed,
+        "index": index,
+        "n_finished": len(request.finished),
+        "n_pending": len(request.pending) + index - request.index,
+        **more,
+    }

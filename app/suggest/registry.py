@@ -1,0 +1,52 @@
+"""All suggesters by name. A cheap one runs where it is asked; the others run in a fitting
+process.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from .base import Decision, SuggestFunction, SuggestRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A suggester: where its `suggest` function lives, and whether it costs next to nothing."""
+
+    name: str
+    module: str
+    is_cheap: bool = False
+
+    def load(self) -> SuggestFunction:
+        """The function; imported when it is first needed, since some load large libraries."""
+        module = importlib.import_module(f".{self.module}", __package__)
+        function: SuggestFunction = module.suggest
+        return function
+
+
+ENTRIES: Mapping[str, Entry] = MappingProxyType(
+    {
+        entry.name: entry
+        for entry in (
+            Entry(name="random", module="random_search", is_cheap=True),
+            Entry(name="grid", module="grid", is_cheap=True),
+            Entry(name="sobol", module="sobol", is_cheap=True),
+            Entry(name="gp", module="gp"),
+            Entry(name="tpe", module="tpe"),
+            Entry(name="skopt", module="skopt"),
+            Entry(name="auto", module="auto"),
+        )
+    }
+)
+
+
+def suggest(name: str, request: SuggestRequest) -> Decision:
+    """Asks a suggester by name.
+
+    Raises:
+        KeyError: there is no such suggester.
+    """
+    return ENTRIES[name].load()(request)

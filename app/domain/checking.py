@@ -6,6 +6,7 @@ Nothing here raises for odd data, recurses into it, or prints more of it than a 
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import math
 import unicodedata
@@ -18,15 +19,21 @@ from .sizes import limit_of
 T = TypeVar("T")
 _SHOWN_CHARS = 60
 _POINTER_CHARS = 200
+_MOST_SEARCHED = 20_000_000  # pairs of characters compared: about a second
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control, surrogate, line, paragraph
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Faults:
-    """What is wrong with one input, in the order of finding; bounded by the size limit `faults`."""
+    """What is wrong with one input, in the order of finding; bounded by the size limit `faults`.
 
-    def __init__(self) -> None:
+    Args:
+        searched: work already spent on near misses for this input.
+    """
+
+    def __init__(self, searched: int = 0) -> None:
         self._items: list[Fault] = []
+        self.searched = searched
 
     def __len__(self) -> int:
         return len(self._items)
@@ -35,6 +42,11 @@ class Faults:
     def items(self) -> tuple[Fault, ...]:
         """The faults found so far."""
         return tuple(self._items)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further faults are dropped: long loops may end."""
+        return len(self._items) >= limit_of("faults")
 
     def add(self, pointer: str, code: str, detail: str) -> None:
         """Note a fault; past the bound it is dropped, and the last one kept says so."""
@@ -49,6 +61,13 @@ class Faults:
         """Note faults that were found elsewhere."""
         for fault in faults:
             self.add(fault.pointer, fault.code, fault.detail)
+
+    def near_miss(self, word: object, known: Iterable[str]) -> str:
+        """As `near_miss`, but it gives up once too much work was spent on this input."""
+        words = tuple(known)
+        if isinstance(word, str):
+            self.searched += min(len(word), _POINTER_CHARS) * sum(map(len, words))
+        return "." if self.searched > _MOST_SEARCHED else near_miss(word, words)
 
     def refuse(self, what: str, *, code: str) -> NoReturn:
         """Raise all faults as one error.
@@ -98,12 +117,15 @@ def listed(words: Iterable[object], most: int = 12) -> str:
 
 def near_miss(word: object, known: Iterable[str]) -> str:
     """`; did you mean "..."?` when a known word is close, else a full stop. Ends a sentence."""
-    if not isinstance(word, str):
-        return "."
+    close = _closest(word[:_POINTER_CHARS], tuple(known)) if isinstance(word, str) else None
+    return "." if close is None else f"; did you mean {shown(close)}?"
+
+
+@functools.lru_cache(maxsize=4_096)  # the same slip often stands in every one of many points
+def _closest(word: str, known: tuple[str, ...]) -> str | None:
     by_folded = {name.casefold(): name for name in known}
-    folded = word[:_POINTER_CHARS].casefold()
-    close = difflib.get_close_matches(folded, list(by_folded), n=1, cutoff=0.6)
-    return f"; did you mean {shown(by_folded[close[0]])}?" if close else "."
+    close = difflib.get_close_matches(word.casefold(), list(by_folded), n=1, cutoff=0.6)
+    return by_folded[close[0]] if close else None
 
 
 def is_printable(text: str) -> bool:
@@ -216,7 +238,7 @@ def one_of(
     words = tuple(known)
     if isinstance(value, str) and value in words:
         return value
-    miss = near_miss(value, words)
+    miss = faults.near_miss(value, words)
     detail = f"Unknown {what} {shown(value)}{miss} Known: {', '.join(words)}."
     faults.add(pointer, code, detail)
     return None
@@ -266,8 +288,10 @@ class Fields:
         self.pointer = pointer
         self.faults = faults
         for name in raw:
+            if faults.is_full:
+                break
             if name not in known:
-                miss = near_miss(name, known)
+                miss = faults.near_miss(name, known)
                 detail = f"Unknown field {shown(name)}{miss} Known: {', '.join(known)}."
                 faults.add(child(pointer, name), "unknown-field", detail)
 

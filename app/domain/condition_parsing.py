@@ -13,7 +13,6 @@ from .checking import (
     as_object,
     as_text,
     child,
-    near_miss,
     shown,
 )
 from .space import (
@@ -24,9 +23,8 @@ from .space import (
     IntParameter,
     Parameter,
     n_values,
-    same_value,
 )
-from .values import STEP_TOLERANCE, check_value, snap
+from .values import STEP_TOLERANCE, check_value, choice_index, choice_key, snap
 
 _FIELDS = ("param", "in", "low", "high")
 
@@ -90,7 +88,7 @@ def _stands_earlier(name: str, fields: Fields, declared: Declared, index: int) -
         rule = f"A condition looks at a parameter that stands earlier; {shown(name)} stands later."
         fields.faults.add(pointer, "condition-on-later", rule)
     else:
-        rule = f"There is no parameter {shown(name)}{near_miss(name, known)}"
+        rule = f"There is no parameter {shown(name)}{fields.faults.near_miss(name, known)}"
         fields.faults.add(pointer, "condition-on-unknown", rule)
     return False
 
@@ -109,27 +107,38 @@ def _choices(fields: Fields, parent: Parameter) -> Condition | None:
         faults.add(pointer, "no-choices", "`in` lists at least one value, found none.")
         return None
     before = len(faults)
-    found = [_possible(item, child(pointer, k), faults, parent) for k, item in enumerate(items)]
-    kept = tuple(value for value in found if value is not None)
-    _note_repeats(kept, pointer, faults)
+    kept = _possible_values(items, pointer, faults, parent)
     return Condition(param=parent.name, choices=kept) if len(faults) == before else None
+
+
+def _possible_values(
+    items: Sequence[object], pointer: str, faults: Faults, parent: Parameter
+) -> tuple[Choice, ...]:
+    """The values of `in` as the parent has them, without repeats."""
+    kept: dict[tuple[bool, object], Choice] = {}
+    index = choice_index(parent) if isinstance(parent, CategoricalParameter) else {}
+    for k, item in enumerate(items):
+        if faults.is_full:
+            break
+        at, key = child(pointer, k), choice_key(item)
+        value = index[key] if key in index else _possible(item, at, faults, parent)
+        if value is None:
+            continue
+        if choice_key(value) in kept:
+            rule = f"The values of `in` differ from each other, found {shown(value)} twice."
+            faults.add(at, "repeated-choice", rule)
+        kept[choice_key(value)] = value
+    return tuple(kept.values())
 
 
 def _possible(item: object, pointer: str, faults: Faults, parent: Parameter) -> Choice | None:
     """A value of the parent; any reason why it is none becomes the one code of conditions."""
-    inner = Faults()
+    inner = Faults(faults.searched)
     value = check_value(parent, item, pointer, inner)
     for fault in inner.items:
         faults.add(pointer, "condition-impossible", f"The parent cannot take it: {fault.detail}")
+    faults.searched = inner.searched
     return value
-
-
-def _note_repeats(values: Sequence[Choice], pointer: str, faults: Faults) -> None:
-    for k, value in enumerate(values):
-        if any(same_value(value, other) for other in values[:k]):
-            rule = f"The values of `in` differ from each other, found {shown(value)} twice."
-            faults.add(pointer, "repeated-choice", rule)
-            return
 
 
 def _range(fields: Fields, parent: Parameter) -> Condition | None:

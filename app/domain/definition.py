@@ -16,7 +16,7 @@ from .catalog import (
     SuggesterInfo,
 )
 from .changes import UNSET, Changes, apply_changes, differences, parse_changes
-from .checking import Faults, Fields, as_object, as_text, child, names_of, near_miss, shown
+from .checking import Faults, Fields, as_object, as_text, child, names_of, shown
 from .definition_json import definition_to_json
 from .grid_size import grid_points
 from .limit_fields import TOP_FIELDS
@@ -243,7 +243,9 @@ def _known_name(
         fields.faults.add(pointer, "not-available", detail)
     elif isinstance(name, str):
         code = f"unknown-{what.replace(' ', '-').removesuffix('-rule')}"
-        detail = f"Unknown {what} {shown(name)}{near_miss(name, (*table, *later))} {known}"
+        detail = (
+            f"Unknown {what} {shown(name)}{fields.faults.near_miss(name, (*table, *later))} {known}"
+        )
         fields.faults.add(pointer, code, detail)
     else:
         fields.faults.add(pointer, "wrong-type", f"Must be a string, found {shown(name)}.")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from .space import CategoricalParameter, Condition, Parameter, Space, n_values
+from .values import choice_key
 
 
 def grid_points(space: Space) -> int | None:
@@ -67,8 +68,8 @@ def _runs(parameter: Parameter, when: Condition | None) -> list[tuple[int, int]]
 def _indices(parameter: Parameter, when: Condition) -> list[int]:
     choices = when.choices or ()
     if isinstance(parameter, CategoricalParameter):
-        positions = {(isinstance(c, bool), c): k for k, c in enumerate(parameter.choices)}
-        found = [positions.get((isinstance(c, bool), c)) for c in choices]
+        positions = {choice_key(choice): k for k, choice in enumerate(parameter.choices)}
+        found = [positions.get(choice_key(choice)) for choice in choices]
         return [k for k in found if k is not None]
     step = parameter.step or 1
     numbers = [c for c in choices if not isinstance(c, (str, bool))]

@@ -13,7 +13,6 @@ from .checking import (
     as_text,
     child,
     names_of,
-    near_miss,
     note_repeats,
     shown,
     word,
@@ -113,9 +112,11 @@ def _terms(
     """Coefficients by parameter name, each of a numeric parameter of the space."""
     kept: dict[str, float] = {}
     for name, value in terms.items():
+        if faults.is_full:
+            break
         at = child(pointer, name)
         if not isinstance(name, str) or name not in names:
-            rule = f"There is no parameter {shown(name)}{near_miss(name, names)}"
+            rule = f"There is no parameter {shown(name)}{faults.near_miss(name, names)}"
             faults.add(at, "constraint-on-unknown", rule)
         elif isinstance(by_name.get(name), CategoricalParameter):
             rule = f"A constraint is over numeric parameters; {shown(name)} is categorical."

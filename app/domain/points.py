@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from ..errors import Fault
-from .checking import Faults, as_object, child, near_miss, shown
+from .checking import Faults, as_object, child, shown
 from .space import (
     Condition,
     LinearConstraint,
@@ -45,8 +45,10 @@ def check_point(
         return {}, list(faults.items)
     names = space.names
     for name in given:
+        if faults.is_full:
+            break
         if name not in names:
-            miss = near_miss(name, names)
+            miss = faults.near_miss(name, names)
             detail = f"There is no parameter {shown(name)}{miss}"
             faults.add(child(pointer, name), "unknown-parameter", detail)
     point = _walk(space, given, partial, pointer, faults)

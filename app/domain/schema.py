@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .checking import Faults, child, encodable, listed, near_miss, shown
+from .checking import Faults, child, encodable, listed, shown
 from .space import same_value
 
 Schema = Mapping[str, Any]
@@ -157,7 +157,7 @@ def check_options(options: Mapping[str, Any], schema: Schema, pointer: str, faul
         at = child(pointer, name)
         if inner is None:
             known = known_names(schema)
-            miss = near_miss(name, known)
+            miss = faults.near_miss(name, known)
             detail = f"Unknown option {shown(name)}{miss} Known: {', '.join(known) or 'none'}."
             faults.add(at, "unknown-option", encodable(detail))
             continue

@@ -13,7 +13,6 @@ from .checking import (
     as_integer,
     as_object,
     child,
-    near_miss,
     one_of,
     shown,
 )
@@ -71,9 +70,11 @@ def parse_settings(
     found: dict[str, Any] = {n: s.default for n, s in specs.items()} if fill else {}
     given = {} if raw is None else as_object(raw, pointer, faults)
     for name, value in (given or {}).items():
+        if faults.is_full:
+            break
         at = child(pointer, name)
         if not isinstance(name, str) or name not in specs:
-            faults.add(at, f"unknown-{what}", _unknown(name, specs, what))
+            faults.add(at, f"unknown-{what}", _unknown(name, specs, what, faults))
         elif value is not None:
             found[name] = as_setting(value, specs[name], at, faults)
         elif not fill:
@@ -81,6 +82,6 @@ def parse_settings(
     return found
 
 
-def _unknown(name: object, specs: Mapping[str, OptionSpec], what: str) -> str:
+def _unknown(name: object, specs: Mapping[str, OptionSpec], what: str, faults: Faults) -> str:
     known = f" Known: {', '.join(specs)}." if specs else f" It takes no {what}s."
-    return f"Unknown {what} {shown(name)}{near_miss(name, specs)}{known}"
+    return f"Unknown {what} {shown(name)}{faults.near_miss(name, specs)}{known}"

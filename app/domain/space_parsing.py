@@ -33,7 +33,7 @@ from .space import (
     IntParameter,
     Parameter,
 )
-from .values import check_value
+from .values import check_value, choice_key
 
 N = TypeVar("N", int, float)
 
@@ -186,20 +186,18 @@ def _categorical(fields: Fields, name: str) -> CategoricalParameter | None:
 
 def parse_choices(raw: object, pointer: str, faults: Faults) -> tuple[Choice, ...]:
     """The valid choices of a list, without repeats; True and 1 differ, 1 and 1.0 do not."""
-    seen: dict[tuple[bool, Choice], int] = {}
+    seen: dict[tuple[bool, object], tuple[int, Choice]] = {}
     for index, item in enumerate(raw if isinstance(raw, (list, tuple)) else ()):
         choice = _choice(item, child(pointer, index), faults)
         if choice is None:
             continue
-        key = (isinstance(choice, bool), choice)
+        key = choice_key(choice)
         if key in seen:
-            rule = (
-                f"Choices differ from each other; {shown(choice)} stands at index {seen[key]} too."
-            )
+            rule = f"Choices differ from each other; {shown(choice)} stands at index {seen[key][0]} too."
             faults.add(child(pointer, index), "repeated-choice", rule)
         else:
-            seen[key] = index
-    return tuple(choice for _, choice in seen)
+            seen[key] = (index, choice)
+    return tuple(choice for _, choice in seen.values())
 
 
 def _choice(item: object, pointer: str, faults: Faults) -> Choice | None:

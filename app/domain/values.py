@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from .checking import Faults, as_float, as_integer, listed, near_miss, shown
+from .checking import Faults, as_float, as_integer, listed, shown
 from .space import (
     CategoricalParameter,
+    Choice,
     FloatParameter,
     IntParameter,
     Parameter,
@@ -41,13 +42,24 @@ def check_value(
     return _real(parameter, value, pointer, faults, prefix)
 
 
+def choice_key(value: object) -> tuple[bool, object]:
+    """A key that is equal for equal choices only: True and 1 differ, 1 and 1.0 do not."""
+    is_scalar = isinstance(value, (str, int, float))
+    return isinstance(value, bool), value if is_scalar else id(value)
+
+
+def choice_index(parameter: CategoricalParameter) -> dict[tuple[bool, object], Choice]:
+    """The choices of a parameter by their key."""
+    return {choice_key(choice): choice for choice in parameter.choices}
+
+
 def _choice(
     parameter: CategoricalParameter, value: object, pointer: str, faults: Faults, prefix: str
 ) -> Value | None:
     for choice in parameter.choices:
         if same_value(choice, value):
             return choice
-    miss = near_miss(value, [c for c in parameter.choices if isinstance(c, str)])
+    miss = faults.near_miss(value, [c for c in parameter.choices if isinstance(c, str)])
     rule = f"{shown(value)} is no choice of {shown(parameter.name)}{miss}"
     known = f" Choices: {listed(parameter.choices)}."
     faults.add(pointer, f"{prefix}not-a-choice", rule + known)

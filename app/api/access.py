@@ -1,0 +1,97 @@
+"""Who calls and what they may do: the contract's rule on auth, its roles, and the checks while auth
+is off.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from ..domain.token import Role
+from ..errors import Denied
+from ..service.views import Caller
+
+if TYPE_CHECKING:
+    from ..service.services import Services
+
+READ = (Role.READER, Role.SUBMITTER, Role.ADMIN)
+"""Reading of everything but tokens."""
+
+READ_OWN = (Role.READER, Role.WORKER, Role.SUBMITTER, Role.ADMIN)
+"""Reading that a worker may do too, of the trials that it was given."""
+
+SUBMIT = (Role.SUBMITTER, Role.ADMIN)
+"""Studies, trials and `:suggest`."""
+
+WORK = (Role.WORKER, Role.ADMIN)
+"""Registering and claiming."""
+
+HOLD = (Role.WORKER, Role.SUBMITTER, Role.ADMIN)
+"""Writes under a lease; the service sees to it that the lease was given to the same token."""
+
+MANAGE = (Role.ADMIN,)
+"""Tokens and workers."""
+
+_SCHEMES = ("http", "https")
+
+
+def caller_of(services: Services, authorization: str | None) -> Caller:
+    """The caller behind an Authorization header; an admin without a token while auth is off.
+
+    Raises:
+        Denied: `unauthenticated`.
+    """
+    if not services.tokens.auth_required():
+        return Caller()
+    scheme, _, secret = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Denied("send Authorization: Bearer <token>", code="unauthenticated")
+    token = services.tokens.authenticate(secret.strip())
+    return Caller(token_id=token.id, role=token.role)
+
+
+def check_role(caller: Caller, allowed: Iterable[Role]) -> None:
+    """Sees to it that the caller's role is among the allowed ones.
+
+    Raises:
+        Denied: `forbidden`, naming the roles that would do.
+    """
+    roles = [role.value for role in allowed]
+    if caller.role not in roles:
+        raise Denied(
+            f"a {caller.role.value} token may not do this; it needs one of: {', '.join(roles)}",
+            members={"role": caller.role.value, "needed": roles},
+        )
+
+
+def check_origin(request: Request) -> None:
+    """While auth is off: only this machine's own names, and no page of another site (DNS rebinding,
+    CSRF).
+
+    Raises:
+        Denied: `forbidden`.
+    """
+    host = request.headers.get("host", "")
+    if not _is_loopback(host):
+        raise Denied("without a token the service answers to loopback names only (Host header)")
+    for origin in request.headers.getlist("origin"):
+        parts = urlsplit(origin)
+        if parts.scheme not in _SCHEMES or parts.netloc.lower() != host.lower():
+            raise Denied("without a token the service takes no calls of other sites (Origin)")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,105 @@
+"""Puts the HTTP edge together: routes, errors, what stands around them. Wiring only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import anyio
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..dashboard.pages import add_pages
+from ..errors import AppError
+from ..settings import Settings
+from . import openapi
+from .edge import Edge
+from .idempotency import InFlight
+from .problems import problem_response
+from .v1 import events, leases, meta, studies, tokens, trials, workers
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+_ROUTERS = (studies, trials, leases, workers, tokens, events, meta)
+_COMPRESSED = (
+    "/studies",
+    "/trials",
+    "/export",
+    "/measurements",
+    "/workers",
+    "/best",
+    "/pareto",
+    "/openapi.json",
+    ".js",
+)
+
+
+def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
+    """The application. Its `state.services` has to be set before the first request.
+
+    Args:
+        settings: limits of bodies and threads.
+        lifespan: what runs around the application's life; it may set `app.state.services`.
+    """
+    app = FastAPI(
+        title="Tunewell",
+        version=openapi.VERSION,
+        description=openapi.DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.services = None
+    app.state.in_flight = InFlight()
+    app.state.limiter = anyio.CapacityLimiter(settings.pool_size)
+    for module in _ROUTERS:
+        app.router.routes.extend(module.router.routes)
+    for error in (AppError, HTTPException, RequestValidationError):
+        app.add_exception_handler(error, _on_error)
+    add_pages(app)
+    openapi.install(app)
+    app.add_middleware(_Compress)
+    app.add_middleware(Edge, body_limit_bytes=settings.body_limit_bytes)
+    return app
+
+
+async def _on_error(request: Request, exc: Exception) -> Response:
+    if isinstance(exc, HTTPException) and exc.status_code == 405:
+        request.state.allow = ", ".join(_methods(request))
+    return problem_response(exc, request)
+
+
+def _methods(request: Request) -> list[str]:
+    """Every method that some route takes at the request's path."""
+    app: FastAPI = request.app
+    methods: set[str] = set()
+    for route in app.router.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return sorted(methods)
+
+
+class _Compress:
+    """gzip for lists, files and scripts; not for streams of events, and not for secrets."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._gzip = GZipMiddleware(app, minimum_size=1024, compresslevel=5)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on, compressed where that pays."""
+        is_long = (
+            scope["type"] == "http"
+            and scope["method"] == "GET"
+            and scope["path"].endswith(_COMPRESSED)
+        )
+        await (self._gzip if is_long else self._app)(scope, receive, send)

@@ -1,0 +1,212 @@
+"""Request bodies: JSON as RFC 8259 has it and nothing else, read once, before any model sees it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from ..errors import AppError, Fault, InvalidInput, MalformedRequest
+from .problems import faults_of
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_DEPTH = 64
+"""Levels of arrays and objects in a body."""
+
+_MAX_DIGITS = 300
+"""Digits of an integer: more would not fit any float."""
+
+_UNSAFE_ESCAPE = re.compile(r"\\u(?:d[89a-f]|0000)", re.IGNORECASE)
+"""Escapes that may make a string no database can hold: lone surrogates and NUL."""
+
+
+def check_media_type(request: Request) -> None:
+    """A body has to be JSON in UTF-8, not compressed.
+
+    Raises:
+        AppError: `unsupported-media-type`.
+    """
+    if not _announces_body(request):
+        return
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().replace('"', "")
+    if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
+        raise AppError(
+            "send the body as Content-Type: application/json", code="unsupported-media-type"
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise AppError("send the body without Content-Encoding", code="unsupported-media-type")
+
+
+def _announces_body(request: Request) -> bool:
+    length = request.headers.get("content-length", "0")
+    return length != "0" or "transfer-encoding" in request.headers
+
+
+def parse_json(raw: bytes, *, is_lenient: bool = False) -> Any:
+    """Strict JSON: no NaN or Infinity, no key twice, no lone surrogate or NUL, bounded depth and
+    digits.
+
+    Args:
+        raw: the body, UTF-8.
+        is_lenient: put U+FFFD in the place of NUL and lone surrogates instead of refusing them
+            (for text that a program printed and that must not be lost, such as a traceback).
+
+    Raises:
+        MalformedRequest: saying what is wrong, without repeating the body.
+    """
+    if not raw.strip():
+        raise MalformedRequest("the body is empty; this call needs a JSON object")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedRequest(f"the body is not UTF-8 (byte {error.start})") from error
+    try:
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_float,
+            parse_int=_int,
+            object_pairs_hook=_unique,
+        )
+    except json.JSONDecodeError as error:
+        raise MalformedRequest(
+            f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        ) from error
+    except RecursionError as error:
+        raise MalformedRequest(f"the body is nested deeper than {MAX_DEPTH} levels") from error
+    _check_depth(value)
+    return _clean(value, is_lenient) if _UNSAFE_ESCAPE.search(text) or "\0" in text else value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise MalformedRequest(
+        f"{name} is no JSON number; in measurements send it as the string {name!r}"
+    )
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise MalformedRequest("a number is too large")
+    return value
+
+
+def _int(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise MalformedRequest("a number has too many digits")
+    return int(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise MalformedRequest("an object has the same key twice")
+    return found
+
+
+def _check_depth(value: Any) -> None:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH + 1:
+            raise MalformedRequest(f"the body is nested deeper than {MAX_DEPTH} levels")
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(v for v in item.values() if isinstance(v, (dict, list)))
+            elif isinstance(item, list):
+                inner.extend(v for v in item if isinstance(v, (dict, list)))
+        level = inner
+
+
+def _clean(value: Any, is_lenient: bool) -> Any:
+    if isinstance(value, str):
+        return _clean_text(value, is_lenient)
+    if isinstance(value, list):
+        return [_clean(item, is_lenient) for item in value]
+    if isinstance(value, dict):
+        return {_clean_text(k, is_lenient): _clean(v, is_lenient) for k, v in value.items()}
+    return value
+
+
+def _clean_text(text: str, is_lenient: bool) -> str:
+    cleaned = re.sub("[\0\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+    if cleaned != text and not is_lenient:
+        raise MalformedRequest("a string has a NUL character or half of a surrogate pair")
+    return cleaned
+
+
+def validate(model: type[M], value: Any) -> M:
+    """A parsed body as a model.
+
+    Raises:
+        InvalidInput: with a pointer to each fault.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = faults_of(error.errors(include_url=False, include_input=False))
+        raise InvalidInput(_summary(faults), faults=faults) from error
+
+
+def _summary(faults: list[Fault]) -> str:
+    first = faults[0]
+    where = f"{first.pointer}: " if first.pointer else ""
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{where}{first.detail}{more}"
+
+
+def body_of(
+    model: type[M], *, is_lenient: bool = False, is_optional: bool = False
+) -> Callable[[Request], Awaitable[M]]:
+    """A dependency that reads the body as this model.
+
+    Args:
+        model: what the body has to be.
+        is_lenient: as for `parse_json`.
+        is_optional: whether no body at all counts as an empty object.
+    """
+
+    async def read(request: Request) -> M:
+        raw = await request.body()
+        if is_optional and not raw.strip():
+            raw = b"{}"
+        return validate(model, parse_json(raw, is_lenient=is_lenient))
+
+    return read
+
+
+def raw_object(code: str) -> Callable[[Request], Awaitable[Mapping[str, Any]]]:
+    """A dependency that reads the body as a plain object, for the domain to check as a whole.
+
+    Args:
+        code: problem code for a body that is no object.
+    """
+
+    async def read(request: Request) -> Mapping[str, Any]:
+        value = parse_json(await request.body())
+        if not isinstance(value, dict):
+            fault = Fault(pointer="", code="not-an-object", detail="the body has to be an object")
+            raise InvalidInput("the body has to be a JSON object", code=code, faults=[fault])
+        return value
+
+    return read
+
+
+async def no_body(request: Request) -> None:
+    """A dependency for calls without a body; an empty object is let through.
+
+    Raises:
+        InvalidInput: the body says something.
+    """
+    raw = await request.body()
+    if raw.strip() and parse_json(raw) != {}:
+        fault = Fault(pointer="", code="unexpected-body", detail="this call takes no body")
+        raise InvalidInput("this call takes no body", faults=[fault])

@@ -1,0 +1,131 @@
+"""What an endpoint works with: the services, the caller, one way to call a service in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import Depends
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message
+
+from ..errors import Unavailable
+from ..service.views import Caller
+from ..store.idempotency import Answer, Receipt
+from . import etags
+from .answers import respond
+from .idempotency import Attempt
+
+if TYPE_CHECKING:
+    from ..service.services import Services
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def services_of(request: Request) -> Services:
+    """The services that the application was built with, or given at its start.
+
+    Raises:
+        Unavailable: the service is starting.
+    """
+    services: Services | None = request.app.state.services
+    if services is None:
+        raise Unavailable("the service is starting", retry_after_s=1)
+    return services
+
+
+async def threaded(request: Request, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs a blocking call in a thread; never more at once than there are database connections."""
+    limiter: anyio.CapacityLimiter = request.app.state.limiter
+    return await run_sync(partial(fn, *args, **kwargs), limiter=limiter)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One request's view of the service."""
+
+    request: Request
+    services: Services
+    caller: Caller
+    attempt: Attempt | None
+
+    async def call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One service call, in a thread."""
+        return await threaded(self.request, fn, *args, **kwargs)
+
+    def receipt(self, render: Callable[[T], Answer]) -> Receipt[T] | None:
+        """The receipt under the request's Idempotency-Key; None without one."""
+        return self.attempt.receipt(render) if self.attempt else None
+
+    async def kept(
+        self, fn: Callable[..., T], *args: Any, render: Callable[[T], Answer], **kwargs: Any
+    ) -> Response:
+        """One writing service call whose answer is kept under the request's key."""
+        result = await self.call(fn, *args, receipt=self.receipt(render), **kwargs)
+        return respond(render(result))
+
+    async def while_connected(self, waiting: Coroutine[Any, Any, T]) -> T | None:
+        """The result of a waiting call; None as soon as the client is gone, so that it takes
+        nothing.
+        """
+        call = asyncio.ensure_future(waiting)
+        gone = asyncio.ensure_future(_disconnected(self.request))
+        try:
+            await asyncio.wait({call, gone}, return_when=asyncio.FIRST_COMPLETED)
+            return call.result() if call.done() else None
+        finally:
+            call.cancel()
+            gone.cancel()
+            await asyncio.gather(call, gone, return_exceptions=True)
+
+    async def revision(
+        self, current: Callable[[], int], *, is_required: bool = False
+    ) -> int | None:
+        """The revision that `If-Match` allows the write to find.
+
+        Args:
+            current: reads the present revision, for a header that leaves a choice (`*`, several
+                tags).
+            is_required: whether the header has to be there.
+
+        Returns:
+            The revision; None without the header.
+
+        Raises:
+            Precondition: `etag-required`, or the header holds no tag of ours.
+        """
+        if is_required:
+            etags.require(self.request)
+        allowed = etags.revisions(self.request)
+        if allowed is None:
+            return await self.call(current) if is_required else None
+        if len(allowed) == 1:
+            return min(allowed)
+        present = await self.call(current)
+        return present if present in allowed else min(allowed)
+
+
+async def _disconnected(request: Request) -> None:
+    message: Message = {"type": ""}
+    while message["type"] != "http.disconnect":
+        message = await request.receive()
+
+
+def api_of(request: Request) -> Api:
+    """The request's view of the service; the route has found out the caller before."""
+    return Api(
+        request=request,
+        services=services_of(request),
+        caller=request.state.caller,
+        attempt=request.state.attempt,
+    )
+
+
+ApiDep = Annotated[Api, Depends(api_of)]

@@ -1,0 +1,187 @@
+"""One operation's entry in OpenAPI, and with it its roles: what is written here is what
+`ServiceRoute` enforces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from ..domain.token import Role
+from .problems import DOCS_PATH, MEDIA_TYPE, PROBLEMS
+
+ROLES = "x-roles"
+REPEATABLE = "x-repeatable"
+
+_ALWAYS = ("invalid-value", "internal", "storage-busy")
+_WITH_ROLES = ("forbidden", "unauthenticated")
+_WITH_BODY = ("malformed-request", "too-large", "unsupported-media-type")
+_ON_POST = (
+    "malformed-request",
+    "too-large",
+    "unsupported-media-type",
+    "idempotency-in-progress",
+    "idempotency-key-reused",
+)
+
+MODELS: dict[str, type[BaseModel]] = {}
+"""Every model that an operation names, by its name in the schemas of the OpenAPI page."""
+
+
+def ref(model: type[BaseModel]) -> dict[str, str]:
+    """A reference to a model's schema."""
+    MODELS[model.__name__] = model
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def operation(
+    operation_id: str,
+    tag: str,
+    roles: Sequence[Role],
+    answers: Mapping[int, type[BaseModel] | str],
+    *,
+    method: str = "GET",
+    body: type[BaseModel] | None = None,
+    errors: Sequence[str] = (),
+    headers: Sequence[str] = (),
+    repeatable: Sequence[str] = (),
+    media: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The keyword arguments of a route.
+
+    Args:
+        operation_id: verb_noun, fixed for generated clients.
+        tag: the noun that it belongs to.
+        roles: who may call it; nobody is asked who they are when empty.
+        answers: model of each success, or a sentence for one without a body.
+        method: the route's method; POST takes an Idempotency-Key.
+        body: model of the request body.
+        errors: problem codes beside those that every operation has.
+        headers: names of conditional request headers that it heeds.
+        repeatable: query parameters that may stand more than once.
+        media: other media types of the success, with a description of each.
+    """
+    codes = set(errors) | set(_ALWAYS)
+    codes |= set(_WITH_ROLES) if roles else set()
+    codes |= set(_WITH_BODY) if body else set()
+    codes |= set(_ON_POST) if method == "POST" else set()
+    extra: dict[str, Any] = {
+        ROLES: [role.value for role in roles],
+        "security": [{"bearer": []}] if roles else [],
+    }
+    if repeatable:
+        extra[REPEATABLE] = list(repeatable)
+    if body:
+        extra["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": ref(body)}},
+        }
+    sent = (*headers, "Idempotency-Key") if method == "POST" else tuple(headers)
+    if sent:
+        extra["parameters"] = [_HEADERS[name] for name in sent]
+    return {
+        "operation_id": operation_id,
+        "tags": [tag],
+        "status_code": min(answers),
+        "response_class": Response,
+        "responses": {**_successes(answers, media), **_problems(codes)},
+        "openapi_extra": extra,
+    }
+
+
+def _successes(
+    answers: Mapping[int, type[BaseModel] | str], media: Mapping[str, str] | None
+) -> dict[int | str, dict[str, Any]]:
+    documented: dict[int | str, dict[str, Any]] = {}
+    for status, answer in answers.items():
+        if isinstance(answer, str):
+            entry: dict[str, Any] = {"description": answer}
+            if media:
+                entry["content"] = {
+                    kind: {"schema": {"type": "string", "description": told}}
+                    for kind, told in media.items()
+                }
+        else:
+            entry = {
+                "description": _first_line(answer),
+                "content": {"application/json": {"schema": ref(answer)}},
+            }
+        entry["headers"] = {"X-Request-ID": _REQUEST_ID}
+        documented[status] = entry
+    return documented
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or model.__name__).strip().splitlines()[0]
+
+
+def _problems(codes: set[str]) -> dict[int | str, dict[str, Any]]:
+    by_status: dict[int, list[str]] = {}
+    for code in PROBLEMS:
+        if code in codes:
+            by_status.setdefault(PROBLEMS[code].status, []).append(code)
+    return {
+        status: {
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{c}`' for c in listed)}.",
+            "headers": {"X-Request-ID": _REQUEST_ID},
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": {code: {"value": example(code)} for code in listed},
+                }
+            },
+        }
+        for status, listed in sorted(by_status.items())
+    }
+
+
+def example(code: str) -> dict[str, Any]:
+    """A problem document of this code, for the docs."""
+    kind = PROBLEMS[code]
+    return {
+        "type": f"{DOCS_PATH}#problem-{code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": "One sentence about this very case.",
+        "instance": "/v1/studies",
+        "code": code,
+        "retryable": kind.is_retryable,
+        "request_id": "rq_5f0c8a7be2d14c9fa1b20c3d",
+    }
+
+
+_REQUEST_ID = {
+    "description": "The request's id: the one sent, or a fresh one. The service's log has it.",
+    "schema": {"type": "string"},
+}
+
+_HEADERS: dict[str, dict[str, Any]] = {
+    name: {"name": name, "in": "header", "required": False, "description": told, "schema": schema}
+    for name, told, schema in (
+        (
+            "Idempotency-Key",
+            "Makes a repeated call safe: the first final answer is kept 24 hours and given again.",
+            {"type": "string", "minLength": 1, "maxLength": 255},
+        ),
+        (
+            "If-None-Match",
+            "An ETag that was read before; an unchanged resource is answered 304, without a body.",
+            {"type": "string"},
+        ),
+        (
+            "If-Match",
+            "An ETag that was read before; its revision has to be the present one. "
+            "Needed on PATCH, optional elsewhere.",
+            {"type": "string"},
+        ),
+        (
+            "Last-Event-ID",
+            "Id of the last event that was read; the stream goes on after it.",
+            {"type": "string"},
+        ),
+    )
+}

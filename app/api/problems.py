@@ -1,0 +1,208 @@
+"""Every error of the API as problem+json (RFC 9457): THE one table from code to status, title and
+retryability.
+
+Nothing of a request's body and nothing of an exception's text that was not written for the caller
+leaves here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from ..errors import AppError, Fault
+
+MEDIA_TYPE = "application/problem+json"
+DOCS_PATH = "/docs"
+
+log = logging.getLogger("tunewell.api")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemType:
+    """One row of the table. `is_retryable`: the same request may succeed later, unchanged."""
+
+    status: int
+    title: str
+    is_retryable: bool = False
+
+
+PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
+    {
+        "malformed-request": ProblemType(status=400, title="The request cannot be read"),
+        "unauthenticated": ProblemType(status=401, title="A valid token is needed"),
+        "forbidden": ProblemType(status=403, title="This caller may not do this"),
+        "not-found": ProblemType(status=404, title="There is no such thing"),
+        "method-not-allowed": ProblemType(status=405, title="The path does not take this method"),
+        "illegal-transition": ProblemType(status=409, title="The present state does not allow it"),
+        "stale-lease": ProblemType(status=409, title="The lease is no longer the trial's"),
+        "already-exists": ProblemType(status=409, title="The name is taken"),
+        "budget-exhausted": ProblemType(status=409, title="No place is left in the budget"),
+        "study-definition-mismatch": ProblemType(
+            status=409, title="The study of that name has another definition"
+        ),
+        "idempotency-in-progress": ProblemType(
+            status=409, title="The first call with this key is still running", is_retryable=True
+        ),
+        "etag-mismatch": ProblemType(status=412, title="The resource has changed since"),
+        "too-large": ProblemType(status=413, title="The body is too large"),
+        "unsupported-media-type": ProblemType(status=415, title="The body has to be JSON"),
+        "invalid-study": ProblemType(status=422, title="The study definition has faults"),
+        "invalid-value": ProblemType(status=422, title="A value is not allowed"),
+        "idempotency-key-reused": ProblemType(
+            status=422, title="The key was used with another request"
+        ),
+        "etag-required": ProblemType(status=428, title="If-Match is needed"),
+        "rate-limited": ProblemType(status=429, title="Too many requests", is_retryable=True),
+        "internal": ProblemType(status=500, title="The service failed", is_retryable=True),
+        "storage-busy": ProblemType(
+            status=503, title="The database does not answer", is_retryable=True
+        ),
+        "suggester-unavailable": ProblemType(
+            status=503, title="No suggester is free", is_retryable=True
+        ),
+    }
+)
+"""Problem codes of the contract. A code that is not here is answered as `internal`."""
+
+_CODE_OF_STATUS = {
+    400: "malformed-request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media-type",
+    422: "invalid-value",
+}
+
+_FAULT_CODES = {
+    "missing": "missing",
+    "extra_forbidden": "unknown-field",
+    "json_invalid": "malformed",
+}
+"""Names of pydantic's error types where ours differ by more than the hyphen."""
+
+
+def status_of(code: str) -> int:
+    """The HTTP status of a problem code; 500 for one that is not in the table."""
+    return PROBLEMS.get(code, PROBLEMS["internal"]).status
+
+
+def pointer_of(path: Iterable[object]) -> str:
+    """An RFC 6901 pointer from the keys and indices that lead to a value."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def faults_of(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[Fault]:
+    """Pydantic's errors as faults; `skip` leading parts of each location ("query", "body") are left
+    out.
+    """
+    return [
+        Fault(
+            pointer=pointer_of(error["loc"][skip:]),
+            code=_FAULT_CODES.get(error["type"], str(error["type"]).replace("_", "-")),
+            detail=str(error["msg"]),
+        )
+        for error in errors
+    ]
+
+
+def document(error: AppError, *, request_id: str, instance: str) -> dict[str, Any]:
+    """The problem document of an error.
+
+    Args:
+        error: what went wrong; its text is shown, except for an `internal` one.
+        request_id: id under which the service's log has the request.
+        instance: path of the request.
+    """
+    code = error.code if error.code in PROBLEMS else "internal"
+    kind = PROBLEMS[code]
+    detail = error.detail
+    if code == "internal":
+        detail = f"the service failed; its log has the cause under request id {request_id}"
+    problem: dict[str, Any] = {
+        "type": f"{DOCS_PATH}#problem-{code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": instance,
+        "code": code,
+        "retryable": kind.is_retryable,
+        "request_id": request_id,
+    }
+    if error.retry_after_s is not None:
+        problem["retry_after_s"] = error.retry_after_s
+    if error.faults:
+        problem["errors"] = [
+            {"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in error.faults
+        ]
+    if code != "internal":
+        problem.update(error.members)
+    return problem
+
+
+def as_app_error(exc: Exception) -> AppError:
+    """Any exception as one of ours; what was not foreseen becomes `internal`."""
+    if isinstance(exc, AppError):
+        return exc
+    if isinstance(exc, RequestValidationError):
+        return _wrong_parameters(exc)
+    if isinstance(exc, ValidationError):
+        return AppError("the service made a value that it cannot show")
+    if isinstance(exc, ClientDisconnect):
+        return AppError("the client left before the body was whole", code="malformed-request")
+    if isinstance(exc, HTTPException):
+        code = _CODE_OF_STATUS.get(exc.status_code, "internal")
+        return AppError(_phrase(exc), code=code)
+    return AppError("unforeseen")
+
+
+def _phrase(exc: HTTPException) -> str:
+    if exc.status_code == HTTPStatus.NOT_FOUND:
+        return "there is nothing at this path"
+    return str(exc.detail)
+
+
+def _wrong_parameters(exc: RequestValidationError) -> AppError:
+    faults = faults_of(exc.errors(), skip=1)
+    named = ", ".join(fault.pointer.lstrip("/") for fault in faults)
+    return AppError(f"wrong parameters: {named}", code="invalid-value", faults=faults)
+
+
+def problem_response(exc: Exception, request: Request) -> Response:
+    """The answer to a request that ended in `exc`; a failure of our own is logged with its
+    traceback.
+    """
+    error = as_app_error(exc)
+    request_id = str(getattr(request.state, "request_id", ""))
+    problem = document(error, request_id=request_id, instance=request.url.path)
+    if problem["status"] == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error(
+            "request_failed",
+            exc_info=exc,
+            extra={"request_id": request_id, "path": request.url.path, "method": request.method},
+        )
+    response = Response(
+        json.dumps(problem, ensure_ascii=False), problem["status"], media_type=MEDIA_TYPE
+    )
+    response.headers["Cache-Control"] = "no-store"
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if problem["status"] == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="tunewell"'
+    allow = getattr(request.state, "allow", None)
+    if problem["status"] == HTTPStatus.METHOD_NOT_ALLOWED and allow:
+        response.headers["Allow"] = allow
+    return response

@@ -1,0 +1,292 @@
+"""The service's values as JSON objects: the one place that knows how each looks on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ..domain.definition import definition_to_json
+from ..domain.event import Event
+from ..domain.lease import Lease
+from ..domain.token import Token
+from ..domain.trial import Failure, Measurement, Trial
+from ..domain.worker import ObjectiveOffer
+from ..service.views import (
+    BeatAnswer,
+    Budget,
+    Claim,
+    Grant,
+    Reported,
+    StudySummary,
+    StudyView,
+    Suggested,
+    TrialView,
+    WorkerView,
+)
+from .answers import instant, number
+from .etags import etag
+
+
+def failure(value: Failure | None) -> dict[str, Any] | None:
+    """A failure, or null."""
+    if value is None:
+        return None
+    return {"kind": value.kind, "message": value.message, "traceback": value.traceback}
+
+
+def trial(value: Trial) -> dict[str, Any]:
+    """A trial as lists show it."""
+    return {
+        "id": value.id,
+        "study_id": value.study_id,
+        "number": value.number,
+        "state": value.state,
+        "source": value.source,
+        "params": dict(value.params),
+        "values": dict(value.values),
+        "step": value.step,
+        "n_attempts": value.attempts,
+        "losses": value.losses,
+        "failure": failure(value.failure),
+        "note": value.note,
+        "provenance": dict(value.provenance),
+        "usage": dict(value.usage),
+        "data": dict(value.data) if value.data is not None else None,
+        "lease_id": value.lease_id,
+        "worker_id": value.worker_id,
+        "expires_at": instant(value.lease_expires_at),
+        "created_at": instant(value.created_at),
+        "started_at": instant(value.started_at),
+        "ended_at": instant(value.ended_at),
+        "updated_at": instant(value.updated_at),
+        "change_seq": value.change_seq,
+        "revision": value.revision,
+    }
+
+
+def trial_detail(view: TrialView) -> dict[str, Any]:
+    """A trial with its attempts and a summary of its measurements."""
+    found = view.measurements
+    return {
+        **trial(view.trial),
+        "attempts": [attempt(lease) for lease in view.attempts],
+        "measurements": {
+            "count": found.count if found else 0,
+            "last_step": found.last_step if found else None,
+            "last_values": {k: number(v) for k, v in found.last_values.items()} if found else {},
+        },
+    }
+
+
+def attempt(lease: Lease) -> dict[str, Any]:
+    """One attempt at a trial."""
+    return {
+        "lease_id": lease.id,
+        "worker_id": lease.worker_id,
+        "client_id": lease.client_id,
+        "acquired_at": instant(lease.acquired_at),
+        "ended_at": instant(lease.ended_at),
+        "end": lease.end,
+        "failure": failure(lease.failure),
+        "last_step": lease.last_step,
+    }
+
+
+def trial_etag(value: Trial) -> str:
+    """A trial's entity tag."""
+    return etag(value.revision, value.change_seq)
+
+
+def measurement(value: Measurement) -> dict[str, Any]:
+    """One measurement; its non-finite values as strings."""
+    return {
+        "lease_id": value.lease_id,
+        "seq": value.seq,
+        "step": value.step,
+        "values": {name: number(each) for name, each in value.values.items()},
+        "elapsed_s": value.elapsed_s,
+        "reported_at": instant(value.reported_at),
+    }
+
+
+def study(view: StudyView) -> dict[str, Any]:
+    """A study."""
+    value, definition = view.study, view.study.definition
+    return {
+        "id": value.id,
+        "name": definition.name,
+        "definition": definition_to_json(definition),
+        "state": value.state,
+        "stop_reason": value.stop_reason,
+        "trial_counts": {state: n for state, n in value.counts.items() if n},
+        "places": value.places,
+        "best": trial(view.best) if view.best else None,
+        "warnings": list(view.warnings),
+        "labels": dict(definition.labels),
+        "priority": definition.priority,
+        "description": definition.description,
+        "created_at": instant(value.created_at),
+        "updated_at": instant(value.updated_at),
+        "started_at": instant(value.started_at),
+        "ended_at": instant(value.ended_at),
+        "deleted_at": instant(value.deleted_at),
+        "purge_at": instant(value.purge_at),
+        "change_seq": value.change_seq,
+        "revision": value.revision,
+        "data_digest": value.data_digest,
+    }
+
+
+def study_etag(view: StudyView) -> str:
+    """A study's entity tag."""
+    return etag(view.study.revision, view.study.change_seq)
+
+
+def summary(value: StudySummary) -> dict[str, Any]:
+    """What a list of studies shows beside a study."""
+    return {
+        "rate_per_h": value.rate_per_h,
+        "time_left_s": value.time_left_s,
+        "trend": [list(point) for point in value.trend],
+        "last_failures": [dict(line) for line in value.last_failures],
+    }
+
+
+def budget(value: Budget) -> dict[str, Any]:
+    """Which steps an attempt covers."""
+    return {"from_step": value.from_step, "to_step": value.to_step}
+
+
+def suggested(value: Suggested) -> dict[str, Any]:
+    """The answer to `:suggest`."""
+    return {
+        "trials": [_suggested_trial(grant) for grant in value.grants],
+        "study_state": value.study_state,
+    }
+
+
+def _suggested_trial(grant: Grant) -> dict[str, Any]:
+    return {
+        "id": grant.trial.id,
+        "number": grant.trial.number,
+        "params": dict(grant.trial.params),
+        "lease_id": grant.lease.id,
+        "expires_at": instant(grant.lease.expires_at),
+        "budget": budget(grant.budget),
+        "checkpoint": None,
+        "last_seq": grant.last_seq,
+        "last_step": grant.last_step,
+    }
+
+
+def claim(value: Claim) -> dict[str, Any]:
+    """The answer to a claim."""
+    return {"leases": [_lease(grant) for grant in value.grants], "open_work": value.open_work}
+
+
+def _lease(grant: Grant) -> dict[str, Any]:
+    ref = grant.objective
+    return {
+        "lease_id": grant.lease.id,
+        "expires_at": instant(grant.lease.expires_at),
+        "trial": trial(grant.trial),
+        "objective": {
+            "name": ref.name,
+            "options": dict(ref.options),
+            "data_digest": grant.data_digest,
+        }
+        if ref
+        else None,
+        "budget": budget(grant.budget),
+        "max_trial_duration_s": grant.max_trial_duration_s,
+        "checkpoint": None,
+        "fuse_group": None,
+    }
+
+
+def beat(value: BeatAnswer) -> dict[str, Any]:
+    """What a beat brought."""
+    return {
+        "lease_id": value.lease_id,
+        "expires_at": instant(value.expires_at),
+        "directive": value.directive,
+    }
+
+
+def reported(value: Reported) -> dict[str, Any]:
+    """What a report brought."""
+    return {
+        "accepted": value.accepted,
+        "duplicates": value.duplicates,
+        "directive": value.directive,
+        "budget": budget(value.budget),
+    }
+
+
+def worker(view: WorkerView) -> dict[str, Any]:
+    """A worker."""
+    value = view.worker
+    return {
+        "id": value.id,
+        "name": value.name,
+        "boot_id": value.boot_id,
+        "labels": dict(value.labels),
+        "devices": [asdict(device) for device in value.devices],
+        "objectives": [_offer(offer) for offer in value.objectives],
+        "slots": value.slots,
+        "draining": value.draining,
+        "registered_at": instant(value.registered_at),
+        "last_seen_at": instant(value.last_seen_at),
+        "lease_ttl_s": view.lease_ttl_s,
+        "heartbeat_s": view.heartbeat_s,
+        "leases": [
+            {
+                "lease_id": lease.id,
+                "trial_id": lease.trial_id,
+                "study_id": lease.study_id,
+                "expires_at": instant(lease.expires_at),
+            }
+            for lease in view.leases
+        ],
+    }
+
+
+def _offer(offer: ObjectiveOffer) -> dict[str, Any]:
+    return {
+        "name": offer.name,
+        "version": offer.version,
+        "params_schema": offer.params_schema,
+        "options_schema": offer.options_schema,
+        "metrics": dict(offer.metrics),
+        "steps": offer.steps,
+        "checkpoints": offer.checkpoints,
+        "max_resource": offer.max_resource,
+        "data": [dict(each) for each in offer.data],
+    }
+
+
+def token(value: Token) -> dict[str, Any]:
+    """A token, without its secret."""
+    return {
+        "id": value.id,
+        "name": value.name,
+        "role": value.role,
+        "prefix": value.prefix,
+        "created_at": instant(value.created_at),
+        "expires_at": instant(value.expires_at),
+        "revoked_at": instant(value.revoked_at),
+        "last_used_at": instant(value.last_used_at),
+    }
+
+
+def event(value: Event) -> dict[str, Any]:
+    """An event, the same in the stream and in the long poll."""
+    return {
+        "cursor": value.cursor,
+        "study_id": value.study_id,
+        "seq": value.seq,
+        "kind": value.kind,
+        "trial_id": value.trial_id,
+        "data": dict(value.data),
+        "occurred_at": instant(value.occurred_at),
+    }

@@ -1,0 +1,117 @@
+"""What every route does before its endpoint: who calls, may they, are the parameters known, was
+this answered before.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..domain.token import Role
+from ..errors import Fault, InvalidInput
+from ..store.idempotency import Replay
+from . import idempotency
+from .access import caller_of, check_role
+from .answers import respond
+from .bodies import check_media_type
+from .deps import services_of, threaded
+from .operation import ROLES
+from .problems import problem_response
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class _IdConvertor(Convertor[str]):
+    """A path segment without a colon: what follows a colon is a verb."""
+
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("id", _IdConvertor())
+
+
+class ServiceRoute(APIRoute):
+    """A route that knows its roles (from its OpenAPI entry) and its query parameters."""
+
+    def get_route_handler(self) -> Handler:
+        """The endpoint, with the checks in front of it."""
+        answer = super().get_route_handler()
+        extra = self.openapi_extra or {}
+        roles = tuple(Role(name) for name in extra.get(ROLES, ()))
+        known = frozenset(param.alias for param in self.dependant.query_params)
+        repeatable = frozenset(extra.get("x-repeatable", ()))
+
+        async def handle(request: Request) -> Response:
+            request.state.attempt = None
+            if roles:
+                services = services_of(request)
+                header = request.headers.get("authorization")
+                request.state.caller = await threaded(request, caller_of, services, header)
+                check_role(request.state.caller, roles)
+            _check_query(request, known, repeatable)
+            check_media_type(request)
+            return await _once(request, answer) if roles else await answer(request)
+
+        return handle
+
+
+def _check_query(request: Request, known: frozenset[str], repeatable: frozenset[str]) -> None:
+    faults = []
+    for name in dict.fromkeys(key for key, _ in request.query_params.multi_items()):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            faults.append(
+                _fault(name, "unknown-parameter", f"there is no parameter {name!r}{hint}")
+            )
+        elif name not in repeatable and len(request.query_params.getlist(name)) > 1:
+            faults.append(_fault(name, "repeated-parameter", f"{name!r} is given more than once"))
+    if faults:
+        raise InvalidInput("; ".join(fault.detail for fault in faults), faults=faults)
+
+
+def _fault(name: str, code: str, detail: str) -> Fault:
+    pointer = "/" + name[:100].replace("~", "~0").replace("/", "~1")
+    return Fault(pointer=pointer, code=code, detail=detail[:300])
+
+
+async def _once(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Answers a request; one under an Idempotency-Key that was answered before gets that answer
+    again.
+    """
+    attempt = await idempotency.begin(request, request.state.caller)
+    if attempt is None:
+        return await answer(request)
+    services, in_flight = services_of(request), request.app.state.in_flight
+    with in_flight.hold(attempt.key):
+        found = await threaded(request, idempotency.find, services, attempt)
+        if found is not None:
+            return _replayed(respond(found))
+        request.state.attempt = attempt
+        try:
+            response = await answer(request)
+        except Replay as replay:
+            return _replayed(respond(replay.answer))
+        except Exception as exc:
+            response = problem_response(exc, request)
+        is_refusal = response.status_code >= 400
+        if idempotency.is_kept(response) and (is_refusal or not attempt.has_receipt):
+            await threaded(request, idempotency.keep, services, attempt, response)
+        return response
+
+
+def _replayed(response: Response) -> Response:
+    response.headers["Idempotent-Replayed"] = "true"
+    return response

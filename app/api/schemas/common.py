@@ -1,0 +1,148 @@
+"""Types that several wire models share, and the problem document."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+MAX_INT = 2**53
+_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def _integral(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _measured(value: Any) -> Any:
+    if isinstance(value, str):
+        if value not in _WORDS:
+            words = ", ".join(f"{word!r}" for word in _WORDS)
+            raise PydanticCustomError("number", f"a number, or one of the strings {words}")
+        return _WORDS[value]
+    return value
+
+
+def _final(value: Any) -> Any:
+    if isinstance(value, str) and value in _WORDS:
+        raise PydanticCustomError(
+            "not_finite",
+            "a final value has to be finite; report a trial that has none by "
+            '`POST /v1/trials/{id}:fail` with kind "nan"',
+        )
+    return value
+
+
+def _instant(value: Any) -> Any:
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+        at = at.astimezone(UTC) if at is not None and at.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        at = None
+    if at is None:
+        raise PydanticCustomError(
+            "time", "an RFC 3339 time with its offset, e.g. 2026-11-23T20:00:00Z"
+        )
+    return at
+
+
+Integer = Annotated[int, Strict(), BeforeValidator(_integral), Field(ge=-MAX_INT, le=MAX_INT)]
+Count = Annotated[int, Strict(), BeforeValidator(_integral), Field(ge=0, le=MAX_INT)]
+Step = Annotated[int, Strict(), BeforeValidator(_integral), Field(ge=1, le=MAX_INT)]
+Number = Annotated[float, Strict()]
+Flag = Annotated[bool, Strict()]
+Name = Annotated[str, Strict(), Field(min_length=1, max_length=200)]
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+MeasuredNumber = Annotated[
+    float,
+    BeforeValidator(_measured),
+    Strict(),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "enum": list(_WORDS)}]}),
+]
+"""A number that may be non-finite: then one of three strings."""
+
+FinalNumber = Annotated[float, BeforeValidator(_final), Strict()]
+"""A number that has to be finite."""
+
+Value = Annotated[
+    Any, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]})
+]
+"""A parameter's value."""
+
+
+def at_most(limit: int) -> AfterValidator:
+    """Bounds the number of entries of a mapping."""
+
+    def check(value: dict[str, Any]) -> dict[str, Any]:
+        if len(value) > limit:
+            raise PydanticCustomError("too_many", "at most {limit} entries", {"limit": limit})
+        return value
+
+    return AfterValidator(check)
+
+
+class Wire(BaseModel):
+    """A wire model: unknown fields are faults."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProblemError(Wire):
+    """One thing that is wrong with the input."""
+
+    pointer: str = Field(
+        description="JSON pointer (RFC 6901) into the body, or `/name` of a query parameter.",
+        examples=["/space/0/low"],
+    )
+    code: str = Field(description="Name of the broken rule.", examples=["low-not-below-high"])
+    detail: str = Field(
+        description="One sentence with the rule and the value found.",
+        examples=["low (0.1) has to be below high (0.01)"],
+    )
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457). Some codes add members of their own."""
+
+    type: str = Field(description="Where the code is explained: a path of this service.")
+    title: str = Field(description="The code in words; the same for each problem of the code.")
+    status: int = Field(description="The HTTP status.", ge=400, le=599)
+    detail: str = Field(description="What is wrong in this very case.")
+    instance: str = Field(description="Path of the request.")
+    code: str = Field(description="The problem code, fixed for programs to look at.")
+    retryable: bool = Field(description="Whether the same request may succeed later, unchanged.")
+    request_id: str = Field(description="The request's id in the service's log.")
+    retry_after_s: float = Field(
+        default=0, description="Seconds after which a retry makes sense; absent where unknown."
+    )
+    errors: list[ProblemError] = Field(
+        default_factory=list, description="Everything that is wrong with the input, where it is."
+    )
+    current_state: str = Field(
+        default="", description="With `illegal-transition`: the state that the resource is in."
+    )
+    allowed: list[str] = Field(
+        default_factory=list,
+        description="With `illegal-transition`: states that it may go to from there.",
+    )
+    action: str = Field(default="", description="With `stale-lease`: `abort`.")
+    study_id: str = Field(default="", description="With `already-exists`: the study of that name.")
+    diff: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="With `study-definition-mismatch`: `pointer`, `stored` and `given` of each.",
+    )

@@ -1,0 +1,30 @@
+"""Answers of the event log."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from .common import Instant, Wire
+
+
+class EventOut(Wire):
+    """Something that changed."""
+
+    cursor: str = Field(description="Its place in the feed of all events.")
+    study_id: str = Field(description="The study it is about.")
+    seq: int = Field(description="Its place among the study's events; without gaps.")
+    kind: Literal["trial.state", "trial.measurement", "study.state", "study.best"] = Field(
+        description="What changed."
+    )
+    trial_id: str | None = Field(description="The trial it is about, if any.")
+    data: dict[str, Any] = Field(description="The news, by kind.")
+    occurred_at: Instant = Field(description="When it happened.")
+
+
+class EventListOut(Wire):
+    """Events in the order in which they were committed; none is ever skipped."""
+
+    events: list[EventOut] = Field(description="The events; none when the wait ran out.")
+    next_after: str = Field(description="Send it as `after` to go on from here.")

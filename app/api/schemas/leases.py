@@ -1,0 +1,176 @@
+"""Requests and answers of the lease protocol."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from ...domain.lease import Directive
+from ...domain.study import StudyState
+from .common import Count, Instant, Name, Number, Step, Value, Wire
+from .trials import BudgetOut, TrialOut
+
+LEASE_ID = "ls_1b2c3d4e5f6g7h8j9k0m1n2p"
+MAX_BEATS = 1_000
+Ratio = Annotated[Number, Field(ge=0, le=1)]
+
+
+class SuggestBody(Wire):
+    """Asks for trials that the caller evaluates itself."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"count": 1, "client_id": "laptop"}, {}]}
+    )
+
+    count: Annotated[Step, Field(le=1_000)] = Field(
+        default=1, description="How many trials, 1 to 1,000."
+    )
+    client_id: Name | None = Field(
+        default=None, description="The client's name for itself: its open trials come back first."
+    )
+    wait_s: Annotated[Number, Field(ge=0, le=120)] = Field(
+        default=0.0, description="Seconds to wait for a free place, 0 to 120."
+    )
+    lease_s: Annotated[Number, Field(ge=10, le=86_400)] = Field(
+        default=600.0, description="How long the leases last unless renewed, 10 to 86,400 seconds."
+    )
+
+
+class SuggestedTrial(Wire):
+    """A trial to evaluate, in state `running`."""
+
+    id: str = Field(description="Id of the trial.")
+    number: int = Field(description="Its number within the study.")
+    params: dict[str, Value] = Field(description="The point to evaluate.")
+    lease_id: str = Field(description="Goes with every write about this trial.")
+    expires_at: Instant = Field(description="When the lease ends unless renewed.")
+    budget: BudgetOut = Field(description="Which steps to do.")
+    checkpoint: None = Field(description="Where to go on from; always null for now.")
+    last_seq: int = Field(description="Highest `seq` reported under this lease; -1 for a new one.")
+    last_step: int | None = Field(description="Highest step reported under this lease.")
+
+
+class SuggestOut(Wire):
+    """Trials to evaluate: as many as asked, or fewer where limits do not allow more."""
+
+    trials: list[SuggestedTrial] = Field(description="The trials; may be none.")
+    study_state: StudyState = Field(description="Where the study stands.")
+
+
+class DeviceFreeBody(Wire):
+    """What is free on a device."""
+
+    index: Count = Field(description="Index of the device, as registered.")
+    memory_free_bytes: Count | None = Field(default=None, description="Free memory.")
+    cpu: Annotated[Number, Field(ge=0)] | None = Field(default=None, description="Free CPU cores.")
+
+
+class ClaimBody(Wire):
+    """A worker asks for trials."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"worker_id": "wk_1b2c3d4e5f6g7h8j9k0m1n2p", "max_leases": 2, "wait_s": 25}
+            ]
+        },
+    )
+
+    worker_id: Name = Field(description="The worker's id.")
+    max_leases: Annotated[Step, Field(le=1_000)] = Field(
+        default=1, description="Trials at most, 1 to 1,000."
+    )
+    wait_s: Annotated[Number, Field(ge=0, le=120)] = Field(
+        default=0.0, description="Seconds to wait for the first trial, 0 to 120."
+    )
+    devices_free: Annotated[list[DeviceFreeBody], Field(max_length=1_000)] | None = Field(
+        default=None,
+        description="What is free now; without it the worker's registered devices count.",
+    )
+
+
+class ObjectiveOut(Wire):
+    """What to evaluate."""
+
+    name: str = Field(description="The objective's registered name.")
+    options: dict[str, Any] = Field(description="Its options, from the study.")
+    data_digest: str | None = Field(
+        description="Digest of the data set that the study is bound to."
+    )
+
+
+class LeaseOut(Wire):
+    """A trial handed to a worker."""
+
+    lease_id: str = Field(description="Goes with every write about this trial.")
+    expires_at: Instant = Field(description="When the lease ends unless renewed.")
+    trial: TrialOut = Field(description="The trial, in state `running`.")
+    objective: ObjectiveOut | None = Field(description="What to evaluate.")
+    budget: BudgetOut = Field(description="Which steps to do.")
+    max_trial_duration_s: float | None = Field(description="Seconds that the attempt may take.")
+    checkpoint: None = Field(description="Where to go on from; always null for now.")
+    fuse_group: None = Field(description="Trials to run together; always null for now.")
+
+
+class ClaimOut(Wire):
+    """The answer to a claim."""
+
+    leases: list[LeaseOut] = Field(description="The trials; none when the wait ran out.")
+    open_work: bool = Field(
+        description="Whether a study that this worker can serve has not ended yet."
+    )
+
+
+class BeatBody(Wire):
+    """A sign of life of one lease."""
+
+    lease_id: Name = Field(description="The lease.")
+    step: Count | None = Field(default=None, description="Step that the training is at.")
+    memory_bytes: Count | None = Field(default=None, description="Memory in use.")
+    utilisation: Ratio | None = Field(
+        default=None, description="Share of the device in use, 0 to 1."
+    )
+
+
+class HeartbeatBody(Wire):
+    """Signs of life of several leases."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"leases": [{"lease_id": LEASE_ID, "step": 2}]}]},
+    )
+
+    leases: list[BeatBody] = Field(description="One entry a lease.", max_length=MAX_BEATS)
+    worker_id: Name | None = Field(default=None, description="The worker, to note that it lives.")
+
+
+class BeatOut(Wire):
+    """What a beat brought."""
+
+    lease_id: str = Field(description="The lease.")
+    expires_at: Instant | None = Field(description="The new expiry; null for a stale lease.")
+    directive: Directive = Field(description="What to do: `abort` for a stale lease.")
+
+
+class HeartbeatOut(Wire):
+    """What the beats brought."""
+
+    leases: list[BeatOut] = Field(description="One entry a lease, in the order sent.")
+
+
+class ReleaseBody(Wire):
+    """Gives a trial back."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"reason": "draining"}]}
+    )
+
+    reason: Name = Field(
+        default="released",
+        description="Why; `paused` is for rungs only, any other makes it pending.",
+    )
+    checkpoint_id: Name | None = Field(
+        default=None, description="A committed checkpoint to go on from."
+    )

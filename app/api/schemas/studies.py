@@ -1,0 +1,128 @@
+"""Answers about studies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from ...domain.study import StopReason, StudyState
+from .common import Instant, Wire
+from .definition import EXAMPLE
+from .trials import TRIAL_EXAMPLE, TrialOut
+
+STUDY_EXAMPLE: dict[str, Any] = {
+    "id": "st_1b2c3d4e5f6g7h8j9k0m1n2p",
+    "name": "mnist-lr-batch",
+    "definition": EXAMPLE,
+    "state": "active",
+    "stop_reason": None,
+    "trial_counts": {"completed": 12, "running": 4},
+    "places": 16,
+    "best": TRIAL_EXAMPLE,
+    "warnings": [],
+    "labels": {"team": "vision"},
+    "priority": 0,
+    "description": "",
+    "created_at": "2026-11-23T20:00:00.000000Z",
+    "updated_at": "2026-11-23T20:05:00.000000Z",
+    "started_at": "2026-11-23T20:00:04.000000Z",
+    "ended_at": None,
+    "deleted_at": None,
+    "purge_at": None,
+    "change_seq": 61,
+    "revision": 1,
+    "data_digest": None,
+}
+
+
+class StudyOut(Wire):
+    """A study."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [STUDY_EXAMPLE]})
+
+    id: str = Field(description="Id of the study, `st_...`.")
+    name: str = Field(description="Its name, unique among studies that are not deleted.")
+    definition: dict[str, Any] = Field(
+        description="The definition with every default filled in; it can be sent again as it is."
+    )
+    state: StudyState = Field(description="Where the study stands; changed by verbs only.")
+    stop_reason: StopReason | None = Field(description="Why it ended, or null.")
+    trial_counts: dict[str, int] = Field(description="Number of trials in each state that has any.")
+    places: int = Field(description="Places taken in `max_trials`.")
+    best: TrialOut | None = Field(
+        description="The best completed trial; null without one, or with several objectives."
+    )
+    warnings: list[str] = Field(description="What keeps the study from going on, in words.")
+    labels: dict[str, str] = Field(description="Words to find it by.")
+    priority: int = Field(description="Studies of higher priority are served first.")
+    description: str = Field(description="For people.")
+    created_at: Instant = Field(description="When it was created.")
+    updated_at: Instant = Field(description="When anything of it last changed.")
+    started_at: Instant | None = Field(description="When its first trial was handed out.")
+    ended_at: Instant | None = Field(description="When it ended.")
+    deleted_at: Instant | None = Field(description="When it was deleted.")
+    purge_at: Instant | None = Field(description="Until when a deleted one can be restored.")
+    change_seq: int = Field(description="Counts all changes; the id of its newest event.")
+    revision: int = Field(description="Counts changes of definition, limits and state.")
+    data_digest: str | None = Field(
+        description="Digest of the data set that its first completed trial pinned."
+    )
+
+
+class FailureLine(Wire):
+    """A recent failure of a study's trials."""
+
+    number: int = Field(description="Number of the trial.")
+    kind: str = Field(description="Kind of the failure.")
+    message: str = Field(description="What the worker said.")
+
+
+class SummaryOut(Wire):
+    """What a list of studies shows beside each study (`view=summary`)."""
+
+    rate_per_h: float | None = Field(description="Trials finished per hour of work, or null.")
+    time_left_s: float | None = Field(description="Seconds to `max_trials` at that rate, or null.")
+    trend: list[tuple[int, float]] = Field(
+        description="Trial number and best value so far, where it improved."
+    )
+    last_failures: list[FailureLine] = Field(description="The latest failed trials.")
+
+
+class StudyListItem(StudyOut):
+    """A study in a list."""
+
+    summary: SummaryOut | None = Field(
+        default=None,
+        description="Rate, time left, trend and last failures; with `view=summary` only.",
+    )
+
+
+class StudyListOut(Wire):
+    """A page of studies, newest first."""
+
+    studies: list[StudyListItem] = Field(description="The studies of the page.")
+    next_page_token: str | None = Field(description="For the next page; null on the last.")
+
+
+class DryRunOut(Wire):
+    """What creating the study would bring; nothing was created."""
+
+    definition: dict[str, Any] = Field(description="The definition with every default filled in.")
+    warnings: list[str] = Field(description="What may not be meant, in words.")
+
+
+class BestOut(Wire):
+    """The best trials, best first."""
+
+    trials: list[TrialOut] = Field(description="Completed trials by the first objective.")
+
+
+class ParetoOut(Wire):
+    """The Pareto front of the completed trials."""
+
+    trials: list[TrialOut] = Field(description="Trials that no other beats in every objective.")
+    hypervolume: float | None = Field(description="Volume between the front and `reference`.")
+    reference: list[float] | None = Field(
+        description="The point that the volume is measured to, one number an objective."
+    )

@@ -1,0 +1,344 @@
+"""Requests and answers about trials."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from ...domain.lease import LeaseEnd
+from ...domain.trial import FailureKind, TrialSource, TrialState
+from .common import (
+    FinalNumber,
+    Flag,
+    Instant,
+    MeasuredNumber,
+    Name,
+    Number,
+    Step,
+    Value,
+    Wire,
+    at_most,
+)
+
+MAX_TRIALS_A_CALL = 2_500
+MAX_VALUES = 200
+
+TRIAL_EXAMPLE: dict[str, Any] = {
+    "id": "tr_1b2c3d4e5f6g7h8j9k0m1n2p",
+    "study_id": "st_1b2c3d4e5f6g7h8j9k0m1n2p",
+    "number": 3,
+    "state": "completed",
+    "source": "suggester",
+    "params": {"learning_rate": 0.0061, "batch_size": 24, "model": "simple"},
+    "values": {"accuracy": 0.9465},
+    "step": 3,
+    "n_attempts": 0,
+    "losses": 0,
+    "failure": None,
+    "note": "",
+    "provenance": {"suggester": "gp", "seed": 42},
+    "usage": {},
+    "data": {"dataset": "mnist", "digest": "5f0c8a7be2d1"},
+    "lease_id": "ls_1b2c3d4e5f6g7h8j9k0m1n2p",
+    "worker_id": "wk_1b2c3d4e5f6g7h8j9k0m1n2p",
+    "expires_at": None,
+    "created_at": "2026-11-23T20:00:00.000000Z",
+    "started_at": "2026-11-23T20:00:01.000000Z",
+    "ended_at": "2026-11-23T20:00:09.000000Z",
+    "updated_at": "2026-11-23T20:00:09.000000Z",
+    "change_seq": 17,
+    "revision": 1,
+}
+
+
+class FailureOut(Wire):
+    """Why an attempt ended badly."""
+
+    kind: FailureKind = Field(description="The kind of failure.")
+    message: str = Field(description="What the worker said, at most 2,000 characters.")
+    traceback: str = Field(description="The end of the traceback, at most 20,000 characters.")
+
+
+class AttemptOut(Wire):
+    """One attempt at a trial: a lease that was given out for it."""
+
+    lease_id: str = Field(description="Id of the lease, `ls_...`.")
+    worker_id: str | None = Field(description="The worker that held it, or null for a client.")
+    client_id: str | None = Field(description="The client's name for itself, or null.")
+    acquired_at: Instant = Field(description="When the lease was given out.")
+    ended_at: Instant | None = Field(description="When it ended; null while it holds.")
+    end: LeaseEnd | None = Field(description="How it ended; null while it holds.")
+    failure: FailureOut | None = Field(description="The failure that was reported under it.")
+    last_step: int | None = Field(description="Highest step reported under it.")
+
+
+class MeasurementSummary(Wire):
+    """A trial's measurements in short."""
+
+    count: int = Field(description="How many measurements were taken in.")
+    last_step: int | None = Field(description="The highest step.")
+    last_values: dict[str, MeasuredNumber] = Field(description="The values at that step.")
+
+
+class TrialOut(Wire):
+    """A trial, as lists show it."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [TRIAL_EXAMPLE]})
+
+    id: str = Field(description="Id of the trial, `tr_...`.")
+    study_id: str = Field(description="Its study.")
+    number: int = Field(description="Counts from 1 within the study.")
+    state: TrialState = Field(description="Where the trial stands; changed by verbs only.")
+    source: TrialSource = Field(description="Where its point came from.")
+    params: dict[str, Value] = Field(description="The active parameters.")
+    values: dict[str, float] = Field(description="Final values by metric; empty until it ends.")
+    step: int | None = Field(description="Resource consumed when the values were taken.")
+    n_attempts: int = Field(description="Failures reported so far that used up an attempt.")
+    losses: int = Field(description="Leases lost, released or pre-empted so far.")
+    failure: FailureOut | None = Field(description="The last failure.")
+    note: str = Field(description="A person's note.")
+    provenance: dict[str, Any] = Field(
+        description="How the point came about: suggester, seed, what it had seen, predictions."
+    )
+    usage: dict[str, Any] = Field(description="What the attempt used, as the worker reported it.")
+    data: dict[str, Any] | None = Field(description="Data set and digest it was measured on.")
+    lease_id: str | None = Field(description="The current lease, or the last one.")
+    worker_id: str | None = Field(description="The worker that has or had it.")
+    expires_at: Instant | None = Field(description="When the current lease ends unless renewed.")
+    created_at: Instant = Field(description="When it was created.")
+    started_at: Instant | None = Field(description="When it was first handed out.")
+    ended_at: Instant | None = Field(description="When it ended.")
+    updated_at: Instant = Field(description="When it last changed.")
+    change_seq: int = Field(description="The study's `change_seq` at its last change.")
+    revision: int = Field(description="Counts its own changes that `If-Match` looks at.")
+
+
+class TrialDetail(TrialOut):
+    """A trial with its attempts and a summary of its measurements."""
+
+    attempts: list[AttemptOut] = Field(description="Every attempt, oldest first.")
+    measurements: MeasurementSummary = Field(description="Its measurements in short.")
+
+
+class TrialListOut(Wire):
+    """A page of a study's trials."""
+
+    trials: list[TrialOut] = Field(description="The trials of the page.")
+    next_page_token: str | None = Field(description="For the next page; null on the last.")
+    change_seq: int = Field(description="The study's, to ask for `changed_since` next.")
+
+
+class TrialsOut(Wire):
+    """Trials that were added."""
+
+    trials: list[TrialOut] = Field(description="In the order in which they were sent.")
+
+
+class PointBody(Wire):
+    """Values after a step."""
+
+    step: Step = Field(description="Resource consumed so far; 3 says: after three steps.")
+    values: Annotated[dict[str, MeasuredNumber], at_most(MAX_VALUES)] = Field(
+        description="By metric; non-finite ones as the strings NaN, Infinity and -Infinity."
+    )
+    elapsed_s: Number | None = Field(default=None, ge=0, description="Seconds of work so far.")
+
+
+class ImportFailureBody(Wire):
+    """Why an imported trial failed."""
+
+    kind: FailureKind = Field(default=FailureKind.USER_ERROR, description="The kind of failure.")
+    message: str = Field(default="", description="What went wrong.")
+    traceback: str = Field(default="", description="Where it went wrong.")
+
+
+class NewTrialBody(Wire):
+    """A point to try; with `values` or `state`, a finished trial to import."""
+
+    params: dict[str, Value] = Field(
+        description="The point; what a point to try leaves out, the suggester fills in."
+    )
+    values: dict[str, FinalNumber] | None = Field(
+        default=None, description="Final values, for an import."
+    )
+    state: Literal["completed", "stopped", "infeasible", "failed", "cancelled"] | None = Field(
+        default=None, description="How an imported trial ended; `completed` when there are values."
+    )
+    step: Step | None = Field(default=None, description="Resource consumed, for an import.")
+    measurements: list[PointBody] | None = Field(
+        default=None, description="Its curve, for an import."
+    )
+    started_at: Instant | None = Field(default=None, description="When it began, for an import.")
+    ended_at: Instant | None = Field(default=None, description="When it ended, for an import.")
+    failure: ImportFailureBody | None = Field(
+        default=None, description="Why it failed, for an import."
+    )
+
+
+class EnqueueBody(Wire):
+    """Points to try, or finished trials to import: all are taken, or none."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"trials": [{"params": {"learning_rate": 0.004, "batch_size": 32}}]},
+                {
+                    "trials": [
+                        {"params": {"x": 0.5}, "values": {"value": 0.25}, "state": "completed"}
+                    ]
+                },
+            ]
+        },
+    )
+
+    trials: list[NewTrialBody] = Field(
+        description="The points.", min_length=1, max_length=MAX_TRIALS_A_CALL
+    )
+
+
+class EnqueueShell(Wire):
+    """The outer shape of `EnqueueBody`; the service checks each item against the study's space."""
+
+    trials: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_TRIALS_A_CALL)
+
+
+class NoteBody(Wire):
+    """A person's note on a trial."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"note": "ran beside a backup"}]}
+    )
+
+    note: Annotated[str, Field(max_length=10_000)] = Field(
+        description="The note; empty removes it."
+    )
+
+
+class MeasurementOut(Wire):
+    """One measurement."""
+
+    lease_id: str | None = Field(description="The attempt that reported it; null for an import.")
+    seq: int = Field(description="The report that it came with.")
+    step: int = Field(description="Resource consumed so far.")
+    values: dict[str, MeasuredNumber] = Field(description="Values by metric.")
+    elapsed_s: float | None = Field(description="Seconds of work so far.")
+    reported_at: Instant = Field(description="When the service took it in.")
+
+
+class MeasurementsOut(Wire):
+    """A trial's curves."""
+
+    measurements: list[MeasurementOut] = Field(description="By attempt, then by step.")
+
+
+class ReportBody(Wire):
+    """Measurements under a lease. The same `seq` again changes nothing."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "lease_id": "ls_1b2c3d4e5f6g7h8j9k0m1n2p",
+                    "seq": 0,
+                    "points": [{"step": 1, "values": {"accuracy": 0.91, "loss": "NaN"}}],
+                }
+            ]
+        },
+    )
+
+    lease_id: Name = Field(description="The lease that the trial was handed out under.")
+    seq: Annotated[int, Field(ge=0)] = Field(
+        description="Strictly increasing within a lease; gaps are allowed.", strict=True, le=2**53
+    )
+    points: list[PointBody] = Field(description="The measurements.", max_length=10_000)
+
+
+class BudgetOut(Wire):
+    """Which steps an attempt covers."""
+
+    from_step: int = Field(description="The attempt begins after this step.")
+    to_step: int | None = Field(description="It ends at this step; null: at the end.")
+
+
+class ReportOut(Wire):
+    """What a report brought."""
+
+    accepted: int = Field(description="Measurements that were taken in.")
+    duplicates: int = Field(description="Measurements of a `seq` that was known.")
+    directive: Literal["continue", "stop", "pause", "checkpoint", "abort"] = Field(
+        description="What to do next."
+    )
+    budget: BudgetOut = Field(description="The attempt's budget, now.")
+
+
+class DataBody(Wire):
+    """The data set that values were measured on."""
+
+    dataset: Name = Field(description="Name of the data set.")
+    digest: Name = Field(description="Digest of its content, in hex.")
+
+
+class CompleteBody(Wire):
+    """The end of a trial, with its final values."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "lease_id": "ls_1b2c3d4e5f6g7h8j9k0m1n2p",
+                    "state": "completed",
+                    "values": {"accuracy": 0.97},
+                    "step": 3,
+                }
+            ]
+        },
+    )
+
+    lease_id: Name = Field(description="The lease that the trial was handed out under.")
+    state: Literal["completed", "stopped", "infeasible"] = Field(
+        default="completed",
+        description="How it ended: in full, early, or at a point that cannot be.",
+    )
+    values: Annotated[dict[str, FinalNumber], at_most(MAX_VALUES)] = Field(
+        default_factory=dict,
+        description="Final values; a completed trial needs every declared one.",
+    )
+    step: Step | None = Field(
+        default=None, description="Resource consumed; the last reported step if null."
+    )
+    usage: dict[str, Any] = Field(default_factory=dict, description="What it used, for the record.")
+    data: DataBody | None = Field(default=None, description="The data set that it was measured on.")
+
+
+class FailBody(Wire):
+    """The end of an attempt that failed."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "lease_id": "ls_1b2c3d4e5f6g7h8j9k0m1n2p",
+                    "kind": "oom",
+                    "message": "out of memory at batch_size 128",
+                }
+            ]
+        },
+    )
+
+    lease_id: Name = Field(description="The lease that the trial was handed out under.")
+    kind: FailureKind = Field(description="The kind of failure.")
+    message: str = Field(
+        default="", description="What went wrong; the first 2,000 characters are kept."
+    )
+    traceback: str = Field(default="", description="Where; the last 20,000 characters are kept.")
+
+
+class FailedOut(TrialOut):
+    """The trial after a failed attempt, and whether it will be run again."""
+
+    will_retry: Flag = Field(description="Whether the trial will be run again.")

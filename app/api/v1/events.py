@@ -1,0 +1,121 @@
+"""What changed: a study's events as a stream, all events by long poll, and a study's trials as a
+file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from starlette.responses import Response, StreamingResponse
+
+from ...errors import Fault, InvalidInput
+from .. import render
+from ..access import READ
+from ..answers import json_answer, respond
+from ..deps import ApiDep
+from ..export import FORMATS, chunks
+from ..operation import operation
+from ..route import ServiceRoute
+from ..schemas.events import EventListOut
+from ..sse import start_of, stream
+from .common import StudyId
+
+router = APIRouter(prefix="/v1", route_class=ServiceRoute)
+
+STREAM_DOC = (
+    "`trial.state`, `trial.measurement`, `study.state`, `study.best` with the event as data and "
+    "its `seq` as id; `tick` each 15 s when idle; `reset` when the cursor is unknown or too old: "
+    "read the study anew"
+)
+
+
+@router.get(
+    "/studies/{study_id:id}/events",
+    **operation(
+        "stream_study_events",
+        "events",
+        READ,
+        {200: "The study's events as they happen."},
+        errors=("not-found",),
+        media={"text/event-stream": STREAM_DOC},
+    ),
+)
+async def stream_study_events(
+    study_id: StudyId,
+    api: ApiDep,
+    after: Annotated[
+        str | None,
+        Query(
+            max_length=100,
+            description="`seq` to go on after, e.g. the `change_seq` of the study that was read; "
+            "without it the oldest event still kept comes first.",
+        ),
+    ] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(description="As `after`, and before it: what browsers send when they come back."),
+    ] = None,
+) -> Response:
+    """Follow a study's events as server-sent events."""
+    begin = await start_of(api, study_id, last_event_id if last_event_id is not None else after)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(
+        stream(api, study_id, begin), media_type="text/event-stream", headers=headers
+    )
+
+
+@router.get("/events", **operation("list_events", "events", READ, {200: EventListOut}))
+async def list_events(
+    api: ApiDep,
+    after: Annotated[
+        str | None,
+        Query(max_length=200, description="`next_after` of the answer before; without it: now."),
+    ] = None,
+    wait_s: Annotated[
+        float, Query(ge=0, le=120, description="Seconds to wait for the first event, 0 to 120.")
+    ] = 0.0,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Events at most, 1 to 1,000.")] = 1000,
+) -> Response:
+    """Wait for events of all studies; none is ever skipped, whatever order transactions end in."""
+    answer = await api.while_connected(api.services.events.wait_feed(after, wait_s, limit))
+    events, cursor = answer if answer is not None else ([], after or "")
+    shown = [render.event(event) for event in events]
+    return respond(json_answer({"events": shown, "next_after": cursor}))
+
+
+@router.get(
+    "/studies/{study_id:id}/export",
+    **operation(
+        "export_trials",
+        "trials",
+        READ,
+        {200: "The study's trials, by number."},
+        errors=("not-found",),
+        media={
+            "text/csv": "RFC 4180, with a header line; text that could be a formula begins with '",
+            "application/jsonl": "one JSON object a line",
+        },
+    ),
+)
+async def export_trials(
+    study_id: StudyId,
+    api: ApiDep,
+    file_format: Annotated[
+        str, Query(alias="format", max_length=20, description="`csv` or `jsonl`.")
+    ] = "csv",
+) -> Response:
+    """Export a study's trials as a file."""
+    if file_format not in FORMATS:
+        detail = f"there is no format {file_format!r} here; available: {', '.join(FORMATS)}"
+        raise InvalidInput(
+            detail, faults=[Fault(pointer="/format", code="not-one-of", detail=detail)]
+        )
+    media_type, write = FORMATS[file_format]
+    columns, rows = await api.call(api.services.studies.export_rows, study_id)
+    name = f'attachment; filename="{study_id}.{file_format}"'
+    return StreamingResponse(
+        chunks(api, write(columns, rows)),
+        media_type=media_type,
+        headers={"Content-Disposition": name, "Cache-Control": "no-store"},
+    )

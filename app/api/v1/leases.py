@@ -1,0 +1,265 @@
+"""The lease protocol: claim, suggest, beat, release, and every write under a lease."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from ...domain.trial import TrialState
+from ...service.views import Beat, Claim, DeviceFree, Point, Suggested
+from ...store.idempotency import Answer
+from .. import render
+from ..access import HOLD, SUBMIT, WORK
+from ..answers import json_answer, respond
+from ..bodies import body_of, no_body
+from ..deps import ApiDep
+from ..operation import operation
+from ..route import ServiceRoute
+from ..schemas.leases import (
+    BeatOut,
+    ClaimBody,
+    ClaimOut,
+    HeartbeatBody,
+    HeartbeatOut,
+    ReleaseBody,
+    SuggestBody,
+    SuggestOut,
+)
+from ..schemas.trials import CompleteBody, FailBody, FailedOut, ReportBody, ReportOut, TrialOut
+from .common import LeaseId, StudyId, TrialId
+from .trials import trial_answer
+
+router = APIRouter(prefix="/v1", route_class=ServiceRoute)
+
+_WRITE_ERRORS = ("not-found", "stale-lease")
+
+
+@router.post(
+    "/studies/{study_id:id}:suggest",
+    **operation(
+        "suggest_trials",
+        "leases",
+        SUBMIT,
+        {200: SuggestOut},
+        method="POST",
+        body=SuggestBody,
+        errors=("not-found", "suggester-unavailable"),
+    ),
+)
+async def suggest_trials(
+    study_id: StudyId,
+    api: ApiDep,
+    body: Annotated[SuggestBody, Depends(body_of(SuggestBody, is_optional=True))],
+) -> Response:
+    """Ask for trials to evaluate oneself; fewer than asked, down to none, where limits say so."""
+    answer = await api.while_connected(
+        api.services.claims.suggest(
+            study_id,
+            count=body.count,
+            client_id=body.client_id,
+            wait_s=body.wait_s,
+            lease_s=body.lease_s,
+            caller=api.caller,
+            receipt=api.receipt(_suggest_answer),
+        )
+    )
+    return _gone() if answer is None else respond(_suggest_answer(answer))
+
+
+def _suggest_answer(answer: Suggested) -> Answer:
+    return json_answer(render.suggested(answer))
+
+
+@router.post(
+    "/leases:claim",
+    **operation(
+        "claim_leases",
+        "leases",
+        WORK,
+        {200: ClaimOut},
+        method="POST",
+        body=ClaimBody,
+        errors=("not-found", "suggester-unavailable"),
+    ),
+)
+async def claim_leases(
+    api: ApiDep, body: Annotated[ClaimBody, Depends(body_of(ClaimBody))]
+) -> Response:
+    """Claim trials for a worker, waiting for the first one up to `wait_s` seconds."""
+    free = body.devices_free
+    answer = await api.while_connected(
+        api.services.claims.claim(
+            body.worker_id,
+            max_leases=body.max_leases,
+            wait_s=body.wait_s,
+            devices_free=None if free is None else [DeviceFree(**d.model_dump()) for d in free],
+            caller=api.caller,
+            receipt=api.receipt(_claim_answer),
+        )
+    )
+    return _gone() if answer is None else respond(_claim_answer(answer))
+
+
+def _claim_answer(answer: Claim) -> Answer:
+    return json_answer(render.claim(answer))
+
+
+def _gone() -> Response:
+    """What nobody will read: the client has left."""
+    return Response(status_code=204)
+
+
+@router.post(
+    "/leases:heartbeat",
+    **operation(
+        "heartbeat_leases",
+        "leases",
+        HOLD,
+        {200: HeartbeatOut},
+        method="POST",
+        body=HeartbeatBody,
+        errors=("not-found",),
+    ),
+)
+async def heartbeat_leases(
+    api: ApiDep, body: Annotated[HeartbeatBody, Depends(body_of(HeartbeatBody))]
+) -> Response:
+    """Renew leases and learn what to do with each; a stale one is told `abort`."""
+    answers = await api.call(
+        api.services.leases.beat,
+        [Beat(**beat.model_dump()) for beat in body.leases],
+        worker_id=body.worker_id,
+        caller=api.caller,
+    )
+    return respond(json_answer({"leases": [render.beat(answer) for answer in answers]}))
+
+
+@router.post(
+    "/leases/{lease_id:id}:renew",
+    **operation("renew_lease", "leases", HOLD, {200: BeatOut}, method="POST", errors=_WRITE_ERRORS),
+    dependencies=[Depends(no_body)],
+)
+async def renew_lease(lease_id: LeaseId, api: ApiDep) -> Response:
+    """Renew one lease."""
+    answer = await api.call(api.services.leases.renew, lease_id, caller=api.caller)
+    return respond(json_answer(render.beat(answer)))
+
+
+@router.post(
+    "/leases/{lease_id:id}:release",
+    **operation(
+        "release_lease",
+        "leases",
+        HOLD,
+        {200: TrialOut},
+        method="POST",
+        body=ReleaseBody,
+        errors=(*_WRITE_ERRORS, "illegal-transition"),
+    ),
+)
+async def release_lease(
+    lease_id: LeaseId,
+    api: ApiDep,
+    body: Annotated[ReleaseBody, Depends(body_of(ReleaseBody, is_optional=True))],
+) -> Response:
+    """Give a trial back: it is pending again."""
+    trial = await api.call(
+        api.services.leases.release,
+        lease_id,
+        reason=body.reason,
+        checkpoint_id=body.checkpoint_id,
+        caller=api.caller,
+    )
+    return respond(trial_answer(trial))
+
+
+@router.post(
+    "/trials/{trial_id:id}/measurements",
+    **operation(
+        "report_measurements",
+        "trials",
+        HOLD,
+        {200: ReportOut},
+        method="POST",
+        body=ReportBody,
+        errors=_WRITE_ERRORS,
+    ),
+)
+async def report_measurements(
+    trial_id: TrialId, api: ApiDep, body: Annotated[ReportBody, Depends(body_of(ReportBody))]
+) -> Response:
+    """Report measurements; renews the lease. The same `seq` again changes nothing."""
+    reported = await api.call(
+        api.services.leases.report,
+        trial_id,
+        lease_id=body.lease_id,
+        seq=body.seq,
+        points=[Point(step=p.step, values=p.values, elapsed_s=p.elapsed_s) for p in body.points],
+        caller=api.caller,
+    )
+    return respond(json_answer(render.reported(reported)))
+
+
+@router.post(
+    "/trials/{trial_id:id}:complete",
+    **operation(
+        "complete_trial",
+        "trials",
+        HOLD,
+        {200: TrialOut},
+        method="POST",
+        body=CompleteBody,
+        errors=(*_WRITE_ERRORS, "illegal-transition"),
+    ),
+)
+async def complete_trial(
+    trial_id: TrialId, api: ApiDep, body: Annotated[CompleteBody, Depends(body_of(CompleteBody))]
+) -> Response:
+    """End a trial with its final values; the same call again gets the first answer."""
+    data: dict[str, Any] | None = body.data.model_dump() if body.data else None
+    trial = await api.call(
+        api.services.leases.complete,
+        trial_id,
+        lease_id=body.lease_id,
+        state=TrialState(body.state),
+        values=body.values,
+        step=body.step,
+        usage=body.usage,
+        data=data,
+        caller=api.caller,
+    )
+    return respond(trial_answer(trial))
+
+
+@router.post(
+    "/trials/{trial_id:id}:fail",
+    **operation(
+        "fail_trial",
+        "trials",
+        HOLD,
+        {200: FailedOut},
+        method="POST",
+        body=FailBody,
+        errors=(*_WRITE_ERRORS, "illegal-transition"),
+    ),
+)
+async def fail_trial(
+    trial_id: TrialId,
+    api: ApiDep,
+    body: Annotated[FailBody, Depends(body_of(FailBody, is_lenient=True))],
+) -> Response:
+    """Report a failed attempt; the trial runs again while its failure policy allows it."""
+    failed = await api.call(
+        api.services.leases.fail,
+        trial_id,
+        lease_id=body.lease_id,
+        kind=body.kind,
+        message=body.message,
+        traceback=body.traceback,
+        caller=api.caller,
+    )
+    headers = {"ETag": render.trial_etag(failed.trial)}
+    shown = {**render.trial(failed.trial), "will_retry": failed.will_retry}
+    return respond(json_answer(shown, headers=headers))

@@ -1,0 +1,271 @@
+"""Trials as a person handles them: list, look at, enqueue, import, cancel, retry, note; and their
+curves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from ...domain.token import Role
+from ...domain.trial import Trial, TrialState
+from ...errors import Denied, Fault, InvalidInput, Precondition
+from ...service.views import TrialView
+from ...store.idempotency import Answer
+from ...store.trials import TrialFilter
+from .. import render
+from ..access import READ, READ_OWN, SUBMIT
+from ..answers import json_answer, respond
+from ..bodies import body_of, no_body
+from ..deps import Api, ApiDep
+from ..operation import operation
+from ..paging import PageSize, PageToken, read_states
+from ..route import ServiceRoute
+from ..schemas.trials import (
+    EnqueueBody,
+    EnqueueShell,
+    MeasurementsOut,
+    NoteBody,
+    TrialDetail,
+    TrialListOut,
+    TrialOut,
+    TrialsOut,
+)
+from ..selection import read_selection
+from .common import StudyId, TrialId
+from .studies import unless_unchanged
+
+router = APIRouter(prefix="/v1", route_class=ServiceRoute)
+
+NoBody = Depends(no_body)
+
+_ORDER = re.compile(r"-?(number|value|created_at|param:.{1,200})", re.DOTALL)
+_VERB_ERRORS = ("not-found", "illegal-transition", "etag-mismatch")
+
+
+def trial_answer(trial: Trial) -> Answer:
+    """A trial with its tag."""
+    headers = {"ETag": render.trial_etag(trial), "Cache-Control": "private, no-cache"}
+    return json_answer(render.trial(trial), headers=headers)
+
+
+@router.get(
+    "/studies/{study_id:id}/trials",
+    **operation(
+        "list_trials",
+        "trials",
+        READ,
+        {200: TrialListOut},
+        errors=("not-found",),
+        repeatable=("state",),
+    ),
+)
+async def list_trials(
+    study_id: StudyId,
+    api: ApiDep,
+    state: Annotated[
+        list[str] | None, Query(description="States to show; repeat it or separate by commas.")
+    ] = None,
+    order_by: Annotated[
+        str,
+        Query(
+            max_length=250,
+            description="`number`, `value`, `created_at` or `param:NAME`; `-` before it for "
+            "descending. Trials without the value come last either way.",
+        ),
+    ] = "number",
+    where: Annotated[
+        str | None,
+        Query(
+            max_length=20_000,
+            description="A selection as JSON: by parameter or metric name "
+            '`{"low": 0.1, "high": 0.9}` (either may be absent) or `{"in": ["a", "b"]}`; '
+            "all have to hold.",
+            examples=['{"learning_rate": {"low": 0.002, "high": 0.006}}'],
+        ),
+    ] = None,
+    changed_since: Annotated[
+        int | None,
+        Query(ge=0, le=2**53, description="Only trials that changed after this `change_seq`."),
+    ] = None,
+    page_size: PageSize = 100,
+    page_token: PageToken = None,
+) -> Response:
+    """List a study's trials."""
+    filters = TrialFilter(
+        states=read_states(TrialState, state or ()),
+        changed_since=changed_since,
+        where=read_selection(where),
+    )
+    listed = await api.call(
+        api.services.trials.page, study_id, filters, _order(order_by), page_size, page_token
+    )
+    return respond(
+        json_answer(
+            {
+                "trials": [render.trial(trial) for trial in listed.page.items],
+                "next_page_token": listed.page.next_page_token,
+                "change_seq": listed.change_seq,
+            }
+        )
+    )
+
+
+def _order(order_by: str) -> str:
+    if not _ORDER.fullmatch(order_by):
+        detail = "order_by is number, value, created_at or param:NAME, with - for descending"
+        fault = Fault(pointer="/order_by", code="not-one-of", detail=detail)
+        raise InvalidInput(detail, faults=[fault])
+    return order_by
+
+
+@router.post(
+    "/studies/{study_id:id}/trials",
+    **operation(
+        "enqueue_trials",
+        "trials",
+        SUBMIT,
+        {201: TrialsOut},
+        method="POST",
+        body=EnqueueBody,
+        errors=("not-found", "budget-exhausted", "illegal-transition"),
+    ),
+)
+async def enqueue_trials(
+    study_id: StudyId,
+    api: ApiDep,
+    body: Annotated[EnqueueShell, Depends(body_of(EnqueueShell))],
+) -> Response:
+    """Add points to try before suggested ones, or import finished trials: all of them or none."""
+    return await api.kept(api.services.trials.enqueue, study_id, body.trials, render=_trials_answer)
+
+
+def _trials_answer(trials: list[Trial]) -> Answer:
+    return json_answer({"trials": [render.trial(trial) for trial in trials]}, status=201)
+
+
+@router.get(
+    "/trials/{trial_id:id}",
+    **operation(
+        "get_trial",
+        "trials",
+        READ_OWN,
+        {200: TrialDetail, 304: "Unchanged since the tag in If-None-Match."},
+        errors=("not-found",),
+        headers=("If-None-Match",),
+    ),
+)
+async def get_trial(trial_id: TrialId, api: ApiDep) -> Response:
+    """Get a trial, with its attempts and a summary of its measurements."""
+    view = await api.call(_readable, api, trial_id)
+    headers = {"ETag": render.trial_etag(view.trial), "Cache-Control": "private, no-cache"}
+    return unless_unchanged(api, json_answer(render.trial_detail(view), headers=headers))
+
+
+def _readable(api: Api, trial_id: str) -> TrialView:
+    """A trial that the caller may read: a worker only those it was given.
+
+    Raises:
+        Denied: a worker asks for another's trial.
+    """
+    view = api.services.trials.get(trial_id)
+    caller = api.caller
+    if caller.role is Role.WORKER and all(
+        lease.token_id != caller.token_id for lease in view.attempts
+    ):
+        raise Denied("a worker token reads only the trials that were given to it")
+    return view
+
+
+@router.patch(
+    "/trials/{trial_id:id}",
+    **operation(
+        "update_trial",
+        "trials",
+        SUBMIT,
+        {200: TrialOut},
+        method="PATCH",
+        body=NoteBody,
+        errors=("not-found", "etag-mismatch", "etag-required"),
+        headers=("If-Match",),
+    ),
+)
+async def update_trial(
+    trial_id: TrialId, api: ApiDep, body: Annotated[NoteBody, Depends(body_of(NoteBody))]
+) -> Response:
+    """Write a note on a trial."""
+    current = _revision_of(api, trial_id)
+    revision = await api.revision(current, is_required=True)
+    trial = await api.call(
+        api.services.trials.set_note, trial_id, body.note, revision=revision or 0
+    )
+    return respond(trial_answer(trial))
+
+
+def _revision_of(api: Api, trial_id: str) -> Callable[[], int]:
+    return lambda: api.services.trials.get(trial_id).trial.revision
+
+
+@router.post(
+    "/trials/{trial_id:id}:cancel",
+    **operation(
+        "cancel_trial",
+        "trials",
+        SUBMIT,
+        {200: TrialOut},
+        method="POST",
+        errors=_VERB_ERRORS,
+        headers=("If-Match",),
+    ),
+    dependencies=[NoBody],
+)
+async def cancel_trial(trial_id: TrialId, api: ApiDep) -> Response:
+    """Cancel a trial that has not ended; its worker is told to abort."""
+    return await _verb(api, api.services.trials.cancel, trial_id)
+
+
+@router.post(
+    "/trials/{trial_id:id}:retry",
+    **operation(
+        "retry_trial",
+        "trials",
+        SUBMIT,
+        {200: TrialOut},
+        method="POST",
+        errors=(*_VERB_ERRORS, "budget-exhausted"),
+        headers=("If-Match",),
+    ),
+    dependencies=[NoBody],
+)
+async def retry_trial(trial_id: TrialId, api: ApiDep) -> Response:
+    """Run a failed trial again, its attempts and losses counted anew."""
+    return await _verb(api, api.services.trials.retry, trial_id)
+
+
+async def _verb(api: Api, verb: Callable[..., Trial], trial_id: str) -> Response:
+    current = _revision_of(api, trial_id)
+    expected = await api.revision(current)
+    if expected is not None and await api.call(current) != expected:
+        raise Precondition("the trial has changed since; read it again")
+    return await api.kept(verb, trial_id, render=trial_answer)
+
+
+@router.get(
+    "/trials/{trial_id:id}/measurements",
+    **operation(
+        "list_measurements", "trials", READ_OWN, {200: MeasurementsOut}, errors=("not-found",)
+    ),
+)
+async def list_measurements(trial_id: TrialId, api: ApiDep) -> Response:
+    """Read a trial's curves back, by attempt and step."""
+
+    def read() -> list[object]:
+        if api.caller.role is Role.WORKER:
+            _readable(api, trial_id)
+        return [render.measurement(each) for each in api.services.trials.measurements(trial_id)]
+
+    return respond(json_answer({"measurements": await api.call(read)}))

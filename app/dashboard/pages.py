@@ -1,0 +1,71 @@
+"""The pages' routes: empty shells without data, which the page's own module fills from the API.
+
+So no page needs a token, a hostile name never meets a template, and what a reader sees is what the
+API lets it see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+
+_HERE = Path(__file__).parent
+_STATIC = _HERE / "static"
+_MEDIA_TYPES: Mapping[str, str] = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Content security policy of every page: own files only, nothing inline."""
+
+_templates = Environment(
+    loader=FileSystemLoader(_HERE / "templates"),
+    autoescape=select_autoescape(default=True, default_for_string=True),
+    undefined=StrictUndefined,
+)
+
+
+def _page(name: str, **values: Any) -> Response:
+    text = _templates.get_template(name).render(**values)
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+    return HTMLResponse(text, headers=headers)
+
+
+async def _studies(request: Request) -> Response:
+    return _page("studies.html")
+
+
+async def _study(request: Request) -> Response:
+    return _page("study.html")
+
+
+def _static(name: str) -> Any:
+    path = _STATIC / name
+
+    async def serve(request: Request) -> Response:
+        headers = {"Cache-Control": "no-cache"}
+        return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=headers)
+
+    return serve
+
+
+def add_pages(app: FastAPI) -> None:
+    """Adds the pages, and the files that they load."""
+    app.add_route("/", _studies, methods=["GET"], include_in_schema=False)
+    app.add_route("/studies/{study_id}", _study, methods=["GET"], include_in_schema=False)
+    for path in sorted(_STATIC.iterdir()):
+        if path.suffix in _MEDIA_TYPES:
+            app.add_route(
+                f"/static/{path.name}", _static(path.name), methods=["GET"], include_in_schema=False
+            )

@@ -42,6 +42,7 @@ class Lease:
     Attributes:
         worker_id: the worker that holds it, or None for a client of `:suggest`.
         client_id: the client's own name for itself, or None.
+        token_id: the token it was taken with, or None with auth off.
         duration_s: how long a renewal lasts.
         last_seq: highest accepted `seq` of a report, -1 before the first.
         last_step: highest step reported, or None.
@@ -54,6 +55,7 @@ class Lease:
     study_id: str
     worker_id: str | None = None
     client_id: str | None = None
+    token_id: str | None = None
     duration_s: float
     acquired_at: datetime
     renewed_at: datetime

@@ -1,0 +1,27 @@
+"""Study definitions as the text that the database keeps; the same text is parsed once."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+from ..domain.definition import definition_to_json, parse_definition
+from ..domain.study import StudyDefinition
+from .types import dump_json
+
+_KEPT_DEFINITIONS = 512
+
+
+def definition_text(definition: StudyDefinition) -> str:
+    """The normalised JSON text of a definition."""
+    return dump_json(definition_to_json(definition))
+
+
+@lru_cache(maxsize=_KEPT_DEFINITIONS)
+def definition_of(text: str) -> StudyDefinition:
+    """The definition of a stored text; a shared value, as definitions are never changed."""
+    return parse_definition(json.loads(text), draw_seed=_no_seed).definition
+
+
+def _no_seed() -> int:
+    raise LookupError("a stored definition has no seed")

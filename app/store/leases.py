@@ -1,0 +1,233 @@
+"""Leases: the right to one attempt at a trial. Each change is one statement with its guard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Update, bindparam, case, exists, or_, select, update
+from sqlalchemy import insert as insert_into
+
+from ..domain.ids import new_id
+from ..domain.lease import Lease, LeaseEnd
+from ..domain.trial import Failure, Trial
+from ..errors import StaleLease
+from .engine import Tx
+from .locked import LockedStudy
+from .rows import failure_json, lease_of
+from .tables import leases
+from .types import to_micros
+
+_INSERT = insert_into(leases)
+_ALL = select(leases)
+_BY_ID = _ALL.where(leases.c.id == bindparam("b_id"))
+_OF_TRIAL = _ALL.where(leases.c.trial_id == bindparam("b_id")).order_by(
+    leases.c.acquired_at, leases.c.id
+)
+_ACTIVE = _ALL.where(leases.c.ended_at.is_(None)).order_by(leases.c.acquired_at, leases.c.id)
+_OF_WORKER = _ACTIVE.where(leases.c.worker_id == bindparam("b_id"))
+_OF_CLIENT = _ACTIVE.where(
+    leases.c.study_id == bindparam("b_study_id"), leases.c.client_id == bindparam("b_client_id")
+)
+_EXPIRED = (
+    _ALL.where(leases.c.ended_at.is_(None), leases.c.expires_at < bindparam("b_now"))
+    .order_by(leases.c.expires_at)
+    .limit(bindparam("b_limit"))
+)
+
+_SEQ = bindparam("b_seq", type_=BigInteger)
+_STEP = bindparam("b_step", type_=BigInteger)
+_OPEN_ONE = update(leases).where(leases.c.id == bindparam("b_id"), leases.c.ended_at.is_(None))
+_NEW_TIMES: dict[str, Any] = {
+    "renewed_at": bindparam("b_now"),
+    "expires_at": bindparam("b_expires_at"),
+}
+_RENEW: Update = (
+    _OPEN_ONE.values(
+        **_NEW_TIMES,
+        # Beats come without the study's lock and out of order: neither number ever goes back.
+        last_seq=case((leases.c.last_seq < _SEQ, _SEQ), else_=leases.c.last_seq),
+        last_step=case(
+            (
+                or_(leases.c.last_step.is_(None), leases.c.last_step < _STEP),
+                _STEP,
+            ),
+            else_=leases.c.last_step,
+        ),
+    )
+).returning(leases.c.last_seq, leases.c.last_step)
+_BEAT: Update = _OPEN_ONE.values(**_NEW_TIMES).returning(leases.c.last_seq, leases.c.last_step)
+_FINISH: Update = _OPEN_ONE.values(
+    ended_at=bindparam("b_now"),
+    outcome=bindparam("b_outcome"),
+    failure=bindparam("b_failure"),
+    answer=bindparam("b_answer"),
+)
+_ANSWER: Update = (
+    update(leases).where(leases.c.id == bindparam("b_id")).values(answer=bindparam("b_answer"))
+)
+_other = leases.alias()
+_REVIVE: Update = (
+    update(leases)
+    .where(
+        leases.c.id == bindparam("b_id"),
+        leases.c.outcome == LeaseEnd.EXPIRED,
+        ~exists().where(_other.c.trial_id == leases.c.trial_id, _other.c.ended_at.is_(None)),
+    )
+    .values(**_NEW_TIMES, ended_at=None, outcome=None)
+)
+
+
+def insert(
+    study: LockedStudy,
+    trial: Trial,
+    *,
+    worker_id: str | None = None,
+    client_id: str | None = None,
+    token_id: str | None = None,
+    duration_s: float,
+) -> Lease:
+    """Adds an active lease; the caller then moves the trial to running under it.
+
+    Args:
+        duration_s: how long it and each renewal last, > 0.
+
+    Raises:
+        Conflict: the trial has an active lease.
+    """
+    now = study.tx.now
+    lease = Lease(
+        id=new_id("ls", now_ms=to_micros(now) // 1000),
+        trial_id=trial.id,
+        study_id=study.id,
+        worker_id=worker_id,
+        client_id=client_id,
+        token_id=token_id,
+        duration_s=duration_s,
+        acquired_at=now,
+        renewed_at=now,
+        expires_at=now + timedelta(seconds=duration_s),
+    )
+    row = {name: getattr(lease, name) for name in _FIELDS}
+    study.tx.conn.execute(_INSERT, row)
+    return lease
+
+
+_FIELDS = tuple(name for name in Lease.__dataclass_fields__ if name not in ("end",))
+
+
+def get(conn: Connection, lease_id: str) -> Lease | None:
+    """A lease by its id, or None if there never was one."""
+    row = conn.execute(_BY_ID, {"b_id": lease_id}).one_or_none()
+    return None if row is None else lease_of(row)
+
+
+def of_trial(conn: Connection, trial_id: str) -> list[Lease]:
+    """All attempts at a trial, oldest first."""
+    return [lease_of(row) for row in conn.execute(_OF_TRIAL, {"b_id": trial_id})]
+
+
+def active_of_worker(conn: Connection, worker_id: str) -> list[Lease]:
+    """The leases that a worker holds, oldest first."""
+    return [lease_of(row) for row in conn.execute(_OF_WORKER, {"b_id": worker_id})]
+
+
+def active_of_client(conn: Connection, study_id: str, client_id: str) -> list[Lease]:
+    """The leases that a client of `:suggest` holds in a study, oldest first."""
+    values = {"b_study_id": study_id, "b_client_id": client_id}
+    return [lease_of(row) for row in conn.execute(_OF_CLIENT, values)]
+
+
+def expired(conn: Connection, now: datetime, limit: int) -> list[Lease]:
+    """Active leases whose time is up, those first that have been so for longest."""
+    return [lease_of(row) for row in conn.execute(_EXPIRED, {"b_now": now, "b_limit": limit})]
+
+
+def renew(
+    tx: Tx, lease: Lease, *, last_seq: int | None = None, last_step: int | None = None
+) -> Lease:
+    """Lets a lease last for its duration from now on.
+
+    Args:
+        last_seq: number of an accepted report; a lower one than before changes nothing.
+        last_step: step reached; likewise.
+
+    Raises:
+        StaleLease: it has ended.
+    """
+    values = _times(tx, lease)
+    if last_seq is None and last_step is None:
+        row = tx.conn.execute(_BEAT, values).one_or_none()
+    else:
+        # -1 is below every report and every step: it changes nothing.
+        values |= {"b_seq": -1 if last_seq is None else last_seq}
+        values |= {"b_step": lease.last_step if last_step is None else last_step}
+        row = tx.conn.execute(_RENEW, values).one_or_none()
+    if row is None:
+        raise _stale(lease)
+    return replace(
+        lease,
+        renewed_at=tx.now,
+        expires_at=values["b_expires_at"],
+        last_seq=row.last_seq,
+        last_step=row.last_step,
+    )
+
+
+def revive(tx: Tx, lease: Lease) -> Lease:
+    """Makes an expired lease active again, if nobody has claimed its trial since.
+
+    Raises:
+        StaleLease: it ended in another way, or the trial is under another lease.
+    """
+    values = _times(tx, lease)
+    if tx.conn.execute(_REVIVE, values).rowcount != 1:
+        raise _stale(lease)
+    return replace(
+        lease, renewed_at=tx.now, expires_at=values["b_expires_at"], ended_at=None, end=None
+    )
+
+
+def finish(
+    tx: Tx,
+    lease: Lease,
+    end: LeaseEnd,
+    *,
+    failure: Failure | None = None,
+    answer: Mapping[str, Any] | None = None,
+) -> Lease:
+    """Ends a lease.
+
+    Args:
+        failure: why the attempt failed.
+        answer: what the write that ends it is answered; replayed when that write is repeated.
+
+    Raises:
+        StaleLease: it has ended already.
+    """
+    values = {
+        "b_id": lease.id,
+        "b_now": tx.now,
+        "b_outcome": end,
+        "b_failure": failure_json(failure),
+        "b_answer": None if answer is None else dict(answer),
+    }
+    if tx.conn.execute(_FINISH, values).rowcount != 1:
+        raise _stale(lease)
+    return replace(lease, ended_at=tx.now, end=end, failure=failure, answer=answer)
+
+
+def set_answer(tx: Tx, lease_id: str, answer: Mapping[str, Any]) -> None:
+    """Keeps the answer to the write that ended a lease, when it is known only after that."""
+    tx.conn.execute(_ANSWER, {"b_id": lease_id, "b_answer": dict(answer)})
+
+
+def _times(tx: Tx, lease: Lease) -> dict[str, Any]:
+    expires_at = tx.now + timedelta(seconds=lease.duration_s)
+    return {"b_id": lease.id, "b_now": tx.now, "b_expires_at": expires_at}
+
+
+def _stale(lease: Lease) -> StaleLease:
+    return StaleLease(f"lease {lease.id} is no longer the current one of trial {lease.trial_id}")

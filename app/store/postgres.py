@@ -1,0 +1,146 @@
+"""The store on Postgres: a transaction runs in its caller's thread, on a pooled connection.
+
+Writes are READ COMMITTED: they lock the study's row first and see what the lock's last holder left.
+Reads are REPEATABLE READ: all statements of one read see the same instant.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from ..errors import AppError
+from . import idempotency
+from .engine import CLOCK_OPTION, DatabaseClock, Store, StoreStats, Tx
+from .failures import is_retriable, storage_busy, translate
+from .idempotency import Receipt
+from .signals import Listener, Relay
+
+T = TypeVar("T")
+
+_ATTEMPTS = 5
+"""How often a transaction is run that loses against another one, or whose connection was dead."""
+
+_RETRY_BASE_S = 0.01
+_POOL_WAIT_S = 10.0
+_CONNECT_S = 5
+
+
+class PostgresStore(Store):
+    """A Postgres database. Safe to use from any thread."""
+
+    def __init__(self, url: str, parsed: URL, clock: DatabaseClock | None, pool_size: int) -> None:
+        super().__init__(url, "postgresql", clock)
+        self._engine = create_engine(
+            parsed,
+            isolation_level="READ COMMITTED",
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=_POOL_WAIT_S,
+            connect_args={"connect_timeout": _CONNECT_S, "application_name": "tunewell"},
+            execution_options={CLOCK_OPTION: self.clock},
+        )
+        self._reading = self._engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        conninfo = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._relay = Relay(conninfo, self.hub)
+        self._count_lock = threading.Lock()
+        self._n_commits = 0
+        self._is_closed = False
+
+    def write(self, fn: Callable[[Tx], T], *, receipt: Receipt[T] | None = None) -> T:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._write_once(fn, receipt)
+            except _Lost as lost:
+                if attempt + 1 == _ATTEMPTS:
+                    raise storage_busy() from lost.__cause__
+                # The loser waits a random while, so that the same two do not meet again.
+                time.sleep(random.uniform(0, _RETRY_BASE_S * 2**attempt))
+        raise storage_busy()
+
+    def _write_once(self, fn: Callable[[Tx], T], receipt: Receipt[T] | None) -> T:
+        self._refuse_when_closed()
+        is_committing = False
+        try:
+            with self._engine.connect() as conn:
+                tx = Tx(conn, self.clock, self.dialect)
+                result = idempotency.run(tx, fn, receipt)
+                tx.flush()
+                is_committing = True
+                conn.commit()
+        except AppError:
+            raise
+        except Exception as error:
+            if not is_committing and _may_run_again(error):
+                raise _Lost from error
+            known = translate(error)
+            if known is None:
+                raise
+            raise known from error
+        with self._count_lock:
+            self._n_commits += 1
+        self._publish(tx)
+        return result
+
+    def _publish(self, tx: Tx) -> None:
+        if tx.topics:
+            topics = frozenset(tx.topics)
+            self.hub.publish(topics)
+            self._relay.send(topics)
+
+    def read(self, fn: Callable[[Connection], T]) -> T:
+        for attempt in range(_ATTEMPTS):
+            self._refuse_when_closed()
+            try:
+                with self._reading.connect() as conn:
+                    return fn(conn)
+            except AppError:
+                raise
+            except Exception as error:
+                if attempt + 1 < _ATTEMPTS and _may_run_again(error):
+                    continue
+                known = translate(error)
+                if known is None:
+                    raise
+                raise known from error
+        raise storage_busy()
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        unsubscribe = super().subscribe(listener)
+        self._relay.listen()
+        return unsubscribe
+
+    def stats(self) -> StoreStats:
+        return StoreStats(n_transactions=self._n_commits, n_commits=self._n_commits)
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._relay.close()
+            self._engine.dispose()
+
+    def _refuse_when_closed(self) -> None:
+        if self._is_closed:
+            raise storage_busy("the store is closed")
+
+
+class _Lost(Exception):
+    """The transaction has to run again; its cause says why."""
+
+
+def _may_run_again(error: Exception) -> bool:
+    """Whether nothing can have been committed and another try may do better.
+
+    A connection that was dead when it left the pool takes its whole generation along: the next
+    try gets a fresh one.
+    """
+    return is_retriable(error) or (isinstance(error, DBAPIError) and error.connection_invalidated)

@@ -1,0 +1,194 @@
+"""Migrations at start, under a lock, and the rule that one process serves an SQLite file."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from ..errors import Conflict, Unavailable
+from .engine import Store, parse_url
+from .failures import storage_busy
+from .sqlite import BUSY_TIMEOUT_MS
+from .tables import metadata
+
+_MIGRATION_LOCK = 0x74756E6577656C6C
+"""Key of the advisory lock on Postgres: "tunewell" in ASCII."""
+
+_INSTALLED_AS = "tunewell_migrations"
+
+
+def migrations_folder() -> Path:
+    """The folder of the migrations: beside the service in a checkout, else the installed package.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    beside = Path(__file__).resolve().parents[2] / "migrations"
+    if (beside / "env.py").is_file():
+        return beside
+    spec = importlib.util.find_spec(_INSTALLED_AS)
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(f"neither {beside} nor the package {_INSTALLED_AS} is there")
+    return Path(spec.origin).parent
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's settings for our migrations, run on `connection`."""
+    config = Config(attributes={"connection": connection, "metadata": metadata})
+    # Alembic reads % as the start of a variable.
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    return config
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Brings a database to the newest schema; processes that start together do it one by one.
+
+    Args:
+        revision: where to stop; the newest by default.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    _migrate(url, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Takes a database back to `revision`; "base" is the empty schema.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    _migrate(url, lambda config: command.downgrade(config, revision))
+
+
+def _migrate(url: str, run: Any) -> None:
+    parsed = parse_url(url)
+    with _exclusive(parsed), _connected(parsed) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        run(alembic_config(connection))
+        connection.commit()
+
+
+def is_current(where: Store | str) -> bool:
+    """Whether a database has the newest schema.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    if isinstance(where, Store):
+        return where.read(_is_current)
+    with _connected(parse_url(where)) as connection:
+        return _is_current(connection)
+
+
+def _is_current(connection: Connection) -> bool:
+    newest = ScriptDirectory.from_config(alembic_config()).get_heads()
+    return set(MigrationContext.configure(connection).get_current_heads()) == set(newest)
+
+
+@contextmanager
+def _connected(parsed: URL) -> Iterator[Connection]:
+    engine = _engine(parsed)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except OperationalError as error:
+        raise storage_busy("the database cannot be reached") from error
+    finally:
+        engine.dispose()
+
+
+def _engine(parsed: URL) -> Engine:
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, poolclass=NullPool)
+    Path(parsed.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
+    arguments = {"timeout": BUSY_TIMEOUT_MS / 1000}
+    return create_engine(parsed, poolclass=NullPool, connect_args=arguments)
+
+
+@contextmanager
+def _exclusive(parsed: URL) -> Iterator[None]:
+    """On SQLite, the file lock under which one process at a time migrates."""
+    if parsed.get_backend_name() != "sqlite":
+        yield
+        return
+    with _lock_file(parsed, "migrate").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _lock_file(parsed: URL, purpose: str) -> Path:
+    database = Path(parsed.database or "").resolve()
+    database.parent.mkdir(parents=True, exist_ok=True)
+    return database.with_name(f"{database.name}.{purpose}-lock")
+
+
+class ServeLock:
+    """Held while a process serves a database: an SQLite file has one service, Postgres many.
+
+    A context manager. The operating system frees the lock when the process ends, however it ends;
+    the lock's file stays, so that two processes never hold locks on different files of one name.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._parsed = parse_url(url)
+        self._held: IO[str] | None = None
+
+    def __enter__(self) -> ServeLock:
+        """Takes the lock.
+
+        Raises:
+            Conflict: already-exists, when another process serves the file.
+            Unavailable: the folder cannot be written.
+        """
+        if self._parsed.get_backend_name() == "sqlite":
+            self._held = self._open()
+            try:
+                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                holder = self._held.read().strip() or "unknown"
+                self._release()
+                raise Conflict(
+                    f"{self._parsed.database} is served by another process (pid {holder})",
+                    code="already-exists",
+                ) from error
+            self._held.truncate(0)
+            self._held.write(f"{os.getpid()}\n")
+            self._held.flush()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._release()
+
+    def _open(self) -> IO[str]:
+        path = _lock_file(self._parsed, "serve")
+        try:
+            return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        except OSError as error:
+            raise Unavailable(f"{path} cannot be written", code="storage-busy") from error
+
+    def _release(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None

@@ -1,0 +1,272 @@
+"""Lists of trials: pages in any order by keyset, the suggester's delta, the best ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, tuple_
+
+from ..domain.space import Choice
+from ..domain.study import Direction, Metric, Study
+from ..domain.trial import Trial, TrialState
+from ..errors import Fault, InvalidInput
+from .page import Page, bounded, decode, encode
+from .param_keys import param_keys
+from .rows import AnyRow, trial_of
+from .tables import trials
+from .trial_select import SELECT_TRIALS, first_metric
+from .types import from_micros, to_micros
+
+_MAX_SEQ = 2**63 - 1
+_PRESENT, _MISSING = 0, 1
+
+_RANKED_STATES = (TrialState.COMPLETED, TrialState.STOPPED)
+"""States whose values may be a best."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeFilter:
+    """A number in [low, high]; None is no bound."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoicesFilter:
+    """One of some values."""
+
+    choices: tuple[Choice, ...]
+
+
+WhereFilter: TypeAlias = RangeFilter | ChoicesFilter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialFilter:
+    """Which trials to list: in one of `states` (all when empty), changed after `changed_since`.
+
+    Attributes:
+        where: by parameter name; a trial without the parameter is left out.
+    """
+
+    states: tuple[TrialState, ...] = ()
+    changed_since: int | None = None
+    where: Mapping[str, WhereFilter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """An order: its keys without the number that settles ties, and which trials come last.
+
+    Attributes:
+        kinds: types of the keys in a page token.
+        missing: expression that is NULL where a trial has no such value; None: all have one.
+    """
+
+    keys: tuple[ColumnElement[Any], ...] = ()
+    kinds: tuple[type | tuple[type, ...], ...] = ()
+    missing: ColumnElement[Any] | None = None
+    is_descending: bool = False
+
+
+def page(
+    conn: Connection,
+    study_id: str,
+    *,
+    filters: TrialFilter,
+    order_by: str = "number",
+    size: int,
+    token: str | None = None,
+) -> Page[Trial]:
+    """Trials of a study, in order; those that lack the value come last in both directions.
+
+    Args:
+        order_by: "number", "value", "created_at" or "param:NAME"; with "-" before it, descending.
+        size: items at most, 1..1000 (coerced).
+        token: where the page before ended; None for the first.
+
+    Raises:
+        InvalidInput: an unknown order, or a token of other filters.
+    """
+    order, size = _parse_order(order_by, conn.dialect.name), bounded(size)
+    named = _named(study_id, filters, order_by)
+    phase, after = _position(token, named, order)
+    base = _filtered(conn.dialect.name, study_id, filters)
+    rows: list[AnyRow] = []
+    if phase == _PRESENT:
+        rows = _fetch(conn, base, order, _PRESENT, after, size + 1)
+        after = None
+    n_present = len(rows)
+    if order.missing is not None and n_present <= size:
+        rows += _fetch(conn, base, order, _MISSING, after, size + 1 - n_present)
+    following = None
+    if len(rows) > size:
+        is_missing = size > n_present or phase == _MISSING
+        following = encode(_place(rows[size - 1], order, is_missing), named)
+    return Page(items=tuple(trial_of(row) for row in rows[:size]), next_page_token=following)
+
+
+def _parse_order(order_by: str, dialect: str) -> _Order:
+    name = order_by.removeprefix("-")
+    down = name != order_by
+    if name == "number":
+        return _Order(is_descending=down)
+    if name == "created_at":
+        return _Order(keys=(trials.c.created_at,), kinds=(int,), is_descending=down)
+    if name == "value":
+        value = trials.c.value
+        return _Order(keys=(value,), kinds=((int, float),), missing=value, is_descending=down)
+    if name.startswith("param:"):
+        keys = param_keys(name.removeprefix("param:"), dialect)
+        return _Order(
+            keys=(keys.kind, keys.number, keys.text),
+            kinds=(int, (int, float), str),
+            missing=keys.kind,
+            is_descending=down,
+        )
+    detail = "order_by is number, value, created_at or param:NAME, with - before it to descend"
+    fault = Fault(pointer="/order_by", code="invalid-value", detail=detail)
+    raise InvalidInput(detail, faults=[fault])
+
+
+def _named(study_id: str, filters: TrialFilter, order_by: str) -> list[Any]:
+    where = {name: repr(rule) for name, rule in filters.where.items()}
+    return ["trials", study_id, order_by, sorted(filters.states), filters.changed_since, where]
+
+
+def _position(
+    token: str | None, named: list[Any], order: _Order
+) -> tuple[int, Sequence[Any] | None]:
+    """Which part the page starts in (trials with the value, or those without) and after what."""
+    if token is None:
+        return _PRESENT, None
+    phase, number, *keys = decode(
+        token, named, (int, int, *((*_kinds(kind), type(None)) for kind in order.kinds))
+    )
+    if phase == _MISSING:
+        return _MISSING, (number,)
+    if order.kinds == (int,):
+        keys = [from_micros(keys[0] or 0)]
+    return _PRESENT, (*keys, number)
+
+
+def _kinds(kind: type | tuple[type, ...]) -> tuple[type, ...]:
+    return kind if isinstance(kind, tuple) else (kind,)
+
+
+def _place(row: AnyRow, order: _Order, is_missing: bool) -> list[Any]:
+    if is_missing:
+        return [_MISSING, row.number, *(None for _ in order.keys)]
+    keys = [getattr(row, f"key_{k}") for k in range(len(order.keys))]
+    return [
+        _PRESENT,
+        row.number,
+        *(to_micros(key) if isinstance(key, datetime) else key for key in keys),
+    ]
+
+
+def _filtered(dialect: str, study_id: str, filters: TrialFilter) -> Select[Any]:
+    statement = SELECT_TRIALS.where(trials.c.study_id == study_id)
+    if filters.states:
+        statement = statement.where(trials.c.state.in_([str(s) for s in filters.states]))
+    if filters.changed_since is not None:
+        statement = statement.where(trials.c.change_seq > min(filters.changed_since, _MAX_SEQ))
+    for name, rule in sorted(filters.where.items()):
+        keys = param_keys(name, dialect)
+        if isinstance(rule, RangeFilter):
+            statement = statement.where(keys.within(rule.low, rule.high))
+        else:
+            statement = statement.where(keys.is_one_of(rule.choices))
+    return statement
+
+
+def _fetch(
+    conn: Connection,
+    base: Select[Any],
+    order: _Order,
+    phase: int,
+    after: Sequence[Any] | None,
+    limit: int,
+) -> list[AnyRow]:
+    keys = order.keys if phase == _PRESENT else ()
+    statement = base.add_columns(*(key.label(f"key_{k}") for k, key in enumerate(keys)))
+    if order.missing is not None:
+        is_there = order.missing.is_not(None) if phase == _PRESENT else order.missing.is_(None)
+        statement = statement.where(is_there)
+    ranks = (*keys, trials.c.number)
+    if after is not None:
+        place = tuple_(*ranks)
+        statement = statement.where(
+            place < tuple(after) if order.is_descending else place > tuple(after)
+        )
+    sort = [rank.desc() if order.is_descending else rank.asc() for rank in ranks]
+    return list(conn.execute(statement.order_by(*sort).limit(limit)))
+
+
+_CHANGED = SELECT_TRIALS.where(
+    trials.c.study_id == bindparam("b_study_id"), trials.c.change_seq > bindparam("b_seq")
+).order_by(trials.c.number)
+
+
+def changed_since(conn: Connection, study_id: str, seq: int) -> list[Trial]:
+    """Trials whose last change came after `seq` in the study's sequence, by number."""
+    rows = conn.execute(_CHANGED, {"b_study_id": study_id, "b_seq": min(seq, _MAX_SEQ)})
+    return [trial_of(row) for row in rows]
+
+
+_HAS_VALUE = (
+    trials.c.study_id == bindparam("b_study_id"),
+    trials.c.state.in_([str(state) for state in _RANKED_STATES]),
+    trials.c.value.is_not(None),
+)
+_RANKED = {
+    Direction.MINIMIZE: SELECT_TRIALS.where(*_HAS_VALUE).order_by(trials.c.value, trials.c.number),
+    Direction.MAXIMIZE: SELECT_TRIALS.where(*_HAS_VALUE).order_by(
+        trials.c.value.desc(), trials.c.number
+    ),
+}
+_FINISHED = (
+    select(trials.c.id, trials.c.number, trials.c.final_values, trials.c.ended_at)
+    .where(*_HAS_VALUE)
+    .order_by(trials.c.number)
+)
+
+
+def best(conn: Connection, study: Study, k: int) -> list[Trial]:
+    """The `k` best completed or stopped trials by the first objective, best first.
+
+    Equal values come in the order of their numbers. A trial that breaks a constraint metric's
+    threshold, or has no value for it, is no best.
+    """
+    constraints = [m for m in study.definition.metrics if m.role == "constraint"]
+    ranked = _RANKED[first_metric(study.definition).direction]
+    if not constraints:
+        ranked = ranked.limit(k)
+    found: list[Trial] = []
+    for row in conn.execute(ranked, {"b_study_id": study.id}):
+        if len(found) == k:
+            break
+        if all(_is_met(metric, row.final_values) for metric in constraints):
+            found.append(trial_of(row))
+    return found
+
+
+def _is_met(metric: Metric, values: Mapping[str, float]) -> bool:
+    value, bound = values.get(metric.name), metric.threshold
+    if value is None:
+        return False
+    if bound is None:
+        return True
+    return value <= bound if metric.direction is Direction.MINIMIZE else value >= bound
+
+
+def finished_values(
+    conn: Connection, study_id: str
+) -> list[tuple[str, int, dict[str, float], datetime]]:
+    """Id, number, values and end of every trial that has a finite first objective, by number."""
+    rows = conn.execute(_FINISHED, {"b_study_id": study_id})
+    return [(row.id, row.number, row.final_values, row.ended_at) for row in rows]

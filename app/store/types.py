@@ -1,0 +1,121 @@
+"""Column types that behave the same on SQLite and Postgres.
+
+JSON is kept as text: Postgres' jsonb would turn 1e16 into an integer and change the order of keys.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Dialect, Text
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROS_PER_S = 1_000_000
+_MICROS_PER_DAY = 86_400 * _MICROS_PER_S
+
+
+def to_micros(instant: datetime) -> int:
+    """Microseconds since the epoch of an aware instant, exactly.
+
+    Raises:
+        ValueError: the instant has no time zone.
+    """
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs a time zone")
+    delta = instant - _EPOCH
+    return delta.days * _MICROS_PER_DAY + delta.seconds * _MICROS_PER_S + delta.microseconds
+
+
+def from_micros(micros: int) -> datetime:
+    """The aware UTC instant of microseconds since the epoch."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC instant, stored as microseconds since the epoch."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_micros(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else from_micros(value)
+
+
+def storable_text(text: str) -> str:
+    """The text with what a database cannot hold replaced: NUL characters and lone surrogates."""
+    if "\x00" in text:
+        text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+class SafeText(TypeDecorator[str]):
+    """Text from anywhere, ids out of a path included; see `storable_text`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else storable_text(str(value))
+
+
+def finite_json(value: Any) -> Any:
+    """The value with floats that are not finite spelled out, and every mapping as a dict."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else spell_float(value)
+    if isinstance(value, Mapping):
+        return {str(key): finite_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_json(item) for item in value]
+    return value
+
+
+def spell_float(value: float) -> str:
+    """How JSON text spells a float that is not finite."""
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def dump_json(value: Any) -> str:
+    """Compact ASCII JSON text that every reader accepts."""
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError):  # a mapping that is no dict, or a float that is not finite
+        return json.dumps(finite_json(value), allow_nan=False, separators=(",", ":"))
+
+
+class Json(TypeDecorator[Any]):
+    """Any JSON value as text. Non-finite floats come back as the strings that stand for them."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else dump_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+class MetricValues(TypeDecorator[Mapping[str, float]]):
+    """Values by metric as JSON text. Non-finite ones are strings there and floats again here."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[str, float] | None, dialect: Dialect) -> str | None:
+        return None if value is None else dump_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, float] | None:
+        if value is None:
+            return None
+        raw: dict[str, Any] = json.loads(value)
+        return {name: float(item) for name, item in raw.items()}

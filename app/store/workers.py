@@ -1,0 +1,154 @@
+"""Workers: one row a name; the same name that comes back keeps its id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Update, bindparam, select, tuple_, update
+from sqlalchemy import delete as delete_from
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ..domain.ids import new_id
+from ..domain.worker import Device, ObjectiveOffer, Worker
+from ..errors import NotFound
+from .engine import Tx
+from .page import Page, bounded, cut, decode
+from .rows import AnyRow
+from .tables import workers
+from .types import from_micros, to_micros
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A worker that has registered. `restarted`: its process is a new one; old leases are lost."""
+
+    worker: Worker
+    restarted: bool
+
+
+_ALL = select(workers)
+_BY_ID = _ALL.where(workers.c.id == bindparam("b_id"))
+_BY_NAME = _ALL.where(workers.c.name == bindparam("b_name"))
+_LOCK_BY_NAME = _BY_NAME.with_for_update()
+_ONE = update(workers).where(workers.c.id == bindparam("b_id"))
+_SEEN: Update = _ONE.values(last_seen_at=bindparam("b_now"))
+_DRAINING: Update = _ONE.values(draining=bindparam("b_draining"))
+_INSERTS = {
+    "sqlite": sqlite.insert(workers).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(workers).on_conflict_do_nothing(),
+}
+
+
+def register(
+    tx: Tx,
+    *,
+    name: str,
+    boot_id: str,
+    labels: Mapping[str, str],
+    devices: Sequence[Device],
+    objectives: Sequence[ObjectiveOffer],
+    slots: int,
+) -> Registered:
+    """Registers a worker under its name, or renews what is known of it.
+
+    A process that starts anew under the name (another `boot_id`) is no longer draining.
+    """
+    fresh = {
+        "boot_id": boot_id,
+        "labels": dict(labels),
+        "devices": [asdict(device) for device in devices],
+        "objectives": [asdict(offer) for offer in objectives],
+        "slots": slots,
+        "last_seen_at": tx.now,
+    }
+    new = {
+        "id": new_id("wk", now_ms=to_micros(tx.now) // 1000),
+        "name": name,
+        "draining": False,
+        "registered_at": tx.now,
+    }
+    if tx.conn.execute(_INSERTS[tx.dialect], {**fresh, **new}).rowcount == 1:
+        known, restarted = None, False
+    else:
+        known = tx.conn.execute(_LOCK_BY_NAME, {"b_name": name}).one()
+        restarted = known.boot_id != boot_id
+        again = {**fresh, "draining": known.draining and not restarted}
+        tx.conn.execute(update(workers).where(workers.c.id == known.id).values(again))
+    row = tx.conn.execute(_BY_NAME, {"b_name": name}).one()
+    return Registered(worker=_worker(row), restarted=restarted)
+
+
+def get(conn: Connection, worker_id: str) -> Worker:
+    """A worker by its id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = conn.execute(_BY_ID, {"b_id": worker_id}).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no worker {worker_id}")
+    return _worker(row)
+
+
+def page(conn: Connection, size: int, token: str | None = None) -> Page[Worker]:
+    """All workers, the one that registered first comes first.
+
+    Raises:
+        InvalidInput: `token` does not belong here.
+    """
+    size, named = bounded(size), ["workers"]
+    statement = _ALL.order_by(workers.c.registered_at, workers.c.id).limit(size + 1)
+    if token is not None:
+        micros, last_id = decode(token, named, (int, str))
+        key = tuple_(workers.c.registered_at, workers.c.id)
+        statement = statement.where(key > (from_micros(micros), last_id))
+    rows = conn.execute(statement).all()
+    kept, following = cut(rows, size, named, lambda row: (to_micros(row.registered_at), row.id))
+    return Page(items=tuple(_worker(row) for row in kept), next_page_token=following)
+
+
+def seen(tx: Tx, worker_id: str) -> None:
+    """Notes a sign of life."""
+    tx.conn.execute(_SEEN, {"b_id": worker_id, "b_now": tx.now})
+
+
+def set_draining(tx: Tx, worker_id: str, draining: bool) -> Worker:
+    """Says whether a worker still takes new trials.
+
+    Raises:
+        NotFound: there is none.
+    """
+    tx.conn.execute(_DRAINING, {"b_id": worker_id, "b_draining": draining})
+    return get(tx.conn, worker_id)
+
+
+def delete(tx: Tx, worker_id: str) -> None:
+    """Forgets a worker.
+
+    Raises:
+        NotFound: there is none.
+    """
+    gone = tx.conn.execute(delete_from(workers).where(workers.c.id == worker_id))
+    if gone.rowcount != 1:
+        raise NotFound(f"there is no worker {worker_id}")
+
+
+def _worker(row: AnyRow) -> Worker:
+    return Worker(
+        id=row.id,
+        name=row.name,
+        boot_id=row.boot_id,
+        labels=row.labels,
+        devices=tuple(Device(**device) for device in row.devices),
+        objectives=tuple(_offer(offer) for offer in row.objectives),
+        slots=row.slots,
+        draining=row.draining,
+        registered_at=row.registered_at,
+        last_seen_at=row.last_seen_at,
+    )
+
+
+def _offer(raw: Mapping[str, Any]) -> ObjectiveOffer:
+    return ObjectiveOffer(**{**raw, "data": tuple(raw["data"])})

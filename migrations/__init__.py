@@ -1,0 +1,1 @@
+"""Alembic's migrations: linear, reversible, the same on SQLite and Postgres."""

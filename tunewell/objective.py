@@ -1,0 +1,226 @@
+"""What a user's own training code uses: an objective is a function of a `Trial` that reports as it
+goes.
+
+```python
+@tunewell.objective(name="cnn", metrics={"accuracy": "maximize"})
+def cnn(trial: tunewell.Trial) -> None:
+    for epoch in range(1, 11):
+        trial.report(epoch, accuracy=train(trial.params))
+        if trial.should_stop:
+            break
+```
+
+The values of the last report are the trial's final values, unless the function returns others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+Values: TypeAlias = Mapping[str, float]
+
+
+class Channel(Protocol):
+    """Where a trial's reports go and its directives come from; the worker gives one to each
+    trial.
+    """
+
+    def report(self, step: int, values: Values, elapsed_s: float) -> None:
+        """Sends a measurement."""
+        ...
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the service has said to stop early."""
+        ...
+
+    def elapsed_s(self) -> float:
+        """Seconds since the trial began."""
+        ...
+
+
+class Trial:
+    """One trial, as training code sees it.
+
+    Attributes:
+        id: the trial's id.
+        number: counts from 1 within its study.
+        params: the active parameters.
+        options: the objective's options as the study gives them.
+        device: "cpu", or a device such as "cuda:0".
+        seed: from the options, else one that is the same whenever this trial runs.
+        last_step: the step of the last report, 0 before the first.
+        last_values: its values.
+        data: which data set the trial used, `{"dataset": ..., "digest": ...}`; set it to have it kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        number: int,
+        params: Mapping[str, Any],
+        options: Mapping[str, Any],
+        channel: Channel,
+        device: str = "cpu",
+        data_digest: str | None = None,
+    ) -> None:
+        self.id = id
+        self.number = number
+        self.params = dict(params)
+        self.options = dict(options)
+        self.device = device
+        self.data_digest = data_digest
+        self.data: dict[str, str] | None = None
+        self.last_step = 0
+        self.last_values: dict[str, float] = {}
+        self._channel = channel
+
+    @property
+    def seed(self) -> int:
+        """The option `seed`, else the trial's number."""
+        return int(self.options.get("seed") or self.number)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether to end now: the service has stopped the trial early. Return after seeing it."""
+        return self._channel.should_stop
+
+    def report(self, step: int, **metrics: float) -> None:
+        """Reports metrics after `step` units of resource (epochs, trees, ...).
+
+        Args:
+            step: integer, larger than at the report before.
+            metrics: numbers by metric name; NaN and infinities are kept but never win.
+
+        Raises:
+            ValueError: the step does not grow, or there is no metric.
+        """
+        if isinstance(step, bool) or not isinstance(step, int) or step <= self.last_step:
+            raise ValueError(f"step must be an integer above {self.last_step}, not {step!r}")
+        if not metrics:
+            raise ValueError("report at least one metric")
+        values = {name: float(value) for name, value in metrics.items()}
+        self._channel.report(step, values, self._channel.elapsed_s())
+        self.last_step, self.last_values = step, values
+
+
+ObjectiveFunction: TypeAlias = Callable[[Trial], Values | float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """An objective with what a service should know of it.
+
+    Attributes:
+        name: what studies call it.
+        run: evaluates one trial; may return final values, or one number for the only metric.
+        metrics: names of the metrics, each "minimize" or "maximize".
+        params: JSON schema by parameter name; None takes any parameter.
+        options: JSON schema by option name; None takes any option.
+        version: of the code; shown with the worker.
+        steps: what a step is, in words.
+        max_resource: steps of a full evaluation where that does not depend on the point.
+        prepare: called once in a process before its first trial, e.g. to load data.
+        data: called to say which data sets are at hand.
+    """
+
+    name: str
+    run: ObjectiveFunction
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] | None = None
+    options: Mapping[str, Any] | None = None
+    version: str = ""
+    steps: str = ""
+    max_resource: int | None = None
+    prepare: Callable[[], None] | None = None
+    data: Callable[[], list[dict[str, str]]] | None = None
+
+    def __call__(self, trial: Trial) -> Values | float | None:
+        return self.run(trial)
+
+    def offer(self) -> dict[str, Any]:
+        """What a worker sends of the objective when it registers."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "params_schema": _schema(self.params),
+            "options_schema": _schema(self.options),
+            "metrics": dict(self.metrics),
+            "steps": self.steps,
+            "checkpoints": False,
+            "max_resource": self.max_resource,
+            "data": self.data() if self.data is not None else [],
+        }
+
+
+def _schema(properties: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if properties is None:
+        return None
+    return {"type": "object", "properties": dict(properties), "additionalProperties": False}
+
+
+def objective(
+    *,
+    name: str,
+    metrics: Mapping[str, str],
+    params: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    version: str = "",
+    steps: str = "",
+    max_resource: int | None = None,
+) -> Callable[[ObjectiveFunction], Objective]:
+    """Makes an objective of a function; see `Objective` for the arguments.
+
+    Raises:
+        ValueError: a metric's direction is neither "minimize" nor "maximize".
+    """
+    for metric, direction in metrics.items():
+        if direction not in ("minimize", "maximize"):
+            raise ValueError(f"{metric}: a direction is minimize or maximize, not {direction!r}")
+
+    def wrap(function: ObjectiveFunction) -> Objective:
+        return Objective(
+            name=name,
+            run=function,
+            metrics=dict(metrics),
+            params=params,
+            options=options,
+            version=version,
+            steps=steps,
+            max_resource=max_resource,
+        )
+
+    return wrap
+
+
+def final_values(
+    trial: Trial, returned: Values | float | None, metrics: Values | Mapping[str, str]
+) -> dict[str, float]:
+    """The final values of a trial: what its function returned, else those of its last report.
+
+    Args:
+        trial: the trial, its function done.
+        returned: what the function returned.
+        metrics: the objective's metrics; one number is the value of the only one.
+
+    Raises:
+        ValueError: there are no values, or one number for several metrics.
+    """
+    if isinstance(returned, Mapping):
+        return {str(k): float(v) for k, v in returned.items()}
+    if returned is not None:
+        if len(metrics) != 1:
+            raise ValueError("one number was returned, but the objective has several metrics")
+        return {next(iter(metrics)): float(returned)}
+    if not trial.last_values:
+        raise ValueError("the objective neither reported nor returned a value")
+    return dict(trial.last_values)
+
+
+def is_finite(values: Values) -> bool:
+    """Whether all values are finite."""
+    return all(math.isfinite(v) for v in values.values())

@@ -193,7 +193,8 @@ def parse_choices(raw: object, pointer: str, faults: Faults) -> tuple[Choice, ..
             continue
         key = choice_key(choice)
         if key in seen:
-            rule = f"Choices differ from each other; {shown(choice)} stands at index {seen[key][0]} too."
+            twin = f"{shown(choice)} stands at index {seen[key][0]} too"
+            rule = f"Choices differ from each other; {twin}."
             faults.add(child(pointer, index), "repeated-choice", rule)
         else:
             seen[key] = (index, choice)

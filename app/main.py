@@ -172,7 +172,7 @@ def migrate(database_url: str | None = None, *, check: bool = False) -> int:
     Returns:
         Exit status: 0 fine, 1 a migration is due (`check`) or the file is being served.
     """
-    settings = Settings(**({"database_url": database_url} if database_url else {}))
+    settings = _settings(database_url)
     try:
         if check:
             is_current = schema.is_current(settings.database_url)
@@ -191,7 +191,7 @@ class LocalTokens:
     """Tokens straight in the database, also beside a running service: for the first one."""
 
     def __init__(self, database_url: str | None = None) -> None:
-        settings = Settings(**({"database_url": database_url} if database_url else {}))
+        settings = _settings(database_url)
         _make_folder(settings.database_url)
         if not schema.is_current(settings.database_url):
             with schema.ServeLock(settings.database_url):
@@ -226,6 +226,10 @@ class LocalTokens:
 def local_tokens(database_url: str | None = None) -> LocalTokens:
     """Opens the tokens of a database; None for the default one."""
     return LocalTokens(database_url)
+
+
+def _settings(database_url: str | None) -> Settings:
+    return Settings() if database_url is None else Settings(database_url=database_url)
 
 
 def _make_folder(database_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -80,6 +81,15 @@ class Metric:
     role: str = "objective"
     threshold: float | None = None
 
+    def is_kept(self, value: float | None) -> bool:
+        """Whether a value is there, finite and within the threshold."""
+        if value is None or not math.isfinite(value):
+            return False
+        if self.threshold is None:
+            return True
+        is_lower = self.direction is Direction.MINIMIZE
+        return value <= self.threshold if is_lower else value >= self.threshold
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveRef:
@@ -117,7 +127,7 @@ class NoProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What bounds a study; None is no bound. Durations in seconds, `max_resource_total` in steps."""
+    """What bounds a study; None is no bound. Durations in seconds, resources in steps."""
 
     max_trials: int | None = None
     max_parallel: int | None = None
@@ -170,6 +180,10 @@ class StudyDefinition:
     def objectives(self) -> tuple[Metric, ...]:
         """The metrics that are optimised, constraints left out."""
         return tuple(m for m in self.metrics if m.role == "objective")
+
+    def is_feasible(self, values: Mapping[str, float]) -> bool:
+        """Whether values keep the threshold of every constraint metric; a missing one does not."""
+        return all(m.is_kept(values.get(m.name)) for m in self.metrics if m.role == "constraint")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,7 +137,7 @@ class ClaimService:
         """Ends the call with the first answer when its key was answered before."""
         if receipt is not None:
             key = receipt.key
-            self._store.read(lambda conn: idempotency.check(conn, key))
+            self._store.write(lambda tx: idempotency.look_up(tx, key))
 
     def _keep(self, receipt: Receipt[Any] | None, answer: Any) -> None:
         if receipt is not None:

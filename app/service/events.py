@@ -45,7 +45,7 @@ class EventService:
         with self._hub.watch([study_topic(study_id)]) as watch:
             while True:
                 watch.clear()
-                found = await self._threads.run(self._store.read, read)
+                found = await self._threads.run(lambda: self._store.read(read))
                 left = deadline - asyncio.get_running_loop().time()
                 if found or left <= 0 or self.is_closing:
                     return found
@@ -57,7 +57,7 @@ class EventService:
         """All events after a cursor (None: from now on), in commit order, and the cursor to go on
         from.
         """
-        at = cursor or await self._threads.run(self._store.read, event_rows.tail)
+        at = cursor if cursor is not None else await self._threads.run(self._tail)
         deadline = asyncio.get_running_loop().time() + wait_s
         with self._hub.watch([WORK, EVENTS]) as watch:
             while True:
@@ -65,7 +65,7 @@ class EventService:
                 found = await self._threads.run(self._feed, at, limit)
                 left = deadline - asyncio.get_running_loop().time()
                 if found or left <= 0 or self.is_closing:
-                    return found, (found[-1].cursor if found else at)
+                    return list(found), found[-1].cursor if found else at
                 await watch.wait(min(left, _FEED_POLL_S))
 
     def latest(self, study_id: str) -> int:
@@ -78,3 +78,6 @@ class EventService:
 
     def _feed(self, cursor: str, limit: int) -> list[Event]:
         return self._store.read(lambda conn: event_rows.feed(conn, cursor, limit))
+
+    def _tail(self) -> str:
+        return self._store.read(event_rows.tail)

@@ -5,13 +5,15 @@ claims and `:suggest`.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ..domain.lease import Lease
 from ..domain.space import point_key
 from ..domain.study import Study
 from ..domain.trial import Trial, TrialState
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
+from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store.engine import Store, Tx
 from ..store.studies import LockedStudy
@@ -170,7 +172,7 @@ def _made_since(study: LockedStudy, index: int) -> frozenset[str]:
     """Keys of the points that were made after a batch was: they may be the same ones."""
     if study.study.next_number == index:
         return frozenset()
-    made = trial_rows.numbered_from(study.tx.conn, study.study.id, index)
+    made = trial_sets.numbered_from(study.tx.conn, study.study.id, index)
     return frozenset(point_key(trial.params) for trial in made)
 
 
@@ -208,16 +210,15 @@ def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
         trial,
         TrialState.RUNNING,
         lease_id=lease.id,
-        lease_expires_at=lease.expires_at,
         worker_id=holder.worker_id,
         client_id=holder.client_id,
         reserved_for=None,
         reserved_until=None,
     )
-    return grant(study.study, running, lease)
+    return grant(study.study, replace(running, lease_expires_at=lease.expires_at), lease)
 
 
-def grant(study: Study, trial: Trial, lease: lease_rows.Lease) -> Grant:
+def grant(study: Study, trial: Trial, lease: Lease) -> Grant:
     """What the holder of a lease is told."""
     return Grant(
         lease=lease,

@@ -5,16 +5,21 @@ the change.
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 from ..domain import limits
 from ..domain.lease import LeaseEnd
-from ..domain.study import OPEN_STUDY_STATES, Direction, StopReason, Study, StudyState
+from ..domain.study import OPEN_STUDY_STATES, Direction, StopReason, StudyState
 from ..domain.trial import OPEN_TRIAL_STATES, Trial, TrialState
 from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
+from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store.studies import LockedStudy
 from .wake import WORK, study_topic
+
+_RANKED = frozenset({TrialState.COMPLETED, TrialState.STOPPED})
+"""States whose values may be a best."""
 
 
 def wake(study: LockedStudy) -> None:
@@ -23,13 +28,13 @@ def wake(study: LockedStudy) -> None:
 
 
 def note_best(study: LockedStudy, trial: Trial) -> None:
-    """Makes a completed trial the best when it is: finite, feasible, better than the one before."""
+    """Makes a trial the best when it is: has a value, feasible, better than the one before."""
     definition = study.study.definition
-    if len(definition.objectives) != 1 or trial.state is not TrialState.COMPLETED:
+    if len(definition.objectives) != 1 or trial.state not in _RANKED:
         return
     metric = definition.objectives[0]
     value = trial.values.get(metric.name)
-    if value is None or not math.isfinite(value) or not is_feasible(study.study, trial):
+    if value is None or not math.isfinite(value) or not definition.is_feasible(trial.values):
         return
     if not _is_better(value, study.study.best_value, metric.direction):
         return
@@ -42,42 +47,29 @@ def note_best(study: LockedStudy, trial: Trial) -> None:
     study.emit("study.best", trial_id=trial.id, data={"number": trial.number, "value": value})
 
 
-def is_feasible(study: Study, trial: Trial) -> bool:
-    """Whether the trial keeps the thresholds of the study's constraint metrics."""
-    for metric in study.definition.metrics:
-        if metric.role != "constraint" or metric.threshold is None:
-            continue
-        value = trial.values.get(metric.name)
-        if value is None or not math.isfinite(value):
-            return False
-        is_kept = (
-            value <= metric.threshold
-            if metric.direction is Direction.MINIMIZE
-            else value >= metric.threshold
-        )
-        if not is_kept:
-            return False
-    return True
-
-
 def settle(study: LockedStudy) -> None:
     """Ends the study when its limits say so; what is left open then ends with it."""
     if study.study.state not in OPEN_STUDY_STATES:
         return
-    finished = (
-        trial_rows.finished_values(study.tx.conn, study.study.id)
-        if limits.uses_finished(study.study.definition)
-        else []
-    )
     ending = limits.verdict(
         study.study,
         now=study.tx.now,
         open_trials=sum(study.study.counts.get(state, 0) for state in OPEN_TRIAL_STATES),
-        finished=[(number, value, at) for _, number, value, at in finished],
+        finished=finished_of(study),
     )
     if ending is None or ending.state is study.study.state:
         return
     end(study, ending.state, ending.reason)
+
+
+def finished_of(study: LockedStudy) -> list[tuple[int, float, datetime]]:
+    """Number, first objective and end of the finished trials, where the limits need them."""
+    definition = study.study.definition
+    if not limits.uses_finished(definition):
+        return []
+    name = definition.objectives[0].name
+    rows = trial_rows.finished_values(study.tx.conn, study.study.id)
+    return [(number, values[name], at) for _, number, values, at in rows]
 
 
 def end(study: LockedStudy, state: StudyState, reason: StopReason) -> None:
@@ -90,7 +82,7 @@ def end(study: LockedStudy, state: StudyState, reason: StopReason) -> None:
     study.move(state, reason)
     if state in OPEN_STUDY_STATES:
         return
-    for trial in trial_rows.open_of(study.tx.conn, study.study.id):
+    for trial in trial_sets.open_of(study.tx.conn, study.study.id):
         if trial.state is TrialState.RUNNING:
             abort(study, trial)
         elif trial.state is TrialState.PAUSED:

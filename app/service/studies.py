@@ -27,6 +27,7 @@ from ..domain.trial import Trial, TrialState
 from ..domain.worker import ObjectiveOffer
 from ..errors import Conflict, InvalidInput, Precondition
 from ..store import studies as study_rows
+from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store import workers as worker_rows
 from ..store.engine import Store, Tx
@@ -36,7 +37,7 @@ from ..store.studies import LockedStudy, StudyFilter
 from ..store.trials import TrialFilter
 from .placement import may_use_data, offers_of
 from .points import PointSource
-from .settle import end, end_lease, is_feasible, settle, wake
+from .settle import end, end_lease, finished_of, settle, wake
 from .views import Front, StudySummary, StudyView
 
 PURGE_AFTER = timedelta(days=30)
@@ -196,7 +197,8 @@ class StudyService:
         """Goes on with a paused study, or with one that a limit ended and that has room again."""
 
         def resume(study: LockedStudy) -> None:
-            if study.study.state is StudyState.COMPLETED and not limits.may_resume(study.study):
+            may = limits.may_resume(study.study, now=study.tx.now, finished=finished_of(study))
+            if study.study.state is StudyState.COMPLETED and not may:
                 reason = study.study.stop_reason.value if study.study.stop_reason else "its limits"
                 raise Conflict(
                     f"the study was ended by {reason}, which still holds: raise that limit first",
@@ -243,7 +245,7 @@ class StudyService:
         """
 
         def delete(study: LockedStudy) -> None:
-            for trial in trial_rows.open_of(study.tx.conn, study_id):
+            for trial in trial_sets.open_of(study.tx.conn, study_id):
                 if trial.state is TrialState.RUNNING:
                     end_lease(study, trial, LeaseEnd.RELEASED)
                     trial_rows.move(study, trial, TrialState.PENDING, lease_id=None)
@@ -288,10 +290,7 @@ class StudyService:
             study = study_rows.get(conn, study_id)
             if len(study.definition.objectives) > 1:
                 return list(_front(conn, study).trials[:k])
-            if len(study.definition.metrics) == 1:
-                return trial_rows.best(conn, study, k)
-            ranked = trial_rows.best(conn, study, 100_000)
-            return [trial for trial in ranked if is_feasible(study, trial)][:k]
+            return trial_rows.best(conn, study, k)
 
         return self._store.read(read)
 
@@ -386,8 +385,8 @@ def _front(conn: Connection, study: Study) -> Front:
     names = [metric.name for metric in objectives]
     candidates = [
         trial
-        for trial in trial_rows.completed_of(conn, study.id)
-        if is_feasible(study, trial)
+        for trial in trial_sets.completed_of(conn, study.id)
+        if study.definition.is_feasible(trial.values)
         and all(math.isfinite(trial.values.get(name, math.nan)) for name in names)
     ]
     values = [tuple(trial.values[name] for name in names) for trial in candidates]
@@ -402,6 +401,7 @@ def _front(conn: Connection, study: Study) -> Front:
 
 def _summary(conn: Connection, study: Study) -> StudySummary:
     finished = trial_rows.finished_values(conn, study.id)
+    first = study.definition.objectives[0].name
     ended = [at for _, _, _, at in finished]
     rate = None
     if len(ended) >= 2:
@@ -412,10 +412,10 @@ def _summary(conn: Connection, study: Study) -> StudySummary:
     return StudySummary(
         rate_per_h=rate,
         time_left_s=_time_left_s(study, rate),
-        trend=_trend(study.definition, [(number, value) for _, number, value, _ in finished]),
+        trend=_trend(study.definition, [(n, values[first]) for _, n, values, _ in finished]),
         last_failures=tuple(
             {"number": t.number, "kind": t.failure.kind.value, "message": t.failure.message}
-            for t in trial_rows.last_failed(conn, study.id, 3)
+            for t in trial_sets.last_failed(conn, study.id, 3)
             if t.failure is not None
         ),
     )

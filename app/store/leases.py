@@ -12,12 +12,12 @@ from sqlalchemy import insert as insert_into
 
 from ..domain.ids import new_id
 from ..domain.lease import Lease, LeaseEnd
-from ..domain.trial import Failure, Trial
+from ..domain.trial import Failure, Trial, TrialState
 from ..errors import StaleLease
 from .engine import Tx
 from .locked import LockedStudy
 from .rows import failure_json, lease_of
-from .tables import leases
+from .tables import leases, trials
 from .types import to_micros
 
 _INSERT = insert_into(leases)
@@ -30,6 +30,16 @@ _ACTIVE = _ALL.where(leases.c.ended_at.is_(None)).order_by(leases.c.acquired_at,
 _OF_WORKER = _ACTIVE.where(leases.c.worker_id == bindparam("b_id"))
 _OF_CLIENT = _ACTIVE.where(
     leases.c.study_id == bindparam("b_study_id"), leases.c.client_id == bindparam("b_client_id")
+)
+_OPEN_OF_CLIENT = (
+    _ALL.join_from(leases, trials, trials.c.lease_id == leases.c.id)
+    .where(
+        leases.c.study_id == bindparam("b_study_id"),
+        leases.c.client_id == bindparam("b_client_id"),
+        or_(leases.c.ended_at.is_(None), leases.c.outcome == LeaseEnd.EXPIRED),
+        trials.c.state.in_([TrialState.RUNNING.value, TrialState.PENDING.value]),
+    )
+    .order_by(leases.c.acquired_at, leases.c.id)
 )
 _EXPIRED = (
     _ALL.where(leases.c.ended_at.is_(None), leases.c.expires_at < bindparam("b_now"))
@@ -138,6 +148,12 @@ def active_of_client(conn: Connection, study_id: str, client_id: str) -> list[Le
     """The leases that a client of `:suggest` holds in a study, oldest first."""
     values = {"b_study_id": study_id, "b_client_id": client_id}
     return [lease_of(row) for row in conn.execute(_OF_CLIENT, values)]
+
+
+def open_of_client(conn: Connection, study_id: str, client_id: str) -> list[Lease]:
+    """The leases of a client that are active, or expired with their trial not claimed again."""
+    values = {"b_study_id": study_id, "b_client_id": client_id}
+    return [lease_of(row) for row in conn.execute(_OPEN_OF_CLIENT, values)]
 
 
 def expired(conn: Connection, now: datetime, limit: int) -> list[Lease]:

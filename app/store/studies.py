@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -14,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
+    delete,
     exists,
     func,
     literal_column,
@@ -31,7 +33,7 @@ from .engine import POSTGRES_MICROS, Tx
 from .locked import LockedStudy, refuse_taken_name
 from .page import Page, bounded, cut, decode
 from .rows import AnyRow, study_columns, study_of
-from .tables import studies
+from .tables import events, leases, measurements, studies, trials
 from .types import from_micros, to_micros
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "open_of",
     "open_studies",
     "page",
+    "purge",
 ]
 
 
@@ -75,9 +78,10 @@ _CLAIMABLE = _ALL.where(_SERVED, studies.c.state == StudyState.ACTIVE).order_by(
 _OPEN_STATES = sorted(OPEN_STUDY_STATES)
 _OPEN_OF = select(exists().where(_SERVED, studies.c.state.in_(_OPEN_STATES)))
 _OPEN = _ALL.where(_LIVE, studies.c.state.in_(_OPEN_STATES)).order_by(studies.c.id)
+# An INSERT tells how many rows it made only when asked to.
 _INSERTS = {
-    "sqlite": sqlite.insert(studies).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(studies).on_conflict_do_nothing(),
+    name: insert_into(studies).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    for name, insert_into in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 _INSERT_ATTEMPTS = 3
 
@@ -229,3 +233,26 @@ def _label(conn: Connection, name: str) -> ColumnElement[str]:
     # A path of json_extract cannot hold every name; the rows of json_each can.
     item = func.json_each(studies.c.labels).table_valued("key", "value")
     return select(cast(item.c.value, String)).where(item.c.key == name).scalar_subquery()
+
+
+_DUE = select(studies.c.id).where(
+    studies.c.purge_at.is_not(None), studies.c.purge_at <= bindparam("b_now")
+)
+_OF_DUE_TRIALS = select(trials.c.id).where(trials.c.study_id.in_(_DUE))
+_PURGES = (
+    delete(measurements).where(measurements.c.trial_id.in_(_OF_DUE_TRIALS)),
+    delete(leases).where(leases.c.study_id.in_(_DUE)),
+    delete(events).where(events.c.study_id.in_(_DUE)),
+    delete(trials).where(trials.c.study_id.in_(_DUE)),
+    delete(studies).where(studies.c.id.in_(_DUE)),
+)
+"""In the order of the foreign keys; the studies themselves go last."""
+
+
+def purge(tx: Tx, now: datetime) -> int:
+    """Removes the deleted studies whose time to be restored is over, with all that is theirs.
+
+    Returns:
+        How many studies went.
+    """
+    return [tx.conn.execute(statement, {"b_now": now}).rowcount for statement in _PURGES][-1]

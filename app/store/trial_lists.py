@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, tuple_
 
 from ..domain.space import Choice
-from ..domain.study import Direction, Metric, Study
+from ..domain.study import Direction, Study
 from ..domain.trial import Trial, TrialState
 from ..errors import Fault, InvalidInput
 from .page import Page, bounded, decode, encode
@@ -242,26 +242,17 @@ def best(conn: Connection, study: Study, k: int) -> list[Trial]:
     Equal values come in the order of their numbers. A trial that breaks a constraint metric's
     threshold, or has no value for it, is no best.
     """
-    constraints = [m for m in study.definition.metrics if m.role == "constraint"]
-    ranked = _RANKED[first_metric(study.definition).direction]
-    if not constraints:
+    definition = study.definition
+    ranked = _RANKED[first_metric(definition).direction]
+    if len(definition.objectives) == len(definition.metrics):
         ranked = ranked.limit(k)
     found: list[Trial] = []
     for row in conn.execute(ranked, {"b_study_id": study.id}):
         if len(found) == k:
             break
-        if all(_is_met(metric, row.final_values) for metric in constraints):
+        if definition.is_feasible(row.final_values):
             found.append(trial_of(row))
     return found
-
-
-def _is_met(metric: Metric, values: Mapping[str, float]) -> bool:
-    value, bound = values.get(metric.name), metric.threshold
-    if value is None:
-        return False
-    if bound is None:
-        return True
-    return value <= bound if metric.direction is Direction.MINIMIZE else value >= bound
 
 
 def finished_values(

@@ -35,9 +35,10 @@ _LOCK_BY_NAME = _BY_NAME.with_for_update()
 _ONE = update(workers).where(workers.c.id == bindparam("b_id"))
 _SEEN: Update = _ONE.values(last_seen_at=bindparam("b_now"))
 _DRAINING: Update = _ONE.values(draining=bindparam("b_draining"))
+# An INSERT tells how many rows it made only when asked to.
 _INSERTS = {
-    "sqlite": sqlite.insert(workers).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(workers).on_conflict_do_nothing(),
+    name: insert_into(workers).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    for name, insert_into in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 
 
@@ -107,6 +108,17 @@ def page(conn: Connection, size: int, token: str | None = None) -> Page[Worker]:
     rows = conn.execute(statement).all()
     kept, following = cut(rows, size, named, lambda row: (to_micros(row.registered_at), row.id))
     return Page(items=tuple(_worker(row) for row in kept), next_page_token=following)
+
+
+def all_of(conn: Connection) -> list[Worker]:
+    """Every worker, by name."""
+    return [_worker(row) for row in conn.execute(_ALL.order_by(workers.c.name))]
+
+
+def offers(conn: Connection) -> list[ObjectiveOffer]:
+    """What all workers offer; of several offers of a name the latest registered comes last."""
+    found = sorted(all_of(conn), key=lambda worker: worker.last_seen_at)
+    return [offer for worker in found for offer in worker.objectives]
 
 
 def seen(tx: Tx, worker_id: str) -> None:

@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.stats import qmc
 
-from ..domain.space import Params, Space, Value, is_active, n_values, point_key, values_of
-from .base import Floats, SuggestRequest
+from ..domain.points import constraint_holds, is_complete
+from ..domain.space import Params, Space, Value, is_active, point_key
+from ..domain.trial import TrialSource
+from .base import Decision, Floats, Suggestion, SuggestRequest, provenance, rng_of, taken_keys
 from .encode import Encoder
+from .enumeration import Enumeration, is_finite
 
 MAX_TRIES = 1_000
-"""How many draws look for a point that is new and keeps the known constraints."""
+"""How many attempts look for a point that is new and keeps the known constraints."""
 
-ENUMERATED = 20_000
-"""A space of at most this many points is searched through when draws find nothing new."""
+MAX_WALK = 200_000
+"""How many points of a finite space are looked at when attempts bring nothing new."""
 
-_SOBOL_DIMENSIONS = 21_201
-"""More than scipy's direction numbers cover are drawn uniformly."""
+_STRETCH = 4_096
+"""How much further on in the Sobol sequence the next attempt for the same number lies."""
+
+_SOBOL_LENGTH = 1 << 29
+"""Numbers beyond this start over; scipy's sequence has 2**30 points."""
 
 
 def satisfies(space: Space, params: Params) -> bool:
     """Whether a point keeps the known linear constraints; an inactive parameter counts as 0."""
-    for constraint in space.constraints:
-        total = 0.0
-        for name, factor in constraint.terms.items():
-            value = params.get(name, 0)
-            total += factor * (float(value) if not isinstance(value, str) else 0.0)
-        slack = 1e-9 * max(1.0, abs(constraint.bound), abs(total))
-        is_kept = (
-            total <= constraint.bound + slack
-            if constraint.op == "<="
-            else total >= constraint.bound - slack
-            if constraint.op == ">="
-            else abs(total - constraint.bound) <= slack
-        )
-        if not is_kept:
-            return False
-    return True
+    return all(constraint_holds(constraint, params) for constraint in space.constraints)
 
 
 def sobol_point(space: Space, seed: int, k: int) -> Floats:
@@ -47,41 +40,110 @@ def sobol_point(space: Space, seed: int, k: int) -> Floats:
 
     A dimension a parameter, those of inactive ones included (Sobol 1967; Owen 1998 scrambling).
     """
-    d = max(1, len(space.parameters))
-    if d > _SOBOL_DIMENSIONS:
-        return np.random.default_rng([seed, k]).random(d)
-    engine = qmc.Sobol(d, scramble=True, rng=np.random.default_rng([seed, zlib.crc32(b"sobol")]))
-    engine.fast_forward(k)
-    return np.asarray(engine.random(1)[0], dtype=np.float64)
+    return next(sobol_attempts(space, seed, k))
+
+
+def sobol_attempts(space: Space, seed: int, k: int) -> Iterator[Floats]:
+    """Point `k` of the sequence, then what replaces it when it will not do: arrays `(d,)`.
+
+    Attempt j is point k + 4,096 j, so that the replacements of neighbours are evenly spread too.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(b"sobol")])
+    engine = qmc.Sobol(max(1, len(space.parameters)), scramble=True, rng=rng)
+    skip = k % _SOBOL_LENGTH
+    while True:
+        if skip:  # scipy cannot skip nothing
+            engine.fast_forward(skip)
+        yield np.asarray(engine.random(1)[0][: len(space.parameters)], dtype=np.float64)
+        skip = _STRETCH - 1
 
 
 def first_point(space: Space) -> dict[str, Value]:
     """The user's defaults where there are any, the middle of every other parameter."""
-    middle = Encoder(space).from_unit([0.5] * len(space.parameters))
     params: dict[str, Value] = {}
-    for parameter in space.parameters:
-        if not is_active(parameter, params):
-            continue
-        if parameter.default is not None:
-            params[parameter.name] = parameter.default
-        elif parameter.name in middle:
-            params[parameter.name] = middle[parameter.name]
-        else:
-            params[parameter.name] = _middle_of(space, parameter.name)
+    for axis in Encoder(space).axes:
+        parameter = axis.parameter
+        if is_active(parameter, params):
+            default = parameter.default
+            params[parameter.name] = axis.from_unit(0.5) if default is None else default
     return params
-
-
-def _middle_of(space: Space, name: str) -> Value:
-    encoder = Encoder(space)
-    axis = encoder.axes[space.names.index(name)]
-    return axis.from_unit(0.5)
 
 
 def design_point(space: Space, seed: int, k: int) -> dict[str, Value]:
     """Point `k` (from 0) of the design: first the defaults or the centre, then scrambled Sobol."""
+    return next(design_attempts(space, seed, k))
+
+
+def design_attempts(space: Space, seed: int, k: int) -> Iterator[dict[str, Value]]:
+    """Point `k` of the design, then what replaces it when it will not do."""
+    encoder = Encoder(space)
     if k == 0:
-        return first_point(space)
-    return Encoder(space).from_unit(sobol_point(space, seed, k - 1))
+        yield first_point(space)
+    for u in sobol_attempts(space, seed, max(0, k - 1)):
+        yield encoder.from_unit(u)
+
+
+def design_suggestion(
+    request: SuggestRequest, name: str, index: int, taken: set[str], **more: Any
+) -> Suggestion | None:
+    """A point of the design for trial `index`, new and within the known constraints.
+
+    Args:
+        request: gives space and seed.
+        name: of the suggester, for the provenance.
+        index: the trial's number; number 1 gets the defaults or the centre.
+        taken: keys of points that must not be proposed again.
+        more: goes into the provenance.
+
+    Returns:
+        A suggestion with the source `initial`, or None when no new point is left.
+    """
+    attempts = design_attempts(request.space, request.seed, index - 1)
+    rng = rng_of(request, "design", index)
+    params = new_point(request, taken, partial(_next, attempts), rng)
+    if params is None:
+        return None
+    known = provenance(request, name, index, phase="design", **more)
+    return Suggestion(params=params, source=TrialSource.INITIAL, provenance=known)
+
+
+def design_size(request: SuggestRequest) -> int:
+    """How many points come before a model: the option `n_initial`, else one more than there are
+    parameters, at least 4, at most 10, and at most a fifth of the budget.
+    """
+    given = request.options.get("n_initial")
+    if given is not None:
+        return int(given)
+    size = min(max(len(request.space.parameters) + 1, 4), 10)
+    return size if request.max_trials is None else max(1, min(size, request.max_trials // 5))
+
+
+def drawn(
+    request: SuggestRequest,
+    name: str,
+    attempts_of: Callable[[int, np.random.Generator], Iterator[dict[str, Value]]],
+) -> Decision:
+    """One point a number from a sampler without memory: the first attempt that is new.
+
+    Args:
+        request: what was asked.
+        name: of the suggester.
+        attempts_of: candidates for a trial's number, given its own random generator.
+    """
+    taken = taken_keys(request)
+    found: list[Suggestion] = []
+    for index in range(request.index, request.index + request.count):
+        rng = rng_of(request, name, index)
+        params = new_point(request, taken, partial(_next, attempts_of(index, rng)), rng)
+        if params is None:
+            return Decision(suggestions=tuple(found), exhausted=True)
+        taken.add(point_key(params))
+        found.append(Suggestion(params=params, provenance=provenance(request, name, index)))
+    return Decision(suggestions=tuple(found))
+
+
+def _next(attempts: Iterator[dict[str, Value]], _: int) -> dict[str, Value]:
+    return next(attempts)
 
 
 def new_point(
@@ -90,17 +152,18 @@ def new_point(
     draw: Callable[[int], Mapping[str, Value]],
     rng: np.random.Generator,
 ) -> dict[str, Value] | None:
-    """The first draw that is not taken and keeps the known constraints.
+    """The first attempt that is not taken and keeps the known constraints.
 
     Args:
         request: gives the space.
         taken: keys of points that must not be proposed again.
-        draw: gives the k-th candidate, k = 0, 1, ...
-        rng: for the search through a small space, when the draws find nothing.
+        draw: gives the k-th attempt; asked for k = 0, 1, ... up to 999, in order.
+        rng: for the walk through a finite space, when the attempts bring nothing.
 
     Returns:
-        A point, or None when a space that can be searched through has none left. In a space too
-        large for that the last resort is the last draw that keeps the constraints.
+        A point, or None when none is left. In a continuous space, and in one too large to walk
+        through, the last resort is the last attempt that keeps the
+        constraints.
     """
     space = request.space
     last: dict[str, Value] | None = None
@@ -111,32 +174,25 @@ def new_point(
         last = params
         if point_key(params) not in taken:
             return params
-    points = all_points(space, ENUMERATED)
-    if points is None:
+    if not is_finite(space):
         return last
-    left = [params for params in points if point_key(params) not in taken]
-    return left[int(rng.integers(len(left)))] if left else None
+    return _walk(space, taken, rng, last)
 
 
-def all_points(space: Space, limit: int) -> list[dict[str, Value]] | None:
-    """Every distinct point of a finite space that keeps the constraints; None past `limit`
-    points.
-    """
-    points: list[dict[str, Value]] = [{}]
-    for parameter in space.parameters:
-        values = values_of(parameter)
-        grown: list[dict[str, Value]] = []
-        for params in points:
-            if not is_active(parameter, params):
-                grown.append(params)
-            elif values is None or (n_values(parameter) or 0) > limit:
-                return None
-            else:
-                grown += [{**params, parameter.name: value} for value in values]
-            if len(grown) > limit:
-                return None
-        points = grown
-    return [params for params in points if satisfies(space, params)]
+def _walk(
+    space: Space, taken: set[str], rng: np.random.Generator, last: dict[str, Value] | None
+) -> dict[str, Value] | None:
+    """The next point that is free and keeps the constraints, from a random place onwards."""
+    points = Enumeration(space)
+    if not space.constraints and len(taken) >= points.total:
+        return None
+    # A total beyond 64 bits is no place to walk through, so its low end does as a start.
+    start = int(rng.integers(min(points.total, 1 << 62)))
+    for k in range(min(points.total, MAX_WALK + len(taken))):
+        params = points.point((start + k) % points.total)
+        if point_key(params) not in taken and satisfies(space, params):
+            return params
+    return None if points.total <= MAX_WALK + len(taken) else last
 
 
 def complete_point(
@@ -151,15 +207,20 @@ def complete_point(
         index: number of the trial to make.
         taken: keys of points that should not be made again.
     """
+    if is_complete(space, partial):
+        return {name: partial[name] for name in space.names if name in partial}
     rng = np.random.default_rng([seed, zlib.crc32(b"complete"), index])
     encoder, known = Encoder(space), set(taken)
-    chosen: dict[str, Value] = {}
+    kept: list[dict[str, Value]] = []  # best first: new, else within the constraints, else any
     for _ in range(MAX_TRIES):
         chosen = _completed(encoder, partial, rng.random(encoder.d))
-        is_whole = all(name in chosen for name in partial)
-        if is_whole and satisfies(space, chosen) and point_key(chosen) not in known:
-            return chosen
-    return chosen
+        if not all(name in chosen for name in partial) or not satisfies(space, chosen):
+            kept = kept or [chosen]
+            continue
+        kept = [chosen]
+        if point_key(chosen) not in known:
+            break
+    return kept[0]
 
 
 def _completed(encoder: Encoder, partial: Params, u: Floats) -> dict[str, Value]:

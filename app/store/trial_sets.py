@@ -1,0 +1,42 @@
+"""Sets of a study's trials that use cases work on as a whole; they are read in full."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, bindparam
+
+from ..domain.trial import OPEN_TRIAL_STATES, Trial, TrialState
+from .rows import trial_of
+from .tables import trials
+from .trial_select import SELECT_TRIALS
+
+_OF_STUDY = SELECT_TRIALS.where(trials.c.study_id == bindparam("b_study_id"))
+_OPEN = _OF_STUDY.where(
+    trials.c.state.in_(sorted(str(state) for state in OPEN_TRIAL_STATES))
+).order_by(trials.c.number)
+_FROM = _OF_STUDY.where(trials.c.number >= bindparam("b_number")).order_by(trials.c.number)
+_ENDED_AS = _OF_STUDY.where(trials.c.state == bindparam("b_state"))
+_LAST = _ENDED_AS.order_by(trials.c.ended_at.desc()).limit(bindparam("b_limit"))
+_BY_NUMBER = _ENDED_AS.order_by(trials.c.number)
+
+
+def open_of(conn: Connection, study_id: str) -> list[Trial]:
+    """The trials that have not ended, by number."""
+    return [trial_of(row) for row in conn.execute(_OPEN, {"b_study_id": study_id})]
+
+
+def numbered_from(conn: Connection, study_id: str, number: int) -> list[Trial]:
+    """The trials with this number or a higher one, by number."""
+    rows = conn.execute(_FROM, {"b_study_id": study_id, "b_number": number})
+    return [trial_of(row) for row in rows]
+
+
+def completed_of(conn: Connection, study_id: str) -> list[Trial]:
+    """The completed trials, by number."""
+    values = {"b_study_id": study_id, "b_state": TrialState.COMPLETED}
+    return [trial_of(row) for row in conn.execute(_BY_NUMBER, values)]
+
+
+def last_failed(conn: Connection, study_id: str, limit: int) -> list[Trial]:
+    """The trials that failed last, latest first."""
+    values = {"b_study_id": study_id, "b_state": TrialState.FAILED, "b_limit": limit}
+    return [trial_of(row) for row in conn.execute(_LAST, values)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def design_suggestion(
     """
     attempts = design_attempts(request.space, request.seed, index - 1)
     rng = rng_of(request, "design", index)
-    params = new_point(request, taken, partial(_next, attempts), rng)
+    params = new_point(request, taken, functools.partial(_next, attempts), rng)
     if params is None:
         return None
     known = provenance(request, name, index, phase="design", **more)
@@ -134,7 +134,7 @@ def drawn(
     found: list[Suggestion] = []
     for index in range(request.index, request.index + request.count):
         rng = rng_of(request, name, index)
-        params = new_point(request, taken, partial(_next, attempts_of(index, rng)), rng)
+        params = new_point(request, taken, functools.partial(_next, attempts_of(index, rng)), rng)
         if params is None:
             return Decision(suggestions=tuple(found), exhausted=True)
         taken.add(point_key(params))

@@ -72,11 +72,13 @@ class Axis:
         p = self.parameter
         if self.n_cells is not None or not isinstance(p, FloatParameter):
             return self.value_of_cell(self.cell_of_unit(u))
+        share = _clip(u)
+        if share in (0.0, 1.0):  # exp(log(high)) may miss high by an ulp
+            return float(p.high if share else p.low)
         if p.log:
             low, high = self._log_ends()
-            number = math.exp(low + _clip(u) * (high - low))
+            number = math.exp(low + share * (high - low))
         else:
-            share = _clip(u)
             number = float(p.low) * (1.0 - share) + float(p.high) * share
         return min(max(number, float(p.low)), float(p.high))
 
@@ -94,9 +96,27 @@ class Axis:
         p = self.parameter
         if isinstance(p, CategoricalParameter):
             return _choice_index(p, number)
-        step = float(p.step or 1)
-        # Half up, not to even: equal shares for all.
-        return min(max(math.floor((number - p.low) / step + 0.5), 0), (self.n_cells or 1) - 1)
+        last = (self.n_cells or 1) - 1
+        if isinstance(p, IntParameter) and number == math.floor(number):
+            cell = (2 * (int(number) - p.low) + p.step) // (2 * p.step)  # exact up to 2**53
+        else:
+            # Half up, not to even: equal shares for all.
+            cell = math.floor((number - p.low) / float(p.step or 1) + 0.5)
+        return min(max(cell, 0), last)
+
+    def exact_cell(self, value: Value) -> int:
+        """Index of the cell of one of the parameter's own values.
+
+        Raises:
+            ValueError: the value is none of them.
+        """
+        p = self.parameter
+        if isinstance(p, CategoricalParameter):
+            return _choice_index(p, value)
+        cell = self.cell_of_value(float(value))
+        if self.value_of_cell(cell) != value:
+            raise ValueError(f"{value!r} is no value of {p.name}")
+        return cell
 
     def value_of_cell(self, cell: int) -> Value:
         """The value of a cell."""

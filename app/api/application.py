@@ -15,12 +15,12 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..dashboard.pages import add_pages
 from ..errors import AppError
 from ..settings import Settings
 from . import openapi
 from .edge import Edge
 from .idempotency import InFlight
+from .pages import add_pages
 from .problems import problem_response
 from .v1 import events, leases, meta, studies, tokens, trials, workers
 

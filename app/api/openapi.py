@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .operation import MODELS
-from .problems import PROBLEMS
+from .pages import docs_page
+from .problems import DOCS_PATH, PROBLEMS
 from .schemas.common import Problem
 
 VERSION = "1.0.0"
@@ -79,15 +80,26 @@ def _schemas() -> dict[str, Any]:
 
 
 def install(app: FastAPI) -> None:
-    """Serves the document at /openapi.json; it is made once."""
-    made: dict[str, str] = {}
+    """Serves the document at /openapi.json, and for people at /docs; it is made once."""
+    made: dict[str, Any] = {}
+
+    def page() -> dict[str, Any]:
+        if not made:
+            made.update(document(app))
+        return made
 
     async def openapi(request: Request) -> Response:
-        if "page" not in made:
-            made["page"] = json.dumps(document(app), ensure_ascii=False)
-        return Response(made["page"], media_type="application/json")
+        return Response(json.dumps(page(), ensure_ascii=False), media_type="application/json")
+
+    async def docs(request: Request) -> Response:
+        problems = [
+            {"code": code, "status": p.status, "title": p.title, "retryable": p.is_retryable}
+            for code, p in PROBLEMS.items()
+        ]
+        return docs_page(page(), problems)
 
     app.add_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
+    app.add_route(DOCS_PATH, docs, methods=["GET"], include_in_schema=False)
 
 
 def main(target: Path) -> None:

@@ -1,1 +1,1 @@
-"""The pages that people see: server-rendered shells, own ES modules, no build step."""
+"""Templates, styles and ES modules of the pages that people see; `app/api/pages.py` serves them."""

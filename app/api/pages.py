@@ -6,7 +6,7 @@ API lets it see.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parent.parent / "dashboard"
 _STATIC = _HERE / "static"
 _MEDIA_TYPES: Mapping[str, str] = {
     ".js": "text/javascript; charset=utf-8",
@@ -58,6 +58,29 @@ def _static(name: str) -> Any:
         return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=headers)
 
     return serve
+
+
+def docs_page(page: Mapping[str, Any], problems: Sequence[Mapping[str, Any]]) -> Response:
+    """The description of the API for people.
+
+    Args:
+        page: the OpenAPI document.
+        problems: `code`, `status`, `title` and `retryable` of each problem code.
+    """
+    operations = [
+        {
+            "tag": operation["tags"][0],
+            "id": operation["operationId"],
+            "method": method.upper(),
+            "path": path,
+            "told": operation.get("description", ""),
+            "roles": operation["x-roles"],
+            "answers": list(operation["responses"]),
+        }
+        for path, entry in page["paths"].items()
+        for method, operation in entry.items()
+    ]
+    return _page("docs.html", page=page, operations=operations, problems=problems)
 
 
 def add_pages(app: FastAPI) -> None:

@@ -1,0 +1,1 @@
+"""One conformance suite for the store, run on SQLite and on Postgres."""

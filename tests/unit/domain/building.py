@@ -35,9 +35,11 @@ def faults_of(raw: object, *, offers: Sequence[ObjectiveOffer] = ()) -> tuple[Fa
     try:
         check(raw, offers=offers)
     except InvalidInput as error:
-        assert error.code == "invalid-study"
-        return error.faults
-    return ()
+        code, faults = error.code, error.faults
+    else:
+        return ()
+    assert code == "invalid-study"
+    return faults
 
 
 def found(raw: object, *, offers: Sequence[ObjectiveOffer] = ()) -> set[tuple[str, str]]:

@@ -1,0 +1,222 @@
+"""Hyper-parameters of the Gaussian process by maximum a posteriori, in logarithms.
+
+The mean is profiled out by generalised least squares, so its derivative vanishes and the gradient
+is that of a fixed mean (Rasmussen & Williams 2006, eq. 5.9). The vector theta is
+(ln l_1 ... ln l_d, ln s_f^2, ln s_n^2), with a trend followed by (ln s_L^2, ln s_Q^2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_solve
+from scipy.optimize import minimize
+
+from .gp_kernel import Columns, Hyper, Kernel, traces
+from .numerics import (
+    Array,
+    cholesky,
+    inverse_from_cholesky,
+    matern52_and_slope,
+    squared_distances,
+)
+
+LENGTH_BOUNDS = (0.025, 100.0)
+SIGNAL_BOUNDS = (0.05, 20.0)
+NOISE_BOUNDS = (1e-7, 1.0)
+TREND_BOUNDS = (1e-4, 100.0)
+MANY_SCALES = 20
+"""Above so many length scales their prior widens with the dimension."""
+_MAX_ITERATIONS = 40
+_GRADIENT_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """Log-normal priors (mean and sd of the logarithm) and the rule for the length scales.
+
+    Up to `MANY_SCALES` scales each is penalised by 0.1 l^2 + 0.1 / l^2, which only keeps it off
+    both extremes; above, ln l ~ N(sqrt 2 + ln(d) / 2, 3) as a density in l (Hvarfner et al. 2024).
+    """
+
+    signal: tuple[float, float] = (0.0, 1.0)
+    noise: tuple[float, float] = (-8.0, 3.0)
+    linear: tuple[float, float] = (-1.0, 2.0)
+    quadratic: tuple[float, float] = (0.0, 2.0)
+
+    def penalty(self, theta: Array, d: int) -> tuple[float, Array]:
+        """Minus the log prior density up to a constant, and its gradient, shape of theta."""
+        gradient = np.empty_like(theta)
+        value, gradient[:d] = _length_penalty(theta[:d])
+        rules = (self.signal, self.noise, self.linear, self.quadratic)
+        for k, (mean, sd) in enumerate(rules[: theta.size - d], start=d):
+            distance = (theta[k] - mean) / sd
+            value += 0.5 * distance * distance
+            gradient[k] = distance / sd
+        return value, gradient
+
+
+def _length_penalty(logs: Array) -> tuple[float, Array]:
+    """Penalty of the logarithms of the d length scales, and its gradient, shape (d,)."""
+    d = logs.size
+    if d <= MANY_SCALES:
+        square = np.exp(2.0 * logs)
+        value = 0.1 * float(np.sum(square + 1.0 / square))
+        return value, 0.2 * (square - 1.0 / square)
+    distance = logs - (math.sqrt(2.0) + 0.5 * math.log(d))
+    return float(np.sum(distance**2) / 6.0 + np.sum(logs)), distance / 3.0 + 1.0
+
+
+def to_theta(hyper: Hyper) -> Array:
+    """Logarithms of the hyper-parameters, shape (d + 2,) or, with a trend, (d + 4,)."""
+    parts = [hyper.signal, hyper.noise]
+    if hyper.has_trend:
+        parts += [hyper.linear, hyper.quadratic]
+    return np.asarray(np.log(np.concatenate([hyper.length, parts])))
+
+
+def to_hyper(theta: Array, d: int) -> Hyper:
+    """Hyper-parameters of their logarithms."""
+    values = [float(v) for v in np.exp(theta[d:])]
+    return Hyper(
+        length=np.exp(theta[:d]),
+        signal=values[0],
+        noise=values[1],
+        linear=values[2] if len(values) > 2 else 0.0,
+        quadratic=values[3] if len(values) > 2 else 0.0,
+    )
+
+
+def default_hyper(d: int, *, has_trend: bool) -> Hyper:
+    """Where a fit starts that knows nothing: long scales, unit signal, little noise.
+
+    Long scales keep the gradient from vanishing in many dimensions (Hvarfner et al. 2024;
+    Papenmeier
+    et al. 2025).
+    """
+    return Hyper(
+        length=np.full(d, 0.5 * max(d, 1) ** 0.25),
+        signal=1.0,
+        noise=math.exp(-8.0),
+        linear=math.exp(-1.0) if has_trend else 0.0,
+        quadratic=math.exp(-1.0) if has_trend else 0.0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPosterior:
+    """Minus the log posterior of theta for given data; callable as L-BFGS-B wants it.
+
+    Attributes:
+        x: features, shape (n, c).
+        z: standardised targets, shape (n,).
+        columns: what the columns of `x` are.
+        prior: priors of the hyper-parameters.
+    """
+
+    x: Array
+    z: Array
+    columns: Columns
+    prior: Prior = Prior()
+
+    def __call__(self, theta: Array) -> tuple[float, Array]:
+        """Value and gradient; infinite with a zero gradient where the matrix cannot be factored."""
+        evidence, gradient = self.evidence(theta)
+        penalty, slope = self.prior.penalty(theta, self.columns.n_scales)
+        return penalty - evidence, slope - gradient
+
+    def evidence(self, theta: Array) -> tuple[float, Array]:
+        """Log marginal likelihood with the profiled mean, and its gradient by theta.
+
+        Value: -(r'a + ln|K| + n ln 2 pi) / 2 with r = z - mu, a = K^-1 r; gradient:
+        -tr((K^-1 - a a') dK) / 2 (Rasmussen & Williams 2006, eq. 2.30, 5.9).
+        """
+        kernel = Kernel(columns=self.columns, hyper=to_hyper(theta, self.columns.n_scales))
+        scaled = self.x / kernel.column_scales
+        r2 = squared_distances(scaled, scaled)
+        np.fill_diagonal(r2, 0.0)
+        correlation, slope = matern52_and_slope(r2)
+        covariance = kernel.hyper.signal * correlation
+        if kernel.hyper.has_trend:
+            covariance += kernel.trend(self.x, self.x)
+        covariance.flat[:: covariance.shape[0] + 1] += kernel.hyper.noise
+        try:
+            factor, _ = cholesky(covariance)
+        except np.linalg.LinAlgError:
+            return -math.inf, np.zeros_like(theta)
+        mean, weights = profile(factor, self.z)
+        value = -0.5 * float((self.z - mean) @ weights)
+        value -= float(np.log(np.diag(factor)).sum()) + 0.5 * self.z.size * math.log(2 * math.pi)
+        w = inverse_from_cholesky(factor) - np.outer(weights, weights)
+        slope *= kernel.hyper.signal
+        return value, -0.5 * traces(kernel, self.x, slope, correlation, w)[: theta.size]
+
+
+def profile(factor: Array, z: Array) -> tuple[float, Array]:
+    """Mean by generalised least squares, and a = K^-1 (z - mean).
+
+    Args:
+        factor: Cholesky factor of K, shape (n, n).
+        z: targets, shape (n,).
+
+    Returns:
+        mu = 1'K^-1 z / 1'K^-1 1 (Rasmussen & Williams 2006, eq. 2.42 with a constant and a vague
+        prior), and the weights, shape (n,).
+    """
+    both = cho_solve((factor, True), np.column_stack([z, np.ones_like(z)]), check_finite=False)
+    mean = float(both[:, 0].sum() / both[:, 1].sum())
+    return mean, both[:, 0] - mean * both[:, 1]
+
+
+class _Guarded:
+    """A `LogPosterior` for L-BFGS-B: a failed factor is a step to reject, never infinity."""
+
+    def __init__(self, function: LogPosterior) -> None:
+        self._function = function
+        self._last = 0.0
+
+    def __call__(self, theta: Array) -> tuple[float, Array]:
+        value, gradient = self._function(theta)
+        if not (math.isfinite(value) and np.all(np.isfinite(gradient))):
+            return self._last + 1e3, np.zeros_like(theta)
+        self._last = value
+        return value, gradient
+
+
+def maximise(function: LogPosterior, starts: Sequence[Hyper]) -> tuple[Hyper, float]:
+    """The best local maximum of the posterior over some starts; earlier starts win ties.
+
+    Returns:
+        The hyper-parameters and minus their log posterior (up to the priors' constants).
+
+    Raises:
+        np.linalg.LinAlgError: no start has a finite posterior.
+    """
+    d = function.columns.n_scales
+    best: tuple[float, Array] | None = None
+    for start in starts:
+        theta = to_theta(start)
+        limits = _bounds(d, theta.size)
+        theta = np.clip(theta, limits[:, 0], limits[:, 1])
+        found = minimize(
+            _Guarded(function),
+            theta,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=limits,
+            options={"maxiter": _MAX_ITERATIONS, "gtol": _GRADIENT_TOLERANCE},
+        )
+        value, _ = function(found.x)
+        if math.isfinite(value) and (best is None or value < best[0] - 1e-9):
+            best = (value, found.x)
+    if best is None:
+        raise np.linalg.LinAlgError("no hyper-parameters have a finite posterior")
+    return to_hyper(best[1], d), best[0]
+
+
+def _bounds(d: int, size: int) -> Array:
+    rows = [LENGTH_BOUNDS] * d + [SIGNAL_BOUNDS, NOISE_BOUNDS, TREND_BOUNDS, TREND_BOUNDS]
+    return np.asarray(np.log(np.array(rows[:size], dtype=float)))

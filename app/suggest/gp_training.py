@@ -1,0 +1,203 @@
+"""From a study's history to a fitted Gaussian process, as a function of the history alone.
+
+A warm start would make a fit depend on the chain of earlier fits. Instead the first 10, 20, 40, ...
+trials are *anchors*: the newest anchor is fitted from the default start, the present fit starts
+there, and it sees the trials up to the last refit point of a fixed plan. So a replay, another
+process or a cache comes to the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .acquisition import Acquisition, LogExpectedImprovement, LogProbabilityBelow, Sum
+from .gp_fit import default_hyper
+from .gp_kernel import Columns, Hyper
+from .gp_model import GaussianProcess
+from .gp_space import GpSpace, Mask
+from .numerics import Array, squared_distances
+from .warp import model_targets
+
+MAX_ROWS = 800
+"""Above so many finished trials the model sees an active subset of `SUBSET_ROWS`."""
+SUBSET_ROWS = 500
+FIRST_ANCHOR = 10
+MANY_ROWS = 100
+"""Up to so many trials a fit also starts from the default hyper-parameters."""
+MIN_FAILURES = 3
+"""From so many failures on their probability is modelled."""
+SAFE_NOISE = 1e-2
+"""Noise variance of the model of last resort, when no fit can be factored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Finished trials by number, as arrays.
+
+    Attributes:
+        points: shape (n, p), NaN where inactive.
+        y: values to minimise, shape (n,), NaN for failures.
+    """
+
+    points: Array
+    y: Array
+
+    @property
+    def n_ok(self) -> int:
+        """How many trials have a value."""
+        return int(np.isfinite(self.y).sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """The fitted processes of one history.
+
+    Attributes:
+        gp: process of the warped, standardised target.
+        z: standardised targets of the modelled trials, shape (n,).
+        is_ok: which of them are values, shape (n,).
+        points: the modelled trials' points, shape (n, p).
+        warp: name of the output warp.
+        success: acquisition part for the probability of success, or None.
+        fallback: why the fit is not the one that was wanted, or None.
+    """
+
+    gp: GaussianProcess
+    z: Array
+    is_ok: Mask
+    points: Array
+    warp: str
+    success: Acquisition | None = None
+    fallback: str | None = None
+
+    def ranking(self) -> NDArray[np.intp]:
+        """Rows with a value, lowest posterior mean first."""
+        means = np.where(self.is_ok, self.gp.observed_means(), np.inf)
+        return np.argsort(means, kind="stable")[: int(self.is_ok.sum())]
+
+    def acquisition(self, gp: GaussianProcess) -> Acquisition:
+        """What to maximise; `gp` is the model's own process, perhaps with pending points."""
+        best = int(self.ranking()[0])
+        if gp.is_noisy:
+            mean = float(gp.observed_means()[best])
+            gain = LogExpectedImprovement(gp=gp, best=mean, reference=best)
+        else:
+            gain = LogExpectedImprovement(gp=gp, best=float(self.z[self.is_ok].min()))
+        return gain if self.success is None else Sum(parts=(gain, self.success))
+
+
+def train(space: GpSpace, history: History) -> Model:
+    """Fits the model of a history with at least two values.
+
+    Raises:
+        np.linalg.LinAlgError: not even the model of last resort can be factored.
+    """
+    rows = active_rows(space, history)
+    history = History(points=history.points[rows], y=history.y[rows])
+    x = space.features(history.points)
+    targets = model_targets(history.y)
+    fallback = None
+    try:
+        hyper, is_noisy = _hyper(x, history.y, space.columns)
+        gp = GaussianProcess.condition(x, targets.z, hyper, columns=space.columns)
+    except np.linalg.LinAlgError as problem:
+        fallback = f"default hyper-parameters: {problem}"
+        safe = replace(default_hyper(space.columns.n_scales, has_trend=False), noise=SAFE_NOISE)
+        gp, is_noisy = GaussianProcess.condition(x, targets.z, safe, columns=space.columns), True
+    return Model(
+        gp=replace(gp, is_noisy=is_noisy),
+        z=targets.z,
+        is_ok=targets.is_ok,
+        points=history.points,
+        warp=targets.warp,
+        success=_success(x, targets.is_ok, space.columns),
+        fallback=fallback,
+    )
+
+
+def refit_size(n: int) -> int:
+    """How many of the first trials the hyper-parameters see when n have finished."""
+    if n <= 60:
+        return n
+    return n - n % 3 if n <= 200 else n - n % 10
+
+
+def anchor_size(m: int) -> int:
+    """The newest anchor below m trials (10, 20, 40, ...), or 0."""
+    if m <= FIRST_ANCHOR:
+        return 0
+    return int(FIRST_ANCHOR * 2 ** math.floor(math.log2((m - 1) / FIRST_ANCHOR)))
+
+
+def _hyper(x: Array, y: Array, columns: Columns) -> tuple[Hyper, bool]:
+    """Hyper-parameters by the plan, and whether the data have noise."""
+    m = refit_size(x.shape[0])
+    anchor = anchor_size(m)
+    has_trend = _has_trend(m, columns)
+    default = default_hyper(columns.n_scales, has_trend=has_trend)
+    starts: tuple[Hyper, ...] = (default,)
+    if anchor:
+        first = _fit(x, y, anchor, columns, (), has_trend=_has_trend(anchor, columns))
+        warm = first.hyper
+        if has_trend and not warm.has_trend:
+            warm = replace(warm, linear=default.linear, quadratic=default.quadratic)
+        starts = (warm, default) if m <= MANY_ROWS else (warm,)
+    fitted = _fit(x, y, m, columns, starts, has_trend=has_trend)
+    return fitted.hyper, fitted.is_noisy
+
+
+def _fit(
+    x: Array, y: Array, m: int, columns: Columns, starts: tuple[Hyper, ...], *, has_trend: bool
+) -> GaussianProcess:
+    z = model_targets(y[:m]).z
+    return GaussianProcess.fit(x[:m], z, columns=columns, has_trend=has_trend, starts=starts)
+
+
+def _has_trend(m: int, columns: Columns) -> bool:
+    """Whether m trials suffice for a quadratic trend: 2d + 2 for d numeric columns."""
+    d = int(columns.is_numeric.sum())
+    return d > 0 and m >= 2 * d + 2
+
+
+def _success(x: Array, is_ok: Mask, columns: Columns) -> Acquisition | None:
+    """ln P(success) from a process on the standardised labels 0 (value) and 1 (failure)."""
+    failed = (~is_ok).astype(float)
+    if failed.sum() < MIN_FAILURES or is_ok.all():
+        return None
+    share = float(failed.mean())
+    sd = math.sqrt(share * (1.0 - share))
+    if sd == 0.0:
+        return None
+    try:
+        gp = GaussianProcess.fit(x, (failed - share) / sd, columns=columns)
+    except np.linalg.LinAlgError:
+        return None
+    return LogProbabilityBelow(gp=gp, threshold=(0.5 - share) / sd)
+
+
+def active_rows(space: GpSpace, history: History) -> NDArray[np.intp]:
+    """The trials that the model sees: all, or past `MAX_ROWS` an active subset, by number.
+
+    A fifth are the best, half the nearest to the best one, the rest spread out greedily (farthest
+    point first).
+    """
+    n = history.y.size
+    if n <= MAX_ROWS:
+        return np.arange(n)
+    order = np.argsort(np.where(np.isfinite(history.y), history.y, np.inf), kind="stable")
+    x = space.features(history.points)
+    chosen = np.zeros(n, dtype=bool)
+    chosen[order[: SUBSET_ROWS // 5]] = True
+    distance = squared_distances(x, x[order[:1]])[:, 0]
+    near = np.argsort(np.where(chosen, np.inf, distance), kind="stable")
+    chosen[near[: SUBSET_ROWS // 2]] = True
+    gap = squared_distances(x, x[chosen]).min(axis=1)
+    while int(chosen.sum()) < SUBSET_ROWS:
+        farthest = int(np.argmax(np.where(chosen, -1.0, gap)))
+        chosen[farthest] = True
+        gap = np.minimum(gap, squared_distances(x, x[farthest : farthest + 1])[:, 0])
+    return np.flatnonzero(chosen)

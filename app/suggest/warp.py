@@ -1,0 +1,97 @@
+"""Targets as the Gaussian process sees them: half-rank warp, penalised failures.
+
+The good half keeps its distances, the bad half keeps only its order: a bad value far out says no
+more than that it is bad, and must not bend the length scales.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from .numerics import Array, standardise
+
+FAILURE_PENALTY = 0.5
+"""A failure counts as the worst value plus this share of the range."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """What the model is given.
+
+    Attributes:
+        z: standardised targets to minimise, failures included, shape (n,).
+        is_ok: which of them are values rather than failures, shape (n,), bool.
+        warp: name of the warp that was used: "half-rank", "rank" or "none".
+    """
+
+    z: Array
+    is_ok: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    warp: str
+
+
+def model_targets(y: Array) -> Targets:
+    """Standardised targets from raw ones.
+
+    Args:
+        y: values to minimise, shape (n,); NaN marks a failure.
+
+    Returns:
+        Zeros when there is nothing to tell apart; else mean 0 and sd 1 over all n.
+    """
+    is_ok = np.isfinite(y)
+    if not is_ok.any():
+        return Targets(z=np.zeros(y.size), is_ok=is_ok, warp="none")
+    warped, name = warp(y[is_ok])
+    low, high = float(warped.min()), float(warped.max())
+    z = np.full(y.size, high + (FAILURE_PENALTY * (high - low) if high > low else 1.0))
+    z[is_ok] = warped
+    return Targets(z=standardise(z), is_ok=is_ok, warp=name)
+
+
+def warp(y: Array) -> tuple[Array, str]:
+    """Warped values and the warp's name.
+
+    Args:
+        y: finite values to minimise, shape (n,), n >= 1, of any magnitude.
+
+    Returns:
+        Values in the same order, shape (n,), of order 1. Half-rank, except where at least half of
+        the values are the best one: then a rank warp, since the good half has no spread.
+    """
+    order = np.sort(y)
+    if order[0] == order[-1]:
+        return np.zeros(y.size), "none"
+    middle = float(order[y.size // 2])
+    scale = max(abs(float(order[0])), abs(middle), 1e-300)
+    capped = np.minimum(y, middle) / scale
+    median = 0.5 * (float(order[(y.size - 1) // 2]) / scale + middle / scale)
+    is_worse = (y > middle) | (capped > median)
+    depth = median - capped[~is_worse]
+    deepest = float(depth.max())
+    if deepest <= 1e-15 * max(abs(median), 1e-300):
+        return _normal_ranks(y), "rank"
+    spread = deepest * math.sqrt(float(np.mean((depth / deepest) ** 2)))
+    return _half_rank(y, (capped - median) / spread, is_worse), "half-rank"
+
+
+def _half_rank(
+    y: Array, distance: Array, is_worse: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+) -> Array:
+    """Half-rank: `distance` for the good half, normal quantiles of ranks for the worse (Vizier).
+
+    A worse value becomes the quantile at 0.5 + 0.49 (rank - 0.5) / count of its rank among the
+    worse ones; equal values stay equal (Song et al. 2024, arXiv 2408.11527).
+    """
+    out = distance.copy()
+    ranks = rankdata(y[is_worse])
+    out[is_worse] = ndtri(0.5 + 0.49 * (ranks - 0.5) / max(ranks.size, 1))
+    return out
+
+
+def _normal_ranks(y: Array) -> Array:
+    return np.asarray(ndtri((rankdata(y) - 0.5) / y.size))

@@ -72,7 +72,14 @@ SUGGESTERS: Mapping[str, SuggesterInfo] = _table(
     SuggesterInfo(
         name="grid",
         summary="Every point of the space exactly once; ends with `space_exhausted`.",
-        options={"n_initial": _N_INITIAL_PLAIN},
+        options={
+            "n_initial": _N_INITIAL_PLAIN,
+            "shuffle": OptionSpec(
+                type="bool",
+                default=False,
+                help="Go through the points in an order drawn from the seed, not in turn.",
+            ),
+        },
     ),
     SuggesterInfo(
         name="sobol",

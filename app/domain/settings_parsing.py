@@ -43,10 +43,15 @@ def range_text(spec: OptionSpec) -> str:
     """The accepted range of a number in words, e.g. "> 0 and <= 0.5"."""
     parts = []
     if spec.low is not None:
-        parts.append(f"{'>' if spec.is_low_open else '>='} {spec.low:,.15g}")
+        parts.append(f"{'>' if spec.is_low_open else '>='} {_grouped(spec.low)}")
     if spec.high is not None:
-        parts.append(f"<= {spec.high:,.15g}")
+        parts.append(f"<= {_grouped(spec.high)}")
     return " and ".join(parts) or "any number"
+
+
+def _grouped(number: float) -> str:
+    """A number with its thousands set apart; whole ones without a fraction."""
+    return f"{int(number):,}" if float(number).is_integer() else f"{number:,}"
 
 
 def parse_settings(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.domain.definition import Checked, parse_definition
+from app.domain.fault_codes import FAULT_CODES
 from app.domain.study import Study, StudyState
 from app.domain.worker import ObjectiveOffer
 from app.errors import Fault, InvalidInput
@@ -39,6 +40,7 @@ def faults_of(raw: object, *, offers: Sequence[ObjectiveOffer] = ()) -> tuple[Fa
     else:
         return ()
     assert code == "invalid-study"
+    assert {fault.code for fault in faults} <= set(FAULT_CODES)
     return faults
 
 

@@ -17,6 +17,7 @@ from app.domain.definition import (
     parse_changes,
     parse_definition,
 )
+from app.domain.fault_codes import FAULT_CODES
 from app.domain.points import check_point
 from app.domain.space import Space, keep_active, values_of
 from app.domain.study import StudyDefinition
@@ -97,6 +98,7 @@ def parsed(raw: object) -> StudyDefinition | None:
         faults = error.faults
     assert faults
     for fault in faults:
+        assert fault.code in FAULT_CODES
         assert fault.pointer == "" or fault.pointer.startswith("/")
         assert json.dumps([fault.pointer, fault.detail], ensure_ascii=False).encode()
         assert fault.detail.endswith((".", "?"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.fault_codes import FAULT_CODES
 from app.domain.points import check_point, constraint_holds, is_complete
 from app.domain.space import LinearConstraint, Space
 
@@ -37,6 +38,7 @@ def space(**changes: Any) -> Space:
 
 def faults(params: object, *, partial: bool = False, **changes: Any) -> set[tuple[str, str]]:
     _, found = check_point(space(**changes), params, partial=partial, pointer="/p")
+    assert {fault.code for fault in found} <= set(FAULT_CODES)
     return {(fault.pointer, fault.code) for fault in found}
 
 

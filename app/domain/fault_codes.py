@@ -1,0 +1,78 @@
+"""Every code of a fault in a study definition or a point, with its rule: for the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+FAULT_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        # any field
+        "wrong-type": "The value has another JSON type than the field; a boolean is no number.",
+        "missing-field": "A required field is left out or null.",
+        "unknown-field": "There is no such field; a near miss is named.",
+        "unknown-value": "The value is none of the few that are accepted.",
+        "not-changeable": "The field cannot be changed once the study exists.",
+        "not-available": "The name is known, but not available in this version.",
+        "empty": "A name, a space or the terms of a constraint may not be empty.",
+        "too-long": "A string is longer than its size limit.",
+        "too-many": "A list or an object is larger than its size limit.",
+        "too-deep": "Options are nested deeper than their size limit.",
+        "control-character": "A text has characters that cannot be shown or stored.",
+        "not-finite": "A number is NaN or infinite.",
+        "number-too-large": "An integer lies beyond 2^53, where JSON readers lose digits.",
+        "not-an-integer": "A number has a fraction where an integer is meant.",
+        "out-of-range": "A number lies outside what the field, option or parameter accepts.",
+        "repeated-name": "Two parameters, or two metrics, have the same name.",
+        "too-many-faults": "There are more faults than one answer names.",
+        # parameters
+        "unknown-type": "A parameter is float, int or categorical.",
+        "low-not-below-high": "low has to be below high.",
+        "range-too-wide": "high - low has to be a finite number.",
+        "log-not-positive": "With log, low has to be above 0.",
+        "log-with-step": "A float has either log or step.",
+        "step-not-positive": "step has to be above 0.",
+        "step-too-large": "step may be high - low at most.",
+        "step-too-small": "step has to be large enough to tell neighbouring values apart.",
+        "no-choices": "A categorical parameter, or an `in`, lists at least one value.",
+        "empty-choice": "A choice may not be an empty string.",
+        "repeated-choice": "Choices differ from each other; true and 1 do, 1 and 1.0 do not.",
+        "default-out-of-range": "The default lies outside [low, high].",
+        "default-off-step": "The default is none of low, low + step, ...",
+        "default-not-a-choice": "The default is none of the choices.",
+        # conditions
+        "condition-empty": "A condition has neither `in` nor `low` or `high`.",
+        "condition-mixed": "A condition has both `in` and `low` or `high`.",
+        "condition-on-unknown": "A condition names a parameter that is not there.",
+        "condition-on-later": "A condition names a parameter that stands later.",
+        "condition-on-itself": "A condition names its own parameter.",
+        "condition-on-categorical": "A range of a categorical parent; it takes `in`.",
+        "condition-on-continuous": "An `in` of a continuous parent; it takes `low` and `high`.",
+        "condition-impossible": "A condition asks for what the parent cannot take.",
+        # metrics and constraints
+        "no-metric": "A study has at least one metric.",
+        "no-objective-metric": "At least one metric has the role objective.",
+        "no-threshold": "A metric of role constraint has a threshold.",
+        "threshold-without-constraint": "Only a metric of role constraint has a threshold.",
+        "constraint-on-unknown": "A linear constraint names a parameter that is not there.",
+        "constraint-on-categorical": "A linear constraint is over numeric parameters only.",
+        # suggesters, objectives
+        "unknown-suggester": "There is no such suggester; a near miss is named.",
+        "unknown-early-stopping": "There is no such early-stopping rule; a near miss is named.",
+        "unknown-option": "The suggester, rule or objective has no such option.",
+        "grid-needs-step": "The suggester grid needs a step for every float.",
+        "grid-too-large": "A grid has more points than its size limit.",
+        "unknown-objective-parameter": "The objective takes no parameter of this name.",
+        "missing-objective-parameter": "The objective needs a parameter that the space lacks.",
+        "objective-refuses": "A parameter can take values that the objective refuses.",
+        # points
+        "unknown-parameter": "A point names a parameter that the space has not.",
+        "missing-parameter": "A point has no value for an active parameter.",
+        "inactive-parameter": "A point has a value for a parameter that is inactive in it.",
+        "missing-parent": "A partial point has a parameter, but not the one it depends on.",
+        "off-step": "A value is none of low, low + step, ...",
+        "not-a-choice": "A value is none of the choices.",
+        "constraint-violated": "A point does not meet a linear constraint.",
+    }
+)
+"""Code -> rule. The `detail` of a fault also says the value found."""

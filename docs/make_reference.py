@@ -1,0 +1,187 @@
+"""Writes the tables of docs/reference from the code's own tables, between their markers.
+
+Run it as `python docs/make_reference.py`; a test compares the committed pages with what it makes.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from app.domain.catalog import (  # noqa: E402
+    EARLY_STOPPING,
+    LATER_EARLY_STOPPING,
+    LATER_SUGGESTERS,
+    SUGGESTERS,
+    OptionSpec,
+    SuggesterInfo,
+)
+from app.domain.fault_codes import FAULT_CODES  # noqa: E402
+from app.domain.limit_fields import (  # noqa: E402
+    FAILURE_FIELDS,
+    LIMIT_FIELDS,
+    NO_PROGRESS_FIELDS,
+    RESOURCE_FIELDS,
+    TOP_FIELDS,
+)
+from app.domain.objectives import BUILT_IN  # noqa: E402
+from app.domain.schema import range_rule  # noqa: E402
+from app.domain.settings_parsing import range_text  # noqa: E402
+from app.domain.sizes import SIZE_LIMITS  # noqa: E402
+from app.domain.study import STUDY_TRANSITIONS  # noqa: E402
+from app.domain.trial import TRIAL_TRANSITIONS  # noqa: E402
+
+PAGES = ("study-definition.md", "states.md")
+_MARKED = re.compile(r"(<!-- begin: ([a-z-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _json(value: Any) -> str:
+    return "true" if value is True else "false" if value is False else f"{value}"
+
+
+def _accepts(spec: OptionSpec) -> str:
+    if spec.type == "str":
+        return ", ".join(f"`{word}`" for word in spec.choices or ())
+    if spec.type == "bool":
+        return "true, false"
+    return f"{spec.type}, {range_text(spec)}"
+
+
+def _default(spec: OptionSpec) -> str:
+    return "-" if spec.default is None else f"`{_json(spec.default)}`"
+
+
+def fields(specs: Mapping[str, OptionSpec]) -> str:
+    """A table of scalar fields."""
+    rows = [
+        (f"`{name}`", _accepts(spec), _default(spec), spec.help) for name, spec in specs.items()
+    ]
+    return table(("field", "accepts", "default", "meaning"), rows)
+
+
+def entries(infos: Mapping[str, SuggesterInfo], later: Iterable[str]) -> str:
+    """A table of suggesters or rules, with those that this version does not have."""
+    rows = [(f"`{info.name}`", info.summary) for info in infos.values()]
+    names = ", ".join(f"`{name}`" for name in sorted(later))
+    return table(("name", "what it does"), [*rows, (names, "Not available in this version.")])
+
+
+def options() -> str:
+    """A table of all suggesters' options."""
+    rows = [
+        (f"`{info.name}`", f"`{name}`", _accepts(spec), _default(spec), spec.help)
+        for info in SUGGESTERS.values()
+        for name, spec in info.options.items()
+    ]
+    return table(("suggester", "option", "accepts", "default", "meaning"), rows)
+
+
+def objectives() -> str:
+    """A table of what the built-in objectives take."""
+    rows = []
+    for offer in BUILT_IN.values():
+        for what, schema in (("parameter", offer.params_schema), ("option", offer.options_schema)):
+            known: dict[str, Any] = dict((schema or {}).get("properties", {}))
+            known |= (schema or {}).get("patternProperties", {})
+            for name, inner in known.items():
+                default = f"`{_json(inner['default'])}`" if "default" in inner else "-"
+                rows.append((f"`{offer.name}`", what, f"`{name}`", _schema(inner), default))
+    return table(("objective", "what", "name", "accepts", "default"), rows)
+
+
+def _schema(inner: Mapping[str, Any]) -> str:
+    if "enum" in inner:
+        return ", ".join(f"`{_json(value)}`" for value in inner["enum"])
+    rule = range_rule(inner).removeprefix("must be ")
+    return inner["type"] if rule == "a number" else f"{inner['type']}, {rule}"
+
+
+def metrics() -> str:
+    """A table of what the built-in objectives report."""
+    rows = [
+        (
+            f"`{offer.name}`",
+            ", ".join(f"`{name}` ({better})" for name, better in offer.metrics.items()),
+            offer.steps,
+        )
+        for offer in BUILT_IN.values()
+    ]
+    return table(("objective", "metrics", "steps"), rows)
+
+
+def sizes() -> str:
+    """A table of the size limits."""
+    rows = [(f"`{name}`", f"{item.value:,}", item.help) for name, item in SIZE_LIMITS.items()]
+    return table(("bound", "at most", "of what"), rows)
+
+
+def codes() -> str:
+    """A table of the fault codes."""
+    return table(("code", "rule"), [(f"`{code}`", rule) for code, rule in FAULT_CODES.items()])
+
+
+def transitions(legal: Mapping[Any, frozenset[Any]]) -> str:
+    """A table of states and what each may become, in the order of their enum."""
+    rows = []
+    for state, targets in legal.items():
+        order: list[StrEnum] = [item for item in type(state) if item in targets]
+        shown = ", ".join(f"`{item}`" for item in order) or "an end: never changes"
+        rows.append((f"`{state}`", shown))
+    return table(("state", "may become"), rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "top": lambda: fields(TOP_FIELDS),
+    "limits": lambda: fields(LIMIT_FIELDS),
+    "no-progress": lambda: fields(NO_PROGRESS_FIELDS),
+    "failure-policy": lambda: fields(FAILURE_FIELDS),
+    "resources": lambda: fields(RESOURCE_FIELDS),
+    "suggesters": lambda: entries(SUGGESTERS, LATER_SUGGESTERS),
+    "options": options,
+    "early-stopping": lambda: entries(EARLY_STOPPING, LATER_EARLY_STOPPING),
+    "objectives": objectives,
+    "metrics": metrics,
+    "sizes": sizes,
+    "codes": codes,
+    "study-transitions": lambda: transitions(STUDY_TRANSITIONS),
+    "trial-transitions": lambda: transitions(TRIAL_TRANSITIONS),
+}
+"""Marker -> its table."""
+
+
+def filled(text: str) -> str:
+    """A page with the table between each pair of markers made anew.
+
+    Raises:
+        KeyError: a marker names no table.
+    """
+    return _MARKED.sub(lambda m: f"{m[1]}\n{TABLES[m[2]]()}\n{m[3]}", text)
+
+
+def page(name: str) -> Path:
+    """Where a page of the reference lies."""
+    return ROOT / "docs" / "reference" / name
+
+
+def main() -> None:
+    """Rewrite the pages."""
+    for name in PAGES:
+        path = page(name)
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -54,7 +54,7 @@ class SuggestRequest:
 
     Attributes:
         space: the search space.
-        metrics: the declared metrics; the first one is modelled.
+        metrics: the declared metrics; the first objective is modelled.
         finished: by number, without cancelled trials and failures that say nothing of the point.
         pending: by number.
         options: the suggester's options, checked; those left out take their defaults.
@@ -96,19 +96,21 @@ SuggestFunction: TypeAlias = Callable[[SuggestRequest], Decision]
 
 
 def targets(request: SuggestRequest) -> Floats:
-    """The first metric of the finished trials as a target to minimise.
+    """The first objective of the finished trials as a target to minimise.
 
     Returns:
         Array `(n,)`: the value, negated when it is maximised; NaN where a trial has none.
     """
-    sign = 1.0 if request.metrics[0].direction is Direction.MINIMIZE else -1.0
-    return np.array(
-        [
-            sign * t.values[0] if t.values is not None and math.isfinite(t.values[0]) else math.nan
-            for t in request.finished
-        ],
-        dtype=np.float64,
-    )
+    column = modelled_metric(request.metrics)
+    sign = 1.0 if request.metrics[column].direction is Direction.MINIMIZE else -1.0
+    raw = [t.values[column] if t.values is not None else math.nan for t in request.finished]
+    y = sign * np.array(raw, dtype=np.float64)
+    return np.where(np.isfinite(y), y, math.nan)
+
+
+def modelled_metric(metrics: Sequence[Metric]) -> int:
+    """Position of the first metric that is an objective; of the first one where none is."""
+    return next((k for k, metric in enumerate(metrics) if metric.role == "objective"), 0)
 
 
 def rng_of(request: SuggestRequest, name: str, index: int) -> np.random.Generator:

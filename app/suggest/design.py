@@ -14,6 +14,7 @@ from ..domain.points import constraint_holds, is_complete
 from ..domain.space import Params, Space, Value, is_active, point_key
 from ..domain.trial import TrialSource
 from .base import Decision, Floats, Suggestion, SuggestRequest, provenance, rng_of, taken_keys
+from .constrained import repaired_point
 from .encode import Encoder
 from .enumeration import Enumeration, is_finite
 
@@ -23,8 +24,9 @@ MAX_TRIES = 1_000
 MAX_WALK = 200_000
 """How many points of a finite space are looked at when attempts bring nothing new."""
 
-_STRETCH = 4_096
-"""How much further on in the Sobol sequence the next attempt for the same number lies."""
+_STRETCH = 4_099
+"""How much further on in the Sobol sequence the next attempt for the same number lies. Odd, since
+numbers that agree in their low bits lie in the same small box."""
 
 _SOBOL_LENGTH = 1 << 29
 """Numbers beyond this start over; scipy's sequence has 2**30 points."""
@@ -46,7 +48,7 @@ def sobol_point(space: Space, seed: int, k: int) -> Floats:
 def sobol_attempts(space: Space, seed: int, k: int) -> Iterator[Floats]:
     """Point `k` of the sequence, then what replaces it when it will not do: arrays `(d,)`.
 
-    Attempt j is point k + 4,096 j, so that the replacements of neighbours are evenly spread too.
+    Attempt j is point k + 4,099 j, so that the replacements of neighbours are evenly spread too.
     """
     rng = np.random.default_rng([seed, zlib.crc32(b"sobol")])
     engine = qmc.Sobol(max(1, len(space.parameters)), scramble=True, rng=rng)
@@ -174,6 +176,10 @@ def new_point(
         last = params
         if point_key(params) not in taken:
             return params
+    if last is None and space.constraints:
+        last = repaired_point(space, rng)
+        if last is not None and point_key(last) not in taken:
+            return last
     if not is_finite(space):
         return last
     return _walk(space, taken, rng, last)

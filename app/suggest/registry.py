@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from .base import Decision, SuggestFunction, SuggestRequest
+from .base import Decision, SuggestFunction, SuggestRequest, modelled_metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,17 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
 def suggest(name: str, request: SuggestRequest) -> Decision:
     """Asks a suggester by name.
 
+    With several objectives the provenance names the one that was modelled.
+
     Raises:
         KeyError: there is no such suggester.
     """
-    return ENTRIES[name].load()(request)
+    entry = ENTRIES[name]
+    decision = entry.load()(request)
+    n_objectives = sum(metric.role == "objective" for metric in request.metrics)
+    if entry.is_cheap or n_objectives < 2:
+        return decision
+    metric = request.metrics[modelled_metric(request.metrics)].name
+    note = f"of {n_objectives} objectives only the first, {metric}, is modelled"
+    noted = (replace(s, provenance={**s.provenance, "note": note}) for s in decision.suggestions)
+    return replace(decision, suggestions=tuple(noted))

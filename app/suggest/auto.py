@@ -1,0 +1,118 @@
+"""Chooses a suggester for each trial, by the space, the budget and the number of results alone, so
+that a replay makes the same choice; says in the provenance which and why.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ..domain.space import CategoricalParameter, Space, n_values
+from . import gp, grid, tpe
+from .base import Decision, PendingTrial, SuggestFunction, Suggestion, SuggestRequest
+from .enumeration import Enumeration, is_finite
+
+NAME = "auto"
+
+ENUMERABLE = 20_000
+"""A space of at most this many points is walked through when the budget reaches that far."""
+
+MAX_PARAMETERS = 20
+"""Up to here the Gaussian process leads."""
+
+MAX_RESULTS = 300
+"""Beyond this many results the Parzen estimator is quicker, and no worse."""
+
+TPE_EVERY = 4
+"""On spaces of branches and categories each 4th point is the Parzen estimator's."""
+
+_METHODS: Mapping[str, SuggestFunction] = {
+    "grid": grid.suggest,
+    "gp": gp.suggest,
+    "tpe": tpe.suggest,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A suggester's name, the options it gets, and the reason in words."""
+
+    name: str
+    why: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def suggest(request: SuggestRequest) -> Decision:
+    """Hands each point to the suggester that fits; earlier ones of the ask are pending for later
+    ones.
+    """
+    found: list[Suggestion] = []
+    for k in range(request.count):
+        asked = _with_pending(request, found, k)
+        picked = choose(asked)
+        decision = _METHODS[picked.name](
+            dataclasses.replace(asked, options={**request.options, **picked.options})
+        )
+        if not decision.suggestions:
+            return Decision(suggestions=tuple(found), exhausted=decision.exhausted)
+        found.append(_labelled(decision.suggestions[0], picked, len(request.pending) + k))
+    return Decision(suggestions=tuple(found))
+
+
+def choose(request: SuggestRequest) -> Choice:
+    """Which suggester makes trial `request.index`."""
+    space, n = request.space, len(request.finished)
+    size = _size(space)
+    if size is not None and (size == 1 or _reaches(request, size)):
+        why = f"the budget reaches all {size} points of the space: each once, in random order"
+        return Choice(name="grid", why=why, options={"shuffle": True})
+    p = sum(n_values(parameter) != 1 for parameter in space.parameters)
+    if p > MAX_PARAMETERS:
+        return Choice(name="tpe", why=f"{p} parameters, more than {MAX_PARAMETERS}")
+    if n > MAX_RESULTS:
+        return Choice(name="tpe", why=f"{n} results, more than {MAX_RESULTS}")
+    branched = _branches(space)
+    if branched is None:
+        return Choice(name="gp", why=f"{p} parameters, mostly numeric, and {n} results")
+    if request.index % TPE_EVERY == 0:
+        return Choice(name="tpe", why=f"{branched}: each {TPE_EVERY}th point goes to tpe")
+    return Choice(name="gp", why=f"{branched}, {p} parameters and {n} results")
+
+
+def _reaches(request: SuggestRequest, size: int) -> bool:
+    budget = request.max_trials
+    return size <= ENUMERABLE and budget is not None and budget >= size
+
+
+def _size(space: Space) -> int | None:
+    """How many points the space has; None when a parameter is continuous."""
+    return Enumeration(space).total if is_finite(space) else None
+
+
+def _branches(space: Space) -> str | None:
+    """Why the space needs a second opinion, or None."""
+    if any(parameter.when is not None for parameter in space.parameters):
+        return "the space has conditions"
+    kinds = [
+        isinstance(parameter, CategoricalParameter) and not parameter.ordered
+        for parameter in space.parameters
+        if n_values(parameter) != 1
+    ]
+    return "most parameters are categories" if sum(kinds) * 2 > len(kinds) else None
+
+
+def _with_pending(request: SuggestRequest, found: list[Suggestion], k: int) -> SuggestRequest:
+    """The request for the k-th point alone."""
+    made = tuple(
+        PendingTrial(number=request.index + j, params=suggestion.params)
+        for j, suggestion in enumerate(found)
+    )
+    return dataclasses.replace(
+        request, index=request.index + k, count=1, pending=request.pending + made
+    )
+
+
+def _labelled(suggestion: Suggestion, choice: Choice, n_pending: int) -> Suggestion:
+    label = {"suggester": NAME, "chosen": choice.name, "why": choice.why, "n_pending": n_pending}
+    return dataclasses.replace(suggestion, provenance={**suggestion.provenance, **label})

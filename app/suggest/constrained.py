@@ -1,0 +1,107 @@
+"""Points within known linear constraints that plain draws do not hit: equalities, thin slices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..domain.points import constraint_holds
+from ..domain.space import (
+    CategoricalParameter,
+    LinearConstraint,
+    Params,
+    Space,
+    Value,
+    keep_active,
+)
+from .encode import Axis, Encoder
+
+_STARTS = 50
+_MOVES = 60
+
+
+def repaired_point(space: Space, rng: np.random.Generator) -> dict[str, Value] | None:
+    """A point that keeps the constraints, from a random one whose coordinates are moved in turn.
+
+    A coordinate of a broken constraint is drawn anew from the interval that its constraints leave
+    it, the other coordinates held (Gibbs sampling; where the interval is empty its nearer end).
+
+    Returns:
+        A point, or None when none was found.
+    """
+    axes = {axis.parameter.name: axis for axis in Encoder(space).axes}
+    for _ in range(_STARTS):
+        full = {name: axis.from_unit(float(rng.random())) for name, axis in axes.items()}
+        for _ in range(_MOVES):
+            params = keep_active(space, full)
+            broken = [c for c in space.constraints if not constraint_holds(c, params)]
+            if not broken:
+                return params
+            constraint = broken[int(rng.integers(len(broken)))]
+            names = sorted(set(constraint.terms) & set(params))
+            if not names:  # only inactive parameters: another branch is needed
+                break
+            name = names[int(rng.integers(len(names)))]
+            full[name] = _moved(axes[name], space, constraint, params, rng)
+    return None
+
+
+def _moved(
+    axis: Axis,
+    space: Space,
+    constraint: LinearConstraint,
+    params: Params,
+    rng: np.random.Generator,
+) -> Value:
+    """A value of one parameter that mends a constraint, and breaks no other where possible."""
+    p = axis.parameter
+    if isinstance(p, CategoricalParameter):
+        return params[p.name]
+    low, high = float(p.low), float(p.high)
+    for constraints in (space.constraints, (constraint,)):
+        left, right = _interval(constraints, p.name, params)
+        if max(left, low) <= min(right, high):
+            left, right = max(left, low), min(right, high)
+            break
+    else:
+        left = right = min(max(left if left > high else right, low), high)
+    value = left + (right - left) * float(rng.random())
+    if axis.n_cells is None:
+        return min(max(value, low), high)
+    cell = axis.cell_of_value(value)
+    inside = [k for k in (cell, cell - 1, cell + 1) if 0 <= k < axis.n_cells]
+    snapped = [v for k in inside if _is_between(v := axis.value_of_cell(k), left, right)]
+    return snapped[0] if snapped else axis.value_of_cell(cell)
+
+
+def _is_between(value: Value, left: float, right: float) -> bool:
+    slack = 1e-12 * max(abs(left), abs(right))
+    return not isinstance(value, str) and left - slack <= value <= right + slack
+
+
+def _interval(
+    constraints: tuple[LinearConstraint, ...], name: str, params: Params
+) -> tuple[float, float]:
+    """Between which values of one parameter the constraints hold, the others as they are."""
+    left, right = -math.inf, math.inf
+    for constraint in constraints:
+        factor = constraint.terms.get(name, 0.0)
+        if not factor:
+            continue
+        limit = (constraint.bound - _rest(constraint.terms, name, params)) / factor
+        if constraint.op == "==" or (constraint.op == "<=") == (factor > 0):
+            right = min(right, limit)
+        if constraint.op == "==" or (constraint.op == ">=") == (factor > 0):
+            left = max(left, limit)
+    return left, right
+
+
+def _rest(terms: Mapping[str, float], name: str, params: Params) -> float:
+    parts = [
+        factor * float(params[other])
+        for other, factor in terms.items()
+        if other != name and other in params
+    ]
+    return math.fsum(parts)

@@ -43,8 +43,8 @@ _N_INITIAL_MODEL = OptionSpec(
     type="int",
     low=1,
     high=1_000,
-    help="Points of the initial design before the model takes over; left out: the suggester's "
-    "own rule by the number of parameters and `max_trials`.",
+    help="Points of the initial design before the model takes over; left out: the suggester "
+    "chooses.",
 )
 _N_INITIAL_PLAIN = OptionSpec(
     type="int",

@@ -166,7 +166,9 @@ def _say_ready(address: str, *, json_lines: bool) -> None:
     print(line or f"tunewell ready at {address}", flush=True)
 
 
-def migrate(database_url: str | None = None, *, check: bool = False) -> int:
+def migrate(
+    database_url: str | None = None, *, check: bool = False, json_lines: bool = False
+) -> int:
     """Brings a database's schema up to date; with `check` only says whether that is due.
 
     Returns:
@@ -176,15 +178,22 @@ def migrate(database_url: str | None = None, *, check: bool = False) -> int:
     try:
         if check:
             is_current = schema.is_current(settings.database_url)
-            print("schema: current" if is_current else "schema: a migration is due")
+            _say_schema(is_current, json_lines=json_lines)
             return 0 if is_current else 1
         with schema.ServeLock(settings.database_url):
             schema.upgrade(settings.database_url)
-        print("schema: current")
+        _say_schema(True, json_lines=json_lines)
         return 0
     except AppError as error:
         print(f"tunewell: {error.detail}", file=sys.stderr)
         return 1
+
+
+def _say_schema(is_current: bool, *, json_lines: bool) -> None:
+    if json_lines:
+        print(json.dumps({"schema_current": is_current}))
+    else:
+        print("schema: current" if is_current else "schema: a migration is due")
 
 
 class LocalTokens:

@@ -54,7 +54,7 @@ class Trial:
         seed: from the options, else one that is the same whenever this trial runs.
         last_step: the step of the last report, 0 before the first.
         last_values: its values.
-        data: which data set the trial used, `{"dataset": ..., "digest": ...}`; set it to have it kept.
+        data: which data set was used, `{"dataset": ..., "digest": ...}`; set it to have it kept.
     """
 
     def __init__(

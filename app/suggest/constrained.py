@@ -18,15 +18,15 @@ from ..domain.space import (
 )
 from .encode import Axis, Encoder
 
-_STARTS = 50
-_MOVES = 60
+_STARTS = 20
+_MOVES = 300
 
 
 def repaired_point(space: Space, rng: np.random.Generator) -> dict[str, Value] | None:
     """A point that keeps the constraints, from a random one whose coordinates are moved in turn.
 
     A coordinate of a broken constraint is drawn anew from the interval that its constraints leave
-    it, the other coordinates held (Gibbs sampling; where the interval is empty its nearer end).
+    it, the other coordinates held (Gibbs sampling; where the interval is empty, between its value and the end nearer to it).
 
     Returns:
         A point, or None when none was found.
@@ -66,7 +66,8 @@ def _moved(
             left, right = max(left, low), min(right, high)
             break
     else:
-        left = right = min(max(left if left > high else right, low), high)
+        # Part of the way only, or every coordinate would end on its border.
+        left, right = float(params[p.name]), (high if left > high else low)
     value = left + (right - left) * float(rng.random())
     if axis.n_cells is None:
         return min(max(value, low), high)

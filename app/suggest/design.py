@@ -24,6 +24,9 @@ MAX_TRIES = 1_000
 MAX_WALK = 200_000
 """How many points of a finite space are looked at when attempts bring nothing new."""
 
+ENUMERATED = 20_000
+"""A space of at most this many points may be listed whole."""
+
 _STRETCH = 4_099
 """How much further on in the Sobol sequence the next attempt for the same number lies. Odd, since
 numbers that agree in their low bits lie in the same small box."""
@@ -199,6 +202,16 @@ def _walk(
         if point_key(params) not in taken and satisfies(space, params):
             return params
     return None if points.total <= MAX_WALK + len(taken) else last
+
+
+def all_points(space: Space, limit: int) -> list[dict[str, Value]] | None:
+    """Every distinct point of a finite space that keeps the constraints.
+
+    None for a continuous space, and for one of more than `limit` points, constraints left aside.
+    """
+    if not is_finite(space) or (points := Enumeration(space)).total > limit:
+        return None
+    return [p for p in map(points.point, range(points.total)) if satisfies(space, p)]
 
 
 def complete_point(

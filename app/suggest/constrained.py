@@ -26,7 +26,8 @@ def repaired_point(space: Space, rng: np.random.Generator) -> dict[str, Value] |
     """A point that keeps the constraints, from a random one whose coordinates are moved in turn.
 
     A coordinate of a broken constraint is drawn anew from the interval that its constraints leave
-    it, the other coordinates held (Gibbs sampling; where the interval is empty, between its value and the end nearer to it).
+    it, the other coordinates held (Gibbs sampling); where the interval is empty, between its value
+    and the end of its range that is nearer to the interval.
 
     Returns:
         A point, or None when none was found.

@@ -136,12 +136,7 @@ def show(study: Name, url: Url = None, token: TokenOption = None, json: Json = F
     facts: list[tuple[str, Any]] = [
         ("name", found["name"]),
         ("id", found["id"]),
-        (
-            "state",
-            f"{found['state']} ({found['stop_reason']})"
-            if found["stop_reason"]
-            else found["state"],
-        ),
+        ("state", state),
         ("objective", objective["name"] if objective else "evaluated by its clients"),
         ("metrics", ", ".join(f"{m['direction']} {m['name']}" for m in definition["metrics"])),
         ("suggester", f"{suggester['name']}, seed {suggester['seed']}"),

@@ -1,0 +1,216 @@
+"""One attempt at a trial: its lease, its process, its spool and the two threads that serve them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import output
+from .failures import Failure, of_exception
+from .heartbeat import Beat
+from .jobs import Job
+from .log import Log
+from .processes import Child
+from .runner import Cause, Outcome, Runner
+from .sender import Sender
+from .spool import Record, Spool
+
+MAX_POINTS = 100
+"""Measurements in one report at most."""
+RELEASE_REASON = "worker-ends"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """What a claim brought for one trial."""
+
+    lease_id: str
+    job: Job
+    time_limit_s: float | None = None
+
+
+class Attempt:
+    """Runs a lease to its end.
+
+    Args:
+        lease: what to run.
+        spool: where its writes go first; closed or dropped when the attempt is over.
+        log: the worker's lines.
+        start: starts the process, in the thread of the attempt.
+        logs_dir: where the end of the trial's output is kept.
+        on_over: called from another thread when the process is gone and the service has the result
+            (or the lease is lost, or the worker closes).
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        spool: Spool,
+        log: Log,
+        *,
+        start: Callable[[], Child],
+        logs_dir: Path,
+        on_over: Callable[[Attempt], None],
+    ) -> None:
+        self.lease = lease
+        self._spool = spool
+        self._log = log
+        self._logs_dir = logs_dir
+        self._on_over = on_over
+        self._seq = -1
+        self.runner = Runner(start, self, time_limit_s=lease.time_limit_s)
+        name = f"trial-{lease.job.trial_id}"
+        self._process_thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._send_thread: threading.Thread | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process is gone; its result may still be on the way."""
+        return not self._process_thread.is_alive()
+
+    def begin(self, sender: Sender) -> None:
+        """Starts the process, and the sending of what it reports."""
+        self._send_thread = threading.Thread(
+            target=self._serve, args=(sender,), name=f"send-{self.lease.job.trial_id}", daemon=True
+        )
+        self._process_thread.start()
+        self._send_thread.start()
+
+    def _serve(self, sender: Sender) -> None:
+        try:
+            sender.run()
+        finally:
+            self._process_thread.join()
+            self._spool.close()
+            self._on_over(self)
+
+    def join(self) -> None:
+        """Waits until both threads are done."""
+        if self._send_thread is not None:
+            self._send_thread.join()
+
+    def obey(self, directive: str) -> None:
+        """Follows what the service wants of the trial."""
+        if directive == "stop":
+            self.runner.stop()
+        elif directive == "abort":
+            self.abort()
+
+    def abort(self) -> None:
+        """Ends the process and forgets the lease: it is lost, or the trial is cancelled."""
+        self.runner.kill(Cause.ABORT)
+        self._spool.drop()
+
+    def release(self) -> None:
+        """Ends the process and gives the trial back."""
+        self.runner.kill(Cause.RELEASE)
+
+    def give_up(self) -> None:
+        """Ends the process; what it reported stays on disk for a later worker."""
+        self.runner.kill(Cause.ABORT)
+        self._spool.close()
+
+    def beat(self) -> Beat:
+        """Its sign of life."""
+        return Beat(
+            lease_id=self.lease.lease_id,
+            step=self.runner.last_step,
+            memory_bytes=_memory_bytes(self.runner.pid),
+        )
+
+    def report(self, points: list[dict[str, Any]]) -> None:
+        """Puts measurements on disk, to be sent."""
+        for first in range(0, len(points), MAX_POINTS):
+            self._seq += 1
+            some = points[first : first + MAX_POINTS]
+            body = {"lease_id": self.lease.lease_id, "seq": self._seq, "points": some}
+            self._spool.append(Record(kind="report", body=body))
+
+    def _run(self) -> None:
+        try:
+            outcome = self.runner.run()
+        except Exception as error:
+            # E.g. a full disk: the trial is told as failed if that can still be written.
+            outcome = Outcome(failure=of_exception(error, kind="infrastructure"))
+        output.keep(self._logs_dir, self.lease.job.trial_id, self.runner.output.text)
+        record = self._record(outcome)
+        try:
+            if record is not None:
+                self._spool.append(record)
+        except OSError as error:
+            self._log("spool_failed", lease_id=self.lease.lease_id, detail=str(error))
+            self._spool.close()
+        self._note(outcome)
+
+    def _record(self, outcome: Outcome) -> Record | None:
+        """The last write under the lease; None for a trial that was aborted."""
+        lease_id = self.lease.lease_id
+        if outcome.end is not None:
+            told = {key: value for key, value in outcome.end.items() if value is not None}
+            return Record(kind="complete", body={"lease_id": lease_id, **told})
+        if outcome.failure is not None:
+            body = {"lease_id": lease_id, **outcome.failure.bounded()}
+            return Record(kind="fail", body=body)
+        if outcome.cause is Cause.RELEASE:
+            return Record(kind="release", body={"reason": RELEASE_REASON})
+        return None
+
+    def _note(self, outcome: Outcome) -> None:
+        fields: dict[str, Any] = {
+            "trial_id": self.lease.job.trial_id,
+            "number": self.lease.job.number,
+        }
+        if outcome.end is not None:
+            self._log("trial_" + outcome.end["state"], **fields, **outcome.end["values"])
+        elif outcome.failure is not None:
+            failure: Failure = outcome.failure
+            self._log("trial_failed", **fields, kind=failure.kind, message=failure.message)
+        else:
+            self._log("trial_ended", **fields, cause=outcome.cause)
+
+
+def _memory_bytes(pid: int | None) -> int | None:
+    """What a process holds in memory, where the system tells it."""
+    if pid is None:
+        return None
+    with contextlib.suppress(OSError, LookupError, ValueError):
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * _PAGE_BYTES
+    return None
+
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def lease_of(
+    granted: Mapping[str, Any],
+    *,
+    target: str | None,
+    folder: str,
+    device: str,
+    environment: Mapping[str, str],
+) -> Lease:
+    """A lease as a claim answers it, made ready to run."""
+    trial, objective = granted["trial"], granted["objective"]
+    job = Job(
+        trial_id=trial["id"],
+        number=trial["number"],
+        objective=objective["name"],
+        target=target,
+        folder=folder,
+        params=trial["params"],
+        options=objective.get("options") or {},
+        device=device,
+        data_digest=objective.get("data_digest"),
+        environment=environment,
+    )
+    return Lease(
+        lease_id=granted["lease_id"],
+        job=job,
+        time_limit_s=granted.get("max_trial_duration_s"),
+    )

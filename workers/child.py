@@ -1,0 +1,165 @@
+"""A trial's own process: reads its job from a pipe, evaluates it, streams what it reports to
+another.
+
+The end of the control pipe means that the parent is gone; then the process ends with its group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tunewell.objective import Trial, Values, final_values
+
+from . import failures, user_objective
+from .jobs import Job, sendable
+from .objectives.data import DataError
+from .objectives.offers import BUILT_IN
+from .parent_death import die_with
+
+Run = Callable[[Trial], Values | float | None]
+
+
+def main(control_fd: str, report_fd: str, parent_pid: str) -> None:
+    """Entry of a process that was started for one trial."""
+    die_with(int(parent_pid))
+    # exec has made these inheritable; the trial's own children must not hold the pipes open.
+    for fd in (int(control_fd), int(report_fd)):
+        os.set_inheritable(fd, False)
+    run_job(int(control_fd), int(report_fd))
+
+
+def run_job(control_fd: int, report_fd: int) -> None:
+    """Evaluates the one job that comes over the control pipe and reports how it ended."""
+    lines = _lines(control_fd)
+    first = next(lines, None)
+    if first is None:
+        return
+    job = Job.from_line(first)
+    os.environ.update(job.environment)
+    channel = PipeChannel(report_fd)
+    threading.Thread(target=_obey, args=(lines, channel), daemon=True).start()
+    try:
+        ending = evaluate(job, channel)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        channel.send(ending)
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def _lines(fd: int) -> Iterator[bytes]:
+    """Complete lines from a pipe, until its end."""
+    rest = b""
+    while chunk := os.read(fd, 1 << 16):
+        *complete, rest = (rest + chunk).split(b"\n")
+        yield from complete
+
+
+def _obey(lines: Iterator[bytes], channel: PipeChannel) -> None:
+    """Takes orders until the parent is gone; then ends the whole group, whatever it is doing."""
+    for line in lines:
+        if json.loads(line).get("order") == "stop":
+            channel.stop()
+    with contextlib.suppress(OSError):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
+    """Runs the objective; the last message of the process, a failure included."""
+    trial = Trial(
+        id=job.trial_id,
+        number=job.number,
+        params=job.params,
+        options=job.options,
+        channel=channel,
+        device=job.device,
+        data_digest=job.data_digest,
+    )
+    try:
+        run, metrics = _objective(job)
+        values = final_values(trial, run(trial), metrics)
+    except BrokenPipeError:
+        raise
+    except DataError as error:
+        return {"fail": failures.of_exception(error, kind="infrastructure").bounded()}
+    except BaseException as error:
+        # SystemExit and KeyboardInterrupt too: whatever ends the objective is told, not lost.
+        return {"fail": failures.of_exception(error).bounded()}
+    if (failure := failures.of_values(values)) is not None:
+        return {"fail": failure.bounded()}
+    return {
+        "end": {
+            "state": "stopped" if channel.should_stop else "completed",
+            "values": values,
+            "step": trial.last_step or None,
+            "usage": {"wall_s": channel.elapsed_s(), **used()},
+            "data": trial.data,
+        }
+    }
+
+
+def _objective(job: Job) -> tuple[Run, Mapping[str, str]]:
+    """The function to run and its metrics' names."""
+    if job.target is not None:
+        found = user_objective.load(job.target, job.folder)
+        if found.prepare is not None:
+            found.prepare()
+        return found.run, found.metrics
+    built_in = BUILT_IN[job.objective]
+    module = importlib.import_module(f".objectives.{built_in.module}", __package__)
+    return module.evaluate, built_in.offer["metrics"]
+
+
+def used() -> dict[str, float]:
+    """What this process has used so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    per_unit = 1 if sys.platform == "darwin" else 1024
+    return {
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_memory_bytes": usage.ru_maxrss * per_unit,
+    }
+
+
+class PipeChannel:
+    """Where a trial's reports go and its orders come from: the pipes to the parent."""
+
+    def __init__(self, report_fd: int) -> None:
+        self._report_fd = report_fd
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._started = time.monotonic()
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the trial was asked to end now; it then counts as stopped."""
+        return self._stop.is_set()
+
+    def elapsed_s(self) -> float:
+        """Seconds since the trial began."""
+        return time.monotonic() - self._started
+
+    def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
+        """Sends a measurement."""
+        self.send({"report": {"step": step, "values": sendable(values), "elapsed_s": elapsed_s}})
+
+    def stop(self) -> None:
+        """Sets `should_stop`."""
+        self._stop.set()
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Writes one line to the parent."""
+        line = json.dumps(message, default=str).encode() + b"\n"
+        with self._lock:
+            while line:
+                line = line[os.write(self._report_fd, line) :]

@@ -1,0 +1,162 @@
+"""Asks for trials by long poll whenever a slot is free, in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .link import Away, Link, Pauses, Refused
+from .log import Log
+
+FIT_S = 60.0
+"""How much longer than its wait a claim may take: a model may be fitted for it."""
+
+Placed = tuple[Mapping[str, Any], int | None]
+"""A lease as the service gave it, and the slot that it is to run in."""
+
+
+class Slots:
+    """Which slots are free. Safe to use from several threads."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._free = list(range(count))
+        self._changed = threading.Condition()
+        self._is_closed = False
+
+    def wait_free(self) -> int:
+        """Waits for a free slot; how many there are, 0 when no more are given out."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free or self._is_closed)
+            return 0 if self._is_closed else len(self._free)
+
+    def take(self) -> int | None:
+        """The number of a slot that is free no more; None when none is free or the worker ends."""
+        with self._changed:
+            return self._free.pop(0) if self._free and not self._is_closed else None
+
+    def give_back(self, slot: int) -> None:
+        """A slot is free again."""
+        with self._changed:
+            self._free.append(slot)
+            self._changed.notify_all()
+
+    @property
+    def are_all_free(self) -> bool:
+        """Whether nothing runs."""
+        with self._changed:
+            return len(self._free) == self.count
+
+    def close(self) -> None:
+        """No more are given out."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+
+class Claimer:
+    """The thread.
+
+    Args:
+        link: to the service.
+        log: the worker's lines.
+        slots: how many trials may be asked for.
+        wait_s: how long a claim waits at the service.
+        worker_id: the worker's present id.
+        on_leases: given what a claim brought, each lease with a slot taken for it (None when the
+            worker is ending).
+        on_forgotten: told when the service does not know the worker; may raise Away or Refused.
+        on_idle: told when there is no work and none will come.
+        on_refused: told when the service will not have this worker any more.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        log: Log,
+        slots: Slots,
+        *,
+        wait_s: float,
+        worker_id: Callable[[], str],
+        on_leases: Callable[[list[Placed]], None],
+        on_forgotten: Callable[[str], None],
+        on_idle: Callable[[], None],
+        on_refused: Callable[[Refused], None],
+    ) -> None:
+        self._link = link
+        self._log = log
+        self._slots = slots
+        self._wait_s = wait_s
+        self._worker_id = worker_id
+        self._on_leases = on_leases
+        self._on_forgotten = on_forgotten
+        self._on_idle = on_idle
+        self._on_refused = on_refused
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="claims", daemon=True)
+
+    def start(self) -> None:
+        """Begins to ask."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks no more; a claim that is waiting still brings what it brings."""
+        self._ended.set()
+        self._slots.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a claim may still bring something."""
+        return self._thread.is_alive()
+
+    def join(self) -> None:
+        """Waits for the claim on the way."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.is_set() and (n_free := self._slots.wait_free()) > 0:
+            was_idle = self._slots.are_all_free
+            try:
+                answer = self._ask(n_free)
+            except Refused as refusal:
+                self._on_refused(refusal)
+                return
+            if answer is None:
+                continue
+            if answer["leases"]:
+                self._on_leases([(lease, self._slots.take()) for lease in answer["leases"]])
+            elif was_idle and not answer["open_work"]:
+                self._on_idle()
+
+    def _ask(self, n_free: int) -> Any:
+        """One claim, tried until it is answered; None when the worker ends or is registered anew.
+
+        Its key stays the same: an answer that got lost on the way is given again, leases and all.
+        """
+        key, pauses = uuid.uuid4().hex, Pauses(self._link)
+        worker_id = self._worker_id()
+        body = {"worker_id": worker_id, "max_leases": n_free, "wait_s": self._wait_s}
+        while not self._link.closing.is_set():
+            try:
+                return self._link.call(
+                    "POST", "/v1/leases:claim", body, timeout_s=self._wait_s + FIT_S, key=key
+                )
+            except Refused as refusal:
+                if refusal.status != 404:
+                    raise
+                self._register_again(worker_id, pauses)
+                return None
+            except Away as error:
+                if self._ended.is_set():
+                    return None
+                self._log("claim_unanswered", detail=str(error))
+                pauses.wait()
+        return None
+
+    def _register_again(self, worker_id: str, pauses: Pauses) -> None:
+        try:
+            self._on_forgotten(worker_id)
+        except Away:
+            pauses.wait()

@@ -1,0 +1,92 @@
+"""Which failure kind an exception, an exit status or a final value is. Pure."""
+
+from __future__ import annotations
+
+import math
+import signal
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MESSAGE_CHARS = 2_000
+TRACEBACK_CHARS = 20_000
+
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
+_FROM_OUTSIDE = frozenset(
+    {signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGBUS}
+)
+"""Signals that something else than the trial's own code sends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a trial's process ended badly. `kind` is one of the contract's failure kinds."""
+
+    kind: str
+    message: str = ""
+    traceback: str = ""
+
+    def bounded(self) -> dict[str, str]:
+        """As the service takes it, cut to the lengths that it keeps."""
+        return {
+            "kind": self.kind,
+            "message": self.message[:MESSAGE_CHARS],
+            "traceback": self.traceback[-TRACEBACK_CHARS:],
+        }
+
+
+def of_exception(error: BaseException, *, kind: str | None = None) -> Failure:
+    """The failure that an exception out of an objective is.
+
+    Args:
+        error: what the objective raised.
+        kind: to be used instead of what the exception itself tells.
+    """
+    name = type(error).__name__
+    return Failure(
+        kind=kind or ("oom" if _is_out_of_memory(error) else "user_error"),
+        message=f"{name}: {error}" if str(error) else name,
+        traceback="".join(traceback.format_exception(error)),
+    )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    # By name: torch need not be there, and its class has moved between versions.
+    if any(each.__name__ == "OutOfMemoryError" for each in type(error).__mro__):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error).lower() for words in _MEMORY_WORDS
+    )
+
+
+def of_exit(returncode: int, output: str) -> Failure:
+    """The failure of a process that ended without saying how.
+
+    Args:
+        returncode: as `subprocess` has it: the negative number of the signal that ended it.
+        output: the end of what it printed.
+    """
+    if returncode >= 0:
+        message = f"the trial's process exited with status {returncode} before it gave its values"
+        return Failure(kind="user_error", message=message, traceback=output)
+    ended_by = signal.Signals(-returncode)
+    message = f"the trial's process was ended by {ended_by.name}"
+    if ended_by is signal.SIGKILL:
+        message += ", perhaps by the system for want of memory"
+    kind = "infrastructure" if ended_by in _FROM_OUTSIDE else "user_error"
+    return Failure(kind=kind, message=message, traceback=output)
+
+
+def of_values(values: Mapping[str, float]) -> Failure | None:
+    """A failure of kind nan when a final value is not finite, else None."""
+    bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+    if not bad:
+        return None
+    return Failure(kind="nan", message=f"the final value of {', '.join(bad)}")
+
+
+def of_time_limit(limit_s: float) -> Failure:
+    """The failure of a trial that took longer than the study allows."""
+    return Failure(kind="timeout", message=f"the trial took longer than {limit_s:g} s")

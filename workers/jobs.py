@@ -1,0 +1,58 @@
+"""What the parent sends a trial's process, and the lines that come back. Plain values, JSON
+lines.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One attempt at a trial.
+
+    Attributes:
+        objective: name of the objective.
+        target: "module:name" of a user's objective, or None for a built-in one.
+        folder: the user's folder, searched first for `target`.
+        device: as torch names it; the environment hides the other ones.
+        data_digest: of the data set that the study is bound to, or None.
+        environment: variables set for the process.
+    """
+
+    trial_id: str
+    number: int
+    objective: str
+    target: str | None = None
+    folder: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+    data_digest: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def to_line(self) -> bytes:
+        """One JSON line."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Job:
+        """The job that `to_line` wrote."""
+        return cls(**json.loads(line))
+
+
+def sendable(values: Mapping[str, float]) -> dict[str, float | str]:
+    """Values with those that JSON has no number for as the contract's strings."""
+    return {name: _spelled(value) for name, value in values.items()}
+
+
+def _spelled(value: float) -> float | str:
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -1,0 +1,114 @@
+"""The worker's connection to the service: one try a call, and since when nobody has answered."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tunewell.client import Client
+from tunewell.errors import ApiError, ServiceUnreachable
+
+ANSWER_S = 15.0
+"""How long an ordinary call may take."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+
+
+class Away(Exception):
+    """The service cannot be reached or is busy: the same call may succeed later."""
+
+
+class Refused(Exception):
+    """The service will never take this call.
+
+    Attributes:
+        status: HTTP status; code: problem code.
+    """
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(str(error))
+        self.status = error.status
+        self.code = error.code
+
+    @property
+    def is_lost_lease(self) -> bool:
+        """Whether the lease is no longer (or never was) ours to write under."""
+        return self.code == "stale-lease" or self.status in (401, 403, 404)
+
+
+class Link:
+    """Calls the service; safe to use from several threads.
+
+    Args:
+        client: the connection.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._heard_at = time.monotonic()
+        self.closing = threading.Event()
+
+    @property
+    def url(self) -> str:
+        """The service's address."""
+        return self._client.url
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the service last answered."""
+        return time.monotonic() - self._heard_at
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = ANSWER_S,
+        key: str | None = None,
+    ) -> Any:
+        """One try of one call; its JSON answer.
+
+        Raises:
+            Away: nobody answered, or the service is busy.
+            Refused: it answered that it will not.
+        """
+        try:
+            answer = self._client.request(
+                method, path, body=body, retries=0, timeout_s=timeout_s, idempotency_key=key
+            )
+        except ServiceUnreachable as error:
+            raise Away(str(error)) from error
+        except ApiError as error:
+            self._heard_at = time.monotonic()
+            # By status too: a proxy in between answers without a problem document.
+            if error.retryable or error.status == 429 or error.status >= 500:
+                raise Away(str(error)) from error
+            raise Refused(error) from error
+        self._heard_at = time.monotonic()
+        return answer
+
+    def close(self) -> None:
+        """Ends all pauses and closes the connections."""
+        self.closing.set()
+        self._client.close()
+
+
+class Pauses:
+    """Growing pauses with jitter between tries, cut short when the link closes."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._longest_s = _FIRST_PAUSE_S
+
+    def reset(self) -> None:
+        """The next pause is a short one again."""
+        self._longest_s = _FIRST_PAUSE_S
+
+    def wait(self) -> None:
+        """Waits a while, longer each time."""
+        # Spreads the tries of many workers; nothing secret hangs on it.
+        self._link.closing.wait(random.uniform(self._longest_s / 2, self._longest_s))
+        self._longest_s = min(2 * self._longest_s, _LONGEST_PAUSE_S)

@@ -1,0 +1,357 @@
+"""The worker's main thread: starts attempts, passes orders on, drains. It never waits for the
+service.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import devices as device_inventory
+from . import processes
+from .attempt import RELEASE_REASON, Attempt, lease_of
+from .claimer import Claimer, Placed, Slots
+from .devices import Device
+from .heartbeat import Beat, Heartbeat
+from .link import Away, Link, Pauses, Refused
+from .log import Log
+from .objectives.offers import BUILT_IN
+from .offers import Offers
+from .processes import HAS_PIDFD, Nursery
+from .registration import Registration
+from .sender import Sender
+from .spool import Header, SpoolFolder
+
+OK, WRONG_USAGE, UNREACHABLE = 0, 2, 3
+"""Exit statuses."""
+CLAIM_WAIT_S = 5.0
+"""How long a claim waits at the service; a worker that ends waits that long at most for its last.
+"""
+IDLE_WAIT_S = 1.0
+"""The same for a worker that ends when there is no more work: it must see that soon."""
+DRAIN_S = 25.0
+"""How long running trials may go on after the first SIGTERM before they are given back."""
+TICK_S = 0.5
+"""How often the loop looks at the clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What bounds the worker's patience, in seconds.
+
+    Attributes:
+        outage_s: how long to go on without an answer from the service.
+        drain_s: how long running trials may go on after the first signal to end.
+    """
+
+    outage_s: float = 3600.0
+    drain_s: float = DRAIN_S
+
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    leases: Sequence[Placed]
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The claims have ended for good: no more work, or refused."""
+
+    status: int
+
+
+class Worker:
+    """Runs trials until told to end.
+
+    Args:
+        link: to the service.
+        log: the worker's lines.
+        offers: the objectives.
+        registration: of this worker.
+        spools: where reports wait.
+        found: the devices.
+        n_slots: trials at once.
+        state_dir: for the outputs of trials.
+        exit_when_idle: whether to end when there is no open work.
+        limits: how patient to be.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        log: Log,
+        offers: Offers,
+        registration: Registration,
+        spools: SpoolFolder,
+        *,
+        found: Sequence[Device],
+        n_slots: int,
+        state_dir: Path,
+        exit_when_idle: bool = False,
+        limits: Limits | None = None,
+    ) -> None:
+        self._link = link
+        self._log = log
+        self._offers = offers
+        self._registration = registration
+        self._spools = spools
+        self._devices = list(found)
+        self._logs_dir = state_dir / "logs"
+        self._limits = limits or Limits()
+        self._events: queue.SimpleQueue[_Granted | _Over | _Ended | None] = queue.SimpleQueue()
+        self._attempts: dict[str, tuple[Attempt, int]] = {}
+        self._lock = threading.Lock()
+        self._nurseries: dict[str, Nursery] = {}
+        self._environment = _environment(n_slots)
+        self._slots = Slots(n_slots)
+        self._n_signals = 0
+        self._drain_until: float | None = None
+        self._status: int | None = None
+        self._heartbeat = Heartbeat(
+            link,
+            log,
+            interval_s=lambda: registration.heartbeat_s,
+            beats=self._beats,
+            on_directive=self._direct,
+            worker_id=lambda: registration.worker_id,
+            on_forgotten=registration.register_again,
+        )
+        self._claimer = Claimer(
+            link,
+            log,
+            self._slots,
+            wait_s=IDLE_WAIT_S if exit_when_idle else CLAIM_WAIT_S,
+            worker_id=lambda: registration.worker_id,
+            on_leases=lambda leases: self._events.put(_Granted(leases)),
+            on_forgotten=registration.register_again,
+            on_idle=self._idle if exit_when_idle else lambda: None,
+            on_refused=self._refused,
+        )
+
+    def run(self) -> int:
+        """Serves until the end; the exit status."""
+        with _signals(self._on_signal):
+            try:
+                status = self._introduce()
+                if status is None:
+                    self._heartbeat.start()
+                    self._claimer.start()
+                    status = self._serve()
+                    self._heartbeat.stop()
+            finally:
+                self._end()
+        self._log("worker_ended", status=status)
+        return status
+
+    def _on_signal(self) -> None:
+        # Called between any two instructions of this thread: it only leaves a note.
+        self._n_signals += 1
+        self._events.put(None)
+
+    def _introduce(self) -> int | None:
+        """Sends what dead processes left, then registers; an exit status if that cannot be done.
+
+        In this order: registering ends the leases of the process before under the same name.
+        """
+        pauses = Pauses(self._link)
+        while self._n_signals == 0:
+            try:
+                self._link.call("GET", "/healthz")
+                self._replay()
+                self._registration.register()
+                return None
+            except Refused as refusal:
+                self._log("worker_refused", detail=str(refusal))
+                return WRONG_USAGE
+            except Away as error:
+                if self._link.silent_s > self._limits.outage_s:
+                    self._log("service_unreachable", detail=str(error))
+                    return UNREACHABLE
+                pauses.wait()
+        return OK
+
+    def _replay(self) -> None:
+        for spool in self._spools.orphans(self._link.url):
+            self._log("spool_replayed", lease_id=spool.header.lease_id)
+            if not Sender(self._link, spool, self._log).run(until_empty=True):
+                spool.close()
+
+    def _serve(self) -> int:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                self._handle(self._events.get(timeout=TICK_S))
+            self._look_at_signals()
+            if self._attempts and self._link.silent_s > self._limits.outage_s:
+                return self._give_up()
+            if not self._attempts and self._link.silent_s > self._limits.outage_s:
+                return UNREACHABLE
+            is_ending = self._status is not None or self._drain_until is not None
+            is_quiet = not self._attempts and not self._claimer.is_alive
+            if is_ending and is_quiet and self._events.empty():
+                return self._status or OK
+
+    def _handle(self, event: _Granted | _Over | _Ended | None) -> None:
+        if isinstance(event, _Granted):
+            for granted, slot in event.leases:
+                if slot is None or self._drain_until is not None:
+                    self._decline(granted, slot)
+                else:
+                    self._begin(granted, slot)
+        elif isinstance(event, _Over):
+            _, slot = self._attempts.pop(event.attempt.lease.lease_id)
+            event.attempt.join()
+            self._slots.give_back(slot)
+        elif isinstance(event, _Ended):
+            self._status = event.status
+            self._claimer.stop()
+
+    def _look_at_signals(self) -> None:
+        if self._n_signals and self._drain_until is None:
+            self._drain_until = time.monotonic() + self._limits.drain_s
+            self._log("worker_draining", running=len(self._attempts))
+            self._claimer.stop()
+        is_late = self._drain_until is not None and time.monotonic() >= self._drain_until
+        if self._n_signals > 1 or is_late:
+            for attempt, _ in self._attempts.values():
+                attempt.release()
+
+    def _decline(self, granted: Mapping[str, Any], slot: int | None) -> None:
+        """Gives a lease back that came while the worker was ending."""
+        with contextlib.suppress(Away, Refused):
+            path = f"/v1/leases/{granted['lease_id']}:release"
+            self._link.call("POST", path, {"reason": RELEASE_REASON})
+        if slot is not None:
+            self._slots.give_back(slot)
+
+    def _begin(self, granted: Mapping[str, Any], slot: int) -> None:
+        name = granted["objective"]["name"]
+        device, environment = device_inventory.of_slot(slot, self._devices)
+        lease = lease_of(
+            granted,
+            target=self._offers.targets.get(name),
+            folder=self._offers.folder,
+            device=device,
+            environment=environment,
+        )
+        nursery = self._nursery(name)
+        header = Header(url=self._link.url, lease_id=lease.lease_id, trial_id=lease.job.trial_id)
+        spool = self._spools.open(header)
+        attempt = Attempt(
+            lease,
+            spool,
+            self._log,
+            start=lambda: processes.start(lease.job, self._environment, nursery),
+            logs_dir=self._logs_dir,
+            on_over=lambda over: self._events.put(_Over(over)),
+        )
+        sender = Sender(
+            self._link,
+            spool,
+            self._log,
+            on_directive=attempt.obey,
+            on_lost=attempt.abort,
+            before_complete=lambda body: self._tell_data(name, body),
+        )
+        with self._lock:
+            self._attempts[lease.lease_id] = (attempt, slot)
+        self._log(
+            "trial_started",
+            trial_id=lease.job.trial_id,
+            number=lease.job.number,
+            objective=name,
+            params=dict(lease.job.params),
+        )
+        attempt.begin(sender)
+
+    def _nursery(self, objective: str) -> Nursery | None:
+        """The process to fork a trial of an objective off; None for one that is started anew.
+
+        Made in this thread, which lives as long as the worker: it dies with its maker.
+        """
+        if objective in self._offers.targets or objective not in BUILT_IN or not HAS_PIDFD:
+            return None
+        nursery = self._nurseries.get(objective)
+        if nursery is None or not nursery.is_alive:
+            nursery = Nursery(objective, self._environment)
+            self._nurseries[objective] = nursery
+        return nursery
+
+    def _tell_data(self, objective: str, body: Mapping[str, Any]) -> None:
+        """Before a result with new data pins the study to them, the service hears that we have
+        them.
+        """
+        try:
+            self._registration.offer_data(objective, body.get("data"))
+        except Refused as refusal:
+            self._log("worker_refused", detail=str(refusal))
+
+    def _beats(self) -> list[Beat]:
+        with self._lock:
+            return [attempt.beat() for attempt, _ in self._attempts.values()]
+
+    def _direct(self, lease_id: str, directive: str) -> None:
+        with self._lock:
+            found = self._attempts.get(lease_id)
+        if found is not None:
+            self._log("directive", lease_id=lease_id, directive=directive)
+            found[0].obey(directive)
+
+    def _idle(self) -> None:
+        self._events.put(_Ended(OK))
+        self._slots.close()
+
+    def _refused(self, refusal: Refused) -> None:
+        self._log("worker_refused", detail=str(refusal))
+        self._events.put(_Ended(WRONG_USAGE))
+
+    def _give_up(self) -> int:
+        self._log("outage_too_long", outage_s=self._limits.outage_s)
+        for attempt, _ in self._attempts.values():
+            attempt.give_up()
+        return UNREACHABLE
+
+    def _end(self) -> None:
+        self._claimer.stop()
+        self._link.close()
+        for attempt, _ in list(self._attempts.values()):
+            attempt.give_up()
+            attempt.join()
+        for nursery in self._nurseries.values():
+            nursery.close()
+        self._spools.close()
+
+
+def _environment(n_slots: int) -> dict[str, str]:
+    """The environment of the trials: each gets its share of the cores, unless the user says
+    else.
+    """
+    share = max(1, len(device_inventory.cores()) // n_slots)
+    return {"OMP_NUM_THREADS": str(share), **os.environ}
+
+
+@contextlib.contextmanager
+def _signals(note: Callable[[], None]) -> Iterator[None]:
+    """Has SIGTERM and SIGINT noted; in another thread than the main one there are none to note."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: note()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""The built-in objectives and the data sets that they measure on."""

@@ -1,0 +1,185 @@
+"""A small network on MNIST: `simple` 784-128-10, or `batchnorm` 784-128-64-10 with BatchNorm1d.
+
+Adam and cross entropy on tensors that lie in memory; one thread, one generator per trial. By
+default accuracy is measured on the test images after each epoch, which selects on the test set; the
+option `validation` holds the last sixth of the training images out (10,000 of 60,000) and scores
+those.
+
+`momentum` is PyTorch's: running = (1 - momentum) * running + momentum * batch, so a HIGH value
+forgets quickly. It changes the evaluation alone: training never reads the running statistics.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from tunewell.objective import Trial
+
+from . import data, mnist_data
+from .mnist_data import N_PIXELS, Part
+
+HELD_OUT_SHARE = 6
+"""One training image in so many is held out for validation: the last 10,000 of 60,000."""
+_EVALUATION_ROWS = 2_000
+"""Rows scored at once: the activations stay in the cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is trained, and how long.
+
+    Attributes:
+        momentum: of the batch normalisation; of no meaning for the model `simple`.
+        seed: of the initial weights and of the order of the images.
+    """
+
+    learning_rate: float = 0.001
+    batch_size: int = 64
+    model: str = "simple"
+    momentum: float = 0.1
+    epochs: int = 3
+    steps_per_epoch: int = 1
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How a network does: share of right answers, and mean cross entropy."""
+
+    accuracy: float
+    loss: float
+
+
+def network(settings: Settings) -> nn.Sequential:
+    """A fresh network; its weights are drawn from the global generator."""
+    if settings.model == "simple":
+        return nn.Sequential(nn.Linear(N_PIXELS, 128), nn.ReLU(), nn.Linear(128, 10))
+    return nn.Sequential(
+        nn.Linear(N_PIXELS, 128),
+        nn.BatchNorm1d(128, momentum=settings.momentum),
+        nn.ReLU(),
+        nn.Linear(128, 64),
+        nn.BatchNorm1d(64, momentum=settings.momentum),
+        nn.ReLU(),
+        nn.Linear(64, 10),
+    )
+
+
+def training(settings: Settings, train: Part) -> Iterator[nn.Sequential]:
+    """Trains, handing the network out after each step (an epoch or a third of one).
+
+    The order of the images is drawn on the CPU whatever the device, so that a seed means the same
+    everywhere.
+    """
+    torch.manual_seed(settings.seed)
+    order_rng = torch.Generator().manual_seed(settings.seed)
+    net = network(settings).to(settings.device).train()
+    optimizer = torch.optim.Adam(net.parameters(), lr=settings.learning_rate, fused=True)
+    for _ in range(settings.epochs):
+        order = torch.randperm(len(train.y), generator=order_rng).to(train.y.device)
+        batches = list(torch.split(order, settings.batch_size))
+        if settings.model == "batchnorm" and len(batches[-1]) == 1:
+            # A batch of one row has no variance to normalise by.
+            batches.pop()
+        for third in _parts(batches, settings.steps_per_epoch):
+            for rows in third:
+                x, y = train.x.index_select(0, rows), train.y.index_select(0, rows)
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(cross_entropy(net(x), y))
+                optimizer.step()
+            yield net
+
+
+def _parts(batches: list[torch.Tensor], n_parts: int) -> Iterator[list[torch.Tensor]]:
+    borders = [round(len(batches) * part / n_parts) for part in range(n_parts + 1)]
+    for low, high in itertools.pairwise(borders):
+        yield batches[low:high]
+
+
+@torch.no_grad()
+def evaluation(net: nn.Sequential, part: Part) -> Score:
+    """Scores a network in evaluation mode and leaves it in training mode."""
+    net.eval()
+    n_right = 0
+    loss = 0.0
+    for x, y in zip(
+        torch.split(part.x, _EVALUATION_ROWS), torch.split(part.y, _EVALUATION_ROWS), strict=True
+    ):
+        logits = net(x)
+        n_right += int((logits.argmax(dim=1) == y).sum())
+        loss += float(cross_entropy(logits, y, reduction="sum"))
+    net.train()
+    return Score(accuracy=n_right / len(part.y), loss=loss / len(part.y))
+
+
+def held_out(train: Part) -> tuple[Part, Part]:
+    """The training images without the last sixth, and that sixth."""
+    n_kept = len(train.y) - len(train.y) // HELD_OUT_SHARE
+    return (
+        Part(x=train.x[:n_kept], y=train.y[:n_kept]),
+        Part(x=train.x[n_kept:], y=train.y[n_kept:]),
+    )
+
+
+def preload(options: Mapping[str, Any], data_digest: str | None) -> None:
+    """Loads the data before the process of the first trial is forked off; downloads nothing."""
+    torch.set_num_threads(1)
+    _import_optimizers()
+    wanted = options.get("dataset", "auto")
+    mnist_data.load(mnist_data.choose(wanted, data_digest, may_download=False))
+
+
+@functools.cache
+def _import_optimizers() -> None:
+    """Takes one empty step: the first step in a process imports torch's compiler, over a second."""
+    weight = torch.zeros(1, requires_grad=True)
+    weight.grad = torch.zeros(1)
+    torch.optim.Adam([weight], fused=True).step()
+
+
+def evaluate(trial: Trial) -> dict[str, float]:
+    """Trains the network of one trial and reports its score after every step."""
+    torch.set_num_threads(1)
+    settings = _settings(trial)
+    source = mnist_data.choose(
+        trial.options.get("dataset", "auto"), trial.data_digest, may_download=True
+    )
+    trial.data = data.described(source)
+    mnist = mnist_data.load(source)
+    train, scored = mnist.train, mnist.test
+    if trial.options.get("validation", False):
+        train, scored = held_out(train)
+    train, scored = _on(train, settings.device), _on(scored, settings.device)
+    values: dict[str, float] = {}
+    for step, net in enumerate(training(settings, train), start=1):
+        score = evaluation(net, scored)
+        values = {"accuracy": score.accuracy, "loss": score.loss}
+        is_last = step == settings.epochs * settings.steps_per_epoch or trial.should_stop
+        if is_last and trial.options.get("validation", False):
+            test = evaluation(net, _on(mnist.test, settings.device))
+            values |= {"test_accuracy": test.accuracy, "test_loss": test.loss}
+        trial.report(step, **values)
+        if is_last:
+            break
+    return values
+
+
+def _settings(trial: Trial) -> Settings:
+    params: Mapping[str, Any] = trial.params
+    options = {
+        key: trial.options[key] for key in ("epochs", "steps_per_epoch") if key in trial.options
+    }
+    return Settings(**params, **options, seed=trial.seed, device=trial.device)
+
+
+def _on(part: Part, device: str) -> Part:
+    return part if device == "cpu" else Part(x=part.x.to(device), y=part.y.to(device))

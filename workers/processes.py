@@ -1,0 +1,232 @@
+"""A trial's process as the parent holds it: started or forked, signalled as a group, reaped at
+last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import tunewell
+
+from .jobs import Job
+from .nursery import HEADER
+
+ENTRY = Path(__file__).with_name("entry.py")
+ROOT = Path(tunewell.__file__).parent.parent
+HAS_PIDFD = hasattr(os, "pidfd_open")
+
+
+class Process(Protocol):
+    """A started process that leads a group of its own."""
+
+    pid: int
+
+    def has_exited(self) -> bool:
+        """Whether the process is over (it is kept for `reap`)."""
+
+    def reap(self) -> int:
+        """Ends what is left of its group; the exit status, negative for a signal."""
+
+
+@dataclass(slots=True)
+class Child:
+    """A trial's process with its pipes.
+
+    Attributes:
+        control_fd: takes the job and then orders, one JSON line each.
+        report_fd: gives the trial's messages, one JSON line each.
+        output_fd: gives what it prints.
+        exit_fd: readable once it is over, or None where the system has no such thing.
+    """
+
+    process: Process
+    control_fd: int
+    report_fd: int
+    output_fd: int
+    exit_fd: int | None
+
+    def signal_group(self, number: int) -> None:
+        """Signals the whole group; to be called before `reap` only."""
+        with contextlib.suppress(OSError):
+            os.killpg(self.process.pid, number)
+
+    def order(self, name: str) -> None:
+        """Sends an order; one to a process that is over is lost."""
+        with contextlib.suppress(OSError):
+            os.write(self.control_fd, json.dumps({"order": name}).encode() + b"\n")
+
+    def close(self) -> int:
+        """Reaps the process and closes the pipes; the exit status."""
+        status = self.process.reap()
+        for fd in (self.control_fd, self.report_fd, self.output_fd, self.exit_fd):
+            if fd is not None:
+                os.close(fd)
+        return status
+
+
+def command(module: str, *arguments: object) -> list[str]:
+    """The command line that runs a module of this package in a new interpreter."""
+    return [sys.executable, "-P", str(ENTRY), module, str(ROOT), *map(str, arguments)]
+
+
+def wait_quietly(process: subprocess.Popen[bytes], limit_s: float) -> None:
+    """Waits for a process of ours to end; one that does not is killed."""
+    try:
+        process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class _Spawned:
+    """A process with an interpreter of its own."""
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+        self.pid = popen.pid
+
+    def has_exited(self) -> bool:
+        flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        return os.waitid(os.P_PID, self.pid, flags) is not None
+
+    def reap(self) -> int:
+        # Before the wait: the process id stays taken until then, so the group can be no other one.
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+        return self._popen.wait()
+
+
+class Nursery:
+    """The parent's end of a process that forks trials of one objective off.
+
+    To be made by a thread that lives as long as the worker: it dies with that thread.
+    """
+
+    def __init__(self, objective: str, environment: Mapping[str, str]) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._popen = subprocess.Popen(
+                command("nursery", theirs.fileno(), os.getpid(), objective),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        self._orders = ours
+        self._lock = threading.Lock()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still fork."""
+        return self._popen.poll() is None
+
+    def fork(self, job: Job, fds: list[int]) -> _Forked:
+        """Forks a trial's process off; it still has to be sent its job.
+
+        Raises:
+            OSError: the nursery is gone.
+        """
+        message = {"order": "fork", "options": job.options, "data_digest": job.data_digest}
+        return _Forked(self, self._ask(message, fds))
+
+    def reap(self, pid: int) -> int:
+        """Ends what is left of a child's group; its exit status."""
+        try:
+            status = self._ask({"order": "reap", "pid": pid}, [])
+        except OSError:
+            # Its children died with it.
+            with contextlib.suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)
+            return -signal.SIGKILL
+        return status - (1 << 32) if status >= 1 << 31 else status
+
+    def _ask(self, message: Mapping[str, Any], fds: list[int]) -> int:
+        body = json.dumps(message).encode()
+        with self._lock:
+            socket.send_fds(self._orders, [HEADER.pack(len(body))], fds)
+            self._orders.sendall(body)
+            answer = self._orders.recv(HEADER.size, socket.MSG_WAITALL)
+        if len(answer) < HEADER.size:
+            raise ConnectionResetError("the process that forks trials off is gone")
+        return int(HEADER.unpack(answer)[0])
+
+    def close(self) -> None:
+        """Hangs up, which ends it."""
+        self._orders.close()
+        wait_quietly(self._popen, 5.0)
+
+
+class _Forked:
+    """A process forked off a nursery, which is its parent and reaps it."""
+
+    def __init__(self, nursery: Nursery, pid: int) -> None:
+        self._nursery = nursery
+        self.pid = pid
+
+    def has_exited(self) -> bool:
+        return False
+
+    def reap(self) -> int:
+        return self._nursery.reap(self.pid)
+
+
+def start(job: Job, environment: Mapping[str, str], nursery: Nursery | None) -> Child:
+    """Starts a trial's process and sends it its job.
+
+    The calling thread must outlive the process, which dies with it.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    with contextlib.ExitStack() as undo:
+        control_r, control_w = _pipe(undo)
+        report_r, report_w = _pipe(undo)
+        output_r, output_w = _pipe(undo)
+        theirs = [control_r, report_w, output_w]
+        process = nursery.fork(job, theirs) if nursery else _spawn(job, environment, theirs)
+        undo.pop_all()
+    for fd in theirs:
+        os.close(fd)
+    exit_fd = os.pidfd_open(process.pid) if HAS_PIDFD else None
+    with contextlib.suppress(BrokenPipeError):
+        _write_all(control_w, job.to_line())
+    return Child(process, control_w, report_r, output_r, exit_fd)
+
+
+def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for fd in ends:
+        undo.callback(os.close, fd)
+    return ends
+
+
+def _spawn(job: Job, environment: Mapping[str, str], theirs: list[int]) -> _Spawned:
+    control_r, report_w, output_w = theirs
+    popen = subprocess.Popen(
+        command("child", control_r, report_w, os.getpid()),
+        pass_fds=[control_r, report_w],
+        stdin=subprocess.DEVNULL,
+        stdout=output_w,
+        stderr=output_w,
+        cwd=job.folder or None,
+        env={**environment, **job.environment},
+        start_new_session=True,
+    )
+    return _Spawned(popen)
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(fd, content) :]

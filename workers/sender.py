@@ -1,0 +1,140 @@
+"""Sends a lease's records to the service in their order, for as long as it takes.
+
+Only the fence decides whether they count: a lease that is lost is dropped, and the trial under it
+is ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .link import Away, Link, Pauses, Refused
+from .log import Log
+from .spool import Record, Spool
+
+LOOK_S = 5.0
+"""How long to wait for a record before looking whether the worker closes."""
+REPLAY_TRIES = 5
+"""Tries to reach the service for the records of a dead process; the next start tries again."""
+
+
+class Sender:
+    """Empties one spool.
+
+    Args:
+        link: to the service.
+        spool: the records.
+        log: the worker's lines.
+        on_directive: told what the service wants after each report.
+        on_lost: told that the lease is lost.
+        before_complete: called before a completed trial is sent.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        spool: Spool,
+        log: Log,
+        *,
+        on_directive: Callable[[str], None] = lambda directive: None,
+        on_lost: Callable[[], None] = lambda: None,
+        before_complete: Callable[[Mapping[str, Any]], None] = lambda body: None,
+    ) -> None:
+        self._link = link
+        self._spool = spool
+        self._log = log
+        self._on_directive = on_directive
+        self._on_lost = on_lost
+        self._before_complete = before_complete
+
+    def run(self, *, until_empty: bool = False) -> bool:
+        """Sends until the lease has ended (then the spool is gone) or the link closes (it stays).
+
+        Args:
+            until_empty: for the spool of a dead process, whose trial will report nothing more: end
+                when all is sent, which drops the spool, or when the service stays away.
+
+        Returns:
+            Whether the lease is dealt with.
+        """
+        pauses = Pauses(self._link)
+        n_tries = 0
+        while not self._link.closing.is_set():
+            record = self._spool.peek(0.0 if until_empty else LOOK_S)
+            if record is None and (until_empty or self._spool.is_closed):
+                break
+            if record is None:
+                continue
+            try:
+                is_last = self._send(record)
+            except Away:
+                n_tries += 1
+                if until_empty and n_tries >= REPLAY_TRIES:
+                    break
+                pauses.wait()
+                continue
+            pauses.reset()
+            if is_last:
+                self._spool.drop()
+                return True
+            self._spool.take()
+        if until_empty and not self._spool.has_waiting:
+            self._spool.drop()
+            return True
+        return False
+
+    def _send(self, record: Record) -> bool:
+        """Sends one record; whether the lease is dealt with."""
+        header = self._spool.header
+        if record.kind == "complete":
+            self._before_complete(record.body)
+        try:
+            answer = self._link.call("POST", self._path(record), record.body)
+        except Refused as refusal:
+            return self._refused(record, refusal)
+        if record.kind == "report":
+            self._on_directive(str(answer.get("directive", "continue")))
+            return False
+        self._log("lease_ended", trial_id=header.trial_id, lease_id=header.lease_id, by=record.kind)
+        return True
+
+    def _path(self, record: Record) -> str:
+        header = self._spool.header
+        if record.kind == "release":
+            return f"/v1/leases/{header.lease_id}:release"
+        if record.kind == "report":
+            return f"/v1/trials/{header.trial_id}/measurements"
+        return f"/v1/trials/{header.trial_id}:{record.kind}"
+
+    def _refused(self, record: Record, refusal: Refused) -> bool:
+        header = self._spool.header
+        self._log(
+            "write_refused",
+            trial_id=header.trial_id,
+            lease_id=header.lease_id,
+            write=record.kind,
+            detail=str(refusal),
+        )
+        if refusal.is_lost_lease:
+            self._on_lost()
+            return True
+        if record.kind == "complete":
+            # The values are not what the study declares: that is the objective's fault, to be told.
+            return self._send(_as_failure(record, refusal))
+        # A report that is refused for its content is left out; a failure or release then has no
+        # more to tell, and the lease runs out by itself.
+        return record.is_terminal
+
+
+def _as_failure(record: Record, refusal: Refused) -> Record:
+    message = f"the service refused the final values: {refusal}"
+    return Record(
+        kind="fail",
+        body={
+            "lease_id": record.body["lease_id"],
+            "kind": "user_error",
+            "message": message[:2000],
+            "traceback": "",
+        },
+    )

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import AppError
 from ..settings import Settings
-from . import openapi
+from . import description
 from .edge import Edge
 from .idempotency import InFlight
 from .pages import add_pages
@@ -49,8 +49,8 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     """
     app = FastAPI(
         title="Tunewell",
-        version=openapi.VERSION,
-        description=openapi.DESCRIPTION,
+        version=description.VERSION,
+        description=description.DESCRIPTION,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -65,7 +65,7 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     for error in (AppError, HTTPException, RequestValidationError):
         app.add_exception_handler(error, _on_error)
     add_pages(app)
-    openapi.install(app)
+    description.install(app)
     app.add_middleware(_Compress)
     app.add_middleware(Edge, body_limit_bytes=settings.body_limit_bytes)
     return app

@@ -1,115 +1,23 @@
-"""The OpenAPI page. `python -m app.api.openapi` writes docs/openapi.json, which a test holds
-against the code.
-"""
+"""`python -m app.api.openapi [FILE]` writes docs/openapi.json; a test holds it against the code."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
-from starlette.requests import Request
-from starlette.responses import Response
-
-from .operation import MODELS
-from .pages import docs_page
-from .problems import DOCS_PATH, PROBLEMS
-from .schemas.common import Problem
-
-VERSION = "1.0.0"
-DESCRIPTION = (
-    "Tunewell runs hyperparameter tuning: a study holds a search space and a budget, its trials "
-    "are given to workers or clients under leases, and suggesters that know every result propose "
-    "the points. All bodies are JSON in UTF-8; all errors are problem documents (RFC 9457); "
-    "durations end in `_s`, sizes in `_bytes`; times are RFC 3339 in UTC. An unknown query "
-    "parameter or field is refused. Lists are paged by `page_size` and `page_token`. A POST with "
-    "an `Idempotency-Key` can be repeated safely for 24 hours. While no token was ever made the "
-    "service answers to this machine only and needs none; from the first one on each call sends "
-    "`Authorization: Bearer`."
-)
-_TAGS = {
-    "studies": "Tuning problems with their budgets.",
-    "trials": "Evaluations of single points.",
-    "leases": "How trials are handed out: to workers by claims, to clients by `:suggest`.",
-    "workers": "Programs that evaluate trials.",
-    "tokens": "Who may call.",
-    "events": "What changed, as it happens.",
-    "meta": "The service itself.",
-}
+from ..settings import Settings
+from .application import build
+from .description import document
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of the application's routes."""
-    page = get_openapi(
-        title=app.title,
-        version=app.version,
-        description=app.description,
-        routes=app.routes,
-        tags=[{"name": name, "description": told} for name, told in _TAGS.items()],
-        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        servers=[{"url": "/", "description": "The service that serves this page."}],
-    )
-    page["components"] = {
-        "schemas": _schemas(),
-        "securitySchemes": {
-            "bearer": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "A token's secret. `x-roles` of an operation names who may call it.",
-            }
-        },
-    }
-    return page
-
-
-def _schemas() -> dict[str, Any]:
-    models: list[type[BaseModel]] = [Problem, *MODELS.values()]
-    _, page = models_json_schema(
-        [(model, "validation") for model in models],
-        ref_template="#/components/schemas/{model}",
-    )
-    schemas: dict[str, Any] = page["$defs"]
-    properties = schemas["Problem"]["properties"]
-    properties["code"]["enum"] = list(PROBLEMS)
-    return dict(sorted(schemas.items()))
-
-
-def install(app: FastAPI) -> None:
-    """Serves the document at /openapi.json, and for people at /docs; it is made once."""
-    made: dict[str, Any] = {}
-
-    def page() -> dict[str, Any]:
-        if not made:
-            made.update(document(app))
-        return made
-
-    async def openapi(request: Request) -> Response:
-        return Response(json.dumps(page(), ensure_ascii=False), media_type="application/json")
-
-    async def docs(request: Request) -> Response:
-        problems = [
-            {"code": code, "status": p.status, "title": p.title, "retryable": p.is_retryable}
-            for code, p in PROBLEMS.items()
-        ]
-        return docs_page(page(), problems)
-
-    app.add_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
-    app.add_route(DOCS_PATH, docs, methods=["GET"], include_in_schema=False)
-
-
-def main(target: Path) -> None:
-    """Writes the document of the present code to a file."""
-    from ..settings import Settings
-    from .application import build
-
+def text() -> str:
+    """The document of the present code, as the file holds it."""
     page = document(build(Settings(**{})))
-    target.write_text(json.dumps(page, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return json.dumps(page, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/openapi.json"))
+    Path(sys.argv[1] if len(sys.argv) > 1 else "docs/openapi.json").write_text(
+        text(), encoding="utf-8"
+    )

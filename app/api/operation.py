@@ -16,6 +16,7 @@ from .problems import DOCS_PATH, MEDIA_TYPE, PROBLEMS
 
 ROLES = "x-roles"
 REPEATABLE = "x-repeatable"
+_SENT_HEADERS = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
 
 _ALWAYS = ("invalid-value", "internal", "storage-busy")
 _WITH_ROLES = ("forbidden", "unauthenticated")
@@ -82,7 +83,7 @@ def operation(
         }
     sent = (*headers, "Idempotency-Key") if method == "POST" else tuple(headers)
     if sent:
-        extra["parameters"] = [_HEADERS[name] for name in sent]
+        extra["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in sent]
     return {
         "operation_id": operation_id,
         "tags": [tag],
@@ -110,7 +111,7 @@ def _successes(
                 "description": _first_line(answer),
                 "content": {"application/json": {"schema": ref(answer)}},
             }
-        entry["headers"] = {"X-Request-ID": _REQUEST_ID}
+        entry["headers"] = _SENT_HEADERS
         documented[status] = entry
     return documented
 
@@ -127,11 +128,13 @@ def _problems(codes: set[str]) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{c}`' for c in listed)}.",
-            "headers": {"X-Request-ID": _REQUEST_ID},
+            "headers": _SENT_HEADERS,
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"$ref": "#/components/schemas/Problem"},
-                    "examples": {code: {"value": example(code)} for code in listed},
+                    "examples": {
+                        code: {"$ref": f"#/components/examples/{code}"} for code in listed
+                    },
                 }
             },
         }
@@ -154,12 +157,12 @@ def example(code: str) -> dict[str, Any]:
     }
 
 
-_REQUEST_ID = {
+REQUEST_ID = {
     "description": "The request's id: the one sent, or a fresh one. The service's log has it.",
     "schema": {"type": "string"},
 }
 
-_HEADERS: dict[str, dict[str, Any]] = {
+HEADERS: dict[str, dict[str, Any]] = {
     name: {"name": name, "in": "header", "required": False, "description": told, "schema": schema}
     for name, told, schema in (
         (
@@ -176,11 +179,6 @@ _HEADERS: dict[str, dict[str, Any]] = {
             "If-Match",
             "An ETag that was read before; its revision has to be the present one. "
             "Needed on PATCH, optional elsewhere.",
-            {"type": "string"},
-        ),
-        (
-            "Last-Event-ID",
-            "Id of the last event that was read; the stream goes on after it.",
             {"type": "string"},
         ),
     )

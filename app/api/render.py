@@ -85,6 +85,7 @@ def attempt(lease: Lease) -> dict[str, Any]:
         "worker_id": lease.worker_id,
         "client_id": lease.client_id,
         "acquired_at": instant(lease.acquired_at),
+        "expires_at": instant(lease.expires_at),
         "ended_at": instant(lease.ended_at),
         "end": lease.end,
         "failure": failure(lease.failure),

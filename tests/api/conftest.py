@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.api import build
-from app.api.openapi import document
+from app.api.description import document
 from app.domain.token import Role
 from app.service.services import Services
 from app.settings import Settings

@@ -67,6 +67,7 @@ class AttemptOut(Wire):
     worker_id: str | None = Field(description="The worker that held it, or null for a client.")
     client_id: str | None = Field(description="The client's name for itself, or null.")
     acquired_at: Instant = Field(description="When the lease was given out.")
+    expires_at: Instant = Field(description="Until when the lease was last renewed.")
     ended_at: Instant | None = Field(description="When it ended; null while it holds.")
     end: LeaseEnd | None = Field(description="How it ended; null while it holds.")
     failure: FailureOut | None = Field(description="The failure that was reported under it.")
@@ -196,12 +197,6 @@ class EnqueueBody(Wire):
     trials: list[NewTrialBody] = Field(
         description="The points.", min_length=1, max_length=MAX_TRIALS_A_CALL
     )
-
-
-class EnqueueShell(Wire):
-    """The outer shape of `EnqueueBody`; the service checks each item against the study's space."""
-
-    trials: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_TRIALS_A_CALL)
 
 
 class NoteBody(Wire):

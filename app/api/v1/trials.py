@@ -5,10 +5,11 @@ curves.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
 from ...domain.token import Role
@@ -20,14 +21,13 @@ from ...store.trials import TrialFilter
 from .. import render
 from ..access import READ, READ_OWN, SUBMIT
 from ..answers import json_answer, respond
-from ..bodies import body_of, no_body
+from ..bodies import body_of, no_body, parse_json, validate
 from ..deps import Api, ApiDep
 from ..operation import operation
 from ..paging import PageSize, PageToken, read_states
 from ..route import ServiceRoute
 from ..schemas.trials import (
     EnqueueBody,
-    EnqueueShell,
     MeasurementsOut,
     NoteBody,
     TrialDetail,
@@ -123,6 +123,14 @@ def _order(order_by: str) -> str:
     return order_by
 
 
+async def _items(request: Request) -> list[Mapping[str, Any]]:
+    """The items as they were sent, of the right shape; the service holds them against the space."""
+    value = parse_json(await request.body())
+    validate(EnqueueBody, value)
+    items: list[Mapping[str, Any]] = value["trials"]
+    return items
+
+
 @router.post(
     "/studies/{study_id:id}/trials",
     **operation(
@@ -138,10 +146,10 @@ def _order(order_by: str) -> str:
 async def enqueue_trials(
     study_id: StudyId,
     api: ApiDep,
-    body: Annotated[EnqueueShell, Depends(body_of(EnqueueShell))],
+    items: Annotated[list[Mapping[str, Any]], Depends(_items)],
 ) -> Response:
     """Add points to try before suggested ones, or import finished trials: all of them or none."""
-    return await api.kept(api.services.trials.enqueue, study_id, body.trials, render=_trials_answer)
+    return await api.kept(api.services.trials.enqueue, study_id, items, render=_trials_answer)
 
 
 def _trials_answer(trials: list[Trial]) -> Answer:

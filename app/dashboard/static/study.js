@@ -11,6 +11,7 @@ const MOST_ROWS = 200;
 
 let study = null;
 const trials = new Map();
+const opened = new Set();
 
 async function readTrials(since) {
   let token = null;
@@ -77,15 +78,27 @@ function showTrials(metric) {
   part("trials-note").textContent = trials.size > MOST_ROWS ? `The newest ${MOST_ROWS} of ${trials.size} are shown.` : trials.size ? "" : "No trial yet.";
 }
 
+// On a narrow screen a row shows number, state and value, and opens to show the rest.
+function opener(trial, text) {
+  const button = el("button", { type: "button", class: "opener", "aria-expanded": opened.has(trial.number) }, text);
+  button.addEventListener("click", () => {
+    const isOpen = !opened.delete(trial.number);
+    if (isOpen) opened.add(trial.number);
+    button.setAttribute("aria-expanded", String(isOpen));
+    button.closest("tr").classList.toggle("is-open", isOpen);
+  });
+  return button;
+}
+
 function trialRow(trial, metric, names) {
   const isBest = study.best && study.best.number === trial.number;
   const cell = (label, content) => el("td", { "data-label": label }, content);
   return el(
     "tr",
-    { class: isBest ? "is-best" : null },
-    el("th", { scope: "row" }, `#${trial.number}${isBest ? " best" : ""}`),
-    cell("State", stateBadge(trial.state)),
-    cell(metric.name, outcome(trial, metric)),
+    { class: `${isBest ? "is-best" : ""} ${opened.has(trial.number) ? "is-open" : ""}` },
+    el("th", { scope: "row", class: "lead" }, opener(trial, `#${trial.number}${isBest ? " best" : ""}`)),
+    el("td", { class: "lead" }, stateBadge(trial.state)),
+    el("td", { class: "lead" }, outcome(trial, metric)),
     ...names.map((name) => cell(name, name in trial.params ? named(shownNumber(trial.params[name])) : el("span", { class: "small" }, "-"))),
     cell("Source", trial.source),
     cell("Took", duration(trial)),

@@ -1,6 +1,10 @@
 """`python -m tunewell`: the command line."""
 
-from .cli import main
+from .lifeline import hold
 
 if __name__ == "__main__":
+    # Before anything is loaded: the parent may be gone by then.
+    hold()
+    from .cli import main
+
     main()

@@ -82,7 +82,8 @@ class Trial:
     @property
     def seed(self) -> int:
         """The option `seed`, else the trial's number."""
-        return int(self.options.get("seed") or self.number)
+        given = self.options.get("seed")
+        return self.number if given is None else int(given)
 
     @property
     def should_stop(self) -> bool:

@@ -1,4 +1,4 @@
-"""Real processes for the system tests: a service on a free port, workers that talk to it over HTTP."""
+"""Real processes for the system tests: a service on a free port, workers that talk to it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,93 @@
+"""No container engine runs here: the image's scripts are run as they are, the files are parsed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+
+
+@pytest.fixture
+def compose() -> Any:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def test_the_compose_file_has_database_service_and_worker(compose: Any) -> None:
+    services = compose["services"]
+    assert set(services) == {"database", "service", "worker"}
+    assert services["worker"]["depends_on"]["service"]["condition"] == "service_healthy"
+    assert services["service"]["depends_on"]["database"]["condition"] == "service_healthy"
+    assert services["service"]["ports"] == ["127.0.0.1:8700:8700"]
+    for service in services.values():
+        for volume in service.get("volumes", ()):
+            assert volume.split(":")[0] in compose["volumes"]
+
+
+def test_no_password_stands_in_the_compose_file(compose: Any) -> None:
+    password = compose["services"]["database"]["environment"]["POSTGRES_PASSWORD"]
+    assert password.startswith("${POSTGRES_PASSWORD:?")
+
+
+def test_the_images_run_scripts_only_and_not_as_root() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    for run in re.findall(r"^RUN (.*)$", text, re.MULTILINE):
+        script = ROOT / run.split()[0].removeprefix("/source").lstrip("/")
+        assert script.parent == DOCKER, run
+        assert os.access(script, os.X_OK), run
+    for stage in ("service", "worker"):
+        body = text.split(f"FROM base AS {stage}")[1].split("\nFROM ")[0]
+        assert "USER tunewell" in body
+    assert "HEALTHCHECK" in text
+    for target in ("service", "worker"):
+        assert f"AS {target}" in text
+
+
+@pytest.mark.parametrize("script", sorted(DOCKER.glob("*.sh")), ids=lambda path: path.name)
+def test_every_script_is_sound_shell(script: Path) -> None:
+    subprocess.run(["sh", "-n", str(script)], check=True)
+    assert "\nset -eu\n" in script.read_text() or "exec python3" in script.read_text()
+
+
+def with_tunewell_on_path(folder: Path) -> dict[str, str]:
+    """An environment in which `tunewell` is this checkout's."""
+    command = folder / "tunewell"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m tunewell "$@"\n')
+    command.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_the_service_makes_a_token_of_each_role_at_its_first_start(tmp_path: Path) -> None:
+    folder = tmp_path / "tokens"
+    folder.mkdir()
+    env = {
+        **with_tunewell_on_path(tmp_path),
+        "TUNEWELL_TOKEN_FOLDER": str(folder),
+        "TUNEWELL_DATABASE_URL": f"sqlite:///{tmp_path / 'tunewell.db'}",
+        "TUNEWELL_PORT": "0",
+    }
+    with subprocess.Popen(
+        [str(DOCKER / "start-service.sh")],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        ready = next(line for line in lines if "ready" in line)
+        process.terminate()
+        process.wait(timeout=20)
+    assert "http://" in ready
+    roles = {path.name: path.read_text().strip() for path in folder.iterdir()}
+    assert set(roles) == {"admin", "submitter", "worker", "reader"}
+    assert all(secret.startswith("tw_") for secret in roles.values())
+    assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())

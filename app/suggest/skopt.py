@@ -32,10 +32,10 @@ from .encode import CATEGORY, Axis, Encoder
 
 NAME = "skopt"
 
-MAX_TOLD = 300
+MAX_TOLD = 200
 """Trials that the model is told; its cost grows with their cube."""
 
-MAX_LIES = 100
+MAX_LIES = 50
 """Pending trials that the model is told, the newest ones."""
 
 _CANDIDATES = 256

@@ -19,5 +19,9 @@ def new_id(prefix: str, *, now_ms: int | None = None) -> str:
         now_ms: milliseconds since the epoch; the machine's clock when None.
     """
     stamp = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    head = "".join(_ALPHABET[(stamp >> (5 * i)) & 31] for i in reversed(range(_TIME_CHARS)))
-    return f"{prefix}_{head}{''.join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_CHARS))}"
+    drawn = secrets.randbits(5 * _RANDOM_CHARS)  # one call: an id is made on every hot path
+    return f"{prefix}_{_spell(stamp, _TIME_CHARS)}{_spell(drawn, _RANDOM_CHARS)}"
+
+
+def _spell(number: int, n_chars: int) -> str:
+    return "".join(_ALPHABET[(number >> (5 * i)) & 31] for i in reversed(range(n_chars)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from ..domain.definition import definition_to_json, parse_definition
+from ..domain.definition import definition_from_json, definition_to_json
 from ..domain.study import StudyDefinition
 from .types import dump_json
 
@@ -20,8 +20,4 @@ def definition_text(definition: StudyDefinition) -> str:
 @lru_cache(maxsize=_KEPT_DEFINITIONS)
 def definition_of(text: str) -> StudyDefinition:
     """The definition of a stored text; a shared value, as definitions are never changed."""
-    return parse_definition(json.loads(text), draw_seed=_no_seed).definition
-
-
-def _no_seed() -> int:
-    raise LookupError("a stored definition has no seed")
+    return definition_from_json(json.loads(text))

@@ -24,7 +24,6 @@ _SQLITE_BUSY_CODES = frozenset(
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_NOMEM,
     }
 )

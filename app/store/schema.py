@@ -79,7 +79,10 @@ def downgrade(url: str, revision: str) -> None:
 def _migrate(url: str, run: Any) -> None:
     parsed = parse_url(url)
     with _exclusive(parsed), _connected(parsed) as connection:
-        if connection.dialect.name == "postgresql":
+        if connection.dialect.name == "sqlite":
+            # Kept in the file. Later the first writer would have to wait for all readers.
+            connection.execute(text("PRAGMA journal_mode = WAL"))
+        else:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         run(alembic_config(connection))
         connection.commit()

@@ -238,6 +238,7 @@ def _label(conn: Connection, name: str) -> ColumnElement[str]:
 _DUE = select(studies.c.id).where(
     studies.c.purge_at.is_not(None), studies.c.purge_at <= bindparam("b_now")
 )
+_LOCK_DUE = _DUE.order_by(studies.c.id).with_for_update()  # none is restored half way through
 _OF_DUE_TRIALS = select(trials.c.id).where(trials.c.study_id.in_(_DUE))
 _PURGES = (
     delete(measurements).where(measurements.c.trial_id.in_(_OF_DUE_TRIALS)),
@@ -255,4 +256,5 @@ def purge(tx: Tx, now: datetime) -> int:
     Returns:
         How many studies went.
     """
+    tx.conn.execute(_LOCK_DUE, {"b_now": now})
     return [tx.conn.execute(statement, {"b_now": now}).rowcount for statement in _PURGES][-1]

@@ -84,12 +84,15 @@ def spell_float(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
 def dump_json(value: Any) -> str:
     """Compact ASCII JSON text that every reader accepts."""
     try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+        return _encode(value)
     except (TypeError, ValueError):  # a mapping that is no dict, or a float that is not finite
-        return json.dumps(finite_json(value), allow_nan=False, separators=(",", ":"))
+        return _encode(finite_json(value))
 
 
 class Json(TypeDecorator[Any]):

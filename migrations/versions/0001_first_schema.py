@@ -107,18 +107,20 @@ def _create_studies() -> None:
         sa.Column("purge_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint(
             "(state IN ('completed', 'cancelled', 'failed')) = (ended_at IS NOT NULL)",
-            name="ck_studies_ended",
+            name=op.f("ck_studies_ended"),
         ),
         sa.CheckConstraint(
             "state IN ('active', 'paused', 'stopping', 'completed', 'cancelled', 'failed')",
-            name="ck_studies_state",
+            name=op.f("ck_studies_state"),
         ),
-        sa.CheckConstraint("(deleted_at IS NULL) = (purge_at IS NULL)", name="ck_studies_deleted"),
+        sa.CheckConstraint(
+            "(deleted_at IS NULL) = (purge_at IS NULL)", name=op.f("ck_studies_deleted")
+        ),
         sa.CheckConstraint(
             "n_pending >= 0 AND n_running >= 0 AND n_paused >= 0 AND n_completed "
             ">= 0 AND n_stopped >= 0 AND n_infeasible >= 0 AND n_failed >= 0 AND "
             "n_cancelled >= 0 AND places >= 0",
-            name="ck_studies_counts",
+            name=op.f("ck_studies_counts"),
         ),
         sa.PrimaryKeyConstraint("id", name="pk_studies"),
     )
@@ -147,7 +149,7 @@ def _create_tokens() -> None:
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
         sa.Column("last_used_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint(
-            "role IN ('reader', 'worker', 'submitter', 'admin')", name="ck_tokens_role"
+            "role IN ('reader', 'worker', 'submitter', 'admin')", name=op.f("ck_tokens_role")
         ),
         sa.PrimaryKeyConstraint("id", name="pk_tokens"),
         sa.UniqueConstraint("secret_hash", name="uq_tokens_secret_hash"),
@@ -236,22 +238,22 @@ def _create_trials() -> None:
         sa.CheckConstraint(
             "(state IN ('completed', 'stopped', 'infeasible', 'failed', "
             "'cancelled')) = (ended_at IS NOT NULL)",
-            name="ck_trials_ended",
+            name=op.f("ck_trials_ended"),
         ),
         sa.CheckConstraint(
             "source IN ('suggester', 'initial', 'fallback', 'user', 'promotion', "
             "'replicate', 'import')",
-            name="ck_trials_source",
+            name=op.f("ck_trials_source"),
         ),
         sa.CheckConstraint(
-            "state <> 'running' OR lease_id IS NOT NULL", name="ck_trials_running_has_lease"
+            "state <> 'running' OR lease_id IS NOT NULL", name=op.f("ck_trials_running_has_lease")
         ),
         sa.CheckConstraint(
             "state IN ('pending', 'running', 'paused', 'completed', 'stopped', "
             "'infeasible', 'failed', 'cancelled')",
-            name="ck_trials_state",
+            name=op.f("ck_trials_state"),
         ),
-        sa.CheckConstraint("number >= 1", name="ck_trials_number"),
+        sa.CheckConstraint("number >= 1", name=op.f("ck_trials_number")),
         sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name="fk_trials_study_id_studies"),
         sa.PrimaryKeyConstraint("id", name="pk_trials"),
         sa.UniqueConstraint("study_id", "number", name="uq_trials_study_id_number"),
@@ -300,10 +302,10 @@ def _create_leases() -> None:
         sa.CheckConstraint(
             "outcome IN ('completed', 'stopped', 'infeasible', 'failed', "
             "'expired', 'released', 'paused', 'cancelled', 'superseded')",
-            name="ck_leases_outcome",
+            name=op.f("ck_leases_outcome"),
         ),
-        sa.CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ck_leases_ended"),
-        sa.CheckConstraint("duration_s > 0", name="ck_leases_duration"),
+        sa.CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name=op.f("ck_leases_ended")),
+        sa.CheckConstraint("duration_s > 0", name=op.f("ck_leases_duration")),
         sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name="fk_leases_study_id_studies"),
         sa.ForeignKeyConstraint(["trial_id"], ["trials.id"], name="fk_leases_trial_id_trials"),
         sa.PrimaryKeyConstraint("id", name="pk_leases"),
@@ -356,7 +358,7 @@ def _create_measurements() -> None:
         sa.Column("reported_values", sa.Text(), nullable=False),
         sa.Column("elapsed_s", sa.Float(), nullable=True),
         sa.Column("reported_at", sa.BigInteger(), nullable=False),
-        sa.CheckConstraint("step >= 1", name="ck_measurements_step"),
+        sa.CheckConstraint("step >= 1", name=op.f("ck_measurements_step")),
         sa.ForeignKeyConstraint(
             ["trial_id"], ["trials.id"], name="fk_measurements_trial_id_trials"
         ),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from app.domain.definition import parse_definition
-from app.domain.lease import Lease
+from app.domain.lease import Lease, LeaseEnd
 from app.domain.study import Study, StudyDefinition
 from app.domain.trial import Trial, TrialSource, TrialState
 from app.store import leases, studies, trials
@@ -15,6 +15,8 @@ from app.store.engine import Store, Tx
 from app.store.trials import Finished
 
 T = TypeVar("T")
+
+RELEASED = LeaseEnd.RELEASED
 
 WAIT_S = 30.0
 """How long a test waits for a signal before it fails."""

@@ -1,0 +1,187 @@
+"""Migrations: up, down and up again; what they make is what the tables say; one at a time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy.pool import NullPool
+
+from app.errors import Conflict, InvalidInput, Unavailable
+from app.store import schema
+from app.store.engine import Store, parse_url
+from app.store.schema import ServeLock
+from app.store.tables import metadata
+from tests.store import making
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    engine = create_engine(parse_url(url), poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def tables(url: str) -> set[str]:
+    with connected(url) as connection:
+        return set(inspect(connection).get_table_names()) - {"alembic_version"}
+
+
+def test_the_schema_goes_up_down_and_up_again(database_url: str) -> None:
+    assert not schema.is_current(database_url)
+    schema.upgrade(database_url)
+    schema.upgrade(database_url)
+    assert schema.is_current(database_url)
+    assert tables(database_url) == set(metadata.tables)
+    schema.downgrade(database_url, "base")
+    assert not schema.is_current(database_url)
+    assert tables(database_url) == set()
+    schema.upgrade(database_url)
+    store = Store.open(database_url)
+    assert schema.is_current(store)
+    assert making.study(store).change_seq == 1
+    store.close()
+
+
+def test_alembic_finds_no_difference_from_the_tables(migrated_url: str) -> None:
+    with connected(migrated_url) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def described(url: str) -> list[Any]:
+    """Everything that the database says of its tables, checks and indexes."""
+    with connected(url) as connection:
+        if connection.dialect.name == "sqlite":
+            rows = connection.execute(text("SELECT name, sql FROM sqlite_master"))
+            return sorted(
+                (name, sorted(line.strip(" ,\t") for line in (sql or "").splitlines()))
+                for name, sql in rows
+                if not name.startswith(("alembic", "sqlite_autoindex_alembic"))
+            )
+        found: list[Any] = []
+        for statement in (
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE connamespace = 'public'::regnamespace AND contype <> 'n'",
+            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+            "SELECT table_name || '.' || column_name, data_type || is_nullable"
+            " FROM information_schema.columns WHERE table_schema = 'public'",
+        ):
+            found += [tuple(row) for row in connection.execute(text(statement))]
+        return sorted(row for row in found if "alembic" not in row[0])
+
+
+def test_the_migrated_schema_has_every_check_and_index_of_the_tables(
+    migrated_url: str, database_url: str, tmp_path: Path, dialect: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'made.db'}" if dialect == "sqlite" else database_url
+    with connected(url) as connection:
+        metadata.create_all(connection)
+        connection.commit()
+    assert described(url) == described(migrated_url)
+
+
+def test_services_that_start_together_migrate_one_by_one(database_url: str) -> None:
+    found = making.together([lambda: schema.upgrade(database_url)] * 4)
+    assert found == [None] * 4
+    assert schema.is_current(database_url)
+
+
+def test_a_database_out_of_reach_is_unavailable(tmp_path: Path) -> None:
+    for url in (f"postgresql://nobody@/none?host={tmp_path}", f"sqlite:///{tmp_path}"):
+        with pytest.raises(Unavailable):
+            schema.upgrade(url)
+        with pytest.raises(Unavailable):
+            schema.is_current(url)
+
+
+def test_the_folder_of_a_new_file_is_made(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'a' / 'b.db'}"
+    schema.upgrade(url)
+    assert schema.is_current(url)
+
+
+def test_an_sqlite_file_has_one_service(tmp_path: Path) -> None:
+    url, link = f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "link.db"
+    link.symlink_to(tmp_path / "a.db")
+    with ServeLock(url):
+        for same in (url, f"sqlite:///{link}"):
+            with pytest.raises(Conflict, match=str(os.getpid())) as refused, ServeLock(same):
+                pass
+            assert refused.value.code == "already-exists"
+        with ServeLock(f"sqlite:///{tmp_path / 'b.db'}"):
+            pass
+    with ServeLock(url):
+        pass
+
+
+def test_the_lock_of_a_killed_service_is_free(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    code = (
+        "import sys; from app.store.schema import ServeLock;"
+        f"lock = ServeLock({url!r}).__enter__(); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(Conflict, match=str(holder.pid)), ServeLock(url):
+            pass
+        holder.kill()
+    with ServeLock(url):
+        pass
+
+
+def test_a_postgres_database_has_many_services(tmp_path: Path) -> None:
+    url = f"postgresql://nobody@/none?host={tmp_path}"
+    with ServeLock(url), ServeLock(url):
+        pass
+
+
+def test_the_lock_wants_a_database_url() -> None:
+    with pytest.raises(InvalidInput):
+        ServeLock("nonsense")
+
+
+def test_the_migrations_are_found_when_they_are_installed_as_a_package(tmp_path: Path) -> None:
+    for name in ("app", "migrations"):
+        shutil.copytree(
+            ROOT / name,
+            tmp_path / f"tunewell_{name}",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    code = (
+        "from tunewell_app.store import schema; import tunewell_migrations;"
+        "schema.upgrade('sqlite:///made.db'); print(schema.is_current('sqlite:///made.db'),"
+        " schema.migrations_folder())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60, stdout=subprocess.PIPE
+    )
+    assert done.stdout.decode().split() == ["True", str(tmp_path / "tunewell_migrations")]
+
+
+def test_alembics_own_command_runs_on_a_database_of_a_developer(tmp_path: Path) -> None:
+    environment = {**os.environ, "TUNEWELL_DATABASE_URL": f"sqlite:///{tmp_path / 'dev.db'}"}
+    code = (
+        "from alembic.config import main;"
+        "main(['upgrade', 'head']); main(['check']); main(['downgrade', 'base'])"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT, env=environment, check=True, timeout=60, capture_output=True,
+    )  # fmt: skip

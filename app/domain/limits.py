@@ -24,6 +24,11 @@ MIN_GAIN_TRIALS = 10
 MIN_GAIN_SHARE = 0.2
 """Share of the finished trials over which `min_gain_per_h` is judged, where that is more."""
 
+HOPELESS_FAILURES = 20
+"""Failed trials, with none that ended well, that end a study without a `max_failed`."""
+
+_WORKED = (TrialState.COMPLETED, TrialState.STOPPED, TrialState.INFEASIBLE)
+
 Finished: TypeAlias = tuple[int, float, datetime]
 """A finished trial: number, value of the first objective metric, end."""
 
@@ -110,8 +115,17 @@ def may_resume(
 
 
 def _has_failed(study: Study) -> bool:
+    """Whether too many trials have failed.
+
+    Failed trials free their places, so a study of which nothing works would go on for ever:
+    without `max_failed` it ends after `HOPELESS_FAILURES`, unless some trial ended well.
+    """
     most = study.definition.failure_policy.max_failed
-    return most is not None and study.counts.get(TrialState.FAILED, 0) >= most
+    failed = study.counts.get(TrialState.FAILED, 0)
+    if most is not None:
+        return failed >= most
+    worked = sum(study.counts.get(state, 0) for state in _WORKED)
+    return failed >= HOPELESS_FAILURES and worked == 0
 
 
 def _reached(

@@ -22,6 +22,9 @@ from ..store.trials import Finished
 MAX_ITEMS = 2_500
 """Most points or imported trials in one call."""
 
+MAX_FAULTS = 1_000
+"""Faults after which the rest of a call is not looked at."""
+
 _ENDS = ("completed", "stopped", "infeasible", "failed", "cancelled")
 _FIELDS = frozenset(
     {"params", "values", "state", "step", "measurements", "started_at", "ended_at", "failure"}
@@ -62,7 +65,11 @@ def read_items(definition: StudyDefinition, items: Sequence[Mapping[str, Any]]) 
         fault = Fault(pointer="/trials", code="count", detail=detail)
         raise InvalidInput(detail, faults=[fault])
     faults: list[Fault] = []
-    read = [_read(definition, item, f"/trials/{i}", faults) for i, item in enumerate(items)]
+    read = []
+    for i, item in enumerate(items):
+        read.append(_read(definition, item, f"/trials/{i}", faults))
+        if len(faults) > MAX_FAULTS:
+            break
     if faults:
         raise InvalidInput(f"{len(faults)} faults in the trials; none was added", faults=faults)
     return read

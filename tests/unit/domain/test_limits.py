@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from app.domain.limits import Ending, Finished, may_resume, uses_finished, verdict
+from app.domain.limits import (
+    HOPELESS_FAILURES,
+    Ending,
+    Finished,
+    may_resume,
+    uses_finished,
+    verdict,
+)
 from app.domain.study import StopReason, Study, StudyState
 from app.domain.trial import TrialState
 
@@ -121,6 +128,13 @@ def test_too_many_failed_trials_fail_a_study(state: StudyState) -> None:
     two = limited({}, definition=definition, counts={TrialState.FAILED: 2}, state=state, running=1)
     assert judge(one) is None
     assert judge(two) == Ending(FAILED, StopReason.MAX_FAILED)
+
+
+def test_a_study_of_which_nothing_works_does_not_go_on_for_ever() -> None:
+    hopeless = {TrialState.FAILED: HOPELESS_FAILURES}
+    assert judge(limited({}, counts={TrialState.FAILED: HOPELESS_FAILURES - 1})) is None
+    assert judge(limited({}, counts=hopeless)) == Ending(FAILED, StopReason.MAX_FAILED)
+    assert judge(limited({}, counts={**hopeless, TrialState.COMPLETED: 1})) is None
 
 
 def test_a_stopping_study_keeps_its_reason_and_waits_for_running_trials() -> None:

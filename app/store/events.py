@@ -38,7 +38,8 @@ _HORIZON: ColumnElement[int] = literal_column(
 )
 _AFTER = tuple_(events.c.xid, events.c.id) > tuple_(bindparam("b_xid"), bindparam("b_row"))
 _FEEDS = {
-    "sqlite": _ALL.where(_AFTER),
+    # One comparison of both columns would make SQLite walk from the first event each time.
+    "sqlite": _ALL.where(events.c.xid == 0, events.c.id > bindparam("b_row")),
     "postgresql": _ALL.where(_AFTER, events.c.xid < _HORIZON),
 }
 _TAIL_POSTGRES = select(_HORIZON)

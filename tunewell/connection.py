@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import httpx
 
-from .errors import ApiError, ServiceUnreachable, StaleLeaseError, TunewellError
+from .errors import ApiError, ServiceUnreachable, StaleLeaseError, TunewellError, WrongAddress
 
 DEFAULT_URL = "http://127.0.0.1:8700"
 
@@ -46,7 +46,7 @@ class Connection:
         retries: as given; may be changed at any time.
 
     Raises:
-        TunewellError: the address is none.
+        WrongAddress: the address is none.
     """
 
     def __init__(
@@ -235,9 +235,9 @@ def _host(url: str) -> str:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise TunewellError(f"{url!r} is no address of a service: {error}") from error
+        raise WrongAddress(f"{url!r} is no address of a service: {error}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise TunewellError(f"{url!r} is no address of a service; one looks like {DEFAULT_URL}")
+        raise WrongAddress(f"{url!r} is no address of a service; one looks like {DEFAULT_URL}")
     return parsed.host
 
 

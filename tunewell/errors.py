@@ -1,6 +1,7 @@
 """What can go wrong when talking to a service.
 
 TunewellError
+ +- WrongAddress         the address of the service is none: mend it
  +- ServiceUnreachable   no answer: start the service, check the address
  +- ApiError             the service answered with a problem document
      +- StaleLeaseError  the lease is no longer the trial's: abort the training
@@ -13,11 +14,25 @@ from typing import Any
 
 
 class TunewellError(Exception):
-    """Anything that this package raises on purpose."""
+    """Anything that this package raises on purpose.
+
+    Attributes:
+        exit_status: what the command line ends with: 1 failed, 2 wrong usage, 3 no service.
+    """
+
+    exit_status = 1
+
+
+class WrongAddress(TunewellError):
+    """What was given as the service's address is no http or https URL."""
+
+    exit_status = 2
 
 
 class ServiceUnreachable(TunewellError):
     """The service could not be reached, or the connection broke before it answered."""
+
+    exit_status = 3
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"no answer from {url}: {reason}")

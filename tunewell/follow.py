@@ -1,141 +1,108 @@
-"""Follows a study to its end: a line a trial, progress on a terminal, the best at the end."""
+"""Follows a study to its end.
+
+Only this file decides when something is shown; `reporters.py` decides how.
+"""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from collections.abc import Callable
+from datetime import datetime
 
 from .client import Client
-from .lines import number, trial_line
+from .models import ENDED_TRIAL, Event, Study, Trial, read
+from .reporters import Reporter
 
-ENDED = frozenset({"completed", "cancelled", "failed"})
-_SHOWN = frozenset({"completed", "stopped", "infeasible", "failed", "cancelled"})
-INTERRUPTED = 130
+PATIENCE = 10
+"""How often a call is tried again while following: an upgrade of the service is waited out."""
 
-
-class _Meter(Protocol):
-    def show(self, study: Mapping[str, Any]) -> None: ...
+_FRONT_SIZE = 100
 
 
-class _Bar:
-    """A progress bar on standard error; printed lines go above it."""
-
-    def __init__(self, progress: Progress, total: int | None) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=total, best="")
-
-    def show(self, study: Mapping[str, Any]) -> None:
-        counts = study["trial_counts"]
-        done = sum(counts.get(s, 0) for s in ("completed", "stopped", "infeasible"))
-        best = study["best"]
-        metric = study["definition"]["metrics"][0]["name"]
-        text = f"best {metric} {number(best['values'].get(metric))}" if best else ""
-        running = counts.get("running", 0)
-        self._progress.update(
-            self._task, completed=done, description=f"{running} running", best=text
-        )
-
-
-class _Silent:
-    def show(self, study: Mapping[str, Any]) -> None:
-        """Nothing to show off a terminal: the lines say it all."""
-
-
-def follow(client: Client, study_id: str, *, as_json: bool = False, is_local: bool = False) -> int:
-    """Follows a study; returns the exit status.
+def follow(
+    client: Client, study_id: str, reporter: Reporter, *, check: Callable[[], None] | None = None
+) -> Study:
+    """Shows each trial when it ends, until the study has ended, then its best; returns the study.
 
     Args:
         client: where the study is.
         study_id: the study.
-        as_json: print each trial and the study at the end as JSON lines.
-        is_local: the service ends with this command.
+        reporter: shows what happens.
+        check: called when nothing has happened for a while, about 15 s; raises when there is no
+            use in waiting.
 
-    Returns:
-        0 when the study completed, 1 when it failed or was cancelled, 130 when a local one was
-        left by Ctrl-C.
+    Raises:
+        ServiceUnreachable: the service stayed away.
+        ApiError: the study is gone.
     """
-    try:
-        study = _follow(client, study_id, as_json=as_json)
-    except KeyboardInterrupt:
-        if is_local:
-            return INTERRUPTED
-        name = client.get_study(study_id)["name"]
-        print(
-            f"\nStopped following; the study goes on. Come back with: tunewell study watch {name}",
-            file=sys.stderr,
-        )
-        return 0
-    print_best(study, as_json=as_json)
-    return 0 if study["state"] == "completed" else 1
+    client.retries = max(client.retries, PATIENCE)
+    view = _View(client, study_id, reporter)
+    with reporter:
+        reporter.begin(view.study)
+        view.catch_up()
+        if not view.study.has_ended:
+            _attend(client, view, check or _nothing)
+    best = [view.study.best] if view.study.best else _front(client, view.study)
+    reporter.end(view.study, best)
+    return view.study
 
 
-def _follow(client: Client, study_id: str, *, as_json: bool) -> Any:
-    study = client.get_study(study_id)
-    definition = study["definition"]
-    with _progress(definition, as_json) as progress:
-        meter: _Meter = _Silent() if progress is None else _bar(progress, definition)
-        meter.show(study)
-        for event in client.stream_events(study_id, after=0):
-            if event["event"] == "trial.state":
-                _show_trial(client, event, definition, as_json=as_json)
-            if event["event"] in ("trial.state", "study.state", "study.best", "reset"):
-                study = client.get_study(study_id)
-                meter.show(study)
-            # The study's end comes last: all its trials have been shown by then.
-            if event["event"] == "study.state" and _ends(event, study):
-                return study
-    return client.get_study(study_id)
+def _nothing() -> None:
+    """No check."""
 
 
-def _ends(event: Mapping[str, Any], study: Mapping[str, Any]) -> bool:
-    said = (event.get("data") or event).get("state")
-    return said in ENDED and study["state"] in ENDED
+def _attend(client: Client, view: _View, check: Callable[[], None]) -> None:
+    check()
+    for raw in client.stream_events(view.study.id, after=view.study.change_seq):
+        if _is_news(raw, view.study.change_seq):
+            view.catch_up()
+            if view.study.has_ended:
+                return
+        if raw["event"] in ("tick", "reset"):
+            check()
 
 
-def _show_trial(
-    client: Client, event: Mapping[str, Any], definition: Mapping[str, Any], *, as_json: bool
-) -> None:
-    data = event.get("data") or event
-    if data.get("state") not in _SHOWN:
-        return
-    trial = client.get_trial(str(event["trial_id"]))
-    if trial["state"] not in _SHOWN:
-        return
-    print(json.dumps(trial) if as_json else trial_line(trial, definition), flush=True)
+def _is_news(raw: dict[str, object], known_seq: int) -> bool:
+    """Whether the study has to be read again. A burst of events is read once: what the study said
+    after its first one covers the others.
+    """
+    if raw["event"] in ("tick", "reset"):
+        return True
+    if raw["event"] == "trial.measurement":
+        return False
+    return read(Event, raw).seq > known_seq
 
 
-def print_best(study: Mapping[str, Any], *, as_json: bool = False) -> None:
-    """The study's end: its best trial, or why there is none."""
-    if as_json:
-        print(json.dumps(study), flush=True)
-        return
-    reason = f" ({study['stop_reason']})" if study["stop_reason"] else ""
-    print(f"{study['name']}: {study['state']}{reason}", file=sys.stderr)
-    if study["best"]:
-        print(f"best: {trial_line(study['best'], study['definition'])}", flush=True)
+def _front(client: Client, study: Study) -> list[Trial]:
+    """The Pareto front of a study with several objectives; nothing of another without a best."""
+    roles = [metric.get("role") or "objective" for metric in study.definition["metrics"]]
+    if roles.count("objective") < 2:
+        return []
+    return [read(Trial, trial) for trial in client.best(study.id, _FRONT_SIZE)]
 
 
-def _progress(
-    definition: Mapping[str, Any], as_json: bool
-) -> AbstractContextManager[Progress | None]:
-    if as_json or not (sys.stderr.isatty() and sys.stdout.isatty()):
-        return nullcontext()
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[best]}"),
-        console=Console(stderr=True),
-        transient=True,
-    )
+class _View:
+    """What is known of the study, and which of its trials' ends have been shown."""
+
+    def __init__(self, client: Client, study_id: str, reporter: Reporter) -> None:
+        self._client = client
+        self._reporter = reporter
+        self._shown: dict[str, datetime | None] = {}
+        self._seen_seq = 0
+        self.study = read(Study, client.get_study(study_id))
+
+    def catch_up(self) -> None:
+        """Reads what has changed and shows it."""
+        # The study before its trials: what ended in between comes again and is known by then.
+        study = read(Study, self._client.get_study(self.study.id))
+        changed = self._client.trials(study.id, changed_since=self._seen_seq)
+        ended = [t for t in (read(Trial, raw) for raw in changed) if t.state in ENDED_TRIAL]
+        for trial in sorted(ended, key=_when):
+            if self._shown.get(trial.id, False) != trial.ended_at:
+                self._shown[trial.id] = trial.ended_at
+                self._reporter.trial(trial, study)
+        self.study, self._seen_seq = study, study.change_seq
+        self._reporter.progress(study)
 
 
-def _bar(progress: Progress, definition: Mapping[str, Any]) -> _Bar:
-    return _Bar(progress, (definition.get("limits") or {}).get("max_trials"))
+def _when(trial: Trial) -> tuple[float, int]:
+    return (trial.ended_at.timestamp() if trial.ended_at else 0.0, trial.number)

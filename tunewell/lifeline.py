@@ -15,7 +15,7 @@ VARIABLE = "TUNEWELL_LIFELINE"
 
 
 def hold() -> None:
-    """In a child: ends this process in order once its parent is gone, if it was given a lifeline."""
+    """In a child that was given a lifeline: ends this process in order once its parent is gone."""
     given = os.environ.pop(VARIABLE, "")
     if not given.isdigit():
         return

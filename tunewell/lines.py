@@ -1,43 +1,76 @@
-"""Trials and numbers as one line of text."""
+"""Trials, numbers and times as text for people."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .models import Study, Trial
+
+_FIXED_LOW, _FIXED_HIGH = 1e-3, 1e4
+_LONGEST_MESSAGE = 200
 
 
-def cell(value: Any) -> str:
-    """One value as people read it; control characters of names are not sent to the terminal."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return number(value)
-    text = value if isinstance(value, str) else str(value)
+def clean(text: str) -> str:
+    """A text of somebody else's without what a terminal would obey."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def number(value: Any) -> str:
-    """A number with four significant digits, an integer in full."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return cell(value)
+def cell(value: Any) -> str:
+    """One value as people read it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return number(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return clean(str(value))
+
+
+def number(value: float) -> str:
+    """An integer in full; else four decimals, or four significant digits where those say little."""
     if isinstance(value, int) or not math.isfinite(value):
         return str(value)
+    if value == 0 or _FIXED_LOW <= abs(value) < _FIXED_HIGH:
+        return f"{value:.4f}"
     return f"{value:.4g}"
 
 
-def trial_line(trial: Mapping[str, Any], definition: Mapping[str, Any]) -> str:
+def ago(instant: datetime | None) -> str:
+    """How long ago an instant was."""
+    if instant is None:
+        return "-"
+    return f"{duration((datetime.now(UTC) - instant).total_seconds())} ago"
+
+
+def duration(seconds: float) -> str:
+    """A duration, rounded to its unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def trial_line(trial: Trial, study: Study) -> str:
     """A trial in one line: number, parameters, values, and what became of it if not completed."""
-    parts = [f"trial {trial['number']}"]
-    names = [p["name"] for p in definition["space"] if p["name"] in trial["params"]]
-    parts += [f"{name} {number(trial['params'][name])}" for name in names]
-    for metric in definition["metrics"]:
-        value = trial["values"].get(metric["name"])
-        if value is not None:
-            parts.append(f"{metric['name']} {number(value)}")
-    if trial["state"] != "completed":
-        failure = trial.get("failure")
-        parts.append(f"{trial['state']}: {failure['message']}" if failure else trial["state"])
+    parts = [f"trial {trial.number}"]
+    parts += [f"{clean(n)} {cell(trial.params[n])}" for n in study.params if n in trial.params]
+    parts += values_of(trial, study.metrics)
+    if trial.state == "failed" and trial.failure is not None:
+        said = clean(" ".join(trial.failure.message.split()))[:_LONGEST_MESSAGE]
+        parts.append(f"failed {trial.failure.kind}" + (f": {said}" if said else ""))
+    elif trial.state == "stopped" and trial.step is not None:
+        parts.append(f"stopped at step {trial.step}")
+    elif trial.state != "completed":
+        parts.append(trial.state)
     return "  ".join(parts)
+
+
+def values_of(trial: Trial, metrics: Sequence[str]) -> list[str]:
+    """Name and value of each metric that the trial has."""
+    return [f"{clean(m)} {number(trial.values[m])}" for m in metrics if m in trial.values]

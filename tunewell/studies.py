@@ -4,15 +4,40 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._parts import CHECKOUT
-from .errors import TunewellError
+from .errors import ApiError, TunewellError
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .models import Study
 
 
 class BadStudyFile(TunewellError):
     """A study file cannot be read."""
+
+    exit_status = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFile:
+    """What a study file holds.
+
+    Attributes:
+        definition: the study's definition, not checked.
+        trials: points to try first, or finished trials to import; as `POST .../trials` takes them.
+    """
+
+    definition: Mapping[str, Any]
+    trials: tuple[Mapping[str, Any], ...] = ()
+
+    def named(self, name: str) -> StudyFile:
+        """The same under another name."""
+        return StudyFile(definition={**self.definition, "name": name}, trials=self.trials)
 
 
 def example_folder() -> Path:
@@ -21,8 +46,13 @@ def example_folder() -> Path:
     return inside if inside.is_dir() else CHECKOUT / "examples" / "studies"
 
 
-def load_study(source: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The definition and the trials of a study file.
+def example_names() -> list[str]:
+    """Names of the example studies, each to be given where a study file is."""
+    return sorted(path.stem for path in example_folder().glob("*.json"))
+
+
+def load_study(source: str) -> StudyFile:
+    """Reads a study file.
 
     Args:
         source: a path, "-" for standard input, or the name of an example such as "mnist-random".
@@ -30,31 +60,62 @@ def load_study(source: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     Raises:
         BadStudyFile: there is no such file, or it is no JSON object.
     """
-    text, name = _read(source)
+    text, name = _text_of(source)
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadStudyFile(f"{name} is no JSON: {error}") from error
     if not isinstance(found, dict):
         raise BadStudyFile(f"{name} holds no JSON object")
-    if "study" in found and "name" not in found:
-        trials = found.get("trials") or []
-        if not isinstance(found["study"], dict) or not isinstance(trials, list):
-            raise BadStudyFile(f"{name}: study must be an object, trials a list")
-        return found["study"], trials
-    return found, []
+    if "study" not in found or "space" in found:
+        return StudyFile(definition=found)
+    unknown = sorted(found.keys() - {"study", "trials"})
+    if unknown:
+        raise BadStudyFile(f"{name}: beside study there may be trials only, not {unknown[0]}")
+    definition, trials = found["study"], found.get("trials") or []
+    if not isinstance(definition, dict) or not isinstance(trials, list):
+        raise BadStudyFile(f"{name}: study must be an object, trials a list")
+    return StudyFile(definition=definition, trials=tuple(trials))
 
 
-def _read(source: str) -> tuple[str, str]:
+def _text_of(source: str) -> tuple[str, str]:
     if source == "-":
         return sys.stdin.read(), "standard input"
     path = Path(source)
-    if not path.is_file():
-        example = example_folder() / f"{source.removesuffix('.json')}.json"
-        if "/" in source or not example.is_file():
-            raise BadStudyFile(f"there is no file {source}")
-        path = example
+    if not path.exists():
+        path = _example(source)
     try:
         return path.read_text(encoding="utf-8"), str(path)
     except (OSError, UnicodeDecodeError) as error:
         raise BadStudyFile(f"{path} cannot be read: {error}") from error
+
+
+def _example(source: str) -> Path:
+    name = source.removesuffix(".json")
+    if name not in example_names():
+        raise BadStudyFile(
+            f"there is no file {source}, and no example of that name; the examples are: "
+            f"{', '.join(example_names())}"
+        )
+    return example_folder() / f"{name}.json"
+
+
+def submit(client: Client, file: StudyFile) -> Study:
+    """Creates the study of a file with the trials that it holds: all of it, or nothing.
+
+    A worker that waits for work may be given a suggested trial before those of the file.
+
+    Raises:
+        ApiError: the study, or one of the trials, is refused.
+        ServiceUnreachable: no service answered.
+    """
+    from .models import Study, read
+
+    study = read(Study, client.create_study(file.definition))
+    if file.trials:
+        try:
+            client.enqueue(study.id, file.trials)
+        except ApiError:
+            client.delete_study(study.id)
+            raise
+    return study

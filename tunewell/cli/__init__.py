@@ -1,22 +1,34 @@
 """The command line. Standard output is data, standard error is talk.
 
 Exit status: 0 fine, 1 the study failed or was not found, 2 wrong usage, 3 no service answered.
+
+Loading it loads no HTTP client, no numerics and no service: each command loads what it needs.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import typer
 
 from ..errors import ApiError, ServiceUnreachable, TunewellError
 from . import service, study, token, trial, worker
-from .output import print_problem, say
+from .output import print_json_line, problem_lines, say
 
+FINE, FAILED, WRONG_USAGE, UNREACHABLE = 0, 1, 2, 3
+
+_WRONG_USAGE = frozenset({400, 413, 415, 422})
+"""Statuses that say that what was sent is wrong."""
+_AWAY = frozenset({502, 503, 504})
+"""Statuses that say that the service, or its database, is not there."""
+
+# Plain help texts: what is piped must hold no escape byte, whatever the environment says of colour.
 app = typer.Typer(
     name="tunewell",
     help="Self-hosted hyperparameter tuning: a service, workers, studies.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -28,24 +40,45 @@ app.add_typer(token.app, name="token")
 
 
 def main() -> None:
-    """Runs the command line and turns errors into sentences and exit statuses."""
+    """The entry point of the `tunewell` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command and turns errors into sentences; returns the exit status.
+
+    Args:
+        arguments: the command line without the program's name.
+    """
+    as_json = "--json" in arguments
     try:
-        app()
+        app(args=list(arguments), prog_name="tunewell")
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
     except ServiceUnreachable as error:
+        _tell_json(as_json, "service-unreachable", str(error))
         say(f"tunewell: {error}")
-        say("Is the service running? Start one with `tunewell serve`, or name it with --url.")
-        sys.exit(3)
+        say("  start a service with `tunewell serve`, or say where one is: --url or TUNEWELL_URL")
+        return UNREACHABLE
     except ApiError as error:
-        print_problem(error)
-        sys.exit(1 if error.status == 404 else 2 if error.status in (400, 422) else 1)
+        if as_json:
+            print_json_line({"type": "error", "error": {"status": error.status, **error.problem}})
+        for line in problem_lines(error):
+            say(line)
+        return _status_of(error)
     except TunewellError as error:
+        _tell_json(as_json, "failed", str(error))
         say(f"tunewell: {error}")
-        sys.exit(2)
-    except ModuleNotFoundError as error:
-        extra = "worker" if error.name in ("torch", "torchvision", "sklearn") else "all"
-        say(f"tunewell: {error}; install it with: pip install 'tunewell[{extra}]'")
-        sys.exit(2)
-    except BrokenPipeError:
-        # The reader of our output went away, as `head` does.
-        sys.stderr.close()
-        sys.exit(0)
+        return error.exit_status
+    return FINE
+
+
+def _status_of(error: ApiError) -> int:
+    if error.status in _WRONG_USAGE:
+        return WRONG_USAGE
+    return UNREACHABLE if error.status in _AWAY else FAILED
+
+
+def _tell_json(as_json: bool, code: str, detail: str) -> None:
+    if as_json:
+        print_json_line({"type": "error", "error": {"code": code, "detail": detail}})

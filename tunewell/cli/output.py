@@ -1,26 +1,35 @@
-"""How commands print: tables and lines for people, JSON for programs, talk on standard error."""
+"""What the commands share: options, connections, and how they print.
+
+Tables and lines for people, JSON for programs, talk on standard error.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from ..client import Client
-from ..errors import ApiError
-from ..lines import cell
+from .._parts import part
+from ..errors import ApiError, TunewellError
+from ..lines import cell, clean
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+RETRIES = 3
+"""How often one command tries to reach the service: for about a second."""
 
 Url = Annotated[
     str | None,
     typer.Option(
-        "--url", envvar="TUNEWELL_URL", help="Address of the service.", show_default=False
+        "--url",
+        envvar="TUNEWELL_URL",
+        help="Address of the service; http://127.0.0.1:8700 by default.",
+        show_default=False,
     ),
 ]
 TokenOption = Annotated[
@@ -30,9 +39,32 @@ TokenOption = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
+class NotInstalled(TunewellError):
+    """A part of the product that the command needs is not installed."""
+
+    exit_status = 2
+
+
 def connect(url: str | None, token: str | None) -> Client:
     """A client for one command: it tries a few times, then says that nobody answers."""
-    return Client(url, token, retries=3)
+    from ..client import Client
+
+    return Client(url, token, retries=RETRIES)
+
+
+def load(name: str, module: str, *, extra: str) -> ModuleType:
+    """A module of the service or the worker.
+
+    Raises:
+        NotInstalled: it, or something that it needs, is not installed.
+    """
+    try:
+        return part(name, module)
+    except ModuleNotFoundError as error:
+        raise NotInstalled(
+            f"this command needs {error.name or error}, which is not installed: "
+            f"pip install 'tunewell[{extra}]'"
+        ) from error
 
 
 def say(text: str) -> None:
@@ -42,20 +74,34 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Data: one JSON document on standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+    print(json.dumps(value, indent=2), flush=True)
 
 
-def print_problem(error: ApiError) -> None:
-    """A refusal with each of its faults."""
-    say(f"tunewell: {error.detail} ({error.code})")
+def print_json_line(value: Any) -> None:
+    """Data: one JSON document on one line of standard output."""
+    print(json.dumps(value), flush=True)
+
+
+def problem_lines(error: ApiError) -> list[str]:
+    """A refusal with each of its faults, and what to do next."""
+    lines = [f"tunewell: {clean(error.detail)} ({clean(error.code)})"]
     for fault in error.faults:
-        say(f"  {fault.get('pointer') or '/'}: {fault.get('detail')}")
+        lines.append(f"  {clean(fault.get('pointer') or '/')}: {clean(fault.get('detail', ''))}")
+    for change in error.problem.get("diff") or ():
+        there, given = json.dumps(change.get("stored")), json.dumps(change.get("given"))
+        lines.append(f"  {clean(str(change.get('pointer')))}: is {there}, given {given}")
     if error.code == "unauthenticated":
-        say("  Give a token with --token or TUNEWELL_TOKEN.")
+        lines.append("  give a token with --token or TUNEWELL_TOKEN")
+    if error.code == "already-exists" and "study_id" in error.problem:
+        found = clean(str(error.problem["study_id"]))
+        lines.append(f"  follow it with `tunewell study watch {found}`, or give --name another one")
+    if error.status >= 500 and "request_id" in error.problem:
+        lines.append(f"  request {clean(str(error.problem['request_id']))}")
+    return lines
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """A table that fits a terminal; tab-separated lines when piped; `empty` when there is none."""
+    """A table on a terminal, tab-separated lines when piped; `empty` is said when there is none."""
     shown = [[cell(value) for value in row] for row in rows]
     if not shown:
         say(empty)
@@ -64,39 +110,24 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
         for row in [list(columns), *shown]:
             print("\t".join(row))
         return
+    _print_rich_table(columns, shown)
+
+
+def _print_rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in shown:
-        table.add_row(*(escape(text) for text in row))
+        table.add_column(Text(clean(name)), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(text) for text in row))
     Console().print(table)
 
 
-def ago(text: str | None) -> str:
-    """How long ago an instant was, in words."""
-    if text is None:
-        return "-"
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit} ago"
-    return f"{max(seconds, 0):.0f} s ago"
-
-
-def best_of(study: Mapping[str, Any]) -> Any:
-    """The best trial's value of the study's first metric, or None."""
-    best = study.get("best")
-    if not best:
-        return None
-    metric = study["definition"]["metrics"][0]["name"]
-    return best["values"].get(metric)
-
-
-def progress_of(study: Mapping[str, Any]) -> str:
-    """Finished trials of the budget, and how many run."""
-    counts: Mapping[str, int] = study["trial_counts"]
-    done = sum(counts.get(state, 0) for state in ("completed", "stopped", "infeasible"))
-    total = (study["definition"].get("limits") or {}).get("max_trials")
-    running = counts.get("running", 0)
-    text = f"{done}/{total}" if total else str(done)
-    return f"{text} (+{running} running)" if running else text
+def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
+    """Names and values, one a line; those without a value are left out."""
+    for name, value in facts:
+        if value is not None and value != "":
+            print(f"{name:<12} {cell(value)}")

@@ -1,60 +1,96 @@
-"""serve, migrate, demo, version."""
+"""tunewell serve, migrate, demo, version."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
-from .._parts import part
-from .output import Json, print_json
+from .output import Json, TokenOption, Url, connect, load, print_json, say
 
 DatabaseUrl = Annotated[
     str | None,
     typer.Option(
         "--database-url",
         envvar="TUNEWELL_DATABASE_URL",
-        help="sqlite:///path or postgresql://...; default: a file in your data folder.",
+        help="sqlite:///path or postgresql://...; a file in your data folder by default.",
         show_default=False,
     ),
 ]
 
 
+def _setting(name: str, text: str) -> Any:
+    """An option of `serve` that is a setting: not given, the environment or the default holds."""
+    return typer.Option(
+        f"--{name}", envvar=f"TUNEWELL_{name.upper().replace('-', '_')}", help=text,
+        show_default=False, metavar="NUMBER",
+    )  # fmt: skip
+
+
 def add_to(app: typer.Typer) -> None:
     """Adds the commands that stand at the top."""
-    app.command()(serve)
-    app.command()(migrate)
-    app.command()(demo)
-    app.command()(version)
+    for command in (serve, migrate, demo, version):
+        app.command()(command)
 
 
 def serve(
-    host: Annotated[str, typer.Option(envvar="TUNEWELL_HOST", help="Listen here.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(envvar="TUNEWELL_PORT", min=0, max=65535, help="0 picks a free one.")
-    ] = 8700,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TUNEWELL_HOST", help="Listen here; 127.0.0.1 by default.", show_default=False
+        ),
+    ] = None,
+    port: Annotated[int | None, _setting("port", "8700 by default; 0 picks a free one.")] = None,
     database_url: DatabaseUrl = None,
     migrate: Annotated[
-        bool, typer.Option("--migrate/--no-migrate", help="Bring the schema up to date first.")
+        bool,
+        typer.Option("--migrate/--no-migrate", help="Bring the schema up to date, or refuse."),
     ] = True,
     lease_ttl_s: Annotated[
-        float | None, typer.Option(envvar="TUNEWELL_LEASE_TTL_S", help="Seconds a lease lasts.")
+        float | None, _setting("lease-ttl-s", "Seconds that a worker's lease lasts; 60.")
+    ] = None,
+    heartbeat_s: Annotated[
+        float | None, _setting("heartbeat-s", "Seconds between a worker's beats; 15.")
     ] = None,
     suggest_wait_s: Annotated[
-        float | None,
-        typer.Option(envvar="TUNEWELL_SUGGEST_WAIT_S", help="Seconds a claim waits for the model."),
+        float | None, _setting("suggest-wait-s", "Seconds that a claim waits for the model; 2.")
+    ] = None,
+    fit_limit_s: Annotated[
+        float | None, _setting("fit-limit-s", "Seconds that one fit of a model may take; 30.")
+    ] = None,
+    suggest_processes: Annotated[
+        int | None, _setting("suggest-processes", "Fitting processes; 0: by the number of cores.")
+    ] = None,
+    pool_size: Annotated[
+        int | None, _setting("pool-size", "Database connections and worker threads; 8.")
+    ] = None,
+    body_limit_bytes: Annotated[
+        int | None, _setting("body-limit-bytes", "Largest request body; 8 MiB.")
+    ] = None,
+    event_keep: Annotated[
+        int | None, _setting("event-keep", "Events of a study kept for watchers; 100,000.")
     ] = None,
     json: Json = False,
 ) -> None:
     """Run the service. Prints one line with `ready` and its address once it listens."""
-    status = part("app", "main").serve(
+    run = load("app", "main", extra="server").serve
+    status = _with_settings(
+        run,
         host=host,
         port=port,
         database_url=database_url,
         migrate=migrate,
         json_lines=json,
         lease_ttl_s=lease_ttl_s,
+        heartbeat_s=heartbeat_s,
         suggest_wait_s=suggest_wait_s,
+        fit_limit_s=fit_limit_s,
+        suggest_processes=suggest_processes,
+        pool_size=pool_size,
+        body_limit_bytes=body_limit_bytes,
+        event_keep=event_keep,
     )
     raise typer.Exit(status)
 
@@ -65,29 +101,72 @@ def migrate(
     json: Json = False,
 ) -> None:
     """Bring the database's schema up to date."""
-    status = part("app", "main").migrate(database_url, check=check, json_lines=json)
-    raise typer.Exit(status)
+    run = load("app", "main", extra="server").migrate
+    raise typer.Exit(_with_settings(run, database_url, check=check, json_lines=json))
+
+
+def _with_settings(run: Callable[..., int], *args: Any, **given: Any) -> int:
+    """Calls what reads the settings; says which one is wrong."""
+    from pydantic import ValidationError
+
+    try:
+        return run(*args, **given)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_context=False):
+            name = "_".join(str(part) for part in fault["loc"])
+            say(f"tunewell: TUNEWELL_{name.upper()} or its option: {fault['msg']}")
+        return 2
 
 
 def demo(
-    json: Json = False,
+    dataset: Annotated[
+        str, typer.Option(help="auto, mnist, or mnist-5k: the shipped subset.")
+    ] = "auto",
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each trial.")] = 3,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of each study.")] = 10,
     keep: Annotated[
         bool | None,
-        typer.Option("--serve/--no-serve", help="Go on serving afterwards.", show_default=False),
+        typer.Option(
+            "--serve/--no-serve",
+            help="Go on serving afterwards; by default on a terminal only.",
+            show_default=False,
+        ),
     ] = None,
+    json: Json = False,
 ) -> None:
-    """Tune a small network on MNIST three times: by random search, GP and TPE."""
+    """Tune a small network on MNIST three times: by random search, by GP and by TPE."""
+    if dataset not in ("auto", "mnist", "mnist-5k"):
+        raise typer.BadParameter(f"a data set is auto, mnist or mnist-5k, not {dataset!r}")
     from ..demo import run_demo
 
-    raise typer.Exit(run_demo(as_json=json, keep_serving=keep))
+    status = run_demo(
+        as_json=json,
+        keep_serving=keep,
+        options={"dataset": dataset, "epochs": epochs},
+        trials=trials,
+    )
+    raise typer.Exit(status)
 
 
-def version(json: Json = False) -> None:
+def version(
+    service: Annotated[
+        bool, typer.Option("--service", help="Ask the service for its versions too.")
+    ] = False,
+    url: Url = None,
+    token: TokenOption = None,
+    json: Json = False,
+) -> None:
     """Print the version."""
     from importlib.metadata import version as version_of
 
-    found = version_of("tunewell")
+    found: dict[str, Any] = {"version": version_of("tunewell")}
+    found["python"] = sys.version.split()[0]
+    if service:
+        with connect(url, token) as client:
+            found["service"] = client.request("GET", "/v1/meta")
     if json:
-        print_json({"version": found})
-    else:
-        print(found)
+        print_json(found)
+        return
+    print(found["version"])
+    if service:
+        say(f"the service has version {found['service'].get('version')}")

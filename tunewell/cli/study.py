@@ -1,165 +1,201 @@
 """tunewell study: submit, run, plan, list, show, watch, pause, resume, stop, cancel, delete,
-export.
+undelete, export.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..client import Client
-from ..lines import trial_line
-from ..studies import load_study
+from ..lines import ago, cell, clean, trial_line
+from ..studies import StudyFile, load_study
 from .output import (
     Json,
     TokenOption,
     Url,
-    ago,
-    best_of,
     connect,
+    load,
+    print_facts,
     print_json,
     print_table,
-    progress_of,
     say,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Studies: submit, follow, steer, export.")
+if TYPE_CHECKING:
+    from ..models import Study
+
+app = typer.Typer(
+    no_args_is_help=True, help="Studies: submit, follow, steer, export.", rich_markup_mode=None
+)
 
 File = Annotated[
     str, typer.Argument(help="A JSON file, - for standard input, or the name of an example.")
 ]
 Name = Annotated[str, typer.Argument(metavar="STUDY", help="The study's id or name.")]
+NewName = Annotated[
+    str | None,
+    typer.Option("--name", help="Name the study so, not as the file does.", show_default=False),
+]
+
+
+def _file(source: str, name: str | None) -> StudyFile:
+    file = load_study(source)
+    return file if name is None else file.named(name)
 
 
 @app.command()
-def submit(file: File, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
+def submit(
+    file: File,
+    name: NewName = None,
+    url: Url = None,
+    token: TokenOption = None,
+    json: Json = False,
+) -> None:
     """Submit a study and return at once."""
+    from ..studies import submit as submit_file
+
+    found = _file(file, name)
     with connect(url, token) as client:
-        study = send(client, file)
+        study = submit_file(client, found)
         if json:
-            print_json(study)
-        else:
-            print(f"{study['id']}  {study['name']}")
-            say(f"Follow it with: tunewell study watch {study['name']}")
+            print_json(client.get_study(study.id))
+            return
+    print(f"{study.id}  {clean(study.name)}")
+    for warning in study.warnings:
+        say(f"warning: {clean(warning)}")
+    say(f"follow it with `tunewell study watch {study.id}`")
 
 
 @app.command()
 def run(
     file: File,
+    name: NewName = None,
     local: Annotated[
         bool, typer.Option("--local", help="Start a private service and a worker for it.")
     ] = False,
-    slots: Annotated[int, typer.Option(min=1, help="With --local: trials at once.")] = 1,
+    slots: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="With --local: trials at once.", show_default=False),
+    ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(help="With --local: an objective of your own, as module:name."),
+    ] = None,
     url: Url = None,
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
     """Submit a study, follow it to its end, print the best."""
-    from ..follow import follow
+    from .. import following
 
-    if not local:
-        with connect(url, token) as client:
-            study = send(client, file)
-            raise typer.Exit(follow(client, study["id"], as_json=json))
-    from ..local import Local, wait_for_interrupt
-
-    with Local(slots=slots) as service, service.client() as client:
-        study = send(client, file)
-        is_own = study["definition"].get("objective") is None
-        if is_own:
-            say("This study has no objective: nothing here evaluates its trials.")
-        status = follow(client, study["id"], as_json=json, is_local=True)
-        if status == 130:
-            say(f"Still serving at {service.url}; Ctrl-C again ends it.")
-            wait_for_interrupt()
-            status = 0
-    raise typer.Exit(status)
+    found = _file(file, name)
+    if local:
+        status = following.run_local(found, slots=slots, objectives=objective or (), as_json=json)
+        raise typer.Exit(status)
+    if slots is not None or objective:
+        raise typer.BadParameter("--slots and --objective go with --local")
+    with connect(url, token) as client:
+        raise typer.Exit(following.run(client, found, as_json=json))
 
 
 @app.command()
-def plan(file: File, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
-    """Check a study and show what it will spend; nothing is created. Needs no service."""
-    from ..plan import plan_of
+def watch(study: Name, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
+    """Follow a study to its end, print the best."""
+    from .. import following
 
-    definition, trials = load_study(file)
-    found = plan_of(definition, len(trials), url=url, token=token)
+    with connect(url, token) as client:
+        found = client.find_study(study)
+        raise typer.Exit(following.watch(client, found["id"], as_json=json))
+
+
+@app.command()
+def plan(file: File, json: Json = False) -> None:
+    """Check a study and show what it will spend; nothing is created. Needs no service."""
+    from ..plan import plan_lines, plan_of
+
+    found = load_study(file)
+    load("app", "domain.definition", extra="server")
+    planned = plan_of(found.definition, len(found.trials))
+    faults = planned["faults"]
     if json:
-        print_json(found)
-    else:
-        for line in found["lines"]:
-            print(line)
-        for warning in found["warnings"]:
-            say(f"warning: {warning}")
-        for fault in found["faults"]:
-            say(f"  {fault['pointer'] or '/'}: {fault['detail']}")
-    raise typer.Exit(2 if found["faults"] else 0)
+        print_json(planned)
+    elif not faults:
+        for line in plan_lines(planned):
+            print(clean(line))
+    for warning in planned["warnings"]:
+        say(f"warning: {clean(warning)}")
+    if faults:
+        say(f"tunewell: {len(faults)} faults; the study would be refused")
+    for fault in faults:
+        say(f"  {clean(fault['pointer'] or '/')}: {clean(fault['detail'])}")
+    raise typer.Exit(2 if faults else 0)
 
 
 @app.command("list")
 def list_studies(
-    state: Annotated[str | None, typer.Option(help="Only studies in this state.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only in these states, separated by commas.")
+    ] = None,
     label: Annotated[str | None, typer.Option(help="Only with this label, as k=v.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="Only names that begin so.")] = None,
     url: Url = None,
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
     """List studies, newest first."""
+    from ..models import Study, read
+
     with connect(url, token) as client:
-        studies = list(client.list_studies(state=state, label=label))
+        found = list(client.list_studies(state=state, label=label, name_prefix=prefix))
     if json:
-        print_json({"studies": studies})
+        print_json({"studies": found})
         return
-    rows = [
-        (s["name"], s["state"], progress_of(s), best_of(s), ago(s["created_at"]), s["id"])
-        for s in studies
-    ]
+    studies = [read(Study, each) for each in found]
+    rows = [(s.name, s.state, _trials(s), s.best_value, ago(s.created_at), s.id) for s in studies]
     columns = ("name", "state", "trials", "best", "created", "id")
-    print_table(columns, rows, empty="No study yet. Submit one: tunewell study run FILE.json")
+    print_table(columns, rows, empty="No study. Submit one: tunewell study run FILE.json")
+
+
+def _trials(study: Study) -> str:
+    """Trials that have ended of the budget."""
+    return str(study.n_finished) + (f"/{study.max_trials}" if study.max_trials else "")
 
 
 @app.command()
 def show(study: Name, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
     """Show one study."""
+    from ..models import Study, read
+
     with connect(url, token) as client:
-        found = client.find_study(study)
+        raw = client.find_study(study)
     if json:
-        print_json(found)
+        print_json(raw)
         return
-    definition = found["definition"]
-    suggester = definition["suggester"]
-    objective = definition.get("objective")
-    reason = found["stop_reason"]
-    state = f"{found['state']} ({reason})" if reason else found["state"]
-    facts: list[tuple[str, Any]] = [
-        ("name", found["name"]),
-        ("id", found["id"]),
-        ("state", state),
-        ("objective", objective["name"] if objective else "evaluated by its clients"),
-        ("metrics", ", ".join(f"{m['direction']} {m['name']}" for m in definition["metrics"])),
-        ("suggester", f"{suggester['name']}, seed {suggester['seed']}"),
-        ("trials", progress_of(found)),
-        ("parameters", ", ".join(p["name"] for p in definition["space"])),
-        ("created", ago(found["created_at"])),
-    ]
-    for name, value in facts:
-        print(f"{name:<11} {value}")
-    if found["best"]:
-        print(f"{'best':<11} {trial_line(found['best'], definition)}")
-    for warning in found["warnings"]:
-        say(f"warning: {warning}")
+    found = read(Study, raw)
+    print_facts(_facts(found))
+    for warning in found.warnings:
+        say(f"warning: {clean(warning)}")
 
 
-@app.command()
-def watch(study: Name, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
-    """Follow a study to its end."""
-    from ..follow import follow
-
-    with connect(url, token) as client:
-        found = client.find_study(study)
-        raise typer.Exit(follow(client, found["id"], as_json=json))
+def _facts(study: Study) -> Iterator[tuple[str, Any]]:
+    suggester, metrics = study.definition["suggester"], study.definition["metrics"]
+    counts = ", ".join(f"{n} {state}" for state, n in sorted(study.trial_counts.items()))
+    yield "name", study.name
+    yield "id", study.id
+    yield "state", f"{study.state} ({study.stop_reason})" if study.stop_reason else study.state
+    yield "objective", study.objective or "none: its clients evaluate the trials"
+    yield "metrics", ", ".join(f"{m['direction']} {m['name']}" for m in metrics)
+    yield "parameters", ", ".join(study.params)
+    yield "suggester", f"{suggester['name']}, seed {suggester['seed']}"
+    yield "budget", f"{study.max_trials} trials" if study.max_trials else None
+    yield "trials", counts or "none yet"
+    yield "created", study.created_at
+    yield "ended", study.ended_at
+    yield "best", trial_line(study.best, study) if study.best else None
 
 
 def _steer(verb: str, study: str, url: str | None, token: str | None, json: bool) -> None:
@@ -169,31 +205,26 @@ def _steer(verb: str, study: str, url: str | None, token: str | None, json: bool
     if json:
         print_json(changed)
     else:
-        print(f"{changed['name']}  {changed['state']}")
+        print(f"{cell(changed['name'])}  {cell(changed['state'])}")
 
 
-@app.command()
-def pause(study: Name, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
-    """Hand out no more trials; running ones go on."""
-    _steer("pause", study, url, token, json)
+def _verb(name: str, text: str) -> Callable[..., None]:
+    def command(
+        study: Name, url: Url = None, token: TokenOption = None, json: Json = False
+    ) -> None:
+        _steer(name, study, url, token, json)
+
+    command.__doc__ = text
+    return command
 
 
-@app.command()
-def resume(study: Name, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
-    """Go on with a paused study, or one whose limit was raised."""
-    _steer("resume", study, url, token, json)
-
-
-@app.command()
-def stop(study: Name, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
-    """End a study once its running trials have ended."""
-    _steer("stop", study, url, token, json)
-
-
-@app.command()
-def cancel(study: Name, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
-    """End a study at once; running trials are aborted."""
-    _steer("cancel", study, url, token, json)
+for _name, _text in (
+    ("pause", "Hand out no more trials; running ones go on to their end."),
+    ("resume", "Go on with a paused study, or with one whose limit was raised."),
+    ("stop", "End a study once its running trials have ended."),
+    ("cancel", "End a study at once; running trials are aborted."),
+):
+    app.command(_name)(_verb(_name, _text))
 
 
 @app.command()
@@ -201,44 +232,64 @@ def delete(study: Name, url: Url = None, token: TokenOption = None, json: Json =
     """Delete a study; it can be restored for a time."""
     with connect(url, token) as client:
         found = client.find_study(study)
-        client.delete_study(found["id"])
+        deleted = client.delete_study(found["id"])
     if json:
-        print_json({"id": found["id"], "deleted": True})
+        print_json(deleted)
+        return
+    print(f"{cell(found['name'])}  deleted")
+    say(f"restore it with `tunewell study undelete {found['id']}`")
+
+
+@app.command()
+def undelete(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The deleted study's id.")],
+    url: Url = None,
+    token: TokenOption = None,
+    json: Json = False,
+) -> None:
+    """Restore a deleted study."""
+    with connect(url, token) as client:
+        restored = client.study_action(study, "undelete")
+    if json:
+        print_json(restored)
     else:
-        print(f"{found['name']}  deleted")
-        say(f"Restore it with: POST /v1/studies/{found['id']}:undelete")
+        print(f"{cell(restored['name'])}  {cell(restored['state'])}")
 
 
 @app.command()
 def export(
     study: Name,
-    format: Annotated[str, typer.Option(help="csv or jsonl.")] = "csv",
-    output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="csv (the default) or jsonl.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file.", show_default=False)
+    ] = None,
     url: Url = None,
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Write all trials of a study as CSV or JSON lines."""
+    """Write all trials of a study as CSV, or as JSON lines (--json means these)."""
     with connect(url, token) as client:
         found = client.find_study(study)
-        chunks = client.export(found["id"], "jsonl" if json else format)
+        chunks = client.export(found["id"], file_format or ("jsonl" if json else "csv"))
         if output is None:
             for chunk in chunks:
                 sys.stdout.buffer.write(chunk)
             sys.stdout.flush()
             return
-        with output.open("wb") as target:
-            for chunk in chunks:
-                target.write(chunk)
+        _write(output, chunks)
     say(f"written to {output}")
 
 
-def send(client: Client, file: str) -> Any:
-    """Submits the study of a file, with the trials that it may hold."""
-    definition, trials = load_study(file)
-    study = client.create_study(definition)
-    if trials:
-        client.enqueue(study["id"], trials)
-    for warning in study["warnings"]:
-        say(f"warning: {warning}")
-    return study
+def _write(output: Path, chunks: Iterator[bytes]) -> None:
+    """Writes the whole export, or leaves what was there."""
+    partial = output.with_name(f"{output.name}.partial")
+    try:
+        with partial.open("wb") as target:
+            target.writelines(chunks)
+        partial.replace(output)
+    except OSError as error:
+        raise typer.BadParameter(f"{output} cannot be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,55 +1,70 @@
-"""tunewell token: create, list, revoke. Against the database, or over HTTP when --url is given."""
+"""tunewell token: create, list, revoke: against the database, or over HTTP when a URL is given."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 import typer
 
-from .._parts import part
-from .output import Json, TokenOption, Url, connect, print_json, print_table, say
+from ..errors import TunewellError
+from ..lines import cell
+from .output import Json, TokenOption, Url, connect, load, print_json, print_table, say
 from .service import DatabaseUrl
 
-app = typer.Typer(no_args_is_help=True, help="Tokens: the first one turns auth on for good.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Tokens: the first one turns auth on for good. Without --url: those of the database.",
+    rich_markup_mode=None,
+)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_FIELDS = ("id", "name", "role", "prefix", "created_at", "expires_at", "revoked_at", "last_used_at")
+_STATUS = {"storage-busy": 3, "invalid-value": 2}
+
+
+class DatabaseRefused(TunewellError):
+    """What the service's part says of a call straight to the database."""
+
+    def __init__(self, detail: str, code: str) -> None:
+        super().__init__(detail)
+        self.exit_status = _STATUS.get(code, 1)
 
 
 @app.command()
 def create(
-    role: Annotated[str, typer.Option(help="reader, worker, submitter or admin.")],
+    role: Annotated[
+        Literal["reader", "worker", "submitter", "admin"], typer.Option(help="What it may do.")
+    ],
     name: Annotated[str, typer.Option(help="What the token is for.")],
     expires_in: Annotated[
-        str | None, typer.Option(help="Such as 12h or 30d.", show_default=False)
+        str | None, typer.Option(help="Such as 12h or 30d; never by default.", show_default=False)
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print the secret alone.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing beside the secret.")] = False,
     database_url: DatabaseUrl = None,
     url: Url = None,
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Make a token. Its secret is shown this once."""
+    """Make a token and print its secret, which is shown this once."""
     seconds = _seconds(expires_in)
-    if role not in ("reader", "worker", "submitter", "admin"):
-        raise typer.BadParameter(f"a role is reader, worker, submitter or admin, not {role!r}")
     if _is_remote(url, database_url):
         with connect(url, token) as client:
             made = client.create_token(name, role, seconds)
     else:
-        tokens = part("app", "main").local_tokens(database_url)
-        try:
+        with _database(database_url) as tokens:
             found, secret = tokens.create(name, role, seconds)
-        finally:
-            tokens.close()
         made = {**_plain(found), "secret": secret}
     if json:
         print_json(made)
-    elif quiet:
-        print(made["secret"])
-    else:
-        print(made["secret"])
-        say(f"{made['role']} token {made['name']} ({made['id']}). It is not shown again.")
+        return
+    print(made["secret"])
+    if not quiet:
+        until = f", until {made['expires_at']}" if made["expires_at"] else ""
+        say(f"{made['role']} token {cell(made['name'])} ({made['id']}){until}; not shown again")
 
 
 @app.command("list")
@@ -64,16 +79,13 @@ def list_tokens(
         with connect(url, token) as client:
             found = list(client.list_tokens())
     else:
-        tokens = part("app", "main").local_tokens(database_url)
-        try:
+        with _database(database_url) as tokens:
             found = [_plain(each) for each in tokens.list()]
-        finally:
-            tokens.close()
     if json:
         print_json({"tokens": found})
         return
-    names = ("name", "role", "prefix", "expires_at", "revoked_at", "id")
-    print_table(names, [[t[n] for n in names] for t in found], empty="No token yet: auth is off.")
+    columns = ("name", "role", "prefix", "expires_at", "revoked_at", "id")
+    print_table(columns, [[t[c] for c in columns] for t in found], empty="No token: auth is off.")
 
 
 @app.command()
@@ -87,21 +99,33 @@ def revoke(
     """End a token at once, in every process."""
     if _is_remote(url, database_url):
         with connect(url, token) as client:
-            client.revoke_token(token_id)
+            revoked = client.revoke_token(token_id) or {"id": token_id}
     else:
-        tokens = part("app", "main").local_tokens(database_url)
-        try:
-            tokens.revoke(token_id)
-        finally:
-            tokens.close()
+        with _database(database_url) as tokens:
+            revoked = _plain(tokens.revoke(token_id))
     if json:
-        print_json({"id": token_id, "revoked": True})
+        print_json(revoked)
     else:
-        print(f"{token_id}  revoked")
+        print(f"{cell(revoked['id'])}  revoked")
 
 
 def _is_remote(url: str | None, database_url: str | None) -> bool:
+    """Over HTTP, unless a database is named: the first token is made beside the service."""
     return url is not None and database_url is None
+
+
+@contextmanager
+def _database(database_url: str | None) -> Iterator[Any]:
+    """The tokens of a database; its refusals as our errors."""
+    main, errors = (load("app", module, extra="server") for module in ("main", "errors"))
+    try:
+        tokens = main.local_tokens(database_url)
+        try:
+            yield tokens
+        finally:
+            tokens.close()
+    except errors.AppError as error:
+        raise DatabaseRefused(str(error.detail), str(error.code)) from error
 
 
 def _seconds(text: str | None) -> float | None:
@@ -115,6 +139,8 @@ def _seconds(text: str | None) -> float | None:
 
 def _plain(token: Any) -> dict[str, Any]:
     """A token of the database as the service would show it."""
-    names = ("id", "name", "role", "prefix", "created_at", "expires_at", "revoked_at")
-    found = {name: getattr(token, name) for name in names}
-    return {k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in found.items()}
+    found = {name: getattr(token, name) for name in _FIELDS}
+    return {
+        name: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+        for name, value in found.items()
+    }

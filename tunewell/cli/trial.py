@@ -2,97 +2,157 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..lines import number, trial_line
-from .output import Json, TokenOption, Url, ago, connect, print_json, print_table
+from ..errors import ApiError
+from ..lines import cell, clean, trial_line
+from .output import Json, TokenOption, Url, connect, print_facts, print_json, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Trials: look at them, cancel, retry.")
+if TYPE_CHECKING:
+    from ..client import Client
+    from ..models import Study, TrialDetail
 
-Id = Annotated[str, typer.Argument(metavar="TRIAL", help="The trial's id.")]
+app = typer.Typer(
+    no_args_is_help=True, help="Trials: look at them, cancel, retry.", rich_markup_mode=None
+)
+
+Of = Annotated[str, typer.Argument(metavar="TRIAL", help="The trial's id, or its study.")]
+Number = Annotated[
+    int | None,
+    typer.Argument(min=1, help="After a study: the trial's number in it.", show_default=False),
+]
+
+
+def _id(client: Client, of: str, number: int | None) -> str:
+    """The id of a trial: given as such, or by its number in a study."""
+    if number is None:
+        return of
+    study = client.find_study(of)
+    for trial in client.trials(study["id"]):
+        if trial["number"] == number:
+            return str(trial["id"])
+    detail = f"study {study['name']!r} has no trial {number}"
+    raise ApiError(404, {"code": "not-found", "detail": detail})
 
 
 @app.command("list")
 def list_trials(
-    study: Annotated[str, typer.Argument(help="The study's id or name.")],
-    state: Annotated[str | None, typer.Option(help="Only trials in this state.")] = None,
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's id or name.")],
+    state: Annotated[
+        str | None, typer.Option(help="Only in these states, separated by commas.")
+    ] = None,
     order_by: Annotated[
-        str, typer.Option(help="number, value, created_at, -value, ...")
+        str, typer.Option(help="number, value, created_at, param:NAME; - before it: descending.")
     ] = "number",
     url: Url = None,
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
     """List the trials of a study."""
+    from ..models import Study, Trial, read
+
     with connect(url, token) as client:
-        found = client.find_study(study)
-        trials = list(client.trials(found["id"], state=state, order_by=order_by))
+        raw = client.find_study(study)
+        trials = list(client.trials(raw["id"], state=state, order_by=order_by))
     if json:
         print_json({"trials": trials})
         return
-    definition = found["definition"]
-    names = [p["name"] for p in definition["space"]]
-    metrics = [m["name"] for m in definition["metrics"]]
+    found = read(Study, raw)
     rows = [
         (
-            t["number"],
-            t["state"],
-            *(number(t["params"].get(name)) for name in names),
-            *(number(t["values"].get(name)) for name in metrics),
-            t["source"],
-            t["id"],
+            trial.number,
+            trial.state,
+            *(trial.params.get(name) for name in found.params),
+            *(trial.values.get(name) for name in found.metrics),
+            trial.source,
+            trial.id,
         )
-        for t in trials
+        for trial in (read(Trial, each) for each in trials)
     ]
-    columns = ("number", "state", *names, *metrics, "source", "id")
+    columns = ("number", "state", *map(clean, (*found.params, *found.metrics)), "source", "id")
     print_table(columns, rows, empty="No trial yet.")
 
 
 @app.command()
-def show(trial: Id, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
+def show(
+    trial: Of,
+    number: Number = None,
+    url: Url = None,
+    token: TokenOption = None,
+    json: Json = False,
+) -> None:
     """Show one trial with its attempts."""
+    from ..models import Study, TrialDetail, read
+
     with connect(url, token) as client:
-        found = client.get_trial(trial)
-        study = client.get_study(found["study_id"])
+        raw = client.get_trial(_id(client, trial, number))
+        study = read(Study, client.get_study(raw["study_id"]))
     if json:
-        print_json(found)
+        print_json(raw)
         return
-    print(trial_line(found, study["definition"]))
-    print(f"study      {study['name']}")
-    print(f"state      {found['state']}")
-    print(f"source     {found['source']}")
-    if found["data"]:
-        print(f"data       {found['data'].get('dataset')} ({found['data'].get('digest')})")
-    for attempt in found["attempts"]:
-        who = attempt["worker_id"] or attempt["client_id"] or "a client"
-        how = attempt["end"] or "active"
-        print(f"attempt    {ago(attempt['acquired_at'])} by {who}: {how}")
-    if found["failure"]:
-        print(f"failure    {found['failure']['kind']}: {found['failure']['message']}")
-        if found["failure"]["traceback"]:
-            print(found["failure"]["traceback"])
-    if found["note"]:
-        print(f"note       {found['note']}")
+    found = read(TrialDetail, raw)
+    print_facts(_facts(found, study))
+    if found.failure and found.failure.traceback:
+        print("\n".join(clean(line) for line in found.failure.traceback.splitlines()))
 
 
-def _change(verb: str, trial: str, url: str | None, token: str | None, json: bool) -> None:
+def _facts(trial: TrialDetail, study: Study) -> Iterator[tuple[str, Any]]:
+    yield "trial", trial_line(trial, study)
+    yield "id", trial.id
+    yield "study", f"{study.name} ({study.id})"
+    yield "state", trial.state
+    yield "source", trial.source
+    yield "suggester", trial.provenance.get("suggester")
+    yield "step", trial.step
+    yield "measurements", trial.measurements.count
+    if trial.data:
+        yield "data", f"{trial.data.get('dataset')} (digest {trial.data.get('digest')})"
+    for attempt in trial.attempts:
+        who = attempt.worker_id or attempt.client_id or "a client"
+        how = attempt.end or "running"
+        why = f" ({attempt.failure.kind})" if attempt.failure else ""
+        yield "attempt", f"{cell(attempt.acquired_at)} by {who}: {how}{why}"
+    if trial.failure:
+        yield "failure", f"{trial.failure.kind}: {trial.failure.message}"
+    yield "created", trial.created_at
+    yield "started", trial.started_at
+    yield "ended", trial.ended_at
+    yield "note", trial.note
+
+
+def _change(
+    verb: str, trial: str, number: int | None, url: str | None, token: str | None, json: bool
+) -> None:
     with connect(url, token) as client:
-        changed = client.trial_action(trial, verb)
+        changed = client.trial_action(_id(client, trial, number), verb)
     if json:
         print_json(changed)
     else:
-        print(f"trial {changed['number']}  {changed['state']}")
+        print(f"trial {changed['number']}  {cell(changed['state'])}")
 
 
 @app.command()
-def cancel(trial: Id, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
-    """Cancel a trial; a worker that runs it is told to abort."""
-    _change("cancel", trial, url, token, json)
+def cancel(
+    trial: Of,
+    number: Number = None,
+    url: Url = None,
+    token: TokenOption = None,
+    json: Json = False,
+) -> None:
+    """Cancel a trial; the worker that runs it is told to abort."""
+    _change("cancel", trial, number, url, token, json)
 
 
 @app.command()
-def retry(trial: Id, url: Url = None, token: TokenOption = None, json: Json = False) -> None:
+def retry(
+    trial: Of,
+    number: Number = None,
+    url: Url = None,
+    token: TokenOption = None,
+    json: Json = False,
+) -> None:
     """Run a failed trial again."""
-    _change("retry", trial, url, token, json)
+    _change("retry", trial, number, url, token, json)

@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from .._parts import part
-from .output import Json, TokenOption, Url, ago, connect, print_json, print_table, say
+from ..errors import ApiError
+from ..lines import ago, cell
+from .output import Json, TokenOption, Url, connect, load, print_json, print_table, say
 
-app = typer.Typer(no_args_is_help=True, help="Workers: run one here, look at all, drain.")
+app = typer.Typer(
+    no_args_is_help=True, help="Workers: run one here, look at all, drain.", rich_markup_mode=None
+)
 
 
 @app.command()
 def run(
     url: Url = None,
     token: TokenOption = None,
-    slots: Annotated[int, typer.Option(min=1, max=256, help="Trials at once.")] = 1,
-    devices: Annotated[str, typer.Option(help="auto, cpu, or GPU indices such as 0,1.")] = "auto",
+    slots: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=256,
+            help="Trials at once; one for each device by default.",
+            show_default=False,
+        ),
+    ] = None,
+    devices: Annotated[
+        str, typer.Option(help="auto, cpu, gpu, or numbers of GPUs such as 0,1.")
+    ] = "auto",
     exit_when_idle: Annotated[
         bool, typer.Option("--exit-when-idle", help="End when no study is left to serve.")
     ] = False,
     objective: Annotated[
-        list[str] | None, typer.Option(help="An objective of your own, as module:name.")
+        list[str] | None,
+        typer.Option(
+            help="An objective of your own, as module:name; a plain name restricts the built-in "
+            "ones. May be repeated."
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The worker's name.", show_default=False)] = None,
-    labels: Annotated[list[str] | None, typer.Option(help="A label, as k=v.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="The worker's name; the same again takes over.", show_default=False),
+    ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option(help="A label, as k=v. May be repeated.")
+    ] = None,
     outage_s: Annotated[
-        float, typer.Option(min=0, help="How long to train on while the service is away.")
+        float, typer.Option(min=0, help="Seconds to train on while the service is away.")
     ] = 3600.0,
     state_dir: Annotated[
         str | None,
-        typer.Option(envvar="TUNEWELL_STATE_DIR", help="For spools and logs.", show_default=False),
+        typer.Option(
+            envvar="TUNEWELL_STATE_DIR",
+            help="Folder for reports that wait and for logs.",
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Run a worker here: it claims trials and runs each in a process of its own."""
-    status = part("workers", "main").run(
+    status = load("workers", "main", extra="worker").run(
         url=url,
         token=token,
         name=name,
@@ -52,7 +79,7 @@ def run(
     raise typer.Exit(status)
 
 
-def _labels(given: list[str] | tuple[str, ...]) -> dict[str, str]:
+def _labels(given: Sequence[str]) -> dict[str, str]:
     labels = {}
     for text in given:
         key, equals, value = text.partition("=")
@@ -65,42 +92,46 @@ def _labels(given: list[str] | tuple[str, ...]) -> dict[str, str]:
 @app.command("list")
 def list_workers(url: Url = None, token: TokenOption = None, json: Json = False) -> None:
     """List workers."""
+    from ..models import Worker, read
+
     with connect(url, token) as client:
-        workers = list(client.list_workers())
+        found = list(client.list_workers())
     if json:
-        print_json({"workers": workers})
+        print_json({"workers": found})
         return
     rows = [
         (
-            w["name"],
-            "draining" if w["draining"] else "taking trials",
-            w["slots"],
-            ", ".join(o["name"] for o in w["objectives"]),
-            ago(w["last_seen_at"]),
-            w["id"],
+            worker.name,
+            "draining" if worker.draining else "taking trials",
+            f"{len(worker.leases)}/{worker.slots}",
+            ", ".join(offer.name for offer in worker.objectives),
+            ago(worker.last_seen_at),
+            worker.id,
         )
-        for w in workers
+        for worker in (read(Worker, each) for each in found)
     ]
-    columns = ("name", "state", "slots", "objectives", "seen", "id")
-    print_table(columns, rows, empty="No worker yet. Start one: tunewell worker run")
+    columns = ("name", "state", "running", "objectives", "seen", "id")
+    print_table(columns, rows, empty="No worker. Start one: tunewell worker run")
 
 
 @app.command()
 def drain(
-    worker: Annotated[str, typer.Argument(help="The worker's id or name.")],
+    worker: Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id or name.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Have it take trials again.")] = False,
     url: Url = None,
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
     """Have a worker take no more trials; those it runs go on."""
     with connect(url, token) as client:
-        for found in client.list_workers():
-            if worker in (found["id"], found["name"]):
-                changed = client.drain_worker(found["id"])
-                if json:
-                    print_json(changed)
-                else:
-                    print(f"{found['name']}  draining")
-                return
-    say(f"tunewell: there is no worker {worker}")
-    raise typer.Exit(1)
+        named = [w for w in client.list_workers() if worker in (w["id"], w["name"])]
+        if not named:
+            detail = f"there is no worker {worker!r}"
+            raise ApiError(404, {"code": "not-found", "detail": detail})
+        changed = client.drain_worker(named[0]["id"], draining=not undo)
+    if json:
+        print_json(changed)
+        return
+    print(f"{cell(changed['name'])}  {'draining' if changed['draining'] else 'taking trials'}")
+    if changed["draining"]:
+        say(f"take that back with `tunewell worker drain {changed['id']} --undo`")

@@ -1,0 +1,203 @@
+"""How a followed study is shown: lines, lines under a progress bar, JSON lines, or not at all.
+
+Trials and the result go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from .lines import clean, number, trial_line
+from .models import Study, Trial
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+QUIET_S = 60.0
+"""After that long without a line, one says that the study goes on."""
+
+R = TypeVar("R", bound="Quiet")
+
+
+class Reporter(Protocol):
+    """Shows what happens to a study. Entered before the first call but the last, left before
+    `end`.
+    """
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def begin(self, study: Study) -> None:
+        """The study is being followed."""
+
+    def trial(self, trial: Trial, study: Study) -> None:
+        """A trial has ended."""
+
+    def progress(self, study: Study) -> None:
+        """The study has been read again."""
+
+    def end(self, study: Study, best: Sequence[Trial]) -> None:
+        """The study has ended; `best` is its best trial, or its Pareto front."""
+
+
+def reporter(url: str, *, as_json: bool = False) -> Reporter:
+    """The one that fits where standard output and standard error go."""
+    if as_json:
+        return JsonLines()
+    is_screen = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return Bar(url) if is_screen else Lines(url)
+
+
+class Quiet:
+    """Shows nothing but the result."""
+
+    def __enter__(self: R) -> R:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Nothing to put away."""
+
+    def begin(self, study: Study) -> None:
+        """Nothing."""
+
+    def trial(self, trial: Trial, study: Study) -> None:
+        """Nothing."""
+
+    def progress(self, study: Study) -> None:
+        """Nothing."""
+
+    def end(self, study: Study, best: Sequence[Trial]) -> None:
+        """The result."""
+        reason = f" ({study.stop_reason})" if study.stop_reason else ""
+        say(f"study {clean(study.name)}  {study.state}{reason}  {study.n_finished} trials")
+        for trial in best:
+            print(f"best: {trial_line(trial, study)}", flush=True)
+        if not best:
+            say("no trial has completed")
+
+
+class Lines(Quiet):
+    """One line a trial.
+
+    Args:
+        url: address of the service, to be shown.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._warned: set[str] = set()
+        self._last_line_at = time.monotonic()
+
+    def begin(self, study: Study) -> None:
+        """Which study, and where it can be looked at."""
+        self.talk(f"study {clean(study.name)}  {study.id}  {self._url}/studies/{study.id}")
+
+    def trial(self, trial: Trial, study: Study) -> None:
+        """Its line."""
+        self._last_line_at = time.monotonic()
+        print(trial_line(trial, study), flush=True)
+
+    def progress(self, study: Study) -> None:
+        """New warnings; after a while of silence how far the study is."""
+        for warning in study.warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self.talk(f"warning: {clean(warning)}")
+        if time.monotonic() - self._last_line_at > QUIET_S:
+            self._last_line_at = time.monotonic()
+            self.talk(f"{study.state}  {standing(study)}")
+
+    def talk(self, text: str) -> None:
+        """A line that is no data."""
+        say(text)
+
+
+class Bar(Lines):
+    """Lines above a progress bar on standard error."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._progress = _rich_progress()
+        self._task = self._progress.add_task("", total=None, standing="")
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def trial(self, trial: Trial, study: Study) -> None:
+        """Its line, above the bar where both go to one screen."""
+        if sys.stdout.isatty():
+            self.talk(trial_line(trial, study))
+        else:
+            super().trial(trial, study)
+
+    def progress(self, study: Study) -> None:
+        """Moves the bar."""
+        super().progress(study)
+        self._last_line_at = time.monotonic()
+        self._progress.update(
+            self._task,
+            total=study.max_trials,
+            completed=study.n_finished,
+            standing=standing(study),
+        )
+
+    def talk(self, text: str) -> None:
+        """A line above the bar."""
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _rich_progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[standing]}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        refresh_per_second=4,
+    )
+
+
+class JsonLines(Quiet):
+    """One JSON object a line: `{"type": "trial", "trial": ...}`, at the end one `result`."""
+
+    def trial(self, trial: Trial, study: Study) -> None:
+        """The trial."""
+        _print_json({"type": "trial", "trial": trial.model_dump(mode="json")})
+
+    def end(self, study: Study, best: Sequence[Trial]) -> None:
+        """The study and its best trials."""
+        shown = [trial.model_dump(mode="json") for trial in best]
+        _print_json({"type": "result", "study": study.model_dump(mode="json"), "best": shown})
+
+
+def standing(study: Study) -> str:
+    """How far a study is, in a few words."""
+    total = "" if study.max_trials is None else f"/{study.max_trials}"
+    text = f"{study.n_finished}{total} trials, {study.n_running} running"
+    if study.best_value is None:
+        return text
+    return f"{text}, best {clean(study.metrics[0])} {number(study.best_value)}"
+
+
+def say(text: str) -> None:
+    """Talk: one line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value), flush=True)

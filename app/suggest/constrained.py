@@ -35,7 +35,7 @@ def repaired_point(space: Space, rng: np.random.Generator) -> dict[str, Value] |
     axes = {axis.parameter.name: axis for axis in Encoder(space).axes}
     for _ in range(_STARTS):
         full = {name: axis.from_unit(float(rng.random())) for name, axis in axes.items()}
-        for _ in range(_MOVES):
+        for move in range(_MOVES):
             params = keep_active(space, full)
             broken = [c for c in space.constraints if not constraint_holds(c, params)]
             if not broken:
@@ -45,7 +45,10 @@ def repaired_point(space: Space, rng: np.random.Generator) -> dict[str, Value] |
             if not names:  # only inactive parameters: another branch is needed
                 break
             name = names[int(rng.integers(len(names)))]
-            full[name] = _moved(axes[name], space, constraint, params, rng)
+            is_late = 2 * move >= _MOVES
+            full[name] = _moved(
+                axes[name], space, constraint, params, float(rng.random()), is_late=is_late
+            )
     return None
 
 
@@ -54,9 +57,22 @@ def _moved(
     space: Space,
     constraint: LinearConstraint,
     params: Params,
-    rng: np.random.Generator,
+    share: float,
+    *,
+    is_late: bool,
 ) -> Value:
-    """A value of one parameter that mends a constraint, and breaks no other where possible."""
+    """A value of one parameter that mends a constraint, and breaks no other where possible.
+
+    Args:
+        axis: of the parameter.
+        space: gives all constraints.
+        constraint: the broken one.
+        params: the point as it is.
+        share: where in the interval the value lies, in [0, 1].
+        is_late: go to the border at once where the interval is empty; the last resort, since
+            what is left may be a corner. Before, only part of the way, or every coordinate would
+            end on its border.
+    """
     p = axis.parameter
     if isinstance(p, CategoricalParameter):
         return params[p.name]
@@ -67,9 +83,9 @@ def _moved(
             left, right = max(left, low), min(right, high)
             break
     else:
-        # Part of the way only, or every coordinate would end on its border.
-        left, right = float(params[p.name]), (high if left > high else low)
-    value = left + (right - left) * float(rng.random())
+        right = high if left > high else low
+        left = right if is_late else float(params[p.name])
+    value = left + (right - left) * share
     if axis.n_cells is None:
         return min(max(value, low), high)
     cell = axis.cell_of_value(value)

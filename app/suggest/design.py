@@ -55,7 +55,7 @@ def sobol_attempts(space: Space, seed: int, k: int) -> Iterator[Floats]:
     """
     rng = np.random.default_rng([seed, zlib.crc32(b"sobol")])
     engine = qmc.Sobol(max(1, len(space.parameters)), scramble=True, rng=rng)
-    skip = k % _SOBOL_LENGTH
+    skip = int(k) % _SOBOL_LENGTH
     while True:
         if skip:  # scipy cannot skip nothing
             engine.fast_forward(skip)

@@ -183,9 +183,12 @@ def _designed(
     from skopt.utils import cook_initial_point_generator
 
     kind = request.options.get("initial_point_generator", "sobol")
-    sampler = cook_initial_point_generator(kind)
     flat, seed = Flat(bridge.dimensions), _state_of(request, 0)
-    rows = sampler.generate(flat.dimensions, n_design, random_state=seed)
+    if kind == "random":  # no sampler of its own
+        rows = flat.rvs(n_samples=n_design, random_state=seed)
+    else:
+        sampler = cook_initial_point_generator(kind)
+        rows = sampler.generate(flat.dimensions, n_design, random_state=seed)
     for k in range(n_design):
         params = bridge.params(rows[(index - 1 + k) % n_design])
         if point_key(params) not in taken and satisfies(request.space, params):

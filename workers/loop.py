@@ -203,6 +203,12 @@ class Worker:
             if is_ending and is_quiet and self._events.empty():
                 return self._status or OK
 
+    def _tell_draining(self) -> None:
+        """Lets people see it; a worker's token may not be allowed to, which does no harm."""
+        with contextlib.suppress(Away, Refused):
+            path = f"/v1/workers/{self._registration.worker_id}"
+            self._link.call("PATCH", path, {"draining": True})
+
     def _handle(self, event: _Granted | _Over | _Ended | None) -> None:
         if isinstance(event, _Granted):
             for granted, slot in event.leases:
@@ -223,6 +229,7 @@ class Worker:
             self._drain_until = time.monotonic() + self._limits.drain_s
             self._log("worker_draining", running=len(self._attempts))
             self._claimer.stop()
+            threading.Thread(target=self._tell_draining, name="drain", daemon=True).start()
         is_late = self._drain_until is not None and time.monotonic() >= self._drain_until
         if self._n_signals > 1 or is_late:
             for attempt, _ in self._attempts.values():

@@ -160,16 +160,16 @@ def evaluate(trial: Trial) -> dict[str, float]:
         train, scored = held_out(train)
     train, scored = _on(train, settings.device), _on(scored, settings.device)
     values: dict[str, float] = {}
+    net = None
     for step, net in enumerate(training(settings, train), start=1):
         score = evaluation(net, scored)
         values = {"accuracy": score.accuracy, "loss": score.loss}
-        is_last = step == settings.epochs * settings.steps_per_epoch or trial.should_stop
-        if is_last and trial.options.get("validation", False):
-            test = evaluation(net, _on(mnist.test, settings.device))
-            values |= {"test_accuracy": test.accuracy, "test_loss": test.loss}
         trial.report(step, **values)
-        if is_last:
+        if trial.should_stop:
             break
+    if net is not None and trial.options.get("validation", False):
+        test = evaluation(net, _on(mnist.test, settings.device))
+        values |= {"test_accuracy": test.accuracy, "test_loss": test.loss}
     return values
 
 

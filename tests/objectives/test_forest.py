@@ -1,0 +1,53 @@
+"""The forest's losses, to the last bit those of scikit-learn's own cross-validation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.model_selection import cross_val_score
+
+from workers.objectives import california, data, forest
+
+from .trials import Kept, trial
+
+
+@pytest.mark.parametrize(
+    ("n_estimators", "expected"),
+    [
+        (1, [1]),
+        (10, [10]),
+        (11, [10, 11]),
+        (80, [10, 20, 40, 80]),
+        (107, [10, 20, 40, 80, 107]),
+    ],
+)
+def test_the_curve_is_taken_at_doubling_numbers_of_trees(
+    n_estimators: int, expected: list[int]
+) -> None:
+    assert forest.rungs(n_estimators) == expected
+
+
+@pytest.mark.parametrize("max_depth", [4, 50])
+def test_every_point_of_the_curve_is_the_separate_fits_loss_to_the_last_bit(max_depth: int) -> None:
+    x, y = (part[::40] for part in california.load())
+    forests = forest.fold_forests(x, y, n_folds=5, max_depth=max_depth, random_state=42)
+    for n_trees in forest.rungs(25):
+        model = RandomForestRegressor(
+            n_estimators=n_trees, max_depth=max_depth, random_state=42, n_jobs=1
+        )
+        scores = cross_val_score(model, x, y, cv=5, scoring="neg_mean_squared_error")
+        assert forest.curve(forests, n_trees) == -np.mean(scores)
+
+
+@pytest.mark.skipif(
+    sklearn.__version__ != "1.9.1",
+    reason="the forest's random stream differs between versions; the anchor is of 1.9.1",
+)
+def test_ten_trees_of_depth_50_have_the_anchors_loss() -> None:
+    kept = Kept()
+    of = trial({"n_estimators": 10, "max_depth": 50}, kept=kept)
+    assert forest.evaluate(of) == {"mse": 0.46788742107383763}
+    assert kept.reports == [(10, {"mse": 0.46788742107383763})]
+    assert of.data == data.described(data.CALIFORNIA)

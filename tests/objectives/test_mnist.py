@@ -1,0 +1,112 @@
+"""The two networks: what they learn, and what their options change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from workers.objectives import data, mnist, mnist_data
+from workers.objectives.mnist import Settings
+from workers.objectives.mnist_data import Part
+
+from .trials import Kept, trial
+
+SMALL = {"dataset": "mnist-5k"}
+
+
+def values(params: dict[str, Any], **options: Any) -> dict[str, float]:
+    return mnist.evaluate(trial(params, {**SMALL, **options}))
+
+
+@pytest.mark.parametrize(
+    ("model", "low"), [({"model": "simple"}, 0.88), ({"model": "batchnorm"}, 0.90)]
+)
+def test_three_epochs_on_the_small_set_learn_most_digits(model: dict[str, Any], low: float) -> None:
+    found = values({"learning_rate": 0.003, "batch_size": 32, **model})
+    assert low < found["accuracy"] < 0.97
+
+
+def test_the_networks_have_the_articles_layers() -> None:
+    simple = mnist.network(Settings(model="simple"))
+    normed = mnist.network(Settings(model="batchnorm", momentum=0.3))
+    assert [tuple(p.shape) for p in simple.parameters()] == [(128, 784), (128,), (10, 128), (10,)]
+    assert sum(p.numel() for p in simple.parameters()) == 101_770
+    widths = [layer.out_features for layer in normed if isinstance(layer, torch.nn.Linear)]
+    assert widths == [128, 64, 10]
+    norms = [layer for layer in normed if isinstance(layer, torch.nn.BatchNorm1d)]
+    assert [norm.momentum for norm in norms] == [0.3, 0.3]
+
+
+def test_three_steps_an_epoch_are_thirds_of_it() -> None:
+    kept = Kept()
+    options = {**SMALL, "epochs": 2, "steps_per_epoch": 3}
+    in_thirds = mnist.evaluate(trial({"batch_size": 100}, options, kept=kept))
+    assert [step for step, _ in kept.reports] == [1, 2, 3, 4, 5, 6]
+    assert in_thirds == values({"batch_size": 100}, epochs=2)
+
+
+def test_the_data_set_and_its_digest_are_told() -> None:
+    of = trial({}, {**SMALL, "epochs": 1})
+    mnist.evaluate(of)
+    assert of.data == {"dataset": "mnist-5k", "digest": data.MNIST_5K.digest}
+
+
+def test_validation_scores_held_out_training_images_and_the_test_set_at_the_end_only() -> None:
+    kept = Kept()
+    options = {**SMALL, "epochs": 2, "validation": True}
+    final = mnist.evaluate(trial({"batch_size": 100}, options, kept=kept))
+    assert set(kept.reports[0][1]) == {"accuracy", "loss"}
+    assert set(final) == {"accuracy", "loss", "test_accuracy", "test_loss"}
+    assert final["accuracy"] != final["test_accuracy"]
+
+
+def test_a_sixth_of_the_training_images_is_held_out() -> None:
+    numbers = torch.arange(60_000)
+    train, scored = mnist.held_out(Part(x=numbers.float(), y=numbers))
+    assert (len(train.y), len(scored.y)) == (50_000, 10_000)
+    assert int(scored.y[0]) == 50_000
+
+
+def test_another_seed_gives_another_training() -> None:
+    assert values({}, epochs=1, seed=1) != values({}, epochs=1, seed=2)
+    assert values({}, epochs=1, seed=1) == values({}, epochs=1, seed=1)
+
+
+@pytest.mark.parametrize("n_rows", [33, 34])
+def test_a_last_batch_of_one_row_is_skipped_under_batch_normalisation(n_rows: int) -> None:
+    mnist_5k = mnist_data.load(data.MNIST_5K).train
+    train = Part(x=mnist_5k.x[:n_rows], y=mnist_5k.y[:n_rows])
+    settings = Settings(model="batchnorm", batch_size=16, epochs=1)
+    (net,) = mnist.training(settings, train)
+    norm = next(layer for layer in net if isinstance(layer, torch.nn.BatchNorm1d))
+    assert norm.num_batches_tracked is not None
+    assert int(norm.num_batches_tracked) == (2 if n_rows == 33 else 3)
+
+
+def test_momentum_changes_the_evaluation_and_not_the_training() -> None:
+    train = mnist_data.load(data.MNIST_5K).train
+    nets = []
+    for momentum in (0.01, 0.9):
+        settings = Settings(model="batchnorm", batch_size=500, epochs=1, momentum=momentum)
+        *_, net = mnist.training(settings, train)
+        nets.append(net)
+    low, high = nets
+    for one, other in zip(low.parameters(), high.parameters(), strict=True):
+        assert torch.equal(one, other)
+    scores = [mnist.evaluation(net, train) for net in nets]
+    assert scores[0] != scores[1]
+
+
+def test_evaluation_leaves_the_network_in_training_mode() -> None:
+    test = mnist_data.load(data.MNIST_5K).test
+    net = mnist.network(Settings())
+    score = mnist.evaluation(net, test)
+    assert net.training
+    with torch.no_grad():
+        logits = net(test.x)
+    right = (logits.argmax(1) == test.y).float().mean()
+    assert score.accuracy == pytest.approx(float(right))
+    loss = torch.nn.functional.cross_entropy(logits, test.y)
+    assert score.loss == pytest.approx(float(loss), rel=1e-5)

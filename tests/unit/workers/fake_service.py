@@ -1,0 +1,210 @@
+"""A service that says what a test tells it to: just the calls of the lease protocol, over real
+HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+WAIT_S = 30.0
+"""How long a test waits for something before it fails."""
+
+
+@dataclass
+class FakeService:
+    """What the service knows and answers; tests change it while it runs.
+
+    Attributes:
+        waiting: leases to hand out.
+        writes: (what, body) of every write under a lease that was answered, in order.
+        directives: by lease id, for beats and reports.
+        stale: lease ids that are answered 409 stale-lease.
+        refusals: what -> (status, code) for writes that are refused.
+        is_down: breaks every connection without an answer.
+        open_work: what a claim says when it brings nothing.
+        order: registrations and writes, in the order in which they came.
+    """
+
+    heartbeat_s: float = 0.1
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    writes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    beats: list[dict[str, Any]] = field(default_factory=list)
+    registrations: list[dict[str, Any]] = field(default_factory=list)
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    directives: dict[str, str] = field(default_factory=dict)
+    stale: set[str] = field(default_factory=set)
+    refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    is_down: bool = False
+    open_work: bool = True
+    drains: list[dict[str, Any]] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+    worker_id: str = "wk_1"
+
+    def __post_init__(self) -> None:
+        self.changed = threading.Condition()
+        service = self
+
+        class Handler(_Handler):
+            fake = service
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> FakeService:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.change(lambda: setattr(self, "open_work", False))
+        self._server.shutdown()
+        self._server.server_close()
+
+    def change(self, how: Callable[[], object]) -> None:
+        """Changes something and wakes whoever waits."""
+        with self.changed:
+            how()
+            self.changed.notify_all()
+
+    def add(
+        self,
+        lease_id: str,
+        objective: str = "function",
+        *,
+        params: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        limit_s: float | None = None,
+        data_digest: str | None = None,
+    ) -> None:
+        """A trial to hand out."""
+        lease = {
+            "lease_id": lease_id,
+            "expires_at": "2030-01-01T00:00:00Z",
+            "trial": {"id": f"tr_{lease_id}", "number": 1, "params": params or {"x0": 3.0}},
+            "objective": {
+                "name": objective,
+                "options": dict(options or {}),
+                "data_digest": data_digest,
+            },
+            "budget": {"from_step": 0, "to_step": None},
+            "max_trial_duration_s": limit_s,
+            "checkpoint": None,
+            "fuse_group": None,
+        }
+        self.change(lambda: self.waiting.append(lease))
+
+    def wait_for(self, predicate: Callable[[], object]) -> None:
+        """Waits until something is so."""
+        with self.changed:
+            assert self.changed.wait_for(predicate, timeout=WAIT_S), "waited in vain"
+
+    def ends(self) -> list[tuple[str, dict[str, Any]]]:
+        """The writes that ended a lease."""
+        return [write for write in self.writes if write[0] in ("complete", "fail", "release")]
+
+    def reports(self) -> list[dict[str, Any]]:
+        """The reports."""
+        return [body for what, body in self.writes if what == "measurements"]
+
+    def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """Status and JSON answer."""
+        if path == "/healthz":
+            return 200, {"status": "ok"}
+        if path == "/v1/workers":
+            self.change(lambda: self.registrations.append(body))
+            self.order.append(f"register-{len(self.registrations)}")
+            return 201, {"id": self.worker_id, "lease_ttl_s": 60, "heartbeat_s": self.heartbeat_s}
+        if method == "PATCH":
+            self.change(lambda: self.drains.append(body))
+            return 200, {}
+        if body.get("worker_id", self.worker_id) != self.worker_id:
+            return 404, {"code": "not-found", "detail": "no such worker"}
+        if path == "/v1/leases:claim":
+            return 200, self._claim(body)
+        if path == "/v1/leases:heartbeat":
+            return 200, self._beat(body)
+        return self._write(path, body)
+
+    def _claim(self, body: dict[str, Any]) -> dict[str, Any]:
+        deadline = time.monotonic() + body["wait_s"]
+        with self.changed:
+            self.claims.append(body)
+            self.changed.notify_all()
+            while not self.waiting and self.open_work and not self.is_down:
+                if not self.changed.wait(max(0.0, deadline - time.monotonic())):
+                    break
+            taken = self.waiting[: body["max_leases"]]
+            del self.waiting[: len(taken)]
+            return {"leases": taken, "open_work": bool(taken) or self.open_work}
+
+    def _beat(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.change(lambda: self.beats.append(body))
+        answers = []
+        for beat in body["leases"]:
+            lease_id = beat["lease_id"]
+            default = "abort" if lease_id in self.stale else "continue"
+            directive = self.directives.get(lease_id, default)
+            answers.append({"lease_id": lease_id, "expires_at": None, "directive": directive})
+        return {"leases": answers}
+
+    def _write(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        what = path.rsplit(":", 1)[-1] if ":" in path else path.rsplit("/", 1)[-1]
+        lease_id = body.get("lease_id") or path.split("/")[3].split(":")[0]
+        if lease_id in self.stale:
+            return 409, {"code": "stale-lease", "detail": "stale", "action": "abort"}
+        if what in self.refusals:
+            status, code = self.refusals[what]
+            return status, {"code": code, "detail": "refused", "retryable": False}
+        self.order.append(what)
+        self.change(lambda: self.writes.append((what, {**body, "path": path})))
+        directive = self.directives.get(lease_id, "continue")
+        return 200, {"directive": directive, "accepted": 1, "duplicates": 0, "state": "completed"}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    fake: FakeService
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def _serve(self) -> None:
+        size = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(size) or b"{}")
+        if self.fake.is_down:
+            self.close_connection = True
+            return
+        status, answer = self.fake.answer(self.command, self.path, body)
+        if self.fake.is_down:
+            self.close_connection = True
+            return
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        try:
+            self.wfile.write(content)
+        except OSError:
+            self.close_connection = True
+
+    do_GET = do_POST = do_PATCH = _serve
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""

@@ -1,0 +1,100 @@
+"""Runs jobs and workers for the tests, and waits for processes to be gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from workers.jobs import Job
+from workers.processes import ROOT, start
+from workers.runner import Outcome, Runner
+
+HERE = Path(__file__).parent
+LIMIT_S = 30.0
+
+
+class Reports:
+    """Keeps the points of a trial and tells a test about them."""
+
+    def __init__(self) -> None:
+        self.points: list[dict[str, Any]] = []
+        self._arrived: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def report(self, points: list[dict[str, Any]]) -> None:
+        for point in points:
+            self.points.append(point)
+            self._arrived.put(point)
+
+    def next_value(self) -> float:
+        """The value of the next report."""
+        return float(self._arrived.get(timeout=LIMIT_S)["values"]["value"])
+
+
+def job(name: str, **fields: Any) -> Job:
+    """A job for one of the objectives of `user_code`."""
+    target = f"user_code:{name}"
+    return Job(trial_id="tr_1", number=1, objective=name, target=target, folder=str(HERE), **fields)
+
+
+def runner(of: Job, sink: Reports | None = None, **limits: float) -> Runner:
+    """A runner that starts a process of its own for a job."""
+    environment = dict(os.environ)
+    return Runner(lambda: start(of, environment, None), sink or Reports(), **limits)
+
+
+def run(name: str, **limits: float) -> tuple[Outcome, Runner]:
+    """Runs an objective of `user_code` to its end."""
+    made = runner(job(name), **limits)
+    return made.run(), made
+
+
+@contextmanager
+def running(made: Runner) -> Iterator[Callable[[], Outcome]]:
+    """Runs in the background; the value waits for the outcome."""
+    outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    thread = threading.Thread(target=lambda: outcomes.put(made.run()))
+    thread.start()
+    yield lambda: outcomes.get(timeout=LIMIT_S)
+    thread.join()
+
+
+def watch(pid: int) -> Callable[[], bool]:
+    """Starts to watch a process that is alive now; the value waits until it is gone."""
+    fd = os.pidfd_open(pid)
+
+    def is_gone() -> bool:
+        try:
+            return bool(select.select([fd], [], [], LIMIT_S)[0])
+        finally:
+            os.close(fd)
+
+    return is_gone
+
+
+@contextmanager
+def worker_process(url: str, folder: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker in a process of its own, in a user's folder; killed at last."""
+    code = (
+        "import json, sys; from tunewell._parts import part; "
+        "sys.exit(part('workers', 'main').run(**json.loads(sys.argv[1])))"
+    )
+    arguments = {"url": url, "name": "w", "slots": 1, "json_lines": True, **options}
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", code, json.dumps(arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -1,0 +1,335 @@
+"""The worker as a whole against a service that the test plays."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workers import main
+from workers.processes import ROOT
+
+from .fake_service import FakeService
+from .helpers import HERE, LIMIT_S, watch, worker_process
+
+
+@contextmanager
+def worker(service: FakeService, *own: str, **options: Any) -> Iterator[queue.SimpleQueue[int]]:
+    """A worker in a thread, ended at last; the value gives its exit status."""
+    statuses: queue.SimpleQueue[int] = queue.SimpleQueue()
+    arguments: dict[str, Any] = {"slots": 1, "exit_when_idle": True, **options}
+    objectives = ["function", *(f"user_code:{name}" for name in own)]
+
+    def run() -> None:
+        statuses.put(main.run(url=service.url, objectives=objectives, **arguments))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield statuses
+    finally:
+        service.change(lambda: setattr(service, "open_work", False))
+        thread.join(LIMIT_S)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(autouse=True)
+def _in_the_users_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(HERE)
+
+
+def finish(service: FakeService, statuses: queue.SimpleQueue[int]) -> int:
+    """The worker's exit status when there is no more work."""
+    service.change(lambda: setattr(service, "open_work", False))
+    return statuses.get(timeout=LIMIT_S)
+
+
+def test_trials_are_run_reported_and_completed_and_the_idle_worker_ends(
+    service: FakeService,
+) -> None:
+    for index in range(3):
+        service.add(f"ls_{index}", params={"x0": float(index)}, options={"steps": 2})
+    with worker(service, slots=2) as statuses:
+        service.wait_for(lambda: len(service.ends()) == 3)
+        assert finish(service, statuses) == 0
+    values = {body["lease_id"]: body["values"]["value"] for _, body in service.ends()}
+    assert values == {"ls_0": 0.0, "ls_1": 1.0, "ls_2": 4.0}
+    assert {claim["max_leases"] for claim in service.claims} <= {1, 2}
+
+
+def test_a_worker_says_what_it_is_and_offers(service: FakeService) -> None:
+    with worker(service, "good", name="n", labels={"team": "a"}, devices="cpu") as statuses:
+        service.wait_for(lambda: service.claims)
+        finish(service, statuses)
+    said = service.registrations[0]
+    assert said["name"] == "n"
+    assert said["labels"] == {"team": "a"}
+    assert said["slots"] == 1
+    assert {device["kind"] for device in said["devices"]} == {"cpu"}
+    assert [offer["name"] for offer in said["objectives"]] == ["function", "good"]
+    assert said["objectives"][1]["metrics"] == {"value": "minimize"}
+
+
+def test_heartbeats_go_on_while_a_child_spins(service: FakeService) -> None:
+    service.add("ls_1", "spins")
+    with worker(service, "spins"):
+        service.wait_for(lambda: len(service.beats) >= 4)
+        assert service.beats[-1]["leases"][0]["lease_id"] == "ls_1"
+        assert service.beats[-1]["worker_id"] == "wk_1"
+        service.directives["ls_1"] = "stop"
+        service.wait_for(service.ends)
+
+
+def test_the_directive_stop_of_a_beat_ends_the_trial_as_stopped(service: FakeService) -> None:
+    service.add("ls_1", "spins")
+    with worker(service, "spins"):
+        service.wait_for(service.reports)
+        service.directives["ls_1"] = "stop"
+        service.wait_for(service.ends)
+    what, body = service.ends()[0]
+    assert what == "complete"
+    assert body["state"] == "stopped"
+    assert body["values"] == {"value": 5.0}
+
+
+def test_the_directive_abort_kills_a_child_that_ignores_sigterm_and_writes_nothing(
+    service: FakeService,
+) -> None:
+    service.add("ls_1", "stubborn")
+    with worker(service, "stubborn") as statuses:
+        service.wait_for(lambda: _n_points(service) == 2)
+        child, grandchild = (watch(pid) for pid in _pids(service))
+        service.directives["ls_1"] = "abort"
+        assert child()
+        assert grandchild()
+        finish(service, statuses)
+    assert service.ends() == []
+
+
+def test_a_stale_lease_kills_the_trial_and_drops_its_spool(
+    service: FakeService, tmp_path: Path
+) -> None:
+    service.add("ls_1", "spins")
+    with worker(service, "spins") as statuses:
+        service.wait_for(service.reports)
+        gone = watch(_pids(service)[0])
+        service.stale.add("ls_1")
+        assert gone()
+        finish(service, statuses)
+    assert list((tmp_path / "state").rglob("*.jsonl")) == []
+
+
+def test_a_failure_is_told_with_its_traceback(service: FakeService) -> None:
+    service.add("ls_1", "raises")
+    with worker(service, "raises"):
+        service.wait_for(service.ends)
+    what, body = service.ends()[0]
+    assert what == "fail"
+    assert body["kind"] == "user_error"
+    assert "user_code.py" in body["traceback"]
+
+
+def test_a_time_limit_of_the_lease_is_kept(service: FakeService) -> None:
+    service.add("ls_1", "spins", limit_s=0.5)
+    with worker(service, "spins"):
+        service.wait_for(service.ends)
+    assert service.ends()[0][1]["kind"] == "timeout"
+
+
+def test_final_values_that_the_service_refuses_become_a_failure(service: FakeService) -> None:
+    service.refusals["complete"] = (422, "invalid-value")
+    service.add("ls_1", "good")
+    with worker(service, "good"):
+        service.wait_for(service.ends)
+    what, body = service.ends()[0]
+    assert what == "fail"
+    assert body["kind"] == "user_error"
+    assert "refused the final values" in body["message"]
+
+
+def test_reports_made_during_an_outage_arrive_in_order_afterwards(
+    service: FakeService, tmp_path: Path
+) -> None:
+    gate = tmp_path / "go"
+    service.add("ls_1", "waits_for_file", options={"file": str(gate)})
+    with worker(service, "waits_for_file"):
+        service.wait_for(lambda: _n_points(service) == 3)
+        service.is_down = True
+        gate.touch()
+        _wait_for_text(tmp_path / "state", '"complete"')
+        assert service.ends() == []
+        service.is_down = False
+        service.wait_for(service.ends)
+    steps = [point["step"] for body in service.reports() for point in body["points"]]
+    assert steps == [1, 2, 3, 4]
+    seqs = [body["seq"] for body in service.reports()]
+    assert seqs == sorted(set(seqs))
+    assert [what for what, _ in service.ends()] == ["complete"]
+
+
+def test_a_result_left_by_a_worker_that_was_killed_is_sent_by_the_next(
+    service: FakeService, tmp_path: Path
+) -> None:
+    gate = tmp_path / "go"
+    service.add("ls_1", "waits_for_file", options={"file": str(gate)})
+    own = ["user_code:waits_for_file"]
+    with worker_process(service.url, HERE, objectives=own) as first:
+        service.wait_for(lambda: _n_points(service) == 3)
+        service.is_down = True
+        gate.touch()
+        _wait_for_text(tmp_path / "state", '"complete"')
+        first.kill()
+        first.wait(LIMIT_S)
+    service.is_down = False
+    with worker(service, name="w") as statuses:
+        service.wait_for(service.ends)
+        service.wait_for(lambda: len(service.registrations) == 2)
+        finish(service, statuses)
+    assert service.ends()[0][1]["values"] == {"value": 4.0}
+    assert list((tmp_path / "state").rglob("*.jsonl")) == []
+
+
+def test_a_child_dies_with_a_worker_that_is_killed(service: FakeService) -> None:
+    service.add("ls_1", "spins")
+    with worker_process(service.url, HERE, objectives=["user_code:spins"]) as process:
+        service.wait_for(service.reports)
+        gone = watch(_pids(service)[0])
+        process.kill()
+        assert gone()
+        process.wait(LIMIT_S)
+
+
+def test_a_built_in_child_dies_with_a_worker_that_is_killed(service: FakeService) -> None:
+    service.add("ls_1", options={"steps": 2, "step_s": 600.0})
+    with worker_process(service.url, HERE) as process:
+        service.wait_for(lambda: any("memory_bytes" in beat["leases"][0] for beat in service.beats))
+        children = _descendants(process.pid)
+        assert len(children) == 2  # the process that forks trials off, and the trial
+        watches = [watch(pid) for pid in children]
+        process.kill()
+        assert all(gone() for gone in watches)
+        process.wait(LIMIT_S)
+
+
+def test_sigterm_lets_the_running_trial_end_and_claims_no_more(
+    service: FakeService, tmp_path: Path
+) -> None:
+    gate = tmp_path / "go"
+    service.add("ls_1", "waits_for_file", options={"file": str(gate)})
+    with worker_process(service.url, HERE, objectives=["user_code:waits_for_file"]) as process:
+        service.wait_for(lambda: _n_points(service) == 3)
+        process.send_signal(signal.SIGTERM)
+        service.add("ls_2")
+        gate.touch()
+        assert process.wait(LIMIT_S) == 0
+        assert [what for what, _ in service.ends()] == ["complete"]
+        assert len(service.waiting) == 1
+
+
+def test_a_second_signal_gives_the_running_trial_back_at_once(service: FakeService) -> None:
+    service.add("ls_1", "spins")
+    with worker_process(service.url, HERE, objectives=["user_code:spins"]) as process:
+        service.wait_for(service.reports)
+        process.send_signal(signal.SIGTERM)
+        service.wait_for(lambda: service.drains)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT_S) == 0
+        assert [what for what, _ in service.ends()] == ["release"]
+
+
+def test_a_worker_that_the_service_has_forgotten_registers_again(service: FakeService) -> None:
+    with worker(service) as statuses:
+        service.wait_for(lambda: service.claims)
+        service.change(lambda: setattr(service, "worker_id", "wk_2"))
+        service.wait_for(lambda: service.claims[-1]["worker_id"] == "wk_2")
+        finish(service, statuses)
+    boot_ids = {said["boot_id"] for said in service.registrations}
+    assert len(service.registrations) >= 2
+    assert len(boot_ids) == 1
+
+
+def test_a_worker_without_a_service_ends_with_3(service: FakeService) -> None:
+    service.is_down = True
+    assert main.run(url=service.url, slots=1, outage_s=0.3, objectives=["function"]) == 3
+
+
+def test_an_outage_over_the_bound_ends_the_trial_and_keeps_its_reports(
+    service: FakeService, tmp_path: Path
+) -> None:
+    service.add("ls_1", "spins")
+    with worker(service, "spins", outage_s=1.0) as statuses:
+        service.wait_for(service.reports)
+        gone = watch(_pids(service)[0])
+        service.is_down = True
+        assert gone()
+        assert statuses.get(timeout=LIMIT_S) == 3
+    assert len(list((tmp_path / "state").rglob("*.jsonl"))) == 1
+
+
+@pytest.mark.parametrize("wanted", ["user_code:nothing", "no_such_module:x", "no-such-objective"])
+def test_an_objective_that_cannot_be_had_ends_the_worker_with_2(
+    service: FakeService, wanted: str
+) -> None:
+    assert main.run(url=service.url, objectives=[wanted]) == 2
+    assert service.registrations == []
+
+
+def test_data_that_were_not_at_hand_are_offered_before_the_result_pins_them(
+    service: FakeService,
+) -> None:
+    service.add("ls_1", "new_data")
+    with worker(service, "new_data"):
+        service.wait_for(service.ends)
+    used = {"dataset": "mine", "digest": "abc"}
+    assert service.ends()[0][1]["data"] == used
+    assert service.registrations[-1]["objectives"][-1]["data"] == [used]
+    assert service.order.index("register-2") < service.order.index("complete")
+
+
+def test_the_workers_own_process_imports_neither_torch_nor_numpy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tunewell._parts import part; main = part('workers', 'main'); "
+        "main.device_inventory.find(); main.Offers([], main.Log()); "
+        "print(sorted({'torch', 'numpy', 'sklearn', 'torchvision', 'app'} & set(sys.modules)))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == "[]"
+
+
+def _n_points(service: FakeService) -> int:
+    return sum(len(body["points"]) for body in service.reports())
+
+
+def _pids(service: FakeService) -> list[int]:
+    points = [point for body in service.reports() for point in body["points"]]
+    return [int(point["values"]["value"]) for point in points]
+
+
+def _descendants(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    found = [int(each) for task in tasks for each in (task / "children").read_text().split()]
+    return found + [deeper for child in found for deeper in _descendants(child)]
+
+
+def _wait_for_text(folder: Path, text: str) -> None:
+    """Waits until a file of reports says something; a disk gives no signal, so it is asked."""
+    for _ in range(int(LIMIT_S * 100)):
+        if any(text in path.read_text() for path in folder.rglob("*.jsonl")):
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(f"no file of reports says {text}")

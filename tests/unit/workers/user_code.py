@@ -1,0 +1,112 @@
+"""Objectives as a user would write them, one for each way in which a trial may go."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+
+import tunewell
+from tunewell.objective import ObjectiveFunction
+
+VALUE = {"value": "minimize"}
+
+
+def _own(function: ObjectiveFunction) -> tunewell.Objective:
+    return tunewell.objective(name=function.__name__, metrics=VALUE)(function)
+
+
+@_own
+def good(trial: tunewell.Trial) -> float:
+    print("some output")
+    trial.report(1, value=2.0)
+    trial.report(2, value=1.0)
+    return 1.0
+
+
+@_own
+def raises(trial: tunewell.Trial) -> float:
+    raise KeyError("no such column")
+
+
+@_own
+def out_of_memory(trial: tunewell.Trial) -> float:
+    raise MemoryError("too much")
+
+
+@_own
+def leaves(trial: tunewell.Trial) -> float:
+    sys.exit(3)
+
+
+@_own
+def dies(trial: tunewell.Trial) -> float:
+    print("last words", flush=True)
+    os._exit(7)
+
+
+@_own
+def killed(trial: tunewell.Trial) -> float:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0.0
+
+
+@_own
+def crashes(trial: tunewell.Trial) -> float:
+    os.abort()
+
+
+@_own
+def no_number(trial: tunewell.Trial) -> float:
+    trial.report(1, value=math.nan)
+    return math.nan
+
+
+@_own
+def silent(trial: tunewell.Trial) -> None:
+    return None
+
+
+@_own
+def spins(trial: tunewell.Trial) -> float:
+    """Says its process id, then works without a pause until it is asked to stop."""
+    trial.report(1, value=float(os.getpid()))
+    while not trial.should_stop:
+        pass
+    return 5.0
+
+
+@_own
+def stubborn(trial: tunewell.Trial) -> float:
+    """Ignores SIGTERM, as does a process that it starts; says both process ids."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    grandchild = os.fork()
+    if grandchild == 0:
+        while True:
+            time.sleep(1.0)
+    trial.report(1, value=float(os.getpid()))
+    trial.report(2, value=float(grandchild))
+    while True:
+        time.sleep(1.0)
+
+
+@_own
+def waits_for_file(trial: tunewell.Trial) -> float:
+    """Reports three times, then goes on when the file named by its option appears."""
+    for step in (1, 2, 3):
+        trial.report(step, value=float(step))
+    while not os.path.exists(trial.options["file"]):
+        time.sleep(0.01)
+    trial.report(4, value=4.0)
+    return 4.0
+
+
+@_own
+def new_data(trial: tunewell.Trial) -> float:
+    trial.data = {"dataset": "mine", "digest": "abc"}
+    return 1.0
+
+
+NOT_AN_OBJECTIVE = 3

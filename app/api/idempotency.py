@@ -53,6 +53,11 @@ class InFlight:
     def __init__(self) -> None:
         self._keys: set[tuple[str, str, str, str]] = set()
 
+    @property
+    def n_held(self) -> int:
+        """How many calls under a key run right now."""
+        return len(self._keys)
+
     @contextmanager
     def hold(self, key: Key) -> Iterator[None]:
         """Holds a key while its call runs.

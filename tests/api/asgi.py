@@ -89,6 +89,12 @@ class Call:
             if not message.get("more_body", False):
                 return body
 
+    async def event_after_start(self) -> dict[str, str]:
+        """The first event of a stream whose status and headers were not looked at."""
+        status, _ = await self.start()
+        assert status == 200
+        return await self.event()
+
     async def event(self) -> dict[str, str]:
         """The next server-sent event with data; comments are skipped."""
         while True:

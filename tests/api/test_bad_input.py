@@ -345,9 +345,9 @@ async def test_a_wrong_report_changes_nothing(
             {
                 "params": {"x": 0.5},
                 "values": {"value": 1},
-                "measurements": [{"step": 1, "values": {"value": 1}, "elapsed_s": -(10**300)}],
+                "measurements": [{"step": 1, "values": {"value": 1}, "elapsed_s": -1}],
             },
-            None,
+            "/trials/0/measurements/0/elapsed_s",
         ),
         (
             {
@@ -355,7 +355,7 @@ async def test_a_wrong_report_changes_nothing(
                 "values": {"value": 1},
                 "started_at": "0001-01-01T00:00:00+14:00",
             },
-            None,
+            "/trials/0/started_at",
         ),
         ({"params": {"x": 0.5}, "failure": 3, "state": "failed"}, "/trials/0/failure"),
         ({"params": {"x": 0.5}, "values": {"value": 1}, "state": []}, "/trials/0/state"),

@@ -235,10 +235,10 @@ class StudyDefinitionBody(Wire):
     )
     limits: LimitsBody = Field(default_factory=LimitsBody, description="What bounds the study.")
     failure_policy: FailurePolicyBody = Field(
-        default_factory=FailurePolicyBody, description="How many failures are borne."
+        default_factory=FailurePolicyBody, description="How many failures it bears."
     )
     resources: ResourcesBody = Field(
-        default_factory=ResourcesBody, description="What one trial needs."
+        default_factory=ResourcesBody, description="What each trial needs."
     )
     labels: dict[str, str] = Field(default_factory=dict, description="Words to find it by.")
     priority: Integer = Field(default=0, description="Studies of higher priority are served first.")

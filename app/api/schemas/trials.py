@@ -118,6 +118,19 @@ class TrialOut(Wire):
 class TrialDetail(TrialOut):
     """A trial with its attempts and a summary of its measurements."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    **TRIAL_EXAMPLE,
+                    "attempts": [],
+                    "measurements": {"count": 0, "last_step": None, "last_values": {}},
+                }
+            ]
+        },
+    )
+
     attempts: list[AttemptOut] = Field(description="Every attempt, oldest first.")
     measurements: MeasurementSummary = Field(description="Its measurements in short.")
 
@@ -335,5 +348,12 @@ class FailBody(Wire):
 
 class FailedOut(TrialOut):
     """The trial after a failed attempt, and whether it will be run again."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{**TRIAL_EXAMPLE, "state": "pending", "values": {}, "will_retry": True}]
+        },
+    )
 
     will_retry: Flag = Field(description="Whether the trial will be run again.")

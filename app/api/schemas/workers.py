@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from ..operation import ref
 from .common import Count, Flag, Instant, Name, Step, Wire, at_most
 
 Labels = Annotated[dict[str, Annotated[str, Field(max_length=200)]], at_most(64)]
@@ -62,9 +63,7 @@ def _named(value: Any) -> Any:
 Offer = Annotated[
     OfferBody,
     BeforeValidator(_named),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string", "minLength": 1}, {"$ref": "#/components/schemas/OfferBody"}]}
-    ),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, ref(OfferBody)]}),
 ]
 
 

@@ -1,0 +1,433 @@
+"""Trials and leases over HTTP: from asking to exporting."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.service.services import Services
+
+from .asgi import Call
+from .conftest import ask, create, tell
+
+pytestmark = pytest.mark.anyio
+
+
+async def enqueue(
+    http: httpx.AsyncClient, study: dict[str, Any], *items: dict[str, Any]
+) -> list[dict[str, Any]]:
+    answer = await http.post(f"/v1/studies/{study['id']}/trials", json={"trials": list(items)})
+    assert answer.status_code == 201, answer.text
+    added: list[dict[str, Any]] = answer.json()["trials"]
+    return added
+
+
+async def listed(http: httpx.AsyncClient, study: dict[str, Any], **asked: Any) -> list[int]:
+    answer = await http.get(f"/v1/studies/{study['id']}/trials", params=asked)
+    assert answer.status_code == 200, answer.text
+    return [trial["number"] for trial in answer.json()["trials"]]
+
+
+async def test_a_suggested_trial_has_what_a_client_needs(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    answer = await http.post(f"/v1/studies/{study['id']}:suggest", json={"count": 2})
+    assert answer.json()["study_state"] == "active"
+    assert [t["number"] for t in answer.json()["trials"]] == [1, 2]
+    trial = answer.json()["trials"][0]
+    assert set(trial) == {
+        "id",
+        "number",
+        "params",
+        "lease_id",
+        "expires_at",
+        "budget",
+        "checkpoint",
+        "last_seq",
+        "last_step",
+    }
+    assert (trial["last_seq"], trial["last_step"]) == (-1, None)
+    assert trial["budget"] == {"from_step": 0, "to_step": None}
+
+
+async def test_no_body_at_all_asks_for_one_trial(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    answer = await http.post(f"/v1/studies/{study['id']}:suggest")
+    assert len(answer.json()["trials"]) == 1
+
+
+async def test_a_paused_study_suggests_nothing(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    await http.post(f"/v1/studies/{study['id']}:pause")
+    answer = await http.post(f"/v1/studies/{study['id']}:suggest", json={"wait_s": 30})
+    assert answer.json() == {"trials": [], "study_state": "paused"}
+
+
+async def test_a_client_gets_its_open_trial_back(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    body = {"client_id": "laptop"}
+    first = await http.post(f"/v1/studies/{study['id']}:suggest", json=body)
+    trial = first.json()["trials"][0]
+    report = {
+        "lease_id": trial["lease_id"],
+        "seq": 4,
+        "points": [{"step": 2, "values": {"value": 1}}],
+    }
+    await http.post(f"/v1/trials/{trial['id']}/measurements", json=report)
+    again = (await http.post(f"/v1/studies/{study['id']}:suggest", json=body)).json()["trials"][0]
+    assert (again["id"], again["lease_id"]) == (trial["id"], trial["lease_id"])
+    assert (again["last_seq"], again["last_step"]) == (4, 2)
+
+
+async def test_measurements_keep_what_is_not_finite(http: httpx.AsyncClient) -> None:
+    trial = await ask(http, (await create(http))["id"])
+    values = {"a": "NaN", "b": "Infinity", "c": "-Infinity", "d": 1.5, "e": 2}
+    body = {
+        "lease_id": trial["lease_id"],
+        "seq": 0,
+        "points": [{"step": 1, "values": values, "elapsed_s": 0.5}],
+    }
+    path = f"/v1/trials/{trial['id']}/measurements"
+    first = (await http.post(path, json=body)).json()
+    assert (first["accepted"], first["duplicates"], first["directive"]) == (1, 0, "continue")
+    again = (await http.post(path, json=body)).json()
+    assert (again["accepted"], again["duplicates"]) == (0, 1)
+    [read] = (await http.get(path)).json()["measurements"]
+    assert read["values"] == values
+    assert (read["step"], read["seq"], read["elapsed_s"]) == (1, 0, 0.5)
+    shown = (await http.get(f"/v1/trials/{trial['id']}")).json()
+    assert shown["measurements"] == {"count": 1, "last_step": 1, "last_values": values}
+
+
+async def test_the_same_completion_gets_the_first_answer(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    trial = await ask(http, study["id"])
+    first = await tell(http, trial, 0.5)
+    assert await tell(http, trial, 0.5) == first
+    shown = (await http.get(f"/v1/trials/{trial['id']}")).json()
+    assert [attempt["end"] for attempt in shown["attempts"]] == ["completed"]
+
+
+async def test_a_lease_that_never_was_is_404(http: httpx.AsyncClient) -> None:
+    trial = await ask(http, (await create(http))["id"])
+    body = {"lease_id": "ls_never", "values": {"value": 1}}
+    answer = await http.post(f"/v1/trials/{trial['id']}:complete", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+
+
+async def test_a_declared_metric_is_missed(http: httpx.AsyncClient) -> None:
+    trial = await ask(http, (await create(http))["id"])
+    body = {"lease_id": trial["lease_id"], "values": {"other": 1}}
+    answer = await http.post(f"/v1/trials/{trial['id']}:complete", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/values/value"
+
+
+async def test_a_failure_is_retried_until_it_is_not(http: httpx.AsyncClient) -> None:
+    study = await create(http, failure_policy={"max_attempts": 2})
+    for will_retry, state in ((True, "pending"), (False, "failed")):
+        trial = await ask(http, study["id"])
+        body = {
+            "lease_id": trial["lease_id"],
+            "kind": "user_error",
+            "message": "broke",
+            "traceback": "at \0line",
+        }
+        answer = await http.post(f"/v1/trials/{trial['id']}:fail", json=body)
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["will_retry"], answer.json()["state"]) == (will_retry, state)
+    failed = (await http.get(f"/v1/trials/{trial['id']}")).json()
+    assert failed["failure"]["kind"] == "user_error"
+    assert "line" in failed["failure"]["traceback"]
+    assert failed["n_attempts"] == 2
+    again = await http.post(f"/v1/trials/{trial['id']}:retry")
+    assert again.json()["state"] == "pending"
+    assert again.json()["n_attempts"] == 0
+
+
+async def test_a_released_trial_is_pending_again(http: httpx.AsyncClient) -> None:
+    trial = await ask(http, (await create(http))["id"])
+    answer = await http.post(f"/v1/leases/{trial['lease_id']}:release", json={"reason": "draining"})
+    assert (answer.json()["state"], answer.json()["losses"]) == ("pending", 1)
+    late = await http.post(f"/v1/leases/{trial['lease_id']}:renew")
+    assert (late.status_code, late.json()["code"]) == (409, "stale-lease")
+
+
+async def test_pausing_off_a_rung_is_refused(http: httpx.AsyncClient) -> None:
+    trial = await ask(http, (await create(http))["id"])
+    answer = await http.post(f"/v1/leases/{trial['lease_id']}:release", json={"reason": "paused"})
+    assert answer.status_code == 409
+    assert (await http.get(f"/v1/trials/{trial['id']}")).json()["state"] == "running"
+
+
+async def test_beats_renew_and_name_the_stale(http: httpx.AsyncClient) -> None:
+    trial = await ask(http, (await create(http))["id"])
+    body = {"leases": [{"lease_id": trial["lease_id"], "step": 1}, {"lease_id": "ls_never"}]}
+    answer = (await http.post("/v1/leases:heartbeat", json=body)).json()["leases"]
+    assert [beat["directive"] for beat in answer] == ["continue", "abort"]
+    assert answer[0]["expires_at"] >= trial["expires_at"]
+    assert answer[1]["expires_at"] is None
+    renewed = (await http.post(f"/v1/leases/{trial['lease_id']}:renew")).json()
+    assert renewed["directive"] == "continue"
+
+
+async def worker_study(http: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
+    objective = {"name": "function", "options": {"function": "sphere"}}
+    space = [{"name": "x0", "type": "float", "low": 0, "high": 1}]
+    return await create(http, objective=objective, space=space, **more)
+
+
+async def register(http: httpx.AsyncClient, boot_id: str = "1", **more: Any) -> dict[str, Any]:
+    body = {"name": "w", "boot_id": boot_id, "objectives": ["function"], "slots": 2, **more}
+    answer = await http.post("/v1/workers", json=body)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+async def test_a_worker_claims_what_it_offers(http: httpx.AsyncClient) -> None:
+    worker = await register(http)
+    assert worker["lease_ttl_s"] > worker["heartbeat_s"] > 0
+    await create(http, "ask-tell")
+    study = await worker_study(http)
+    body = {"worker_id": worker["id"], "max_leases": 2}
+    claimed = (await http.post("/v1/leases:claim", json=body)).json()
+    assert claimed["open_work"] is True
+    assert [lease["trial"]["study_id"] for lease in claimed["leases"]] == [study["id"]] * 2
+    lease = claimed["leases"][0]
+    assert lease["trial"]["state"] == "running"
+    assert lease["objective"]["name"] == "function"
+    assert lease["objective"]["options"]["function"] == "sphere"
+    assert (lease["checkpoint"], lease["fuse_group"]) == (None, None)
+    held = (await http.get(f"/v1/workers/{worker['id']}")).json()["leases"]
+    assert {each["lease_id"] for each in held} == {each["lease_id"] for each in claimed["leases"]}
+
+
+async def test_a_waiting_claim_is_woken_by_work(http: httpx.AsyncClient) -> None:
+    worker = await register(http)
+    body = {"worker_id": worker["id"], "wait_s": 60}
+    waiting = asyncio.create_task(http.post("/v1/leases:claim", json=body))
+    study = await worker_study(http)
+    claimed = (await asyncio.wait_for(waiting, 20)).json()
+    assert claimed["leases"][0]["trial"]["study_id"] == study["id"]
+
+
+async def test_a_claim_that_runs_out_is_an_empty_list(http: httpx.AsyncClient) -> None:
+    worker = await register(http)
+    answer = await http.post("/v1/leases:claim", json={"worker_id": worker["id"]})
+    assert answer.json() == {"leases": [], "open_work": False}
+
+
+async def test_a_claim_of_a_client_that_left_takes_nothing(
+    app: FastAPI, http: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await register(http)
+    is_waiting, has_ended = asyncio.Event(), asyncio.Event()
+
+    async def claim(*_: object, **__: object) -> None:
+        is_waiting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            has_ended.set()
+
+    monkeypatch.setattr(services.claims, "claim", claim)
+    raw = json.dumps({"worker_id": worker["id"], "wait_s": 60}).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(raw))}
+    async with Call(app, "POST", "/v1/leases:claim", headers, [raw]) as call:
+        await is_waiting.wait()
+        call.leave()
+        await asyncio.wait_for(has_ended.wait(), 10)
+
+
+async def test_a_worker_that_starts_anew_gives_its_trials_back(http: httpx.AsyncClient) -> None:
+    worker = await register(http)
+    await worker_study(http)
+    claim = {"worker_id": worker["id"]}
+    [lease] = (await http.post("/v1/leases:claim", json=claim)).json()["leases"]
+    again = await register(http, "2")
+    assert again["id"] == worker["id"]
+    trial = (await http.get(f"/v1/trials/{lease['trial']['id']}")).json()
+    assert (trial["state"], trial["losses"]) == ("pending", 1)
+
+
+async def test_a_draining_worker_gets_nothing(http: httpx.AsyncClient) -> None:
+    worker = await register(http)
+    await worker_study(http)
+    path = f"/v1/workers/{worker['id']}"
+    assert (await http.patch(path, json={"draining": True})).json()["draining"] is True
+    claimed = await http.post("/v1/leases:claim", json={"worker_id": worker["id"]})
+    assert claimed.json()["leases"] == []
+    assert (await http.delete(path)).status_code == 204
+    assert (await http.get(path)).status_code == 404
+
+
+async def test_what_a_worker_offers_is_shown_as_sent(http: httpx.AsyncClient) -> None:
+    offer = {
+        "name": "own",
+        "version": "2",
+        "params_schema": {"type": "object"},
+        "options_schema": None,
+        "metrics": {"score": "maximize"},
+        "steps": "epoch",
+        "checkpoints": True,
+        "max_resource": 9,
+        "data": [{"dataset": "mine", "digest": "ab12"}],
+    }
+    device = {
+        "index": 0,
+        "kind": "gpu",
+        "model": "H200",
+        "memory_total_bytes": 150_000_000_000,
+        "memory_free_bytes": None,
+    }
+    await register(http, objectives=[offer, "function"], devices=[device], labels={"rack": "7"})
+    [shown] = (await http.get("/v1/workers")).json()["workers"]
+    assert shown["objectives"][0] == offer
+    assert shown["objectives"][1]["name"] == "function"
+    assert (shown["devices"], shown["labels"]) == ([device], {"rack": "7"})
+
+
+async def test_user_points_run_first_and_partial_ones_are_completed(
+    http: httpx.AsyncClient,
+) -> None:
+    space = [
+        {"name": "x", "type": "float", "low": 0, "high": 1},
+        {"name": "y", "type": "int", "low": 1, "high": 9},
+    ]
+    study = await create(http, space=space)
+    await enqueue(http, study, {"params": {"x": 0.5, "y": 3}}, {"params": {"x": 0.25}})
+    first, second = await ask(http, study["id"]), await ask(http, study["id"])
+    assert first["params"] == {"x": 0.5, "y": 3}
+    assert second["params"]["x"] == 0.25
+    assert 1 <= second["params"]["y"] <= 9
+
+
+async def test_finished_trials_are_imported_with_their_curves(http: httpx.AsyncClient) -> None:
+    study = await create(http, limits={"max_trials": 1})
+    [trial] = await enqueue(
+        http,
+        study,
+        {
+            "params": {"x": 0.5},
+            "values": {"value": 0.25},
+            "step": 2,
+            "measurements": [{"step": 1, "values": {"value": "NaN"}, "elapsed_s": 1}],
+            "started_at": "2026-01-01T10:00:00+02:00",
+            "ended_at": "2026-01-01T10:05:00+02:00",
+        },
+    )
+    assert (trial["state"], trial["source"], trial["step"]) == ("completed", "import", 2)
+    assert trial["started_at"] == "2026-01-01T08:00:00.000000Z"
+    curve = (await http.get(f"/v1/trials/{trial['id']}/measurements")).json()["measurements"]
+    assert [point["values"] for point in curve] == [{"value": "NaN"}]
+    shown = (await http.get(f"/v1/studies/{study['id']}")).json()
+    assert (shown["places"], shown["state"]) == (0, "active")
+    assert shown["best"]["id"] == trial["id"]
+
+
+async def test_points_past_the_budget_are_refused(http: httpx.AsyncClient) -> None:
+    study = await create(http, limits={"max_trials": 2})
+    items = [{"params": {"x": k / 10}} for k in range(3)]
+    answer = await http.post(f"/v1/studies/{study['id']}/trials", json={"trials": items})
+    assert (answer.status_code, answer.json()["code"]) == (409, "budget-exhausted")
+    assert await listed(http, study) == []
+
+
+async def test_trials_are_listed_in_any_order(http: httpx.AsyncClient) -> None:
+    space = [
+        {"name": "x", "type": "float", "low": 0, "high": 1},
+        {"name": "c", "type": "categorical", "choices": ["a", "b"]},
+    ]
+    study = await create(http, space=space)
+    items: list[dict[str, Any]] = [
+        {"params": {"x": 0.3, "c": "a"}, "values": {"value": 2}},
+        {"params": {"x": 0.1, "c": "b"}, "values": {"value": 3}},
+        {"params": {"x": 0.2, "c": "a"}, "values": {"value": 1}},
+        {"params": {"x": 0.9, "c": "b"}},
+    ]
+    await enqueue(http, study, *items)
+    assert await listed(http, study) == [1, 2, 3, 4]
+    assert await listed(http, study, order_by="-number") == [4, 3, 2, 1]
+    assert await listed(http, study, order_by="value") == [3, 1, 2, 4]
+    assert await listed(http, study, order_by="-value") == [2, 1, 3, 4]
+    assert await listed(http, study, order_by="param:x") == [2, 3, 1, 4]
+    assert await listed(http, study, order_by="-created_at") == [4, 3, 2, 1]
+    assert await listed(http, study, state="completed", order_by="value") == [3, 1, 2]
+    assert await listed(http, study, state="pending,failed") == [4]
+    where = json.dumps({"x": {"low": 0.15, "high": 0.5}})
+    assert await listed(http, study, where=where) == [1, 3]
+    assert await listed(http, study, where=json.dumps({"c": {"in": ["b"]}})) == [2, 4]
+
+
+@pytest.mark.parametrize("order_by", ["number", "-value", "param:x", "-created_at"])
+async def test_pages_of_trials_hold_together(http: httpx.AsyncClient, order_by: str) -> None:
+    study = await create(http)
+    items = [{"params": {"x": k / 20}, "values": {"value": k % 3}} for k in range(7)]
+    await enqueue(http, study, *items)
+    whole = await listed(http, study, order_by=order_by)
+    seen: list[int] = []
+    asked: dict[str, Any] = {"page_size": 3, "order_by": order_by}
+    while True:
+        page = (await http.get(f"/v1/studies/{study['id']}/trials", params=asked)).json()
+        seen += [trial["number"] for trial in page["trials"]]
+        if page["next_page_token"] is None:
+            break
+        asked["page_token"] = page["next_page_token"]
+    assert seen == whole
+    assert sorted(whole) == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_only_what_changed_is_read_again(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    await ask(http, study["id"])
+    page = (await http.get(f"/v1/studies/{study['id']}/trials")).json()
+    assert await listed(http, study, changed_since=page["change_seq"]) == []
+    await ask(http, study["id"])
+    assert await listed(http, study, changed_since=page["change_seq"]) == [2]
+
+
+HOSTILE = ["=1+1", "+1", "-1", "@SUM(A1)"]
+
+
+async def test_a_csv_export_runs_no_formula(http: httpx.AsyncClient) -> None:
+    space = [
+        {"name": "c", "type": "categorical", "choices": HOSTILE},
+        {"name": "x", "type": "float", "low": -1, "high": 1},
+    ]
+    study = await create(http, space=space)
+    items = [{"params": {"c": choice, "x": -0.5}, "values": {"value": -2.5}} for choice in HOSTILE]
+    await enqueue(http, study, *items)
+    answer = await http.get(f"/v1/studies/{study['id']}/export?format=csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.text.count("\r\n") == 5
+    rows = list(csv.reader(io.StringIO(answer.text, newline="")))
+    column = rows[0].index("params.c")
+    assert [row[column] for row in rows[1:]] == [f"'{choice}" for choice in HOSTILE]
+    assert {row[rows[0].index("values.value")] for row in rows[1:]} == {"-2.5"}
+
+
+async def test_json_lines_can_be_read_line_by_line(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    items = [{"params": {"x": k / 1000}, "values": {"value": k}} for k in range(450)]
+    await enqueue(http, study, *items)
+    answer = await http.get(f"/v1/studies/{study['id']}/export?format=jsonl")
+    assert answer.headers["content-type"] == "application/jsonl"
+    rows = [json.loads(line) for line in answer.text.splitlines()]
+    assert [row["number"] for row in rows] == list(range(1, 451))
+    assert rows[7]["values.value"] == 7
+    assert rows[7]["created_at"].endswith("Z")
+
+
+async def test_a_format_that_is_not_there_names_those_that_are(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    answer = await http.get(f"/v1/studies/{study['id']}/export?format=parquet")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-value")
+    assert "csv, jsonl" in answer.json()["detail"]

@@ -1,0 +1,392 @@
+"""Parzen estimators on the unit cube: mixtures of product kernels, their masses, densities, draws.
+
+A mixture has one component per observation and one prior component. Along a continuous parameter a
+component is a normal truncated to [0, 1], along a discrete numeric one the mass that this normal
+gives to each cell, along a category a smoothed indicator. Nothing here knows of studies or trials.
+
+References: Bergstra et al. 2011 (section 4); Watanabe 2023, arXiv:2304.11127 (eqs. 7 to 14).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erf, log_ndtr, ndtri_exp
+
+from .base import Floats
+from .numerics import LOG_SQRT_2PI, log1mexp
+
+Ints: TypeAlias = NDArray[np.intp]
+
+FLOOR = 0.05
+"""Smallest bandwidth, as a share of the range; half a cell where that is more."""
+PRIOR_CENTRE, PRIOR_SD = 0.5, 1.0
+
+_SQRT_HALF = math.sqrt(0.5)
+_NARROW = 1e-4
+"""Below this width in standard deviations a cell's mass is taken from its middle."""
+
+
+# Normal masses
+
+
+def log_mass(a: Floats, b: Floats) -> Floats:
+    """ln(Phi(b) - Phi(a)) for a <= b, elementwise; -inf where a = b.
+
+    Args:
+        a: lower ends in standard deviations; infinite ones are allowed.
+        b: upper ends, of a shape that broadcasts with `a`.
+
+    Returns:
+        The broadcast shape; absolute error below 1e-12 for |a|, |b| up to 40 or so.
+    """
+    a, b = np.broadcast_arrays(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
+    # Mirrored to the left, so that two ends of one sign lie in the lower tail.
+    is_right = a > 0.0
+    left, right = np.where(is_right, -b, a), np.where(is_right, -a, b)
+    width = right - left
+    with np.errstate(divide="ignore"):
+        out = np.array(np.log(0.5 * (erf(right * _SQRT_HALF) - erf(left * _SQRT_HALF))))
+    tail = (right < -1.0) & (width > 0.0)
+    if np.any(tail):
+        upper, lower = log_ndtr(right[tail]), log_ndtr(left[tail])
+        out[tail] = upper + log1mexp(lower - upper)
+    narrow = (width < _NARROW) & (width > 0.0)
+    if np.any(narrow):
+        w = width[narrow]
+        m = 0.5 * (left[narrow] + right[narrow])
+        out[narrow] = np.log(w) - 0.5 * m * m - LOG_SQRT_2PI + np.log1p((m * m - 1.0) * w * w / 24)
+    return out
+
+
+def truncated_normal(q: Floats, a: Floats, b: Floats) -> Floats:
+    """Quantile `q` of a standard normal truncated to [a, b], elementwise.
+
+    Args:
+        q: levels in [0, 1].
+        a: lower ends, of the shape of `q`.
+        b: upper ends, >= a.
+
+    Returns:
+        Values in [a, b]; exact in both tails.
+    """
+    q, a, b = np.broadcast_arrays(q, a, b)
+    is_right = a > 0.0
+    left, right = np.where(is_right, -b, a), np.where(is_right, -a, b)
+    level = np.where(is_right, 1.0 - q, q)
+    with np.errstate(divide="ignore"):
+        x = ndtri_exp(np.logaddexp(log_ndtr(left), np.log(level) + log_mass(left, right)))
+    x = np.clip(x, left, right)
+    return np.asarray(np.where(is_right, -x, x))
+
+
+def bandwidths(centres: Floats, floor: float) -> Floats:
+    """Standard deviations of the kernels at `centres` along one parameter.
+
+    The larger distance to the two sorted neighbours, one of which may be the prior's centre, within
+    [floor, 1] (Bergstra et al. 2011, section 4.1; without the ends of the range as neighbours,
+    unless there is but one centre).
+
+    Args:
+        centres: shape (n,), in [0, 1].
+        floor: smallest bandwidth, in (0, 1].
+
+    Returns:
+        Shape (n,).
+    """
+    n = centres.shape[0]
+    if n < 2:
+        widest = np.maximum(centres, 1.0 - centres)
+        return np.asarray(np.clip(widest, floor, 1.0))
+    everyone = np.append(centres, PRIOR_CENTRE)
+    order = np.argsort(everyone, kind="stable")
+    gaps = np.diff(everyone[order])
+    widest = np.maximum(np.append(0.0, gaps), np.append(gaps, 0.0))
+    found = np.empty(n + 1)
+    found[order] = widest
+    return np.asarray(np.clip(found[:n], floor, 1.0))
+
+
+# What the parameters are
+
+
+class Grid(Protocol):
+    """The cells of a discrete numeric parameter on [0, 1]."""
+
+    @property
+    def count(self) -> int:
+        """Number of cells."""
+        ...
+
+    def centre(self, cells: Floats) -> Floats:
+        """Coordinates of the values of cells, same shape."""
+        ...
+
+    def borders(self, cells: Floats) -> tuple[Floats, Floats]:
+        """Lower and upper ends of cells, same shape."""
+        ...
+
+    def cell(self, u: Floats) -> Floats:
+        """Indices of the cells that hold coordinates, same shape."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvenGrid:
+    """`count` cells of equal width."""
+
+    count: int
+
+    def centre(self, cells: Floats) -> Floats:
+        """The middles of cells."""
+        return (cells + 0.5) / self.count
+
+    def borders(self, cells: Floats) -> tuple[Floats, Floats]:
+        """Lower and upper ends of cells."""
+        return cells / self.count, (cells + 1.0) / self.count
+
+    def cell(self, u: Floats) -> Floats:
+        """Indices of the cells that hold coordinates."""
+        return np.minimum(np.floor(u * self.count), self.count - 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogGrid:
+    """Cells of the values `low + k step`, k = 0 ... count - 1, on a logarithmic axis.
+
+    A value v lies at `offset + slope ln v`; cells meet half a step between values and the outer
+    ones reach to 0 and 1.
+    """
+
+    count: int
+    low: float
+    step: float
+    offset: float
+    slope: float
+
+    def centre(self, cells: Floats) -> Floats:
+        """The coordinates of the values; not the middles of their cells."""
+        return self._at(self.low + cells * self.step)
+
+    def borders(self, cells: Floats) -> tuple[Floats, Floats]:
+        """Lower and upper ends of cells."""
+        # The lowest cell's own end may lie below any positive value; it is 0 by definition.
+        below = self.low + np.maximum(cells - 0.5, 0.0) * self.step
+        lower = np.where(cells <= 0.0, 0.0, self._at(below))
+        above = self._at(self.low + (cells + 0.5) * self.step)
+        return lower, np.where(cells >= self.count - 1.0, 1.0, above)
+
+    def cell(self, u: Floats) -> Floats:
+        """Indices of the cells that hold coordinates."""
+        values = np.exp((u - self.offset) / self.slope)
+        nearest = np.floor((values - self.low) / self.step + 0.5)
+        return np.clip(nearest, 0.0, self.count - 1.0)
+
+    def _at(self, values: Floats) -> Floats:
+        return np.asarray(np.clip(self.offset + self.slope * np.log(values), 0.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One parameter of a mixture, and what its codes in arrays are.
+
+    Attributes:
+        grid: the cells of a discrete numeric parameter, whose code is the index of its cell.
+        n_choices: number of choices of a category, whose code is the index of its choice.
+
+    With neither the parameter is continuous and its code the coordinate in [0, 1].
+    """
+
+    grid: Grid | None = None
+    n_choices: int | None = None
+
+
+class _Kernels(Protocol):
+    """All components along some columns; the prior is the last of n + 1."""
+
+    def log_terms(self, x: Floats) -> Floats:
+        """Log densities of codes x `(q, columns)` under each component, up to none: `(q, n + 1)`."""
+        ...
+
+    def draw(self, rng: np.random.Generator, which: Ints) -> Floats:
+        """One draw from component `which[i]` for each i: shape `(q, columns)`."""
+        ...
+
+
+# Kernels
+
+
+class _Normals:
+    """Truncated normals along g continuous columns at once.
+
+    ln k_i(x) = sum_j -(x_j - mu_ij)^2 / (2 sd_ij^2) - ln sd_ij - ln sqrt(2 pi) - ln Z_ij, with the
+    square expanded so that all q (n + 1) sums are matrix products.
+    """
+
+    def __init__(self, centres: Floats) -> None:
+        """`centres`: shape (n, g)."""
+        g = centres.shape[1]
+        self._mu = np.vstack([centres, np.full((1, g), PRIOR_CENTRE)])
+        self._sd = np.full(self._mu.shape, PRIOR_SD)
+        for j in range(g):
+            self._sd[:-1, j] = bandwidths(centres[:, j], FLOOR)
+        self._a, self._b = -self._mu / self._sd, (1.0 - self._mu) / self._sd
+        # Centres lie in [0, 1], so the ends have opposite signs: no tail to care for.
+        masses = 0.5 * (erf(self._b * _SQRT_HALF) - erf(self._a * _SQRT_HALF))
+        self._half_precision = 0.5 / (self._sd * self._sd)
+        self._linear = 2.0 * self._mu * self._half_precision
+        self._constant = -np.sum(
+            0.5 * self._a * self._a + np.log(self._sd * masses) + LOG_SQRT_2PI, axis=1
+        )
+
+    def log_terms(self, x: Floats) -> Floats:
+        terms = (x * x) @ -self._half_precision.T
+        terms += x @ self._linear.T
+        return np.asarray(terms + self._constant)
+
+    def draw(self, rng: np.random.Generator, which: Ints) -> Floats:
+        a, b = self._a[which], self._b[which]
+        x = truncated_normal(rng.random(a.shape), a, b)
+        return np.asarray(np.clip(self._mu[which] + self._sd[which] * x, 0.0, 1.0))
+
+
+class _CellMasses:
+    """Truncated normals along one discrete column: each cell has the mass between its borders."""
+
+    def __init__(self, cells: Floats, grid: Grid) -> None:
+        """`cells`: shape (n,)."""
+        self._grid = grid
+        mu = grid.centre(cells)
+        sd = bandwidths(mu, min(1.0, max(FLOOR, 0.5 / grid.count)))
+        self._mu, self._sd = np.append(mu, PRIOR_CENTRE), np.append(sd, PRIOR_SD)
+        # Many components are alike: the masses are computed once for each distinct kernel.
+        pairs = np.stack([self._mu, self._sd], axis=1)
+        self._distinct, self._which = _distinct_rows(pairs)
+
+    def log_terms(self, x: Floats) -> Floats:
+        cells, row = np.unique(x[:, 0], return_inverse=True)
+        lower, upper = self._grid.borders(cells)
+        mu, sd = self._distinct[:, 0], self._distinct[:, 1]
+        table = log_mass((lower[:, None] - mu) / sd, (upper[:, None] - mu) / sd)
+        table -= log_mass(-mu / sd, (1.0 - mu) / sd)
+        return np.asarray(np.take(table, self._which, axis=1)[row])
+
+    def draw(self, rng: np.random.Generator, which: Ints) -> Floats:
+        mu, sd = self._mu[which], self._sd[which]
+        x = truncated_normal(rng.random(which.shape), -mu / sd, (1.0 - mu) / sd)
+        return np.asarray(self._grid.cell(np.clip(mu + sd * x, 0.0, 1.0))[:, None])
+
+
+class _Categories:
+    """Smoothed indicators along one categorical column, N = n + 1 components, C choices.
+
+    k_i(c) = ([c = c_i] + 1/N) / (1 + C/N), the prior component uniform.
+    """
+
+    def __init__(self, choices: Floats, n_choices: int) -> None:
+        """`choices`: shape (n,)."""
+        n = choices.shape[0] + 1
+        self._n_choices = n_choices
+        self._centres = np.append(choices, -1.0)  # the prior's is no choice
+        self._uniform_share = n_choices / (n + n_choices)
+        self._base = np.full(n, math.log(1.0 / (n + n_choices)))
+        self._base[-1] = -math.log(n_choices)
+        self._bonus = math.log(n + 1.0)
+
+    def log_terms(self, x: Floats) -> Floats:
+        return np.asarray(np.where(x == self._centres, self._bonus, 0.0) + self._base)
+
+    def draw(self, rng: np.random.Generator, which: Ints) -> Floats:
+        last = self._n_choices - 1.0
+        anything = np.minimum(np.floor(rng.random(which.shape) * self._n_choices), last)
+        own = self._centres[which]
+        is_uniform = (rng.random(which.shape) < self._uniform_share) | (own < 0.0)
+        return np.where(is_uniform, anything, own)[:, None]
+
+
+# The mixture
+
+
+class Mixture:
+    """p(x) = sum_i w_i prod_j k_ij(x_j): a joint estimate over some parameters.
+
+    Watanabe 2023, eq. 8, in the multivariate form: one product of kernels per observation.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        codes: Floats,
+        weights: Floats,
+        *,
+        prior_weight: float = 1.0,
+    ) -> None:
+        """Places the components.
+
+        Args:
+            columns: the g parameters.
+            codes: the observations, shape (n, g), n >= 0; codes as `Column` says.
+            weights: positive, shape (n,), on the scale of `prior_weight`.
+            prior_weight: weight of the prior component, > 0.
+        """
+        shares = np.append(weights, prior_weight)
+        shares = shares / shares.sum()
+        self._width = len(columns)
+        self._cumulated = np.cumsum(shares)
+        with np.errstate(divide="ignore"):
+            self._log_weights = np.log(shares)
+        self._parts = _parts(columns, codes)
+
+    def log_density(self, x: Floats) -> Floats:
+        """Log density (log mass along discrete parameters) of codes.
+
+        Args:
+            x: shape (q, g).
+
+        Returns:
+            Shape (q,), finite.
+        """
+        terms = np.tile(self._log_weights, (x.shape[0], 1))
+        for where, kernels in self._parts:
+            terms += kernels.log_terms(x[:, where])
+        largest = terms.max(axis=1)
+        terms -= largest[:, None]
+        return np.asarray(largest + np.log(np.exp(terms, out=terms).sum(axis=1)))
+
+    def draw(self, rng: np.random.Generator, q: int) -> Floats:
+        """q draws: codes of shape (q, g)."""
+        last = len(self._cumulated) - 1
+        which = np.minimum(np.searchsorted(self._cumulated, rng.random(q), side="right"), last)
+        x = np.empty((q, self._width))
+        for where, kernels in self._parts:
+            x[:, where] = kernels.draw(rng, which)
+        return x
+
+
+def _parts(columns: Sequence[Column], codes: Floats) -> list[tuple[list[int], _Kernels]]:
+    """The kernels, each with the places of its columns; the continuous columns together."""
+    parts: list[tuple[list[int], _Kernels]] = []
+    smooth = [j for j, column in enumerate(columns) if not (column.grid or column.n_choices)]
+    if smooth:
+        parts.append((smooth, _Normals(codes[:, smooth])))
+    for j, column in enumerate(columns):
+        if column.grid is not None:
+            parts.append(([j], _CellMasses(codes[:, j], column.grid)))
+        elif column.n_choices is not None:
+            parts.append(([j], _Categories(codes[:, j], column.n_choices)))
+    return parts
+
+
+def _distinct_rows(pairs: Floats) -> tuple[Floats, Ints]:
+    """The distinct rows of (n, 2) and the place of each row among them."""
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    ordered = pairs[order]
+    is_new = np.append(True, np.any(ordered[1:] != ordered[:-1], axis=1))
+    which = np.empty(pairs.shape[0], dtype=np.intp)
+    which[order] = np.cumsum(is_new) - 1
+    return ordered[is_new], which

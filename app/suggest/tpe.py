@@ -1,0 +1,258 @@
+"""The tree-structured Parzen estimator: points that are likely among the good trials, unlikely
+among the rest.
+
+Bergstra et al. 2011, section 4: with l the density of the best trials and g that of the others, the
+expected improvement grows with l(x) / g(x) (eqs. 3 and 4). Here in the joint form: one mixture over
+all parameters with the same condition, root group first, one winner per whole candidate. Constants
+after Watanabe 2023, arXiv:2304.11127, and own measurements.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..domain.space import Value, point_key
+from ..domain.trial import TrialState
+from .base import Decision, Floats, Suggestion, SuggestRequest, provenance, rng_of, targets
+from .design import design_suggestion, new_point, satisfies
+from .encode import Encoder
+from .enumeration import Enumeration, is_finite
+from .parzen import Ints
+from .tpe_columns import Codes, Taken
+from .tpe_model import Model
+
+NAME = "tpe"
+
+N_INITIAL = 5
+N_CANDIDATES = 24
+GAMMA = 0.1
+MAX_BELOW = 25
+"""Largest number of trials that count as good."""
+SMALLEST_WEIGHT = 1e-12
+REDRAWS = 10
+"""How often candidates are drawn again when the best one was tried before."""
+SEARCHED = 20_000
+"""A finite space of at most this many points is searched through when every candidate was tried."""
+
+_WITH_VALUE = frozenset({TrialState.COMPLETED, TrialState.STOPPED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The suggester's options; see the catalogue of suggesters."""
+
+    n_initial: int = N_INITIAL
+    n_candidates: int = N_CANDIDATES
+    gamma: float = GAMMA
+    is_joint: bool = True
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Settings:
+        """The options of a request, checked before; those that are unset take their defaults."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return cls(
+            n_initial=int(given.get("n_initial", N_INITIAL)),
+            n_candidates=int(given.get("n_candidates", N_CANDIDATES)),
+            gamma=float(given.get("gamma", GAMMA)),
+            is_joint=bool(given.get("multivariate", True)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The finished trials parted into good ones and the rest, as places among them.
+
+    Attributes:
+        below: the good ones, best first, shape (b,).
+        weights: their weights, mean 1, shape (b,).
+        above: the rest, best first, failed ones last, shape (n - b,).
+    """
+
+    below: Ints
+    weights: Floats
+    above: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """A point, its log ratio, the best of how many it is, and how it was found, for a person."""
+
+    params: dict[str, Value]
+    log_ratio: float
+    n_candidates: int
+    reason: str
+
+
+def suggest(request: SuggestRequest) -> Decision:
+    """Makes the points one after another, earlier ones pending for later ones."""
+    return _Asker(request).decide()
+
+
+def split(y: Floats, gamma: float) -> Split:
+    """Parts trials by their targets (Watanabe 2023, section 3.1), ties by their order.
+
+    Good are the best ceil(gamma n), at most `MAX_BELOW`, at least one, never one without a target.
+    A good trial weighs its improvement over the best of the rest (section 3.2).
+
+    Args:
+        y: targets to minimise, by trial number, shape (n,); NaN for none.
+        gamma: share of all trials that count as good, in (0, 1).
+    """
+    order = np.argsort(y, kind="stable")  # puts NaN last, in order
+    n_valued = int(np.count_nonzero(~np.isnan(y)))
+    wanted = max(1, math.ceil(gamma * y.shape[0] - 1e-9))
+    n_below = min(wanted, MAX_BELOW, n_valued)
+    ranked = y[order[:n_valued]]
+    largest = float(np.max(np.abs(ranked), initial=0.0))
+    scaled = ranked / largest if largest > 0.0 else ranked  # so that no difference overflows
+    cut = scaled[min(n_below, n_valued - 1)] if n_valued else 0.0
+    weights = np.maximum(SMALLEST_WEIGHT, cut - scaled[:n_below])
+    if n_below:
+        weights = weights / weights.mean()
+    return Split(below=order[:n_below], weights=weights, above=order[n_below:])
+
+
+class _Asker:
+    """One request while it is being answered."""
+
+    def __init__(self, request: SuggestRequest) -> None:
+        self._request = request
+        self._settings = Settings.of(request.options)
+        self._codes = Codes(request.space)
+        self._groups = self._codes.groups(is_joint=self._settings.is_joint)
+        points = [t.params for t in request.finished] + [t.params for t in request.pending]
+        codes = self._codes.encode(points)
+        self._taken = Taken(points, codes)
+        n = len(request.finished)
+        by_number = np.argsort([t.number for t in request.finished], kind="stable")
+        y = targets(request)
+        y[[t.state not in _WITH_VALUE for t in request.finished]] = math.nan
+        self._finished, self._pending = codes[:n][by_number], codes[n:]
+        self._split = split(y[by_number], self._settings.gamma)
+
+    def decide(self) -> Decision:
+        found: list[Suggestion] = []
+        for index in range(self._request.index, self._request.index + self._request.count):
+            suggestion = self._one(index)
+            if suggestion is None:
+                return Decision(suggestions=tuple(found), exhausted=True)
+            found.append(suggestion)
+        return Decision(suggestions=tuple(found))
+
+    def _one(self, index: int) -> Suggestion | None:
+        n_known = self._finished.shape[0] + self._pending.shape[0]
+        if n_known < self._settings.n_initial:
+            made = design_suggestion(self._request, NAME, index, self._taken.keys(), model="design")
+        else:
+            made = self._modelled(index)
+        if made is not None:
+            codes = self._codes.encode([made.params])
+            self._pending = np.vstack([self._pending, codes])
+            self._taken.add(made.params, codes[0])
+        return made
+
+    def _modelled(self, index: int) -> Suggestion | None:
+        model, rng = self._model(), rng_of(self._request, NAME, index)
+        choice = self._best_drawn(model, rng) or self._left_over(model, rng)
+        if choice is None:
+            return None
+        known = provenance(
+            self._request,
+            NAME,
+            index,
+            model=NAME,
+            n_below=len(self._split.below),
+            n_above=len(self._split.above),
+            n_candidates=choice.n_candidates,
+            log_ratio=choice.log_ratio,
+            reason=choice.reason,
+        )
+        return Suggestion(params=choice.params, provenance=known)
+
+    def _best_drawn(self, model: Model, rng: np.random.Generator) -> _Choice | None:
+        """The best candidate if it is new; else the best new one of several draws."""
+        best: _Choice | None = None
+        for _ in range(1 + REDRAWS):
+            choice, is_first = self._best_new(model, rng)
+            if choice is not None and is_first:
+                return choice
+            if choice is not None and (best is None or choice.log_ratio > best.log_ratio):
+                best = choice
+        return best
+
+    def _model(self) -> Model:
+        below, above = self._finished[self._split.below], self._finished[self._split.above]
+        return Model(
+            codes=self._codes,
+            groups=self._groups,
+            below=below,
+            weights=self._split.weights,
+            above=np.vstack([above, self._pending]),
+        )
+
+    def _best_new(self, model: Model, rng: np.random.Generator) -> tuple[_Choice | None, bool]:
+        """The best untried one of a draw of candidates, and whether it is the best of them all."""
+        drawn, log_ratios = self._draw(model, rng)
+        is_first = True
+        for i in np.argsort(-log_ratios, kind="stable"):
+            params = self._codes.decode(drawn[i])
+            if not satisfies(self._request.space, params):
+                continue
+            if not self._taken.has(params, self._codes.encode([params])[0]):
+                return _Choice(
+                    params=params,
+                    log_ratio=float(log_ratios[i]),
+                    n_candidates=self._settings.n_candidates,
+                    reason="the candidate with the largest log l(x) - log g(x)",
+                ), is_first
+            is_first = False
+        return None, False
+
+    def _draw(self, model: Model, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        if self._settings.is_joint:
+            return model.draw(rng, self._settings.n_candidates)
+        return model.draw_apart(rng, self._settings.n_candidates)
+
+    def _left_over(self, model: Model, rng: np.random.Generator) -> _Choice | None:
+        """The best point left of a space small enough to search through, else a uniform draw."""
+        space, taken = self._request.space, self._taken.keys()
+        points = Enumeration(space) if is_finite(space) else None
+        if points is not None and points.total <= SEARCHED:
+            return self._best_left(model, points, taken)
+        params = new_point(self._request, taken, partial(_uniform, Encoder(space), rng), rng)
+        if params is None:
+            return None
+        return _Choice(
+            params=params,
+            log_ratio=float(model.log_ratio(self._codes.encode([params]))[0]),
+            n_candidates=1,
+            reason="a uniform draw, since every candidate was tried before",
+        )
+
+    def _best_left(self, model: Model, points: Enumeration, taken: set[str]) -> _Choice | None:
+        everyone = (points.point(k) for k in range(points.total))
+        left = [
+            params
+            for params in everyone
+            if satisfies(self._request.space, params) and point_key(params) not in taken
+        ]
+        if not left:
+            return None
+        log_ratios = model.log_ratio(self._codes.encode(left))
+        i = int(np.argmax(log_ratios))
+        return _Choice(
+            params=left[i],
+            log_ratio=float(log_ratios[i]),
+            n_candidates=len(left),
+            reason="the untried point with the largest log l(x) - log g(x)",
+        )
+
+
+def _uniform(encoder: Encoder, rng: np.random.Generator, _: int) -> dict[str, Value]:
+    return encoder.from_unit(rng.random(encoder.d))

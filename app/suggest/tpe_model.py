@@ -1,0 +1,140 @@
+"""The two densities of the tree-structured Parzen estimator over a space with conditions.
+
+Bergstra et al. 2011, section 4: a tree of densities, of which a parameter's is fitted to the trials
+in which the parameter is active and drawn from only where the parents drawn before switch it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..domain.space import Value
+from .base import Floats
+from .parzen import Ints, Mixture
+from .tpe_columns import Codes, Group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pair:
+    """l and g over one group of parameters."""
+
+    group: Group
+    below: Mixture
+    above: Mixture
+
+    def log_ratio(self, x: Floats) -> Floats:
+        """ln l(x) - ln g(x) of codes `(q, g)`: shape `(q,)`, finite by the prior components."""
+        return self.below.log_density(x) - self.above.log_density(x)
+
+
+class Model:
+    """l over the good trials, g over the others and the pending ones, group by group."""
+
+    def __init__(
+        self,
+        *,
+        codes: Codes,
+        groups: Sequence[Group],
+        below: Floats,
+        weights: Floats,
+        above: Floats,
+    ) -> None:
+        """Fits the densities.
+
+        Args:
+            codes: the space's codes.
+            groups: which parameters are modelled jointly, parents before children.
+            below: codes of the good trials, shape (b, p), NaN where inactive.
+            weights: their weights on the scale of the prior's, which is 1, shape (b,).
+            above: codes of the other and of the pending trials, shape (a, p).
+        """
+        self._codes = codes
+        self._pairs = [_pair(codes, group, below, weights, above) for group in groups]
+        parents = {group.condition.param for group in groups if group.condition is not None}
+        self._parents = {j: name for j, name in enumerate(codes.space.names) if name in parents}
+
+    def draw(self, rng: np.random.Generator, q: int) -> tuple[Floats, Floats]:
+        """Whole candidates from l, and their log ratios summed over their active groups.
+
+        Returns:
+            Codes `(q, p)`, NaN where inactive, and log ratios `(q,)`.
+        """
+        drawn, log_ratios = np.full((q, len(self._codes.columns)), np.nan), np.zeros(q)
+        parents: list[dict[str, Value]] = [{} for _ in range(q)]
+        for pair in self._pairs:
+            rows = _active_rows(pair.group, parents)
+            if rows.size == 0:
+                continue
+            places = pair.group.places
+            x = self._codes.snap(places, pair.below.draw(rng, rows.size))
+            log_ratios[rows] += pair.log_ratio(x)
+            drawn[rows[:, None], list(places)] = x
+            self._note_parents(parents, rows, places, x)
+        return drawn, log_ratios
+
+    def draw_apart(self, rng: np.random.Generator, q: int) -> tuple[Floats, Floats]:
+        """One candidate, each group of which is the best of q draws of its own.
+
+        Returns:
+            Codes `(1, p)`, NaN where inactive, and its log ratio `(1,)`.
+        """
+        drawn, log_ratio = np.full((1, len(self._codes.columns)), np.nan), np.zeros(1)
+        parents: list[dict[str, Value]] = [{}]
+        for pair in self._pairs:
+            rows = _active_rows(pair.group, parents)
+            if rows.size == 0:
+                continue
+            places = pair.group.places
+            x = self._codes.snap(places, pair.below.draw(rng, q))
+            scores = pair.log_ratio(x)
+            best = int(np.argmax(scores))
+            log_ratio += scores[best]
+            drawn[rows[:, None], list(places)] = x[best]
+            self._note_parents(parents, rows, places, x[best : best + 1])
+        return drawn, log_ratio
+
+    def log_ratio(self, codes: Floats) -> Floats:
+        """ln l(x) - ln g(x) of whole points: codes `(q, p)` to `(q,)`."""
+        out = np.zeros(codes.shape[0])
+        for pair in self._pairs:
+            x = codes[:, list(pair.group.places)]
+            rows = _rows_without_nan(x)
+            if rows.size:
+                out[rows] += pair.log_ratio(x[rows])
+        return out
+
+    def _note_parents(
+        self, parents: list[dict[str, Value]], rows: Ints, places: Sequence[int], x: Floats
+    ) -> None:
+        for column, j in enumerate(places):
+            if j in self._parents:
+                name = self._parents[j]
+                for i, code in zip(rows, x[:, column], strict=True):
+                    parents[i][name] = self._codes.value(j, float(code))
+
+
+def _pair(codes: Codes, group: Group, below: Floats, weights: Floats, above: Floats) -> _Pair:
+    columns = [codes.columns[j] for j in group.places]
+    places = list(group.places)
+    good, rest = below[:, places], above[:, places]
+    good_rows, rest_rows = _rows_without_nan(good), _rows_without_nan(rest)
+    return _Pair(
+        group=group,
+        below=Mixture(columns, good[good_rows], weights[good_rows]),
+        above=Mixture(columns, rest[rest_rows], np.ones(rest_rows.size)),
+    )
+
+
+def _rows_without_nan(x: Floats) -> Ints:
+    return np.flatnonzero(~np.isnan(x).any(axis=1))
+
+
+def _active_rows(group: Group, parents: Sequence[dict[str, Value]]) -> Ints:
+    """Candidates in which a group is active, by the parents drawn so far."""
+    condition = group.condition
+    if condition is None:
+        return np.arange(len(parents))
+    return np.flatnonzero([condition.holds(params) for params in parents])

@@ -26,6 +26,9 @@ MAX_ROWS = 800
 """Above so many finished trials the model sees an active subset of `SUBSET_ROWS`."""
 SUBSET_ROWS = 500
 FIRST_ANCHOR = 10
+FIT_ROWS = 400
+"""Above so many trials the hyper-parameters are fitted to an active subset of `FIT_SUBSET`."""
+FIT_SUBSET = 300
 MANY_ROWS = 100
 """Up to so many trials a fit also starts from the default hyper-parameters."""
 MIN_FAILURES = 3
@@ -96,13 +99,15 @@ def train(space: GpSpace, history: History) -> Model:
     Raises:
         np.linalg.LinAlgError: not even the model of last resort can be factored.
     """
-    rows = active_rows(space, history)
+    rows = np.arange(history.y.size)
+    if rows.size > MAX_ROWS:
+        rows = active_rows(space, history, SUBSET_ROWS)
     history = History(points=history.points[rows], y=history.y[rows])
     x = space.features(history.points)
     targets = model_targets(history.y)
     fallback = None
     try:
-        hyper, is_noisy = _hyper(x, history.y, space.columns)
+        hyper, is_noisy = _hyper(space, history, x)
         gp = GaussianProcess.condition(x, targets.z, hyper, columns=space.columns)
     except np.linalg.LinAlgError as problem:
         fallback = f"default hyper-parameters: {problem}"
@@ -133,13 +138,17 @@ def anchor_size(m: int) -> int:
     return int(FIRST_ANCHOR * 2 ** math.floor(math.log2((m - 1) / FIRST_ANCHOR)))
 
 
-def _hyper(x: Array, y: Array, columns: Columns) -> tuple[Hyper, bool]:
+def _hyper(space: GpSpace, history: History, x: Array) -> tuple[Hyper, bool]:
     """Hyper-parameters by the plan, and whether the data have noise."""
-    m = refit_size(x.shape[0])
-    anchor = anchor_size(m)
+    m, columns, y = refit_size(x.shape[0]), space.columns, history.y
     has_trend = _has_trend(m, columns)
+    if m > FIT_ROWS:
+        rows = active_rows(space, history, FIT_SUBSET)
+        fitted = _fit(x[rows], y[rows], FIT_SUBSET, columns, (), has_trend=has_trend)
+        return fitted.hyper, fitted.is_noisy
     default = default_hyper(columns.n_scales, has_trend=has_trend)
     starts: tuple[Hyper, ...] = (default,)
+    anchor = anchor_size(m)
     if anchor:
         first = _fit(x, y, anchor, columns, (), has_trend=_has_trend(anchor, columns))
         warm = first.hyper
@@ -179,24 +188,22 @@ def _success(x: Array, is_ok: Mask, columns: Columns) -> Acquisition | None:
     return LogProbabilityBelow(gp=gp, threshold=(0.5 - share) / sd)
 
 
-def active_rows(space: GpSpace, history: History) -> NDArray[np.intp]:
-    """The trials that the model sees: all, or past `MAX_ROWS` an active subset, by number.
+def active_rows(space: GpSpace, history: History, size: int) -> NDArray[np.intp]:
+    """The `size` of more trials that a model sees, by number.
 
     A fifth are the best, half the nearest to the best one, the rest spread out greedily (farthest
     point first).
     """
     n = history.y.size
-    if n <= MAX_ROWS:
-        return np.arange(n)
     order = np.argsort(np.where(np.isfinite(history.y), history.y, np.inf), kind="stable")
     x = space.features(history.points)
     chosen = np.zeros(n, dtype=bool)
-    chosen[order[: SUBSET_ROWS // 5]] = True
+    chosen[order[: size // 5]] = True
     distance = squared_distances(x, x[order[:1]])[:, 0]
     near = np.argsort(np.where(chosen, np.inf, distance), kind="stable")
-    chosen[near[: SUBSET_ROWS // 2]] = True
+    chosen[near[: size // 2]] = True
     gap = squared_distances(x, x[chosen]).min(axis=1)
-    while int(chosen.sum()) < SUBSET_ROWS:
+    for _ in range(size - int(chosen.sum())):
         farthest = int(np.argmax(np.where(chosen, -1.0, gap)))
         chosen[farthest] = True
         gap = np.minimum(gap, squared_distances(x, x[farthest : farthest + 1])[:, 0])

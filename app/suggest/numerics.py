@@ -140,8 +140,11 @@ def cholesky(matrix: Array) -> tuple[Array, float]:
 def inverse_from_cholesky(factor: Array) -> Array:
     """Inverse of L L', shape (n, n), symmetric."""
     inverse, _ = lapack.dpotri(factor, lower=1)
-    lower = np.tril(inverse)
-    return np.asarray(lower + np.tril(inverse, -1).T)
+    # The upper triangle is zero and stays so: add the mirror image, with the diagonal only once.
+    diagonal = np.diag(inverse).copy()
+    full: Array = np.ascontiguousarray(inverse + inverse.T)
+    full.flat[:: full.shape[0] + 1] = diagonal
+    return full
 
 
 def standardise(values: Array) -> Array:

@@ -39,14 +39,12 @@ MANAGE = (Role.ADMIN,)
 _SCHEMES = ("http", "https")
 
 
-def caller_of(services: Services, authorization: str | None) -> Caller:
-    """The caller behind an Authorization header; an admin without a token while auth is off.
+def authenticated(services: Services, authorization: str | None) -> Caller:
+    """The caller behind an Authorization header.
 
     Raises:
         Denied: `unauthenticated`.
     """
-    if not services.tokens.auth_required():
-        return Caller()
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise Denied("send Authorization: Bearer <token>", code="unauthenticated")

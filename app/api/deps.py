@@ -19,6 +19,7 @@ from ..errors import Unavailable
 from ..service.views import Caller
 from ..store.idempotency import Answer, Receipt
 from . import etags
+from .access import authenticated
 from .answers import respond
 from .idempotency import Attempt
 
@@ -45,6 +46,28 @@ async def threaded(request: Request, fn: Callable[P, T], *args: P.args, **kwargs
     """Runs a blocking call in a thread; never more at once than there are database connections."""
     limiter: anyio.CapacityLimiter = request.app.state.limiter
     return await run_sync(partial(fn, *args, **kwargs), limiter=limiter)
+
+
+async def is_auth_on(request: Request) -> bool:
+    """Whether calls need a token. Once they do they always will, so that the database is not asked
+    again.
+    """
+    state = request.app.state
+    if not state.is_auth_on:
+        state.is_auth_on = await threaded(request, services_of(request).tokens.auth_required)
+    return bool(state.is_auth_on)
+
+
+async def caller_of(request: Request) -> Caller:
+    """Who calls: an admin without a token while auth is off.
+
+    Raises:
+        Denied: `unauthenticated`.
+    """
+    if not await is_auth_on(request):
+        return Caller()
+    services, header = services_of(request), request.headers.get("authorization")
+    return await threaded(request, authenticated, services, header)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import Response
 
+from .deps import threaded
 from .operation import HEADERS, MODELS, REQUEST_ID, example
 from .pages import docs_page
 from .problems import DOCS_PATH, PROBLEMS
@@ -22,7 +23,8 @@ DESCRIPTION = (
     "Tunewell runs hyperparameter tuning: a study holds a search space and a budget, its trials "
     "are given to workers or clients under leases, and suggesters that know every result propose "
     "the points. All bodies are JSON in UTF-8; all errors are problem documents (RFC 9457); "
-    "durations end in `_s`, sizes in `_bytes`; times are RFC 3339 in UTC. An unknown query "
+    "durations end in `_s`, sizes in `_bytes`; times are RFC 3339 in UTC. A body has at most 8 MiB "
+    "(or what the service is set to) and 64 levels. An unknown query "
     "parameter or field is refused. Lists are paged by `page_size` and `page_token`. A POST with "
     "an `Idempotency-Key` can be repeated safely for 24 hours. While no token was ever made the "
     "service answers to this machine only and needs none; from the first one on each call sends "
@@ -88,14 +90,15 @@ def install(app: FastAPI) -> None:
         return made
 
     async def openapi(request: Request) -> Response:
-        return Response(json.dumps(page(), ensure_ascii=False), media_type="application/json")
+        text = json.dumps(await threaded(request, page), ensure_ascii=False)
+        return Response(text, media_type="application/json")
 
     async def docs(request: Request) -> Response:
         problems = [
             {"code": code, "status": p.status, "title": p.title, "retryable": p.is_retryable}
             for code, p in PROBLEMS.items()
         ]
-        return docs_page(page(), problems)
+        return docs_page(await threaded(request, page), problems)
 
     app.add_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
     app.add_route(DOCS_PATH, docs, methods=["GET"], include_in_schema=False)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import AppError
 from .access import check_origin
-from .deps import services_of, threaded
+from .deps import is_auth_on
 from .problems import log, problem_response
 
 REQUEST_ID = "X-Request-ID"
@@ -64,8 +64,7 @@ class Edge:
             raise self._too_large()
         if scope["path"] in _NO_DATABASE:
             return
-        tokens = services_of(request).tokens
-        if not await threaded(request, tokens.auth_required):
+        if not await is_auth_on(request):
             check_origin(request)
 
     def _bounded(self, receive: Receive) -> Receive:

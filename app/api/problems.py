@@ -194,9 +194,9 @@ def problem_response(exc: Exception, request: Request) -> Response:
             exc_info=exc,
             extra={"request_id": request_id, "path": request.url.path, "method": request.method},
         )
-    response = Response(
-        json.dumps(problem, ensure_ascii=False), problem["status"], media_type=MEDIA_TYPE
-    )
+    # A lone surrogate, should one have got here, becomes the escape that JSON has for it.
+    text = json.dumps(problem, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    response = Response(text, problem["status"], media_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))

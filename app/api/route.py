@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..domain.token import Role
-from ..errors import Fault, InvalidInput
+from ..errors import Fault, InvalidInput, NotFound
 from ..store.idempotency import Replay
 from . import idempotency
-from .access import caller_of, check_role
+from .access import check_role
 from .answers import respond
 from .bodies import check_media_type
-from .deps import services_of, threaded
+from .deps import caller_of, services_of, threaded
 from .operation import ROLES
 from .problems import problem_response
 
@@ -55,10 +55,10 @@ class ServiceRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             request.state.attempt = None
+            if "\0" in request.scope["path"]:
+                raise NotFound("there is nothing at this path")  # no database could look for it
             if roles:
-                services = services_of(request)
-                header = request.headers.get("authorization")
-                request.state.caller = await threaded(request, caller_of, services, header)
+                request.state.caller = await caller_of(request)
                 check_role(request.state.caller, roles)
             _check_query(request, known, repeatable)
             check_media_type(request)
@@ -78,6 +78,8 @@ def _check_query(request: Request, known: frozenset[str], repeatable: frozenset[
             )
         elif name not in repeatable and len(request.query_params.getlist(name)) > 1:
             faults.append(_fault(name, "repeated-parameter", f"{name!r} is given more than once"))
+        elif any("\0" in value for value in request.query_params.getlist(name)):
+            faults.append(_fault(name, "nul-character", f"{name!r} has a NUL character"))
     if faults:
         raise InvalidInput("; ".join(fault.detail for fault in faults), faults=faults)
 

@@ -5,14 +5,16 @@ one.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from fastapi.sse import format_sse_event
 
 from ..domain.event import Event
+from ..errors import Denied
 from . import render
 from .answers import dumps
-from .deps import Api
+from .deps import Api, caller_of
 
 if TYPE_CHECKING:
     from ..service.services import Services
@@ -65,13 +67,27 @@ async def stream(api: Api, study_id: str, after: int | None) -> AsyncIterator[by
     if after is None:
         after = await api.call(events.latest, study_id)
         yield _line("reset", after, {"study_id": study_id, "change_seq": after})
+    checked_at = monotonic()
     while not events.is_closing:
+        if monotonic() - checked_at >= TICK_S:
+            checked_at = monotonic()
+            if not await _may_go_on(api):
+                return
         found = await events.wait_study(study_id, after, TICK_S, _BATCH)
         for event in found:
             after = event.seq
             yield _event(event)
         if not found and not events.is_closing:
             yield _line("tick", after, {"study_id": study_id, "change_seq": after})
+
+
+async def _may_go_on(api: Api) -> bool:
+    """Whether the caller's token still holds; a revoked one ends its streams too."""
+    try:
+        await caller_of(api.request)
+    except Denied:
+        return False
+    return True
 
 
 def _event(event: Event) -> bytes:

@@ -6,12 +6,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.api import build
+from app.api import build, sse
 from app.api.description import document
 from app.domain.token import Role
 from app.service.services import Services
 from app.settings import Settings
 
+from .asgi import Call
 from .conftest import BASE, client_of, create, definition
 from .contract import Contract
 
@@ -203,6 +204,23 @@ async def test_a_worker_reads_only_the_trials_it_was_given(
         assert (await worker.get(f"{path}/measurements")).status_code == 200
         assert (await stranger.get(path)).status_code == 403
         assert (await stranger.get(f"{path}/measurements")).status_code == 403
+
+
+async def test_a_revoked_token_ends_its_streams(
+    app: FastAPI,
+    http: httpx.AsyncClient,
+    services: Services,
+    tokens: dict[Role, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sse, "TICK_S", 0.01)
+    study = services.studies.create(definition()).study
+    token, secret = services.tokens.create("watcher", Role.READER, None)
+    headers = {"authorization": f"Bearer {secret}"}
+    async with Call(app, "GET", f"/v1/studies/{study.id}/events", headers) as stream:
+        assert (await stream.event_after_start())["event"] == "study.state"
+        services.tokens.revoke(token.id)
+        assert b"event: trial" not in await stream.read()
 
 
 async def test_pages_are_shells_that_need_no_token(

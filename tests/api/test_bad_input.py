@@ -206,6 +206,7 @@ async def test_what_does_not_exist_is_404(http: httpx.AsyncClient, path: str) ->
         ("/v1/events?wait_s=1000", "/wait_s"),
         ("/v1/events?wait_s=nan", "/wait_s"),
         ("/healthz?x=1", "/x"),
+        ("/v1/studies?name_prefix=%00", "/name_prefix"),
     ],
 )
 async def test_a_wrong_query_parameter_is_named(

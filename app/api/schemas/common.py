@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -91,6 +92,17 @@ def at_most(limit: int) -> AfterValidator:
     def check(value: dict[str, Any]) -> dict[str, Any]:
         if len(value) > limit:
             raise PydanticCustomError("too_many", "at most {limit} entries", {"limit": limit})
+        return value
+
+    return AfterValidator(check)
+
+
+def small(limit_bytes: int = 65_536) -> AfterValidator:
+    """Bounds what an object of any content takes as JSON."""
+
+    def check(value: dict[str, Any]) -> dict[str, Any]:
+        if len(json.dumps(value)) > limit_bytes:
+            raise PydanticCustomError("too_long", "at most {limit} bytes", {"limit": limit_bytes})
         return value
 
     return AfterValidator(check)

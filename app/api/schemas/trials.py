@@ -19,6 +19,7 @@ from .common import (
     Value,
     Wire,
     at_most,
+    small,
 )
 
 MAX_TRIALS_A_CALL = 2_500
@@ -318,7 +319,9 @@ class CompleteBody(Wire):
     step: Step | None = Field(
         default=None, description="Resource consumed; the last reported step if null."
     )
-    usage: dict[str, Any] = Field(default_factory=dict, description="What it used, for the record.")
+    usage: Annotated[dict[str, Any], at_most(MAX_VALUES), small()] = Field(
+        default_factory=dict, description="What it used, for the record; at most 64 KiB as JSON."
+    )
     data: DataBody | None = Field(default=None, description="The data set that it was measured on.")
 
 

@@ -158,7 +158,7 @@ async function follow() {
     for await (const { event, id: seen } of events(`${base}/events`, after)) {
       if (failure) throw failure;
       if (event === "reset") await readAll();
-      else if (event !== "tick") refresh().catch((error) => (failure = error));
+      else if (event !== "tick" && event !== "trial.measurement") refresh().catch((error) => (failure = error));
       after = seen === null ? after : seen;
     }
     live("connecting", false);

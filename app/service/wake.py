@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from ..store.signals import EVERYTHING
+
 WORK = "work"
 """Topic of everything that may give a waiting claim something to do."""
 
@@ -55,7 +57,11 @@ class WakeHub:
     def publish(self, topics: frozenset[str]) -> None:
         """Wakes the watches of these topics; may be called from any thread."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake, topics)
+            # After a lost connection the store cannot tell what it missed.
+            if EVERYTHING in topics:
+                self._loop.call_soon_threadsafe(self.wake_all)
+            else:
+                self._loop.call_soon_threadsafe(self._wake, topics)
 
     def _wake(self, topics: frozenset[str]) -> None:
         for topic in topics:

@@ -78,7 +78,7 @@ FAILURE_FIELDS: Mapping[str, OptionSpec] = MappingProxyType(
             type="int",
             low=1,
             high=1_000_000,
-            help="Failed trials that end the study as failed; left out: 20, none having ended well.",
+            help="Failed trials that end the study as failed; left out: 20, if none went well.",
         ),
     }
 )

@@ -58,7 +58,7 @@ class WakeHub:
         """Wakes the watches of these topics; may be called from any thread."""
         if not self._loop.is_closed():
             # After a lost connection the store cannot tell what it missed.
-            if EVERYTHING in topics:
+            if topics >= EVERYTHING:
                 self._loop.call_soon_threadsafe(self.wake_all)
             else:
                 self._loop.call_soon_threadsafe(self._wake, topics)

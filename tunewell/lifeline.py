@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 
 VARIABLE = "TUNEWELL_LIFELINE"
 """Environment variable with the file descriptor of the reading end."""
+
+_URGE_S, _END_LIMIT_S = 2.0, 20.0
 
 
 def hold() -> None:
@@ -28,7 +31,14 @@ def hold() -> None:
 def _end_with(fd: int) -> None:
     while os.read(fd, 1):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    # The second signal asks a worker not to wait for its trials; nobody is left who wants them.
+    for told, patience in (
+        (signal.SIGTERM, _URGE_S),
+        (signal.SIGTERM, _END_LIMIT_S),
+        (signal.SIGKILL, 0.0),
+    ):
+        os.kill(os.getpid(), told)
+        time.sleep(patience)
 
 
 class Lifeline:

@@ -72,7 +72,7 @@ def load_study(source: str) -> StudyFile:
     unknown = sorted(found.keys() - {"study", "trials"})
     if unknown:
         raise BadStudyFile(f"{name}: beside study there may be trials only, not {unknown[0]}")
-    definition, trials = found["study"], found.get("trials") or []
+    definition, trials = found["study"], found.get("trials", [])
     if not isinstance(definition, dict) or not isinstance(trials, list):
         raise BadStudyFile(f"{name}: study must be an object, trials a list")
     return StudyFile(definition=definition, trials=tuple(trials))

@@ -1,0 +1,105 @@
+"""How a followed study is shown."""
+
+import json
+import re
+
+import pytest
+
+from tunewell import reporters
+from tunewell.models import Study, Trial, read
+from tunewell.reporters import Bar, JsonLines, Lines, Quiet, reporter, standing
+
+from .fake_service import study, trial
+
+TRIAL = read(Trial, trial())
+GOING = read(Study, study(trial_counts={"completed": 1, "running": 2}, best=trial()))
+ENDED = read(Study, study(state="completed", stop_reason="max_trials", best=trial()))
+LINE = "trial 3  learning_rate 0.0061  batch_size 24  accuracy 0.9465"
+
+
+def shown(shows: reporters.Reporter) -> None:
+    with shows:
+        shows.begin(GOING)
+        shows.trial(TRIAL, GOING)
+        shows.progress(GOING)
+    shows.end(ENDED, [TRIAL])
+
+
+def test_piped_there_are_plain_lines_data_apart_from_talk(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown(Lines("http://tune.example"))
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [LINE, f"best: {LINE}"]
+    assert err.splitlines() == [
+        "study demo  st_1  http://tune.example/studies/st_1",
+        "study demo  completed (max_trials)  0 trials",
+    ]
+
+
+def test_a_warning_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines("http://tune.example")
+    warned = read(Study, study(warnings=["no worker offers it\x1b[2J"]))
+    lines.progress(warned)
+    lines.progress(warned)
+    assert capsys.readouterr().err == "warning: no worker offers it\ufffd[2J\n"
+
+
+def test_after_a_silence_it_says_that_the_study_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = Lines("http://tune.example")
+    monkeypatch.setattr(reporters, "QUIET_S", -1.0)
+    lines.progress(GOING)
+    assert capsys.readouterr().err == "active  1/2 trials, 2 running, best accuracy 0.9465\n"
+
+
+def test_json_lines_are_trials_and_one_result(capsys: pytest.CaptureFixture[str]) -> None:
+    shown(JsonLines())
+    out, err = capsys.readouterr()
+    first, last = (json.loads(line) for line in out.splitlines())
+    assert (first["type"], first["trial"]["values"]) == ("trial", {"accuracy": 0.9465})
+    assert (last["type"], last["study"]["state"]) == ("result", "completed")
+    assert last["best"][0]["number"] == 3
+    assert err == ""
+
+
+def test_quiet_shows_the_result_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    shown(Quiet())
+    assert capsys.readouterr().out == f"best: {LINE}\n"
+
+
+def test_without_a_best_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    Quiet().end(read(Study, study(state="failed", stop_reason="max_failed")), [])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1] == "no trial has completed"
+
+
+def test_a_bar_on_a_terminal_leaves_the_data_on_standard_output(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    shown(Bar("http://tune.example"))
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [LINE, f"best: {LINE}"]
+    assert "\x1b" in err
+    assert "1/2 trials, 2 running" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", err)
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "term", "kind"),
+    [(True, "xterm", Bar), (True, "dumb", Lines), (False, "xterm", Lines)],
+)
+def test_the_bar_is_for_terminals_that_can_show_one(
+    is_terminal: bool, term: str, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal, raising=False)
+    monkeypatch.setenv("TERM", term)
+    assert type(reporter("http://tune.example")) is kind
+    assert type(reporter("http://tune.example", as_json=True)) is JsonLines
+
+
+def test_standing_names_no_total_without_a_budget() -> None:
+    definition = {**study()["definition"], "limits": {}}
+    assert standing(read(Study, study(definition=definition))) == "0 trials, 0 running"

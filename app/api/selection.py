@@ -1,4 +1,4 @@
-"""The `where` parameter of trial lists: ranges and choices by parameter or metric name, as JSON."""
+"""The `where` parameter of trial lists: ranges and choices by parameter name, as JSON."""
 
 from __future__ import annotations
 

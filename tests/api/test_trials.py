@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -10,11 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from app.service.services import Services
-
-from .asgi import Call
 from .conftest import ask, create, tell
 
 pytestmark = pytest.mark.anyio
@@ -127,171 +122,6 @@ async def test_a_declared_metric_is_missed(http: httpx.AsyncClient) -> None:
     answer = await http.post(f"/v1/trials/{trial['id']}:complete", json=body)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/values/value"
-
-
-async def test_a_failure_is_retried_until_it_is_not(http: httpx.AsyncClient) -> None:
-    study = await create(http, failure_policy={"max_attempts": 2})
-    for will_retry, state in ((True, "pending"), (False, "failed")):
-        trial = await ask(http, study["id"])
-        body = {
-            "lease_id": trial["lease_id"],
-            "kind": "user_error",
-            "message": "broke",
-            "traceback": "at \0line",
-        }
-        answer = await http.post(f"/v1/trials/{trial['id']}:fail", json=body)
-        assert answer.status_code == 200, answer.text
-        assert (answer.json()["will_retry"], answer.json()["state"]) == (will_retry, state)
-    failed = (await http.get(f"/v1/trials/{trial['id']}")).json()
-    assert failed["failure"]["kind"] == "user_error"
-    assert "line" in failed["failure"]["traceback"]
-    assert failed["n_attempts"] == 2
-    again = await http.post(f"/v1/trials/{trial['id']}:retry")
-    assert again.json()["state"] == "pending"
-    assert again.json()["n_attempts"] == 0
-
-
-async def test_a_released_trial_is_pending_again(http: httpx.AsyncClient) -> None:
-    trial = await ask(http, (await create(http))["id"])
-    answer = await http.post(f"/v1/leases/{trial['lease_id']}:release", json={"reason": "draining"})
-    assert (answer.json()["state"], answer.json()["losses"]) == ("pending", 1)
-    late = await http.post(f"/v1/leases/{trial['lease_id']}:renew")
-    assert (late.status_code, late.json()["code"]) == (409, "stale-lease")
-
-
-async def test_pausing_off_a_rung_is_refused(http: httpx.AsyncClient) -> None:
-    trial = await ask(http, (await create(http))["id"])
-    answer = await http.post(f"/v1/leases/{trial['lease_id']}:release", json={"reason": "paused"})
-    assert answer.status_code == 409
-    assert (await http.get(f"/v1/trials/{trial['id']}")).json()["state"] == "running"
-
-
-async def test_beats_renew_and_name_the_stale(http: httpx.AsyncClient) -> None:
-    trial = await ask(http, (await create(http))["id"])
-    body = {"leases": [{"lease_id": trial["lease_id"], "step": 1}, {"lease_id": "ls_never"}]}
-    answer = (await http.post("/v1/leases:heartbeat", json=body)).json()["leases"]
-    assert [beat["directive"] for beat in answer] == ["continue", "abort"]
-    assert answer[0]["expires_at"] >= trial["expires_at"]
-    assert answer[1]["expires_at"] is None
-    renewed = (await http.post(f"/v1/leases/{trial['lease_id']}:renew")).json()
-    assert renewed["directive"] == "continue"
-
-
-async def worker_study(http: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
-    objective = {"name": "function", "options": {"function": "sphere"}}
-    space = [{"name": "x0", "type": "float", "low": 0, "high": 1}]
-    return await create(http, objective=objective, space=space, **more)
-
-
-async def register(http: httpx.AsyncClient, boot_id: str = "1", **more: Any) -> dict[str, Any]:
-    body = {"name": "w", "boot_id": boot_id, "objectives": ["function"], "slots": 2, **more}
-    answer = await http.post("/v1/workers", json=body)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
-
-
-async def test_a_worker_claims_what_it_offers(http: httpx.AsyncClient) -> None:
-    worker = await register(http)
-    assert worker["lease_ttl_s"] > worker["heartbeat_s"] > 0
-    await create(http, "ask-tell")
-    study = await worker_study(http)
-    body = {"worker_id": worker["id"], "max_leases": 2}
-    claimed = (await http.post("/v1/leases:claim", json=body)).json()
-    assert claimed["open_work"] is True
-    assert [lease["trial"]["study_id"] for lease in claimed["leases"]] == [study["id"]] * 2
-    lease = claimed["leases"][0]
-    assert lease["trial"]["state"] == "running"
-    assert lease["objective"]["name"] == "function"
-    assert lease["objective"]["options"]["function"] == "sphere"
-    assert (lease["checkpoint"], lease["fuse_group"]) == (None, None)
-    held = (await http.get(f"/v1/workers/{worker['id']}")).json()["leases"]
-    assert {each["lease_id"] for each in held} == {each["lease_id"] for each in claimed["leases"]}
-
-
-async def test_a_waiting_claim_is_woken_by_work(http: httpx.AsyncClient) -> None:
-    worker = await register(http)
-    body = {"worker_id": worker["id"], "wait_s": 60}
-    waiting = asyncio.create_task(http.post("/v1/leases:claim", json=body))
-    study = await worker_study(http)
-    claimed = (await asyncio.wait_for(waiting, 20)).json()
-    assert claimed["leases"][0]["trial"]["study_id"] == study["id"]
-
-
-async def test_a_claim_that_runs_out_is_an_empty_list(http: httpx.AsyncClient) -> None:
-    worker = await register(http)
-    answer = await http.post("/v1/leases:claim", json={"worker_id": worker["id"]})
-    assert answer.json() == {"leases": [], "open_work": False}
-
-
-async def test_a_claim_of_a_client_that_left_takes_nothing(
-    app: FastAPI, http: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    worker = await register(http)
-    is_waiting, has_ended = asyncio.Event(), asyncio.Event()
-
-    async def claim(*_: object, **__: object) -> None:
-        is_waiting.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            has_ended.set()
-
-    monkeypatch.setattr(services.claims, "claim", claim)
-    raw = json.dumps({"worker_id": worker["id"], "wait_s": 60}).encode()
-    headers = {"content-type": "application/json", "content-length": str(len(raw))}
-    async with Call(app, "POST", "/v1/leases:claim", headers, [raw]) as call:
-        await is_waiting.wait()
-        call.leave()
-        await asyncio.wait_for(has_ended.wait(), 10)
-
-
-async def test_a_worker_that_starts_anew_gives_its_trials_back(http: httpx.AsyncClient) -> None:
-    worker = await register(http)
-    await worker_study(http)
-    claim = {"worker_id": worker["id"]}
-    [lease] = (await http.post("/v1/leases:claim", json=claim)).json()["leases"]
-    again = await register(http, "2")
-    assert again["id"] == worker["id"]
-    trial = (await http.get(f"/v1/trials/{lease['trial']['id']}")).json()
-    assert (trial["state"], trial["losses"]) == ("pending", 1)
-
-
-async def test_a_draining_worker_gets_nothing(http: httpx.AsyncClient) -> None:
-    worker = await register(http)
-    await worker_study(http)
-    path = f"/v1/workers/{worker['id']}"
-    assert (await http.patch(path, json={"draining": True})).json()["draining"] is True
-    claimed = await http.post("/v1/leases:claim", json={"worker_id": worker["id"]})
-    assert claimed.json()["leases"] == []
-    assert (await http.delete(path)).status_code == 204
-    assert (await http.get(path)).status_code == 404
-
-
-async def test_what_a_worker_offers_is_shown_as_sent(http: httpx.AsyncClient) -> None:
-    offer = {
-        "name": "own",
-        "version": "2",
-        "params_schema": {"type": "object"},
-        "options_schema": None,
-        "metrics": {"score": "maximize"},
-        "steps": "epoch",
-        "checkpoints": True,
-        "max_resource": 9,
-        "data": [{"dataset": "mine", "digest": "ab12"}],
-    }
-    device = {
-        "index": 0,
-        "kind": "gpu",
-        "model": "H200",
-        "memory_total_bytes": 150_000_000_000,
-        "memory_free_bytes": None,
-    }
-    await register(http, objectives=[offer, "function"], devices=[device], labels={"rack": "7"})
-    [shown] = (await http.get("/v1/workers")).json()["workers"]
-    assert shown["objectives"][0] == offer
-    assert shown["objectives"][1]["name"] == "function"
-    assert (shown["devices"], shown["labels"]) == ([device], {"rack": "7"})
 
 
 async def test_user_points_run_first_and_partial_ones_are_completed(

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field
 from ...domain.lease import Directive
 from ...domain.study import StudyState
 from .common import Count, Instant, Name, Number, Step, Value, Wire
-from .trials import BudgetOut, TrialOut
+from .reports import BudgetOut
+from .trials import TrialOut
 
 LEASE_ID = "ls_1b2c3d4e5f6g7h8j9k0m1n2p"
 MAX_BEATS = 1_000

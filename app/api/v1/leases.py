@@ -27,7 +27,8 @@ from ..schemas.leases import (
     SuggestBody,
     SuggestOut,
 )
-from ..schemas.trials import CompleteBody, FailBody, FailedOut, ReportBody, ReportOut, TrialOut
+from ..schemas.reports import CompleteBody, FailBody, FailedOut, ReportBody, ReportOut
+from ..schemas.trials import TrialOut
 from .common import LeaseId, StudyId, TrialId
 from .trials import trial_answer
 

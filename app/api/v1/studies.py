@@ -36,6 +36,18 @@ NoBody = Depends(no_body)
 _VERB_ERRORS = ("not-found", "illegal-transition", "etag-mismatch")
 
 
+def _verb_operation(operation_id: str) -> dict[str, Any]:
+    return operation(
+        operation_id,
+        "studies",
+        SUBMIT,
+        {200: StudyOut},
+        method="POST",
+        errors=_VERB_ERRORS,
+        headers=("If-Match",),
+    )
+
+
 def study_answer(view: StudyView, *, status: int = 200) -> Answer:
     """A study with its tag."""
     headers = {"ETag": render.study_etag(view), "Cache-Control": "private, no-cache"}
@@ -186,15 +198,7 @@ async def update_study(study_id: StudyId, api: ApiDep, changes: RawChanges) -> R
 
 @router.post(
     "/studies/{study_id:id}:pause",
-    **operation(
-        "pause_study",
-        "studies",
-        SUBMIT,
-        {200: StudyOut},
-        method="POST",
-        errors=_VERB_ERRORS,
-        headers=("If-Match",),
-    ),
+    **_verb_operation("pause_study"),
     dependencies=[NoBody],
 )
 async def pause_study(study_id: StudyId, api: ApiDep) -> Response:
@@ -204,15 +208,7 @@ async def pause_study(study_id: StudyId, api: ApiDep) -> Response:
 
 @router.post(
     "/studies/{study_id:id}:resume",
-    **operation(
-        "resume_study",
-        "studies",
-        SUBMIT,
-        {200: StudyOut},
-        method="POST",
-        errors=_VERB_ERRORS,
-        headers=("If-Match",),
-    ),
+    **_verb_operation("resume_study"),
     dependencies=[NoBody],
 )
 async def resume_study(study_id: StudyId, api: ApiDep) -> Response:
@@ -222,15 +218,7 @@ async def resume_study(study_id: StudyId, api: ApiDep) -> Response:
 
 @router.post(
     "/studies/{study_id:id}:stop",
-    **operation(
-        "stop_study",
-        "studies",
-        SUBMIT,
-        {200: StudyOut},
-        method="POST",
-        errors=_VERB_ERRORS,
-        headers=("If-Match",),
-    ),
+    **_verb_operation("stop_study"),
     dependencies=[NoBody],
 )
 async def stop_study(study_id: StudyId, api: ApiDep) -> Response:
@@ -240,15 +228,7 @@ async def stop_study(study_id: StudyId, api: ApiDep) -> Response:
 
 @router.post(
     "/studies/{study_id:id}:cancel",
-    **operation(
-        "cancel_study",
-        "studies",
-        SUBMIT,
-        {200: StudyOut},
-        method="POST",
-        errors=_VERB_ERRORS,
-        headers=("If-Match",),
-    ),
+    **_verb_operation("cancel_study"),
     dependencies=[NoBody],
 )
 async def cancel_study(study_id: StudyId, api: ApiDep) -> Response:

@@ -26,9 +26,9 @@ from ..deps import Api, ApiDep
 from ..operation import operation
 from ..paging import PageSize, PageToken, read_states
 from ..route import ServiceRoute
+from ..schemas.reports import MeasurementsOut
 from ..schemas.trials import (
     EnqueueBody,
-    MeasurementsOut,
     NoteBody,
     TrialDetail,
     TrialListOut,
@@ -82,7 +82,7 @@ async def list_trials(
         str | None,
         Query(
             max_length=20_000,
-            description="A selection as JSON: by parameter or metric name "
+            description="A selection as JSON: by parameter name "
             '`{"low": 0.1, "high": 0.9}` (either may be absent) or `{"in": ["a", "b"]}`; '
             "all have to hold.",
             examples=['{"learning_rate": {"low": 0.002, "high": 0.006}}'],

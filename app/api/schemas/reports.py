@@ -1,0 +1,148 @@
+"""Writes under a lease: measurements, and the two ends of an attempt."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from ...domain.trial import FailureKind
+from .common import FinalNumber, Flag, Instant, MeasuredNumber, Name, Step, Wire, at_most, small
+from .trials import MAX_VALUES, TRIAL_EXAMPLE, PointBody, TrialOut
+
+
+class MeasurementOut(Wire):
+    """One measurement."""
+
+    lease_id: str | None = Field(description="The attempt that reported it; null for an import.")
+    seq: int = Field(description="The report that it came with.")
+    step: int = Field(description="Resource consumed so far.")
+    values: dict[str, MeasuredNumber] = Field(description="Values by metric.")
+    elapsed_s: float | None = Field(description="Seconds of work so far.")
+    reported_at: Instant = Field(description="When the service took it in.")
+
+
+class MeasurementsOut(Wire):
+    """A trial's curves."""
+
+    measurements: list[MeasurementOut] = Field(description="By attempt, then by step.")
+
+
+class ReportBody(Wire):
+    """Measurements under a lease. The same `seq` again changes nothing."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "lease_id": "ls_1b2c3d4e5f6g7h8j9k0m1n2p",
+                    "seq": 0,
+                    "points": [{"step": 1, "values": {"accuracy": 0.91, "loss": "NaN"}}],
+                }
+            ]
+        },
+    )
+
+    lease_id: Name = Field(description="The lease that the trial was handed out under.")
+    seq: Annotated[int, Field(ge=0)] = Field(
+        description="Strictly increasing within a lease; gaps are allowed.", strict=True, le=2**53
+    )
+    points: list[PointBody] = Field(description="The measurements.", max_length=10_000)
+
+
+class BudgetOut(Wire):
+    """Which steps an attempt covers."""
+
+    from_step: int = Field(description="The attempt begins after this step.")
+    to_step: int | None = Field(description="It ends at this step; null: at the end.")
+
+
+class ReportOut(Wire):
+    """What a report brought."""
+
+    accepted: int = Field(description="Measurements that were taken in.")
+    duplicates: int = Field(description="Measurements of a `seq` that was known.")
+    directive: Literal["continue", "stop", "pause", "checkpoint", "abort"] = Field(
+        description="What to do next."
+    )
+    budget: BudgetOut = Field(description="The attempt's budget, now.")
+
+
+class DataBody(Wire):
+    """The data set that values were measured on."""
+
+    dataset: Name = Field(description="Name of the data set.")
+    digest: Name = Field(description="Digest of its content, in hex.")
+
+
+class CompleteBody(Wire):
+    """The end of a trial, with its final values."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "lease_id": "ls_1b2c3d4e5f6g7h8j9k0m1n2p",
+                    "state": "completed",
+                    "values": {"accuracy": 0.97},
+                    "step": 3,
+                }
+            ]
+        },
+    )
+
+    lease_id: Name = Field(description="The lease that the trial was handed out under.")
+    state: Literal["completed", "stopped", "infeasible"] = Field(
+        default="completed",
+        description="How it ended: in full, early, or at a point that cannot be.",
+    )
+    values: Annotated[dict[str, FinalNumber], at_most(MAX_VALUES)] = Field(
+        default_factory=dict,
+        description="Final values; a completed trial needs every declared one.",
+    )
+    step: Step | None = Field(
+        default=None, description="Resource consumed; the last reported step if null."
+    )
+    usage: Annotated[dict[str, Any], at_most(MAX_VALUES), small()] = Field(
+        default_factory=dict, description="What it used, for the record; at most 64 KiB as JSON."
+    )
+    data: DataBody | None = Field(default=None, description="The data set that it was measured on.")
+
+
+class FailBody(Wire):
+    """The end of an attempt that failed."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "lease_id": "ls_1b2c3d4e5f6g7h8j9k0m1n2p",
+                    "kind": "oom",
+                    "message": "out of memory at batch_size 128",
+                }
+            ]
+        },
+    )
+
+    lease_id: Name = Field(description="The lease that the trial was handed out under.")
+    kind: FailureKind = Field(description="The kind of failure.")
+    message: str = Field(
+        default="", description="What went wrong; the first 2,000 characters are kept."
+    )
+    traceback: str = Field(default="", description="Where; the last 20,000 characters are kept.")
+
+
+class FailedOut(TrialOut):
+    """The trial after a failed attempt, and whether it will be run again."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{**TRIAL_EXAMPLE, "state": "pending", "values": {}, "will_retry": True}]
+        },
+    )
+
+    will_retry: Flag = Field(description="Whether the trial will be run again.")

@@ -88,9 +88,9 @@ def truncated_normal(q: Floats, a: Floats, b: Floats) -> Floats:
 def bandwidths(centres: Floats, floor: float) -> Floats:
     """Standard deviations of the kernels at `centres` along one parameter.
 
-    The larger distance to the two sorted neighbours, one of which may be the prior's centre, within
-    [floor, 1] (Bergstra et al. 2011, section 4.1; without the ends of the range as neighbours,
-    unless there is but one centre).
+    The larger distance to the two sorted neighbours, within [floor, 1] (Bergstra et al. 2011,
+    section 4.1). Neither the ends of the range nor the prior's centre count as neighbours, which
+    would widen the outermost kernels; a centre that is alone has the ends.
 
     Args:
         centres: shape (n,), in [0, 1].
@@ -99,17 +99,13 @@ def bandwidths(centres: Floats, floor: float) -> Floats:
     Returns:
         Shape (n,).
     """
-    n = centres.shape[0]
-    if n < 2:
-        widest = np.maximum(centres, 1.0 - centres)
-        return np.asarray(np.clip(widest, floor, 1.0))
-    everyone = np.append(centres, PRIOR_CENTRE)
-    order = np.argsort(everyone, kind="stable")
-    gaps = np.diff(everyone[order])
-    widest = np.maximum(np.append(0.0, gaps), np.append(gaps, 0.0))
-    found = np.empty(n + 1)
-    found[order] = widest
-    return np.asarray(np.clip(found[:n], floor, 1.0))
+    if centres.shape[0] < 2:
+        return np.asarray(np.clip(np.maximum(centres, 1.0 - centres), floor, 1.0))
+    order = np.argsort(centres, kind="stable")
+    gaps = np.diff(centres[order])
+    found = np.empty(centres.shape[0])
+    found[order] = np.maximum(np.append(0.0, gaps), np.append(gaps, 0.0))
+    return np.asarray(np.clip(found, floor, 1.0))
 
 
 # What the parameters are
@@ -210,7 +206,7 @@ class _Kernels(Protocol):
     """All components along some columns; the prior is the last of n + 1."""
 
     def log_terms(self, x: Floats) -> Floats:
-        """Log densities of codes x `(q, columns)` under each component, up to none: `(q, n + 1)`."""
+        """Log densities of codes `(q, columns)` under each component: shape `(q, n + 1)`."""
         ...
 
     def draw(self, rng: np.random.Generator, which: Ints) -> Floats:

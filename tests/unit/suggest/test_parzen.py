@@ -90,12 +90,11 @@ class TestTruncatedNormal:
 
 class TestBandwidths:
     def test_are_the_larger_gap_to_the_neighbours(self) -> None:
-        # Sorted with the prior's centre: 0.1, 0.3, 0.5 (prior), 0.9.
-        found = bandwidths(np.array([0.9, 0.1, 0.3]), FLOOR)
-        assert found == pytest.approx([0.4, 0.2, 0.2])
+        found = bandwidths(np.array([0.9, 0.1, 0.4, 0.3]), FLOOR)
+        assert found == pytest.approx([0.5, 0.2, 0.5, 0.2])
 
     def test_never_fall_below_the_floor(self) -> None:
-        assert np.all(bandwidths(np.full(10_000, 0.25), FLOOR)[1:-1] == FLOOR)
+        assert np.all(bandwidths(np.full(10_000, 0.25), FLOOR) == FLOOR)
 
     def test_of_one_centre_reach_to_the_farther_end(self) -> None:
         assert bandwidths(np.array([0.2]), FLOOR) == pytest.approx([0.8])

@@ -1,0 +1,366 @@
+"""The split, the choice among candidates, conditions, pending and failed trials, repeats."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from app.domain.space import (
+    CategoricalParameter,
+    Condition,
+    FloatParameter,
+    IntParameter,
+    Params,
+    Space,
+    point_key,
+)
+from app.domain.study import Direction, Metric
+from app.domain.trial import TrialSource, TrialState
+from app.suggest.base import (
+    FinishedTrial,
+    PendingTrial,
+    SuggestFunction,
+    Suggestion,
+    SuggestRequest,
+)
+from app.suggest.random_search import suggest as random_search
+from app.suggest.tpe import MAX_BELOW, split, suggest
+
+LOSS = (Metric(name="loss", direction=Direction.MINIMIZE),)
+LINE = Space(parameters=(FloatParameter(name="x", low=0.0, high=1.0),))
+SQUARE = Space(parameters=tuple(FloatParameter(name=n, low=0.0, high=1.0) for n in "xy"))
+BRANCHES = Space(
+    parameters=(
+        CategoricalParameter(name="model", choices=("net", "forest")),
+        IntParameter(name="trees", low=1, high=500, log=True, when=Condition(
+            param="model", choices=("forest",))),
+        FloatParameter(name="rate", low=1e-5, high=1.0, log=True, when=Condition(
+            param="model", choices=("net",))),
+        IntParameter(name="layers", low=1, high=6, when=Condition(
+            param="model", choices=("net",))),
+        FloatParameter(name="momentum", low=0.0, high=0.99, when=Condition(
+            param="layers", low=3, high=6)),
+    )
+)  # fmt: skip
+
+
+def done(number: int, params: Params, value: float | None) -> FinishedTrial:
+    is_valued = value is not None and math.isfinite(value)
+    return FinishedTrial(
+        number=number,
+        params=params,
+        state=TrialState.COMPLETED if is_valued else TrialState.FAILED,
+        values=None if value is None else (value,),
+    )
+
+
+def on_line(xs: Sequence[float], ys: Sequence[float | None]) -> tuple[FinishedTrial, ...]:
+    trials = zip(xs, ys, strict=True)
+    return tuple(done(k + 1, {"x": x}, y) for k, (x, y) in enumerate(trials))
+
+
+def ask(
+    space: Space,
+    finished: Sequence[FinishedTrial] = (),
+    pending: Sequence[Params] = (),
+    *,
+    count: int = 1,
+    seed: int = 0,
+    **options: object,
+) -> tuple[Suggestion, ...]:
+    n = len(finished)
+    waiting = [PendingTrial(number=n + 1 + k, params=p) for k, p in enumerate(pending)]
+    request = SuggestRequest(
+        space=space,
+        metrics=LOSS,
+        finished=tuple(finished),
+        pending=tuple(waiting),
+        options=options,
+        seed=seed,
+        index=n + len(pending) + 1,
+        count=count,
+    )
+    return suggest(request).suggestions
+
+
+def spread(space: Space, finished: Sequence[FinishedTrial], name: str, n: int = 40) -> list[float]:
+    """Values of one parameter over several seeds, where it is active."""
+    points = [ask(space, finished, seed=seed)[0].params for seed in range(n)]
+    return [float(p[name]) for p in points if name in p]
+
+
+class TestSplit:
+    def test_takes_a_tenth_rounded_up(self) -> None:
+        sizes = [len(split(np.arange(float(n)), 0.1).below) for n in (1, 10, 11, 30, 100)]
+        assert sizes == [1, 1, 2, 3, 10]
+
+    def test_takes_at_most_25(self) -> None:
+        assert len(split(np.arange(10_000.0), 0.1).below) == MAX_BELOW
+
+    def test_puts_failed_trials_last(self) -> None:
+        found = split(np.array([math.nan, 3.0, math.nan, 1.0, 2.0]), 0.1)
+        assert list(found.below) == [3]
+        assert list(found.above) == [4, 1, 0, 2]
+
+    def test_never_calls_a_failed_trial_good(self) -> None:
+        found = split(np.array([math.nan] * 30 + [5.0]), 0.5)
+        assert list(found.below) == [30]
+
+    def test_of_failed_trials_alone_has_nothing_good(self) -> None:
+        found = split(np.full(8, math.nan), 0.1)
+        assert found.below.size == 0
+        assert list(found.above) == list(range(8))
+
+    def test_breaks_ties_by_number(self) -> None:
+        found = split(np.zeros(30), 0.1)
+        assert list(found.below) == [0, 1, 2]
+        assert found.weights == pytest.approx([1.0, 1.0, 1.0])
+
+    def test_weighs_by_improvement_with_mean_one(self) -> None:
+        found = split(np.array([0.0, 3.0, 4.0, *range(4, 21)]), 0.1)
+        # Cut at the best of the rest, 4: improvements 4 and 1.
+        assert found.weights == pytest.approx([1.6, 0.4])
+
+    def test_survives_the_largest_floats(self) -> None:
+        found = split(np.array([-1.7e308, 1.7e308] * 10), 0.1)
+        assert found.weights == pytest.approx([1.0, 1.0])
+
+
+class TestModel:
+    def test_starts_with_five_design_points(self) -> None:
+        sources = [made.source for made in ask(SQUARE, count=7)]
+        assert sources == [TrialSource.INITIAL] * 5 + [TrialSource.SUGGESTER] * 2
+
+    def test_seeks_where_trials_were_good(self) -> None:
+        xs = np.linspace(0.0, 1.0, 31)
+        found = spread(LINE, on_line(xs, [abs(x - 0.8) for x in xs]), "x")
+        assert np.mean(np.abs(np.array(found) - 0.8) < 0.15) > 0.8
+
+    @pytest.mark.parametrize("border", [0.0, 1.0])
+    def test_reaches_the_borders(self, border: float) -> None:
+        xs = np.linspace(0.0, 1.0, 31)
+        found = spread(LINE, on_line(xs, [abs(x - border) for x in xs]), "x")
+        assert min(abs(x - border) for x in found) < 0.01
+        assert all(0.0 <= x <= 1.0 for x in found)
+
+    def test_keeps_away_from_failures(self) -> None:
+        xs = [0.02 * k for k in range(25)] + [0.9]
+        found = spread(LINE, on_line(xs, [None] * 25 + [1.0]), "x")
+        assert np.mean(np.array(found) > 0.5) > 0.9
+
+    def test_goes_farthest_from_failures_while_all_fail(self) -> None:
+        found = spread(LINE, on_line([0.0, 0.05, 0.1, 0.15, 0.2, 0.25], [None] * 6), "x")
+        assert np.median(found) > 0.7
+
+    def test_keeps_away_from_pending_points(self) -> None:
+        xs = np.linspace(0.0, 1.0, 21)
+        finished = on_line(xs, [abs(x - 0.5) for x in xs])
+        alone = [ask(LINE, finished, seed=s)[0].params["x"] for s in range(30)]
+        waiting = [{"x": 0.48 + 0.004 * k} for k in range(12)]
+        beside = [ask(LINE, finished, waiting, seed=s)[0].params["x"] for s in range(30)]
+        near = [np.mean([abs(float(x) - 0.5) < 0.05 for x in xs]) for xs in (alone, beside)]
+        assert near[1] < near[0]
+
+    def test_pending_trials_do_not_change_what_counts_as_good(self) -> None:
+        xs = np.linspace(0.0, 1.0, 10)
+        waiting = [{"x": 0.001 * k + 0.0005} for k in range(40)]
+        (made,) = ask(LINE, on_line(xs, list(xs)), waiting)
+        assert made.provenance["n_below"] == 1
+        assert made.provenance["n_above"] == 9
+        assert made.provenance["n_pending"] == 40
+
+    def test_parallel_workers_get_points_that_lie_apart(self) -> None:
+        """Eight workers that return their results in a random order."""
+        rng = np.random.default_rng(4)
+        trials: list[FinishedTrial] = []
+        waiting: dict[int, Params] = {}
+        for number in range(1, 61):
+            request = SuggestRequest(
+                space=SQUARE,
+                metrics=LOSS,
+                finished=tuple(sorted(trials, key=lambda t: t.number)),
+                pending=tuple(PendingTrial(number=k, params=p) for k, p in waiting.items()),
+                index=number,
+            )
+            made = suggest(request).suggestions[0].params
+            gaps = [max(abs(float(made[a]) - float(p[a])) for a in "xy") for p in waiting.values()]
+            assert min(gaps, default=1.0) > 1e-3
+            waiting[number] = made
+            if len(waiting) == 8:
+                back = int(rng.choice(list(waiting)))
+                params = waiting.pop(back)
+                value = sum((float(v) - 0.4) ** 2 for v in params.values())
+                trials.append(done(back, params, value))
+
+    def test_order_of_results_does_not_matter(self) -> None:
+        rng = np.random.default_rng(2)
+        trials = on_line(list(rng.random(20)), list(rng.random(20).round(1)))
+        turned = tuple(reversed(trials))
+        assert ask(LINE, trials)[0].params == ask(LINE, turned)[0].params
+
+    def test_infeasible_trials_count_as_failed_whatever_they_report(self) -> None:
+        xs = [0.05 * k for k in range(20)]
+        trials = on_line(xs, [1.0 - x for x in xs])
+        barred = [
+            dataclasses.replace(t, state=TrialState.INFEASIBLE) if t.params["x"] > 0.5 else t
+            for t in trials
+        ]
+        plain = [
+            dataclasses.replace(t, state=TrialState.FAILED, values=None)
+            if t.params["x"] > 0.5
+            else t
+            for t in trials
+        ]
+        assert ask(LINE, barred)[0].params == ask(LINE, plain)[0].params
+
+    def test_ten_thousand_equal_points_are_tolerated(self) -> None:
+        trials = [done(k + 1, {"x": 0.5, "y": 0.5}, 1.0) for k in range(10_000)]
+        (made,) = ask(SQUARE, trials)
+        assert made.params != {"x": 0.5, "y": 0.5}
+        assert math.isfinite(made.provenance["log_ratio"])
+
+    def test_says_what_it_knew(self) -> None:
+        xs = np.linspace(0.0, 1.0, 40)
+        (made,) = ask(LINE, on_line(xs, list(xs)), n_candidates=7)
+        known = made.provenance
+        assert known["model"] == "tpe"
+        assert (known["n_below"], known["n_above"], known["n_candidates"]) == (4, 36, 7)
+        assert type(known["log_ratio"]) is float
+        assert "log l(x) - log g(x)" in known["reason"]
+
+    def test_options_change_the_split(self) -> None:
+        xs = np.linspace(0.0, 1.0, 40)
+        assert ask(LINE, on_line(xs, list(xs)), gamma=0.25)[0].provenance["n_below"] == 10
+
+    def test_univariate_form_models_each_parameter_alone(self) -> None:
+        """Both diagonal corners are good; alone, each parameter shuns the value of bad points."""
+        rng = np.random.default_rng(1)
+        good = [{"x": c + 1e-3 * k, "y": c} for c in (0.1, 0.9) for k in range(4)]
+        bad = [{"x": 0.1 + 1e-3 * k, "y": 0.9 - 1e-3 * k} for k in range(20)]
+        other = [{"x": float(a), "y": float(b)} for a, b in rng.random((52, 2))]
+        trials = [done(k + 1, p, float(k >= 8)) for k, p in enumerate([*good, *bad, *other])]
+
+        def crossed(*, is_joint: bool) -> int:
+            made = [ask(SQUARE, trials, seed=s, multivariate=is_joint)[0] for s in range(40)]
+            return sum((m.params["x"] > 0.5) != (m.params["y"] > 0.5) for m in made)
+
+        assert crossed(is_joint=True) < 10 < 30 < crossed(is_joint=False)
+
+
+class TestConditions:
+    @staticmethod
+    def loss(p: Params) -> float:
+        if p["model"] == "forest":
+            return 2.0 + abs(math.log(float(p["trees"])) - 3.0)
+        return abs(math.log10(float(p["rate"])) + 2.0) + (0.0 if "momentum" in p else 1.0)
+
+    def trials(self, n: int) -> list[FinishedTrial]:
+        made = random_search(SuggestRequest(space=BRANCHES, metrics=LOSS, count=n)).suggestions
+        return [done(k + 1, m.params, self.loss(m.params)) for k, m in enumerate(made)]
+
+    @pytest.mark.parametrize("is_joint", [True, False])
+    def test_points_have_the_active_parameters_only(self, is_joint: bool) -> None:
+        for made in ask(BRANCHES, self.trials(30), count=20, multivariate=is_joint):
+            p = made.params
+            assert ("trees" in p) == (p["model"] == "forest")
+            assert ("rate" in p) == ("layers" in p) == (p["model"] == "net")
+            assert ("momentum" in p) == (int(p.get("layers", 0)) >= 3)
+
+    def test_the_better_branch_is_preferred(self) -> None:
+        trials = self.trials(60)
+        made = [ask(BRANCHES, trials, seed=s)[0].params for s in range(30)]
+        assert np.mean([p["model"] == "net" for p in made]) > 0.8
+        assert np.mean(["momentum" in p for p in made]) > 0.7
+
+    def test_a_branch_without_trials_is_drawn_from_its_prior(self) -> None:
+        trials = [t for t in self.trials(60) if t.params["model"] == "net"]
+        numbered = [dataclasses.replace(t, number=k + 1) for k, t in enumerate(trials)]
+        made = [ask(BRANCHES, numbered, seed=s, n_candidates=1)[0].params for s in range(120)]
+        trees = [int(p["trees"]) for p in made if p["model"] == "forest"]
+        assert len(set(trees)) > 1
+        assert all(1 <= t <= 500 for t in trees)
+
+
+class TestRepeats:
+    def test_small_space_is_used_up_then_exhausted(self) -> None:
+        space = Space(
+            parameters=(
+                CategoricalParameter(name="c", choices=(True, 1, "1")),
+                IntParameter(name="n", low=1, high=5),
+            )
+        )
+        request = SuggestRequest(space=space, metrics=LOSS, count=20)
+        decision = suggest(request)
+        assert decision.exhausted
+        assert len({point_key(m.params) for m in decision.suggestions}) == 15
+
+    def test_last_points_of_a_small_space_are_the_best_ones_first(self) -> None:
+        space = Space(parameters=(IntParameter(name="n", low=1, high=1_000),))
+        trials = [done(n, {"n": n}, abs(n - 700.0)) for n in range(1, 1_001) if n % 500 != 200]
+        (made,) = ask(space, trials)
+        assert made.params == {"n": 700}
+
+    def test_known_points_are_known_whatever_the_type_of_number(self) -> None:
+        space = Space(parameters=(FloatParameter(name="x", low=0.0, high=2.0, step=1.0),))
+        trials = [done(k + 1, {"x": x}, 1.0) for k, x in enumerate((0, 1))]
+        assert ask(space, trials, count=3, n_initial=1)[0].params == {"x": 2.0}
+
+    def test_unit_range_of_a_billion_values_is_no_list(self) -> None:
+        space = Space(
+            parameters=(
+                IntParameter(name="even", low=0, high=10**9),
+                IntParameter(name="log", low=1, high=10**9, log=True),
+            )
+        )
+        points = [{"even": 10**8 * k, "log": 10**k} for k in range(1, 10)]
+        trials = [done(k + 1, p, float(k)) for k, p in enumerate(points)]
+        for made in ask(space, trials, count=5):
+            assert type(made.params["even"]) is int
+            assert 0 <= int(made.params["even"]) <= 10**9
+            assert 1 <= int(made.params["log"]) <= 10**9
+
+
+BOWL = Space(parameters=tuple(FloatParameter(name=f"x{k}", low=-1.0, high=1.0) for k in range(4)))
+MIXED = Space(
+    parameters=(
+        FloatParameter(name="rate", low=1e-6, high=1.0, log=True),
+        IntParameter(name="units", low=1, high=512, log=True),
+        CategoricalParameter(name="act", choices=("a", "b", "c", "d")),
+        FloatParameter(name="share", low=0.0, high=1.0, step=0.05),
+    )
+)
+
+
+def bowl(p: Params) -> float:
+    return sum((float(v) - 0.3) ** 2 for v in p.values())
+
+
+def mixed(p: Params) -> float:
+    loss = (math.log10(float(p["rate"])) + 3.0) ** 2 + (math.log2(float(p["units"])) - 6.0) ** 2
+    return loss + {"a": 2.0, "b": 0.0, "c": 1.0, "d": 3.0}[str(p["act"])] + float(p["share"])
+
+
+def best_of_study(
+    run: SuggestFunction, space: Space, f: Callable[[Params], float], seed: int
+) -> float:
+    trials: list[FinishedTrial] = []
+    for number in range(1, 51):
+        request = SuggestRequest(
+            space=space, metrics=LOSS, finished=tuple(trials), seed=seed, index=number
+        )
+        decision = run(request)
+        params = decision.suggestions[0].params
+        trials.append(done(number, params, f(params)))
+    return min(t.values[0] for t in trials if t.values)
+
+
+@pytest.mark.parametrize(("space", "f"), [(BOWL, bowl), (MIXED, mixed)], ids=["bowl", "mixed"])
+def test_beats_random_search(space: Space, f: Callable[[Params], float]) -> None:
+    ours = [best_of_study(suggest, space, f, seed) for seed in range(4)]
+    blind = [best_of_study(random_search, space, f, seed) for seed in range(4)]
+    assert np.median(ours) < 0.5 * np.median(blind)
+    assert sum(a < b for a, b in zip(ours, blind, strict=True)) >= 3

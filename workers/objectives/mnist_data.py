@@ -10,6 +10,9 @@ import torch
 
 from . import data, download
 
+PIXEL_MEAN, PIXEL_SD = 0.1307, 0.3081
+"""Mean and standard deviation of the training images' pixels, from 0 to 1."""
+
 N_PIXELS = 784
 _HEADER_BYTES = {"images-idx3-ubyte": 16, "labels-idx1-ubyte": 8}
 
@@ -71,8 +74,8 @@ def load(source: data.DataSet) -> Mnist:
 
 def _part(files: dict[str, bytes], name: str) -> Part:
     x = _body(files, name, "images-idx3-ubyte").view(-1, N_PIXELS).float()
-    # ToTensor, then Normalize((0.5,), (0.5,)), in the same order of operations: the same floats.
-    x.div_(255).sub_(0.5).div_(0.5)
+    # ToTensor, then Normalize by the training pixels, in that order of operations: the same floats.
+    x.div_(255).sub_(PIXEL_MEAN).div_(PIXEL_SD)
     return Part(x=x, y=_body(files, name, "labels-idx1-ubyte").long())
 
 

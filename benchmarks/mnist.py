@@ -56,7 +56,8 @@ def article(batch_size: int, files: str) -> Callable[[], float]:
             logits: torch.Tensor = self.fc2(torch.relu(self.fc1(x)))
             return logits
 
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+    normalize = transforms.Normalize((0.1307,), (0.3081,))
+    transform = transforms.Compose([transforms.ToTensor(), normalize])
     train_set = MNIST(files, train=True, transform=transform)
     test_set = MNIST(files, train=False, transform=transform)
 

@@ -19,7 +19,7 @@ _HEADER_BYTES = {"images-idx3-ubyte": 16, "labels-idx1-ubyte": 8}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Images `x` (n, 784) float32 in -1..1, and their digits `y` (n,) int64."""
+    """Images `x` (n, 784) float32, normalised, and their digits `y` (n,) int64."""
 
     x: torch.Tensor
     y: torch.Tensor

@@ -1,0 +1,91 @@
+"""The command line in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+TIMEOUT_S = 120.0
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """No settings of ours, and the user's folders in `folder`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("TUNEWELL_")}
+    return {
+        **kept,
+        "XDG_DATA_HOME": str(folder / "data"),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "TUNEWELL_DATA_DIR": str(folder / "no-data"),
+    }
+
+
+class Command:
+    """`tunewell ARGUMENTS` in a folder; its lines are read as they come."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tunewell", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=environment(folder),
+            text=True,
+        )
+        self.out, self.err = _Lines(self.process.stdout), _Lines(self.process.stderr)
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def ended(self) -> int:
+        """Waits for the end; the exit status."""
+        status = self.process.wait(timeout=TIMEOUT_S)
+        self.out.rest()
+        self.err.rest()
+        return status
+
+
+class _Lines:
+    """The lines of a stream, read by a thread.
+
+    Attributes:
+        seen: those taken so far.
+    """
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        self.seen: list[str] = []
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._stream = stream
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self._stream or ():
+            self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+    def wait_for(self, part: str) -> str:
+        """Waits for a line that holds `part`."""
+        while (line := self._lines.get(timeout=TIMEOUT_S)) is not None:
+            self.seen.append(line)
+            if part in line:
+                return line
+        raise AssertionError(f"no line with {part!r} in {self.seen}")
+
+    def rest(self) -> None:
+        """Takes all lines to the end."""
+        while (line := self._lines.get(timeout=TIMEOUT_S)) is not None:
+            self.seen.append(line)
+        if self._stream is not None:
+            self._stream.close()
+
+    @property
+    def text(self) -> str:
+        """What was taken so far."""
+        return "\n".join(self.seen)

@@ -37,6 +37,8 @@ MAX_BELOW = 25
 SMALLEST_WEIGHT = 1e-12
 REDRAWS = 10
 """How often candidates are drawn again when the best one was tried before."""
+CROWDED = 1e-3
+"""A candidate nearer to a pending point, by each parameter's share of its range, is passed over."""
 SEARCHED = 20_000
 """A finite space of at most this many points is searched through when every candidate was tried."""
 
@@ -204,7 +206,8 @@ class _Asker:
             params = self._codes.decode(drawn[i])
             if not satisfies(self._request.space, params):
                 continue
-            if not self._taken.has(params, self._codes.encode([params])[0]):
+            codes = self._codes.encode([params])[0]
+            if not (self._is_crowded(codes) or self._taken.has(params, codes)):
                 return _Choice(
                     params=params,
                     log_ratio=float(log_ratios[i]),
@@ -213,6 +216,12 @@ class _Asker:
                 ), is_first
             is_first = False
         return None, False
+
+    def _is_crowded(self, codes: Floats) -> bool:
+        """Whether a candidate with codes `(p,)` all but repeats a pending point."""
+        gaps = np.abs(self._pending - codes)
+        is_near = (gaps < CROWDED) | (np.isnan(self._pending) & np.isnan(codes))
+        return bool(is_near.all(axis=1).any())
 
     def _draw(self, model: Model, rng: np.random.Generator) -> tuple[Floats, Floats]:
         if self._settings.is_joint:

@@ -31,6 +31,8 @@ _STRETCH = 4_099
 """How much further on in the Sobol sequence the next attempt for the same number lies. Odd, since
 numbers that agree in their low bits lie in the same small box."""
 
+_BLOCK = 1_024
+
 _SOBOL_LENGTH = 1 << 29
 """Numbers beyond this start over; scipy's sequence has 2**30 points."""
 
@@ -53,14 +55,31 @@ def sobol_attempts(space: Space, seed: int, k: int) -> Iterator[Floats]:
 
     Attempt j is point k + 4,099 j, so that the replacements of neighbours are evenly spread too.
     """
-    rng = np.random.default_rng([seed, zlib.crc32(b"sobol")])
-    engine = qmc.Sobol(max(1, len(space.parameters)), scramble=True, rng=rng)
-    skip = int(k) % _SOBOL_LENGTH
+    d, k = len(space.parameters), int(k) % _SOBOL_LENGTH
+    yield _sobol_block(d, seed, k // _BLOCK)[k % _BLOCK]
+    engine = _sobol_engine(d, seed)
+    engine.fast_forward(k + _STRETCH)
     while True:
-        if skip:  # scipy cannot skip nothing
-            engine.fast_forward(skip)
-        yield np.asarray(engine.random(1)[0][: len(space.parameters)], dtype=np.float64)
-        skip = _STRETCH - 1
+        yield np.asarray(engine.random(1)[0], dtype=np.float64)
+        engine.fast_forward(_STRETCH - 1)
+
+
+@functools.lru_cache(maxsize=8)
+def _sobol_block(d: int, seed: int, block: int) -> Floats:
+    """1,024 neighbouring points of the sequence: array `(1024, d)`, read-only.
+
+    Kept for the next points of the same study, since scrambling anew costs more than a point.
+    """
+    engine = _sobol_engine(d, seed)
+    if block:  # scipy cannot skip nothing
+        engine.fast_forward(block * _BLOCK)
+    points = np.asarray(engine.random(_BLOCK), dtype=np.float64)
+    points.flags.writeable = False
+    return points
+
+
+def _sobol_engine(d: int, seed: int) -> qmc.Sobol:
+    return qmc.Sobol(d, scramble=True, rng=np.random.default_rng([seed, zlib.crc32(b"sobol")]))
 
 
 def first_point(space: Space) -> dict[str, Value]:

@@ -138,12 +138,13 @@ def test_pending_points_are_taken(name: str) -> None:
 def test_small_space_is_walked_through_once_then_exhausted(name: str) -> None:
     known: list[FinishedTrial] = []
     for number in range(1, N_SMALL + 1):
-        made = suggest(name, request(SMALL, known, index=number, max_trials=50)).suggestions[0]
+        asked = request(SMALL, known, index=number, options={"n_initial": 10})
+        made = suggest(name, asked).suggestions[0]
         state = TrialState.FAILED if number % 5 == 0 else TrialState.COMPLETED
         values = None if number % 5 == 0 else (bowl(SMALL, made.params),)
         known.append(FinishedTrial(number=number, params=made.params, state=state, values=values))
     assert len({point_key(trial.params) for trial in known}) == N_SMALL
-    last = suggest(name, request(SMALL, known, index=N_SMALL + 1, max_trials=50))
+    last = suggest(name, request(SMALL, known, index=N_SMALL + 1))
     assert last.exhausted
     assert last.suggestions == ()
 
@@ -212,8 +213,8 @@ def test_history_may_lie_in_one_branch(name: str) -> None:
 def test_known_constraints_are_kept(name: str, space: Space) -> None:
     space = space_for(name, space)
     for n in (0, N):
-        decision = suggest(name, request(space, history(space, n), count=3))
-        assert len(decision.suggestions) == 3
+        decision = suggest(name, request(space, history(space, n), count=2))
+        assert len(decision.suggestions) == 2
         assert all(satisfies(space, made.params) for made in decision.suggestions)
 
 

@@ -1,4 +1,4 @@
-# Everything a newcomer types. Needs Python >= 3.11 and make; installs into .venv only.
+# Everything there is to type. Needs Python >= 3.11 and make; installs into .venv only.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +15,10 @@ from app.store.engine import Store
 
 from . import postgres as embedded
 from .postgres import Postgres
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    # Set before numpy is loaded: more BLAS threads than one make processes that share cores slow.
+    os.environ.setdefault(_name, "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:

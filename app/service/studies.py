@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
-from ..domain import front as fronts
 from ..domain import limits
 from ..domain.definition import (
     Checked,
@@ -22,7 +19,7 @@ from ..domain.definition import (
 )
 from ..domain.lease import LeaseEnd
 from ..domain.objectives import BUILT_IN
-from ..domain.study import OPEN_STUDY_STATES, StopReason, Study, StudyDefinition, StudyState
+from ..domain.study import OPEN_STUDY_STATES, StopReason, Study, StudyState
 from ..domain.trial import Trial, TrialState
 from ..domain.worker import ObjectiveOffer
 from ..errors import Conflict, InvalidInput, Precondition
@@ -34,17 +31,14 @@ from ..store.engine import Store, Tx
 from ..store.idempotency import Receipt
 from ..store.page import Page
 from ..store.studies import LockedStudy, StudyFilter
-from ..store.trials import TrialFilter
 from .placement import may_use_data, offers_of
 from .points import PointSource
+from .reports import export_columns, export_rows, front_of, summary_of
 from .settle import end, end_lease, finished_of, settle, wake
 from .views import Front, StudySummary, StudyView
 
 PURGE_AFTER = timedelta(days=30)
 """How long a deleted study can be restored."""
-
-_TREND_POINTS = 50
-_RATE_WINDOW = timedelta(hours=1)
 
 
 class StudyService:
@@ -149,7 +143,7 @@ class StudyService:
 
         def read(conn: Connection) -> StudySummary:
             study = study_rows.get(conn, study_id)
-            return _summary(conn, study)
+            return summary_of(conn, study)
 
         return self._store.read(read)
 
@@ -289,7 +283,7 @@ class StudyService:
         def read(conn: Connection) -> list[Trial]:
             study = study_rows.get(conn, study_id)
             if len(study.definition.objectives) > 1:
-                return list(_front(conn, study).trials[:k])
+                return list(front_of(conn, study).trials[:k])
             return trial_rows.best(conn, study, k)
 
         return self._store.read(read)
@@ -298,30 +292,12 @@ class StudyService:
         """The Pareto front of the completed trials over the objective metrics, with its
         hypervolume.
         """
-        return self._store.read(lambda conn: _front(conn, study_rows.get(conn, study_id)))
+        return self._store.read(lambda conn: front_of(conn, study_rows.get(conn, study_id)))
 
     def export_rows(self, study_id: str) -> tuple[list[str], Iterator[dict[str, Any]]]:
-        """Column names and one row a trial, by number; rows are read in pages, not all at once."""
+        """Column names and one row a trial, by number."""
         study = self._store.read(lambda conn: study_rows.get(conn, study_id))
-        definition = study.definition
-        columns = [
-            "number", "id", "state", "source",
-            *(f"params.{name}" for name in definition.space.names),
-            *(f"values.{metric.name}" for metric in definition.metrics),
-            "step", "attempts", "losses", "failure_kind", "failure_message", "note",
-            "created_at", "started_at", "ended_at",
-        ]  # fmt: skip
-        return columns, self._rows(study)
-
-    def _rows(self, study: Study) -> Iterator[dict[str, Any]]:
-        token: str | None = None
-        while True:
-            page = self._store.read(partial(_export_page, study_id=study.id, token=token))
-            for trial in page.items:
-                yield _row(study.definition, trial)
-            token = page.next_page_token
-            if token is None:
-                return
+        return export_columns(study.definition), export_rows(self._store, study)
 
     def _change(
         self,
@@ -377,100 +353,4 @@ def _warnings(conn: Connection, study: Study) -> tuple[str, ...]:
         f"({study.data_digest}) and is not given its trials"
         for worker in workers
         if not may_use_data(study, offers_of(worker))
-    )
-
-
-def _front(conn: Connection, study: Study) -> Front:
-    objectives = study.definition.objectives
-    names = [metric.name for metric in objectives]
-    candidates = [
-        trial
-        for trial in trial_sets.completed_of(conn, study.id)
-        if study.definition.is_feasible(trial.values)
-        and all(math.isfinite(trial.values.get(name, math.nan)) for name in names)
-    ]
-    values = [tuple(trial.values[name] for name in names) for trial in candidates]
-    directions = [metric.direction for metric in objectives]
-    chosen = fronts.pareto_front(values, directions)
-    reference = fronts.reference_point([values[i] for i in chosen], directions)
-    volume = fronts.hypervolume([values[i] for i in chosen], reference, directions)
-    return Front(
-        trials=tuple(candidates[i] for i in chosen), hypervolume=volume, reference=reference
-    )
-
-
-def _summary(conn: Connection, study: Study) -> StudySummary:
-    finished = trial_rows.finished_values(conn, study.id)
-    first = study.definition.objectives[0].name
-    ended = [at for _, _, _, at in finished]
-    rate = None
-    if len(ended) >= 2:
-        last = max(ended)
-        recent = [at for at in ended if at > last - _RATE_WINDOW]
-        span = (max(recent) - min(recent)).total_seconds()
-        rate = 3600 * (len(recent) - 1) / span if span > 0 else None
-    return StudySummary(
-        rate_per_h=rate,
-        time_left_s=_time_left_s(study, rate),
-        trend=_trend(study.definition, [(n, values[first]) for _, n, values, _ in finished]),
-        last_failures=tuple(
-            {"number": t.number, "kind": t.failure.kind.value, "message": t.failure.message}
-            for t in trial_sets.last_failed(conn, study.id, 3)
-            if t.failure is not None
-        ),
-    )
-
-
-def _time_left_s(study: Study, rate: float | None) -> float | None:
-    total = study.definition.limits.max_trials
-    if rate is None or total is None or study.state is not StudyState.ACTIVE:
-        return None
-    left = (
-        total
-        - study.places
-        + sum(study.counts.get(state, 0) for state in (TrialState.PENDING, TrialState.RUNNING))
-    )
-    return 3600 * left / rate
-
-
-def _trend(
-    definition: StudyDefinition, finished: Sequence[tuple[int, float]]
-) -> tuple[tuple[int, float], ...]:
-    is_lower_better = definition.metrics[0].direction.value == "minimize"
-    best: list[tuple[int, float]] = []
-    for number, value in finished:
-        if not best or (value < best[-1][1] if is_lower_better else value > best[-1][1]):
-            best.append((number, value))
-    if len(best) <= _TREND_POINTS:
-        return tuple(best)
-    stride = (len(best) - 1) / (_TREND_POINTS - 1)
-    return tuple(best[round(k * stride)] for k in range(_TREND_POINTS))
-
-
-def _row(definition: StudyDefinition, trial: Trial) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "number": trial.number,
-        "id": trial.id,
-        "state": trial.state.value,
-        "source": trial.source.value,
-    }
-    row.update({f"params.{name}": trial.params.get(name) for name in definition.space.names})
-    row.update({f"values.{m.name}": trial.values.get(m.name) for m in definition.metrics})
-    row.update(
-        step=trial.step,
-        attempts=trial.attempts,
-        losses=trial.losses,
-        failure_kind=trial.failure.kind.value if trial.failure else None,
-        failure_message=trial.failure.message if trial.failure else None,
-        note=trial.note or None,
-        created_at=trial.created_at,
-        started_at=trial.started_at,
-        ended_at=trial.ended_at,
-    )
-    return row
-
-
-def _export_page(conn: Connection, study_id: str, token: str | None) -> Page[Trial]:
-    return trial_rows.page(
-        conn, study_id, filters=TrialFilter(), order_by="number", size=500, token=token
     )

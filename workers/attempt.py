@@ -166,7 +166,7 @@ class Attempt:
             "number": self.lease.job.number,
         }
         if outcome.end is not None:
-            self._log("trial_" + outcome.end["state"], **fields, **outcome.end["values"])
+            self._log("trial_" + outcome.end["state"], **fields, values=outcome.end["values"])
         elif outcome.failure is not None:
             failure: Failure = outcome.failure
             self._log("trial_failed", **fields, kind=failure.kind, message=failure.message)

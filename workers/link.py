@@ -81,6 +81,11 @@ class Link:
             )
         except ServiceUnreachable as error:
             raise Away(str(error)) from error
+        except RuntimeError as error:
+            # What a connection says that was closed by another thread of the ending worker.
+            if not self.closing.is_set():
+                raise
+            raise Away("the worker ends") from error
         except ApiError as error:
             self._heard_at = time.monotonic()
             # By status too: a proxy in between answers without a problem document.

@@ -5,7 +5,7 @@ service.
 from __future__ import annotations
 
 import contextlib
-import os
+import math
 import queue
 import signal
 import threading
@@ -23,9 +23,8 @@ from .devices import Device
 from .heartbeat import Beat, Heartbeat
 from .link import Away, Link, Pauses, Refused
 from .log import Log
-from .objectives.offers import BUILT_IN
+from .nurseries import Nurseries, trial_environment
 from .offers import Offers
-from .processes import HAS_PIDFD, Nursery
 from .registration import Registration
 from .sender import Sender
 from .spool import Header, SpoolFolder
@@ -39,6 +38,10 @@ IDLE_WAIT_S = 1.0
 """The same for a worker that ends when there is no more work: it must see that soon."""
 DRAIN_S = 25.0
 """How long running trials may go on after the first SIGTERM before they are given back."""
+LEAVE_S = 5.0
+"""How long the worker then waits for the service to take what it has to say; the rest stays on
+disk.
+"""
 TICK_S = 0.5
 """How often the loop looks at the clock."""
 
@@ -114,11 +117,12 @@ class Worker:
         self._events: queue.SimpleQueue[_Granted | _Over | _Ended | None] = queue.SimpleQueue()
         self._attempts: dict[str, tuple[Attempt, int]] = {}
         self._lock = threading.Lock()
-        self._nurseries: dict[str, Nursery] = {}
-        self._environment = _environment(n_slots)
+        self._environment = trial_environment(n_slots)
+        self._nurseries = Nurseries(self._environment)
         self._slots = Slots(n_slots)
         self._n_signals = 0
         self._drain_until: float | None = None
+        self._leave_at = math.inf
         self._status: int | None = None
         self._heartbeat = Heartbeat(
             link,
@@ -150,7 +154,6 @@ class Worker:
                     self._heartbeat.start()
                     self._claimer.start()
                     status = self._serve()
-                    self._heartbeat.stop()
             finally:
                 self._end()
         self._log("worker_ended", status=status)
@@ -196,6 +199,8 @@ class Worker:
             self._look_at_signals()
             if self._attempts and self._link.silent_s > self._limits.outage_s:
                 return self._give_up()
+            if time.monotonic() >= self._leave_at:
+                return OK
             if not self._attempts and self._link.silent_s > self._limits.outage_s:
                 return UNREACHABLE
             is_ending = self._status is not None or self._drain_until is not None
@@ -232,6 +237,7 @@ class Worker:
             threading.Thread(target=self._tell_draining, name="drain", daemon=True).start()
         is_late = self._drain_until is not None and time.monotonic() >= self._drain_until
         if self._n_signals > 1 or is_late:
+            self._leave_at = min(self._leave_at, time.monotonic() + LEAVE_S)
             for attempt, _ in self._attempts.values():
                 attempt.release()
 
@@ -246,14 +252,15 @@ class Worker:
     def _begin(self, granted: Mapping[str, Any], slot: int) -> None:
         name = granted["objective"]["name"]
         device, environment = device_inventory.of_slot(slot, self._devices)
+        target = self._offers.targets.get(name)
         lease = lease_of(
             granted,
-            target=self._offers.targets.get(name),
+            target=target,
             folder=self._offers.folder,
             device=device,
             environment=environment,
         )
-        nursery = self._nursery(name)
+        nursery = self._nurseries.of(name) if device == "cpu" and target is None else None
         header = Header(url=self._link.url, lease_id=lease.lease_id, trial_id=lease.job.trial_id)
         spool = self._spools.open(header)
         attempt = Attempt(
@@ -282,19 +289,6 @@ class Worker:
             params=dict(lease.job.params),
         )
         attempt.begin(sender)
-
-    def _nursery(self, objective: str) -> Nursery | None:
-        """The process to fork a trial of an objective off; None for one that is started anew.
-
-        Made in this thread, which lives as long as the worker: it dies with its maker.
-        """
-        if objective in self._offers.targets or objective not in BUILT_IN or not HAS_PIDFD:
-            return None
-        nursery = self._nurseries.get(objective)
-        if nursery is None or not nursery.is_alive:
-            nursery = Nursery(objective, self._environment)
-            self._nurseries[objective] = nursery
-        return nursery
 
     def _tell_data(self, objective: str, body: Mapping[str, Any]) -> None:
         """Before a result with new data pins the study to them, the service hears that we have
@@ -333,20 +327,12 @@ class Worker:
     def _end(self) -> None:
         self._claimer.stop()
         self._link.close()
+        self._heartbeat.stop()
         for attempt, _ in list(self._attempts.values()):
             attempt.give_up()
             attempt.join()
-        for nursery in self._nurseries.values():
-            nursery.close()
+        self._nurseries.close()
         self._spools.close()
-
-
-def _environment(n_slots: int) -> dict[str, str]:
-    """The environment of the trials: each gets its share of the cores, unless the user says
-    else.
-    """
-    share = max(1, len(device_inventory.cores()) // n_slots)
-    return {"OMP_NUM_THREADS": str(share), **os.environ}
 
 
 @contextlib.contextmanager

@@ -124,6 +124,7 @@ class Nursery:
                 env=dict(environment),
                 start_new_session=True,
             )
+        self.pid = self._popen.pid
         self._orders = ours
         self._lock = threading.Lock()
 

@@ -111,6 +111,10 @@ class FakeService:
         }
         self.change(lambda: self.waiting.append(lease))
 
+    def went_down(self) -> bool:
+        """Whether the service is down by now."""
+        return self.is_down
+
     def wait_for(self, predicate: Callable[[], object]) -> None:
         """Waits until something is so."""
         with self.changed:
@@ -191,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         status, answer = self.fake.answer(self.command, self.path, body)
-        if self.fake.is_down:
+        if self.fake.went_down():
             self.close_connection = True
             return
         content = json.dumps(answer).encode()

@@ -53,7 +53,7 @@ def runner(of: Job, sink: Reports | None = None, **limits: float) -> Runner:
 
 def run(name: str, **limits: float) -> tuple[Outcome, Runner]:
     """Runs an objective of `user_code` to its end."""
-    made = runner(job(name), **limits)
+    made = runner(job(name), Reports(), **limits)
     return made.run(), made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import joblib
@@ -93,7 +94,12 @@ def test_a_digest_is_computed_once_and_again_when_the_file_changes(
     assert data.verify(tiny)
     read: list[Path] = []
     chunks = data._chunks
-    monkeypatch.setattr(data, "_chunks", lambda path: (read.append(path), chunks(path))[1])
+
+    def noted(path: Path) -> Iterator[bytes]:
+        read.append(path)
+        return chunks(path)
+
+    monkeypatch.setattr(data, "_chunks", noted)
     assert data.verify(tiny)
     assert read == []
     changed = folder / "t10k-labels-idx1-ubyte.gz"
@@ -175,7 +181,12 @@ def test_nothing_is_downloaded_when_that_is_forbidden(monkeypatch: pytest.Monkey
 def test_a_download_that_failed_is_not_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNEWELL_DOWNLOAD", "1")
     tries: list[int] = []
-    monkeypatch.setattr(download, "_download", lambda: bool(tries.append(1)))
+
+    def fails() -> bool:
+        tries.append(1)
+        return False
+
+    monkeypatch.setattr(download, "_download", fails)
     assert not download.fetch_mnist()
     assert not download.fetch_mnist()
     assert len(tries) == 1

@@ -246,6 +246,22 @@ def test_a_second_signal_gives_the_running_trial_back_at_once(service: FakeServi
         assert [what for what, _ in service.ends()] == ["release"]
 
 
+def test_a_worker_that_must_go_while_the_service_is_away_leaves_its_words_on_disk(
+    service: FakeService, tmp_path: Path
+) -> None:
+    service.add("ls_1", "spins")
+    with worker_process(service.url, HERE, objectives=["user_code:spins"]) as process:
+        service.wait_for(service.reports)
+        gone = watch(_pids(service)[0])
+        service.is_down = True
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        assert gone()
+        assert process.wait(LIMIT_S) == 0
+    (left,) = (tmp_path / "state").rglob("*.jsonl")
+    assert '"release"' in left.read_text()
+
+
 def test_a_worker_that_the_service_has_forgotten_registers_again(service: FakeService) -> None:
     with worker(service) as statuses:
         service.wait_for(lambda: service.claims)

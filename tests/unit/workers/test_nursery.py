@@ -1,0 +1,84 @@
+"""Trials that are forked off: each in a session of its own, none touched by another's end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from workers.jobs import Job
+from workers.nurseries import Nurseries
+from workers.processes import HAS_PIDFD, start
+from workers.runner import Cause, Runner
+
+from .helpers import Reports, running, watch
+
+pytestmark = pytest.mark.skipif(not HAS_PIDFD, reason="trials are forked off on Linux only")
+ENVIRONMENT = dict(os.environ)
+
+
+@pytest.fixture
+def nurseries() -> Iterator[Nurseries]:
+    made = Nurseries(ENVIRONMENT)
+    yield made
+    made.close()
+
+
+def runner(nurseries: Nurseries, sink: Reports, **options: object) -> Runner:
+    of = Job(
+        trial_id="tr_1",
+        number=1,
+        objective="function",
+        params={"x0": 2.0},
+        options=options,
+        environment={"MARK": "set"},
+    )
+    nursery = nurseries.of("function")
+    return Runner(lambda: start(of, ENVIRONMENT, nursery), sink)
+
+
+def waiting(made: Runner, sink: Reports) -> int:
+    """Waits for the first report; the process id of the trial."""
+    sink.next_value()
+    assert made.pid is not None
+    return made.pid
+
+
+def test_forked_trials_share_no_group_and_no_fate(nurseries: Nurseries) -> None:
+    sinks = Reports(), Reports()
+    one, other = (runner(nurseries, sink, steps=3000, step_s=0.02) for sink in sinks)
+    with running(one) as first, running(other) as second:
+        pids = [waiting(made, sink) for made, sink in zip((one, other), sinks, strict=True)]
+        assert [os.getsid(pid) for pid in pids] == pids
+        os.kill(pids[0], signal.SIGKILL)
+        failure = first().failure
+        assert failure is not None
+        assert failure.kind == "infrastructure"
+        sinks[1].next_value()
+        other.kill(Cause.ABORT)
+        assert second().cause is Cause.ABORT
+
+
+def test_after_its_death_a_new_one_is_made_and_its_trials_are_told_as_failed(
+    nurseries: Nurseries,
+) -> None:
+    sink = Reports()
+    made = runner(nurseries, sink, steps=3000, step_s=0.02)
+    with running(made) as outcome:
+        gone = watch(waiting(made, sink))
+        nursery = nurseries.of("function")
+        assert nursery is not None
+        os.kill(nursery.pid, signal.SIGKILL)
+        assert gone()
+        failure = outcome().failure
+        assert failure is not None
+        assert failure.kind == "infrastructure"
+    end = runner(nurseries, Reports()).run().end
+    assert end is not None
+    assert end["values"] == {"value": 4.0}
+
+
+def test_an_objective_that_is_not_built_in_has_none(nurseries: Nurseries) -> None:
+    assert nurseries.of("mine") is None

@@ -69,6 +69,9 @@ class _Server(uvicorn.Server):
         if services is not None:
             services.drain()
         super().handle_exit(sig, frame)
+        # uvicorn would raise the signal again once it has stopped: the process would die of it
+        # before the store is closed, and not with status 0.
+        self._captured_signals.clear()
 
     def _address(self) -> str:
         port = self.servers[0].sockets[0].getsockname()[1]

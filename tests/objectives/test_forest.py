@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import sklearn
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import cross_val_score
 
+from tests.unit.workers.fake_service import FakeService
+from workers import main
 from workers.objectives import california, data, forest
-
-from .trials import Kept, trial
 
 
 @pytest.mark.parametrize(
@@ -45,9 +50,20 @@ def test_every_point_of_the_curve_is_the_separate_fits_loss_to_the_last_bit(max_
     sklearn.__version__ != "1.9.1",
     reason="the forest's random stream differs between versions; the anchor is of 1.9.1",
 )
-def test_ten_trees_of_depth_50_have_the_anchors_loss() -> None:
-    kept = Kept()
-    of = trial({"n_estimators": 10, "max_depth": 50}, kept=kept)
-    assert forest.evaluate(of) == {"mse": 0.46788742107383763}
-    assert kept.reports == [(10, {"mse": 0.46788742107383763})]
-    assert of.data == data.described(data.CALIFORNIA)
+def test_ten_trees_of_depth_50_have_the_anchors_loss_through_a_worker(tmp_path: Path) -> None:
+    with FakeService() as service:
+        service.add("ls_1", "random-forest", params={"n_estimators": 10, "max_depth": 50})
+        statuses: queue.SimpleQueue[int] = queue.SimpleQueue()
+        options: dict[str, Any] = {"slots": 1, "exit_when_idle": True, "state_dir": tmp_path}
+        run = threading.Thread(target=lambda: statuses.put(main.run(url=service.url, **options)))
+        run.start()
+        service.wait_for(service.ends)
+        service.change(lambda: setattr(service, "open_work", False))
+        run.join()
+    (report,) = service.reports()
+    ((what, body),) = service.ends()
+    anchor = {"mse": 0.46788742107383763}
+    assert [(point["step"], point["values"]) for point in report["points"]] == [(10, anchor)]
+    assert (what, body["values"]) == ("complete", anchor)
+    assert body["data"] == data.described(data.CALIFORNIA)
+    assert statuses.get() == 0

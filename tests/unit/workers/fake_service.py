@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 """How long a test waits for something before it fails."""
 
 

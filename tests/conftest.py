@@ -19,6 +19,8 @@ from .postgres import Postgres
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     # Set before numpy is loaded: more BLAS threads than one make processes that share cores slow.
     os.environ.setdefault(_name, "1")
+# Tests use the data folder or the shipped data; none of them waits for a network.
+os.environ["TUNEWELL_DOWNLOAD"] = "0"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -65,10 +65,14 @@ class ClaimService:
         worker = await self._threads.run(self._seen, worker_id)
         holder = Holder(worker_id=worker.id, token_id=caller.token_id, duration_s=self._lease_ttl_s)
         deadline = asyncio.get_running_loop().time() + wait_s
+        grants: list[Grant] = []
         with self._hub.watch([WORK]) as watch:
             while True:
                 watch.clear()
-                grants = await self._claim_now(worker, holder, max_leases, devices_free)
+                worker, studies = await self._threads.run(self._candidates, worker.id)
+                if worker.draining:
+                    break
+                grants = await self._claim_of(worker, studies, holder, max_leases, devices_free)
                 left = deadline - asyncio.get_running_loop().time()
                 if grants or left <= 0 or self.is_closing:
                     break
@@ -78,17 +82,15 @@ class ClaimService:
         await self._threads.run(self._keep, receipt if grants else None, answer)
         return answer
 
-    async def _claim_now(
+    async def _claim_of(
         self,
         worker: Worker,
+        studies: Sequence[Study],
         holder: Holder,
         want: int,
         devices_free: Sequence[DeviceFree] | None,
     ) -> list[Grant]:
         grants: list[Grant] = []
-        worker, studies = await self._threads.run(self._candidates, worker.id)
-        if worker.draining:
-            return grants
         for study in studies:
             if len(grants) >= want:
                 break

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from app.domain.lease import Directive, LeaseEnd
@@ -249,3 +251,12 @@ async def test_stopping_lets_running_trials_end(bench: Bench, services: Services
     ended = services.studies.get(study_id).study
     assert ended.state is StudyState.COMPLETED
     assert ended.stop_reason == "user"
+
+
+async def test_a_waiting_claim_of_a_worker_that_drains_ends_at_once(
+    bench: Bench, services: Services
+) -> None:
+    bench.study(worker_study())
+    worker_id = bench.worker()
+    services.workers.set_draining(worker_id, True)
+    assert await asyncio.wait_for(bench.claim(worker_id, wait_s=120), timeout=30) is None

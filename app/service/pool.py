@@ -44,6 +44,7 @@ class FitProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._is_closed = False
         self.known: dict[str, tuple[int, int]] = {}
         """(change_seq, revision) of what the process knows, by study id; empty after a start."""
 
@@ -58,7 +59,13 @@ class FitProcess:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Starts the process unless it runs; the caller holds the lock."""
+        """Starts the process unless it runs; the caller holds the lock.
+
+        Raises:
+            FitFailed: the pool was closed, or the process does not come up.
+        """
+        if self._is_closed:
+            raise FitFailed("the service is stopping")
         if self._process is not None and self._process.poll() is None:
             return
         self.end()
@@ -118,6 +125,13 @@ class FitProcess:
         if process is not None:
             process.kill()
 
+    def close(self) -> None:
+        """Ends the process for good, a running fit included."""
+        self._is_closed = True
+        self.kill()
+        with self._lock:
+            self.end()
+
     def end(self) -> None:
         """Ends the process, whatever it does; the next call starts another."""
         self.known.clear()
@@ -145,6 +159,4 @@ class FitPool:
     def close(self) -> None:
         """Ends all processes, running fits included."""
         for process in self.processes:
-            process.kill()
-            with process.lock:
-                process.end()
+            process.close()

@@ -217,7 +217,7 @@ def measure(
         sizes: numbers of finished trials, ascending.
         rounds: measurements of each.
         limit_s: a size is left out when the cost at the size before says that one call would
-            take more CPU seconds than this, growing with the square of n.
+            take more CPU seconds than this, growing with n below 100, with its square above.
 
     Returns:
         The figures, and why others are missing.
@@ -232,13 +232,19 @@ def measure(
             for name in names:
                 expected_s = _expected_s(found, name, sizes[:place], n)
                 if (name, n) in missing or expected_s > limit_s:
-                    missing[name, n] = f"left out: about {expected_s:.0f} s a call expected"
+                    missing[name, n] = _why_left_out(expected_s)
                     continue
                 cpu, wall = timed(prepare(name, history))
                 figures = found.setdefault((name, n), Figures())
                 figures.cpu_ms.append(cpu)
                 figures.wall_ms.append(wall)
     return found, missing
+
+
+def _why_left_out(expected_s: float) -> str:
+    if math.isinf(expected_s):
+        return "left out, as the size before it was"
+    return f"left out: about {expected_s:.0f} s a call expected"
 
 
 def _expected_s(
@@ -252,7 +258,8 @@ def _expected_s(
     before = smaller[-1]
     if (name, before) not in found:
         return math.inf
-    return statistics.median(found[name, before].cpu_ms) / 1_000 * (n / before) ** 2
+    growth = n / before if before < 100 else (n / before) ** 2  # small fits are mostly overhead
+    return statistics.median(found[name, before].cpu_ms) / 1_000 * growth
 
 
 def table(

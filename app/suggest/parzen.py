@@ -205,8 +205,8 @@ class Column:
 class _Kernels(Protocol):
     """All components along some columns; the prior is the last of n + 1."""
 
-    def log_terms(self, x: Floats) -> Floats:
-        """Log densities of codes `(q, columns)` under each component: shape `(q, n + 1)`."""
+    def add_to(self, terms: Floats, x: Floats) -> None:
+        """Adds log densities of codes x `(q, columns)` under each component: `(q, n + 1)`."""
         ...
 
     def draw(self, rng: np.random.Generator, which: Ints) -> Floats:
@@ -226,29 +226,30 @@ class _Normals:
 
     def __init__(self, centres: Floats) -> None:
         """`centres`: shape (n, g)."""
-        g = centres.shape[1]
-        self._mu = np.vstack([centres, np.full((1, g), PRIOR_CENTRE)])
-        self._sd = np.full(self._mu.shape, PRIOR_SD)
-        for j in range(g):
-            self._sd[:-1, j] = bandwidths(centres[:, j], FLOOR)
+        n, g = centres.shape
+        # One row a column of the data: long runs in memory.
+        self._mu, self._sd = np.full((g, n + 1), PRIOR_CENTRE), np.full((g, n + 1), PRIOR_SD)
+        self._mu[:, :n] = centres.T
+        for mu, sd in zip(self._mu, self._sd, strict=True):
+            sd[:n] = bandwidths(mu[:n], FLOOR)
         self._a, self._b = -self._mu / self._sd, (1.0 - self._mu) / self._sd
         # Centres lie in [0, 1], so the ends have opposite signs: no tail to care for.
         masses = 0.5 * (erf(self._b * _SQRT_HALF) - erf(self._a * _SQRT_HALF))
         self._half_precision = 0.5 / (self._sd * self._sd)
         self._linear = 2.0 * self._mu * self._half_precision
         self._constant = -np.sum(
-            0.5 * self._a * self._a + np.log(self._sd * masses) + LOG_SQRT_2PI, axis=1
+            0.5 * self._a * self._a + np.log(self._sd * masses) + LOG_SQRT_2PI, axis=0
         )
 
-    def log_terms(self, x: Floats) -> Floats:
-        terms = (x * x) @ -self._half_precision.T
-        terms += x @ self._linear.T
-        return np.asarray(terms + self._constant)
+    def add_to(self, terms: Floats, x: Floats) -> None:
+        terms += np.hstack([x * x, x]) @ np.vstack([-self._half_precision, self._linear])
+        terms += self._constant
 
     def draw(self, rng: np.random.Generator, which: Ints) -> Floats:
-        a, b = self._a[which], self._b[which]
+        a, b = self._a[:, which].T, self._b[:, which].T
         x = truncated_normal(rng.random(a.shape), a, b)
-        return np.asarray(np.clip(self._mu[which] + self._sd[which] * x, 0.0, 1.0))
+        drawn = self._mu[:, which].T + self._sd[:, which].T * x
+        return np.asarray(np.clip(drawn, 0.0, 1.0))
 
 
 class _CellMasses:
@@ -257,23 +258,24 @@ class _CellMasses:
     def __init__(self, cells: Floats, grid: Grid) -> None:
         """`cells`: shape (n,)."""
         self._grid = grid
+        floor = min(1.0, max(FLOOR, 0.5 / grid.count))
         mu = grid.centre(cells)
-        sd = bandwidths(mu, min(1.0, max(FLOOR, 0.5 / grid.count)))
-        self._mu, self._sd = np.append(mu, PRIOR_CENTRE), np.append(sd, PRIOR_SD)
+        sd = bandwidths(mu, floor)
         # Many components are alike: the masses are computed once for each distinct kernel.
-        pairs = np.stack([self._mu, self._sd], axis=1)
-        self._distinct, self._which = _distinct_rows(pairs)
+        pairs = np.stack([np.append(mu, PRIOR_CENTRE), np.append(sd, PRIOR_SD)], axis=1)
+        distinct, self._kernel = _distinct_rows(pairs)
+        self._mu, self._sd = distinct[:, 0], distinct[:, 1]
 
-    def log_terms(self, x: Floats) -> Floats:
+    def add_to(self, terms: Floats, x: Floats) -> None:
         cells, row = np.unique(x[:, 0], return_inverse=True)
         lower, upper = self._grid.borders(cells)
-        mu, sd = self._distinct[:, 0], self._distinct[:, 1]
-        table = log_mass((lower[:, None] - mu) / sd, (upper[:, None] - mu) / sd)
-        table -= log_mass(-mu / sd, (1.0 - mu) / sd)
-        return np.asarray(np.take(table, self._which, axis=1)[row])
+        below, above = (ends[:, None] - self._mu for ends in (lower, upper))
+        table = log_mass(below / self._sd, above / self._sd)
+        table -= log_mass(-self._mu / self._sd, (1.0 - self._mu) / self._sd)
+        terms += np.take(table[row], self._kernel, axis=1)
 
     def draw(self, rng: np.random.Generator, which: Ints) -> Floats:
-        mu, sd = self._mu[which], self._sd[which]
+        mu, sd = self._mu[self._kernel[which]], self._sd[self._kernel[which]]
         x = truncated_normal(rng.random(which.shape), -mu / sd, (1.0 - mu) / sd)
         return np.asarray(self._grid.cell(np.clip(mu + sd * x, 0.0, 1.0))[:, None])
 
@@ -288,20 +290,22 @@ class _Categories:
         """`choices`: shape (n,)."""
         n = choices.shape[0] + 1
         self._n_choices = n_choices
-        self._centres = np.append(choices, -1.0)  # the prior's is no choice
+        self._own = np.append(choices, n_choices).astype(np.intp)  # the prior's is no choice
         self._uniform_share = n_choices / (n + n_choices)
-        self._base = np.full(n, math.log(1.0 / (n + n_choices)))
-        self._base[-1] = -math.log(n_choices)
-        self._bonus = math.log(n + 1.0)
+        self._other = -math.log(n + n_choices)
+        self._same = math.log(n + 1.0) + self._other
 
-    def log_terms(self, x: Floats) -> Floats:
-        return np.asarray(np.where(x == self._centres, self._bonus, 0.0) + self._base)
+    def add_to(self, terms: Floats, x: Floats) -> None:
+        table = np.full((x.shape[0], self._n_choices + 1), self._other)
+        table[np.arange(x.shape[0]), x[:, 0].astype(np.intp)] = self._same
+        table[:, -1] = -math.log(self._n_choices)
+        terms += np.take(table, self._own, axis=1)
 
     def draw(self, rng: np.random.Generator, which: Ints) -> Floats:
         last = self._n_choices - 1.0
         anything = np.minimum(np.floor(rng.random(which.shape) * self._n_choices), last)
-        own = self._centres[which]
-        is_uniform = (rng.random(which.shape) < self._uniform_share) | (own < 0.0)
+        own = self._own[which]
+        is_uniform = (rng.random(which.shape) < self._uniform_share) | (own == self._n_choices)
         return np.where(is_uniform, anything, own)[:, None]
 
 
@@ -349,7 +353,7 @@ class Mixture:
         """
         terms = np.tile(self._log_weights, (x.shape[0], 1))
         for where, kernels in self._parts:
-            terms += kernels.log_terms(x[:, where])
+            kernels.add_to(terms, x[:, where])
         largest = terms.max(axis=1)
         terms -= largest[:, None]
         return np.asarray(largest + np.log(np.exp(terms, out=terms).sum(axis=1)))

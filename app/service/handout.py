@@ -11,6 +11,7 @@ from ..domain.lease import Lease
 from ..domain.space import point_key
 from ..domain.study import Study
 from ..domain.trial import Trial, TrialState
+from ..errors import Unavailable
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
 from ..store import trial_sets
@@ -18,10 +19,13 @@ from ..store import trials as trial_rows
 from ..store.engine import Store, Tx
 from ..store.studies import LockedStudy
 from ..suggest.base import Suggestion
-from .points import Batch, PointSource, parallel_room, room
+from .points import Batch, PointSource, parallel_room, room, uses_model
 from .settle import settle, wake
 from .threads import Threads
 from .views import Budget, Grant
+
+LONGEST_TURN_S = 60.0
+"""How long an ask of a suggester without a model waits for its turn."""
 
 MAX_CLASHES = 20
 """How often a point that somebody else made meanwhile is asked for again before the call gives up
@@ -89,7 +93,8 @@ class Handout:
         arrived = taken.study
         if arrived is None or len(grants) >= want or room(arrived) == 0:
             return grants
-        wait_s = self._waits.of(arrived)
+        # A suggester without a model has no fallback: a grid must stay a grid.
+        wait_s = self._waits.of(arrived) if uses_model(arrived) else LONGEST_TURN_S
         deadline = asyncio.get_running_loop().time() + wait_s
         async with self._points.turn(study_id, wait_s) as is_ours:
             more = await self._new_trials(
@@ -106,7 +111,7 @@ class Handout:
             count = min(want - len(grants), room(study))
             if count <= 0:
                 break
-            batch = await self._batch(study.id, count, arrived.results_seq, deadline, may_wait)
+            batch = await self._batch(study, count, arrived.results_seq, deadline, may_wait)
             taken = await self._threads.run(self._create, study.id, holder, batch)
             grants += taken.grants
             study = taken.study or study
@@ -115,14 +120,20 @@ class Handout:
         return grants
 
     async def _batch(
-        self, study_id: str, count: int, results_seq: int, deadline: float, may_wait: bool
+        self, study: Study, count: int, results_seq: int, deadline: float, may_wait: bool
     ) -> Batch:
-        if not may_wait:
-            reason = "the model was not ready in time: other asks were before this one"
-            return await self._points.fallback(study_id, count, reason)
-        return await self._points.obtain(
-            study_id, count, results_seq=results_seq, deadline=deadline
-        )
+        if may_wait:
+            return await self._points.obtain(
+                study.id, count, results_seq=results_seq, deadline=deadline
+            )
+        if not uses_model(study):
+            raise Unavailable(
+                "too many asks of this study are waiting",
+                code="suggester-unavailable",
+                retry_after_s=1,
+            )
+        reason = "the model was not ready in time: other asks were before this one"
+        return await self._points.fallback(study.id, count, reason)
 
     def _take_pending(self, study_id: str, holder: Holder, want: int) -> _Taken:
         """Pending trials first. The study is only locked when it has one that may start."""

@@ -114,3 +114,12 @@ async def test_a_failed_trial_can_be_run_again(bench: Bench, services: Services)
     assert services.trials.retry(grant.trial.id).state is TrialState.PENDING
     (again,) = await bench.suggest(study_id)
     assert again.trial.id == grant.trial.id
+
+
+async def test_a_grid_stays_a_grid_when_many_ask_at_once(bench: Bench) -> None:
+    space = [{"name": "x", "type": "int", "low": 1, "high": 40}]
+    study_id = bench.study(definition(space=space, suggester={"name": "grid"}))
+    answers = await asyncio.gather(*(bench.suggest(study_id) for _ in range(60)))
+    grants = [g for answer in answers for g in answer]
+    assert sorted(g.trial.params["x"] for g in grants) == list(range(1, 41))
+    assert {g.trial.source.value for g in grants} == {"suggester"}

@@ -26,6 +26,7 @@ from .service.tokens import TokenService
 from .settings import Settings
 from .store import schema
 from .store.engine import Store
+from .store.opening import open_store
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Store]:
-    store = Store.open(settings.database_url, pool_size=settings.pool_size)
+    store = open_store(settings.database_url, pool_size=settings.pool_size)
     try:
         yield store
     finally:
@@ -208,7 +209,7 @@ class LocalTokens:
         if not schema.is_current(settings.database_url):
             with schema.ServeLock(settings.database_url):
                 schema.upgrade(settings.database_url)
-        self._store = Store.open(settings.database_url, pool_size=2)
+        self._store = open_store(settings.database_url, pool_size=2)
         self._tokens = TokenService(self._store)
 
     def create(self, name: str, role: str, expires_in_s: float | None) -> tuple[Token, str]:

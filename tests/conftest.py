@@ -12,6 +12,7 @@ import pytest
 
 from app.store import schema
 from app.store.engine import Store
+from app.store.opening import open_store
 
 from . import postgres as embedded
 from .postgres import Postgres
@@ -82,6 +83,6 @@ def migrated_url(dialect: str, tmp_path: Path, request: pytest.FixtureRequest) -
 @pytest.fixture
 def store(migrated_url: str) -> Iterator[Store]:
     """An open store with the newest schema and no rows; `store.clock.offset_s` moves its time."""
-    opened = Store.open(migrated_url)
+    opened = open_store(migrated_url)
     yield opened
     opened.close()

@@ -16,8 +16,9 @@ from ..store import idempotency
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
 from ..store import workers as worker_rows
-from ..store.engine import Store, Tx
+from ..store.engine import Store
 from ..store.idempotency import Receipt
+from ..store.transaction import Tx
 from .fence import renewed, revived
 from .handout import Handout, Holder, grant
 from .placement import devices_cover, may_use_data, offers_of

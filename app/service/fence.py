@@ -17,8 +17,8 @@ from ..errors import Denied, NotFound, StaleLease
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
 from ..store import trials as trial_rows
-from ..store.engine import Tx
 from ..store.studies import LockedStudy
+from ..store.transaction import Tx
 from .settle import settle, wake
 from .views import Caller
 

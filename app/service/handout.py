@@ -16,8 +16,9 @@ from ..store import leases as lease_rows
 from ..store import studies as study_rows
 from ..store import trial_sets
 from ..store import trials as trial_rows
-from ..store.engine import Store, Tx
+from ..store.engine import Store
 from ..store.studies import LockedStudy
+from ..store.transaction import Tx
 from ..suggest.base import Suggestion
 from .points import Batch, PointSource, parallel_room, room, uses_model
 from .settle import settle, wake

@@ -17,9 +17,10 @@ from ..store import measurements as measurement_rows
 from ..store import studies as study_rows
 from ..store import trials as trial_rows
 from ..store import workers as worker_rows
-from ..store.engine import Store, Tx
+from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.studies import LockedStudy
+from ..store.transaction import Tx
 from .fence import Held, after, hold, lose, loss, renewed, stale, use_attempt
 from .points import PointSource
 from .settle import last_values, note_best

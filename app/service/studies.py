@@ -27,10 +27,11 @@ from ..store import studies as study_rows
 from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store import workers as worker_rows
-from ..store.engine import Store, Tx
+from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.page import Page
 from ..store.studies import LockedStudy, StudyFilter
+from ..store.transaction import Tx
 from .placement import may_use_data, offers_of
 from .points import PointSource
 from .reports import export_columns, export_rows, front_of, summary_of

@@ -19,7 +19,8 @@ from ..store import idempotency
 from ..store import leases as lease_rows
 from ..store import replicas as replica_rows
 from ..store import studies as study_rows
-from ..store.engine import Store, Tx
+from ..store.engine import Store
+from ..store.transaction import Tx
 from .fence import expire
 from .points import PointSource
 from .settle import settle, wake

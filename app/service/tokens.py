@@ -11,9 +11,10 @@ from datetime import timedelta
 from ..domain.token import Role, Token
 from ..errors import Denied
 from ..store import tokens as token_rows
-from ..store.engine import Store, Tx
+from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.page import Page
+from ..store.transaction import Tx
 
 SECRET_PREFIX = "tw_"
 _SHOWN_CHARS = 8

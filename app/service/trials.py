@@ -15,9 +15,10 @@ from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
 from ..store import studies as study_rows
 from ..store import trials as trial_rows
-from ..store.engine import Store, Tx
+from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.studies import LockedStudy
+from ..store.transaction import Tx
 from ..store.trials import TrialFilter
 from ..suggest.design import complete_point
 from .incoming import MAX_ITEMS, Incoming, read_items

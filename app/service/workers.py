@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 from ..domain.worker import Device, ObjectiveOffer, Worker
 from ..store import leases as lease_rows
 from ..store import workers as worker_rows
-from ..store.engine import Store, Tx
+from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.page import Page
+from ..store.transaction import Tx
 from .fence import supersede
 from .views import WorkerView
 from .wake import WORK

@@ -22,9 +22,9 @@ from sqlalchemy import (
 
 from ..domain.event import Event
 from ..errors import Fault, InvalidInput
-from .engine import Tx
 from .rows import cursor_text, event_of
 from .tables import events, studies
+from .transaction import Tx
 
 _LARGEST = 2**63 - 1
 _ALL = select(events)

@@ -12,8 +12,8 @@ from sqlalchemy import Row, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..errors import Conflict, InvalidInput
-from .engine import Tx
 from .tables import idempotency_keys as table
+from .transaction import Tx
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ from ..domain.ids import new_id
 from ..domain.lease import Lease, LeaseEnd
 from ..domain.trial import Failure, Trial, TrialState
 from ..errors import StaleLease
-from .engine import Tx
 from .locked import LockedStudy
 from .rows import failure_json, lease_of
 from .tables import leases, trials
+from .transaction import Tx
 from .types import to_micros
 
 _INSERT = insert_into(leases)

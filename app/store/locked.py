@@ -20,9 +20,9 @@ from ..domain.study import (
 )
 from ..domain.trial import TrialState
 from ..errors import Conflict
-from .engine import Tx
 from .rows import study_columns
 from .tables import events, studies
+from .transaction import Tx
 
 _KEPT_STATEMENTS = 256
 

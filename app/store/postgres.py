@@ -18,10 +18,11 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import AppError
 from . import idempotency
-from .engine import CLOCK_OPTION, DatabaseClock, Store, StoreStats, Tx
+from .engine import Store, StoreStats
 from .failures import is_retriable, storage_busy, translate
 from .idempotency import Receipt
 from .signals import Listener, Relay
+from .transaction import CLOCK_OPTION, DatabaseClock, Tx
 
 T = TypeVar("T")
 

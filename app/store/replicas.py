@@ -7,8 +7,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, bindparam, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .engine import Tx, now_of
 from .tables import replicas
+from .transaction import Tx, now_of
 
 _UPSERTS = {
     name: insert(replicas).on_conflict_do_update(

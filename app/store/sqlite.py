@@ -22,9 +22,10 @@ from sqlalchemy.pool import QueuePool
 
 from ..errors import AppError
 from . import idempotency
-from .engine import CLOCK_OPTION, DatabaseClock, Store, StoreStats, Tx
+from .engine import Store, StoreStats
 from .failures import storage_busy, translate
 from .idempotency import Receipt
+from .transaction import CLOCK_OPTION, DatabaseClock, Tx
 
 log = logging.getLogger(__name__)
 

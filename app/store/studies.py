@@ -29,11 +29,11 @@ from ..domain.ids import new_id
 from ..domain.study import OPEN_STUDY_STATES, Study, StudyDefinition, StudyState
 from ..domain.trial import TrialState
 from ..errors import Conflict, NotFound
-from .engine import POSTGRES_MICROS, Tx
 from .locked import LockedStudy, refuse_taken_name
 from .page import Page, bounded, cut, decode
 from .rows import AnyRow, study_columns, study_of
 from .tables import events, leases, measurements, studies, trials
+from .transaction import POSTGRES_MICROS, Tx
 from .types import from_micros, to_micros
 
 __all__ = [

@@ -10,10 +10,10 @@ from sqlalchemy import insert as insert_into
 from ..domain.ids import new_id
 from ..domain.token import Role, Token
 from ..errors import NotFound
-from .engine import Tx
 from .page import Page, bounded, cut, decode
 from .rows import AnyRow
 from .tables import tokens
+from .transaction import Tx
 from .types import from_micros, to_micros
 
 _ALL = select(tokens)

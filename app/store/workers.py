@@ -13,10 +13,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ..domain.ids import new_id
 from ..domain.worker import Device, ObjectiveOffer, Worker
 from ..errors import NotFound
-from .engine import Tx
 from .page import Page, bounded, cut, decode
 from .rows import AnyRow
 from .tables import workers
+from .transaction import Tx
 from .types import from_micros, to_micros
 
 

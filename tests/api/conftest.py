@@ -18,6 +18,7 @@ from app.service.services import Services
 from app.settings import Settings
 from app.store import schema
 from app.store.engine import Store
+from app.store.opening import open_store
 
 from .contract import Contract
 
@@ -42,7 +43,7 @@ def store(empty_database: Path, tmp_path: Path) -> Iterator[Store]:
     path = tmp_path / "tunewell.db"
     for file in empty_database.parent.glob("empty.db*"):
         shutil.copy(file, path.with_name(file.name.replace("empty.db", "tunewell.db")))
-    opened = Store.open(f"sqlite:///{path}", pool_size=4)
+    opened = open_store(f"sqlite:///{path}", pool_size=4)
     yield opened
     opened.close()
 

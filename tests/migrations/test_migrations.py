@@ -19,7 +19,8 @@ from sqlalchemy.pool import NullPool
 
 from app.errors import Conflict, InvalidInput, Unavailable
 from app.store import schema
-from app.store.engine import Store, parse_url
+from app.store.engine import parse_url
+from app.store.opening import open_store
 from app.store.schema import ServeLock
 from app.store.tables import metadata
 from tests.store import making
@@ -50,7 +51,7 @@ def test_the_schema_goes_up_down_and_up_again(database_url: str) -> None:
     assert not schema.is_current(database_url)
     assert tables(database_url) == set()
     schema.upgrade(database_url)
-    store = Store.open(database_url)
+    store = open_store(database_url)
     assert schema.is_current(store)
     assert making.study(store).change_seq == 1
     store.close()

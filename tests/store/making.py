@@ -11,7 +11,8 @@ from app.domain.lease import Lease, LeaseEnd
 from app.domain.study import Study, StudyDefinition
 from app.domain.trial import Trial, TrialSource, TrialState
 from app.store import leases, studies, trials
-from app.store.engine import Store, Tx
+from app.store.engine import Store
+from app.store.transaction import Tx
 from app.store.trials import Finished
 
 T = TypeVar("T")

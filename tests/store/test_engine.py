@@ -15,8 +15,10 @@ from sqlalchemy import Connection, text
 
 from app.errors import AppError, InvalidInput, Unavailable
 from app.store import sqlite, studies
-from app.store.engine import DatabaseClock, Store, Tx
+from app.store.engine import Store
+from app.store.opening import open_store
 from app.store.signals import EVERYTHING
+from app.store.transaction import DatabaseClock, Tx
 
 from . import making
 
@@ -32,7 +34,7 @@ def with_options(url: str, **settings: str) -> str:
 
 @contextmanager
 def opened(url: str, **more: Any) -> Iterator[Store]:
-    other = Store.open(url, **more)
+    other = open_store(url, **more)
     try:
         yield other
     finally:
@@ -68,7 +70,7 @@ def test_a_store_says_which_database_it_is(store: Store, dialect: str) -> None:
 @pytest.mark.parametrize("url", ["", "mysql://h/d", "sqlite://", "sqlite:///:memory:", "nonsense"])
 def test_other_databases_are_refused(url: str) -> None:
     with pytest.raises(InvalidInput):
-        Store.open(url)
+        open_store(url)
 
 
 def test_reads_cannot_write(store: Store) -> None:

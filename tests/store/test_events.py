@@ -10,7 +10,8 @@ import pytest
 from app.domain.event import Event
 from app.errors import InvalidInput
 from app.store import events, studies
-from app.store.engine import Store, Tx
+from app.store.engine import Store
+from app.store.transaction import Tx
 
 from . import making
 

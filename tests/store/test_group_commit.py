@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 
 from app.store import studies
 from app.store.engine import Store
+from app.store.opening import open_store
 
 from . import making
 from .test_engine import ON_POSTGRES, ON_SQLITE, opened, with_options
@@ -59,7 +60,7 @@ def write_from_many_threads(store: Store) -> int:
 
 def main(url: str) -> None:
     """What the counted process runs."""
-    store = Store.open(url)
+    store = open_store(url)
     n_transactions = write_from_many_threads(store)
     stats = store.stats()
     store.close()

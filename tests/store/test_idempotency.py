@@ -14,8 +14,10 @@ import pytest
 from app.domain.study import Study
 from app.errors import Conflict, InvalidInput
 from app.store import idempotency, studies
-from app.store.engine import Store, Tx
+from app.store.engine import Store
 from app.store.idempotency import Answer, Key, Receipt, Replay
+from app.store.opening import open_store
+from app.store.transaction import Tx
 
 from . import making
 
@@ -148,7 +150,7 @@ def crash(url: str) -> None:
     def keep(made: Any) -> Answer:
         os._exit(3)
 
-    store = Store.open(url)
+    store = open_store(url)
     definition = making.definition()
     store.write(
         lambda tx: studies.insert(tx, definition).study, receipt=Receipt(key=KEY, keep=keep)

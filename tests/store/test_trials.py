@@ -19,8 +19,9 @@ from app.domain.trial import (
 )
 from app.errors import Conflict, NotFound
 from app.store import events, leases, measurements, studies, trials
-from app.store.engine import Store, Tx
+from app.store.engine import Store
 from app.store.measurements import Point
+from app.store.transaction import Tx
 from app.store.trials import Finished
 
 from . import making

@@ -1,0 +1,95 @@
+"""One write transaction, and the database's clock, by which alone leases expire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import Connection, text
+
+from ..clock import SystemClock
+from .types import from_micros
+
+CLOCK_OPTION = "tunewell_clock"
+"""Execution option under which every connection carries its store's clock."""
+
+POSTGRES_MICROS = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+"""The clock of Postgres in microseconds, still moving inside a transaction."""
+
+_NOW = text(f"SELECT {POSTGRES_MICROS}")
+
+
+class DatabaseClock:
+    """The database's clock: it alone decides when a lease expires. SQLite's is this machine's.
+
+    Attributes:
+        offset_s: seconds added to what the clock says; tests move time by it.
+    """
+
+    def __init__(self, offset_s: float = 0.0) -> None:
+        self.offset_s = offset_s
+        self._machine = SystemClock()
+
+    def now(self, conn: Connection) -> datetime:
+        """The present instant by the database of this connection, aware, in UTC."""
+        if conn.dialect.name == "sqlite":
+            return self.moved(self._machine.now())
+        return self.moved(from_micros(conn.execute(_NOW).scalar_one()))
+
+    def moved(self, instant: datetime) -> datetime:
+        """An instant read from the database, with the offset added."""
+        return instant + timedelta(seconds=self.offset_s) if self.offset_s else instant
+
+
+def clock_of(conn: Connection) -> DatabaseClock:
+    """The clock of the store that a connection belongs to."""
+    return cast(DatabaseClock, conn.get_execution_options()[CLOCK_OPTION])
+
+
+def now_of(conn: Connection) -> datetime:
+    """The present instant by the clock of the store that a connection belongs to."""
+    return clock_of(conn).now(conn)
+
+
+class Tx:
+    """One write transaction.
+
+    Attributes:
+        conn: the connection it runs on.
+        dialect: "sqlite" or "postgresql".
+    """
+
+    def __init__(self, conn: Connection, clock: DatabaseClock, dialect: str) -> None:
+        self.conn = conn
+        self.dialect = dialect
+        self.clock = clock
+        self.held: dict[str, Any] = {}
+        self.topics: set[str] = set()
+        self._now: datetime | None = None
+        self._flushes: list[Callable[[], None]] = []
+
+    @property
+    def now(self) -> datetime:
+        """The transaction's instant by the database's clock; read once, when it is first needed."""
+        if self._now is None:
+            self._now = self.clock.now(self.conn)
+        return self._now
+
+    def set_now(self, micros: int) -> None:
+        """Takes the database's clock as another statement has read it, unless it is known."""
+        if self._now is None:
+            self._now = self.clock.moved(from_micros(micros))
+
+    def signal(self, *topics: str) -> None:
+        """Names topics that subscribers, on every replica, hear of after the commit."""
+        self.topics.update(topics)
+
+    def before_commit(self, flush: Callable[[], None]) -> None:
+        """Has `flush` write, once, what was gathered in the transaction."""
+        self._flushes.append(flush)
+
+    def flush(self) -> None:
+        """Writes what was gathered; the store calls it before the commit."""
+        for flush in self._flushes:
+            flush()

@@ -14,6 +14,15 @@ from typing import IO
 TIMEOUT_S = 120.0
 
 
+STARTED: list[subprocess.Popen[str]] = []
+"""What was started; a fixture kills what a failed test leaves behind."""
+
+
+def _heed_interrupts() -> None:
+    # Where the tests run in the background of a shell, SIGINT is ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def environment(folder: Path) -> dict[str, str]:
     """No settings of ours, and the user's folders in `folder`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("TUNEWELL_")}
@@ -37,7 +46,9 @@ class Command:
             cwd=folder,
             env=environment(folder),
             text=True,
+            preexec_fn=_heed_interrupts,
         )
+        STARTED.append(self.process)
         self.out, self.err = _Lines(self.process.stdout), _Lines(self.process.stderr)
 
     def interrupt(self) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from tunewell.local import Local
 
+from .commands import STARTED
+
 
 @pytest.fixture(scope="package")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
@@ -17,3 +19,16 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
         with Local(tmp_path_factory.mktemp("local")) as running:
             running.start_worker(2)
             yield running
+
+
+@pytest.fixture(autouse=True)
+def no_command_left() -> Iterator[None]:
+    """Kills the commands that a failed test left running."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()

@@ -110,3 +110,18 @@ def test_evaluation_leaves_the_network_in_training_mode() -> None:
     assert score.accuracy == pytest.approx(float(right))
     loss = torch.nn.functional.cross_entropy(logits, test.y)
     assert score.loss == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_the_gradients_written_out_are_those_of_autograd() -> None:
+    rng = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    net = mnist.network(Settings()).double()
+    x = torch.randn(17, 784, generator=rng, dtype=torch.float64)
+    y = torch.randint(0, 10, (17,), generator=rng)
+    mnist._by_autograd(net)(x, y)
+    expected = [p.grad.clone() for p in net.parameters() if p.grad is not None]
+    mnist._written_out(net)(x, y)
+    found = [p.grad for p in net.parameters() if p.grad is not None]
+    assert len(found) == len(expected) == 4
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-15)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -25,6 +25,9 @@ from tunewell.objective import Trial
 
 from . import data, mnist_data
 from .mnist_data import N_PIXELS, Part
+
+Backward: TypeAlias = Callable[[torch.Tensor, torch.Tensor], None]
+"""Sets a network's gradients for a batch: images (b, 784) and their digits (b,)."""
 
 HELD_OUT_SHARE = 6
 """One training image in so many is held out for validation: the last 10,000 of 60,000."""
@@ -84,6 +87,7 @@ def training(settings: Settings, train: Part) -> Iterator[nn.Sequential]:
     order_rng = torch.Generator().manual_seed(settings.seed)
     net = network(settings).to(settings.device).train()
     optimizer = torch.optim.Adam(net.parameters(), lr=settings.learning_rate, fused=True)
+    backward = _written_out(net) if settings.model == "simple" else _by_autograd(net)
     for _ in range(settings.epochs):
         order = torch.randperm(len(train.y), generator=order_rng).to(train.y.device)
         batches = list(torch.split(order, settings.batch_size))
@@ -93,10 +97,46 @@ def training(settings: Settings, train: Part) -> Iterator[nn.Sequential]:
         for third in _parts(batches, settings.steps_per_epoch):
             for rows in third:
                 x, y = train.x.index_select(0, rows), train.y.index_select(0, rows)
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(cross_entropy(net(x), y))
+                backward(x, y)
                 optimizer.step()
             yield net
+
+
+def _by_autograd(net: nn.Sequential) -> Backward:
+    """Sets the gradients of the mean cross entropy of a batch."""
+
+    def backward(x: torch.Tensor, y: torch.Tensor) -> None:
+        net.zero_grad(set_to_none=True)
+        torch.autograd.backward(cross_entropy(net(x), y))
+
+    return backward
+
+
+def _written_out(net: nn.Sequential) -> Backward:
+    """The same for the network `simple`, written out: on small batches autograd's bookkeeping costs
+    more than the arithmetic (0.67 against 0.47 ms a step at batch 16 on one CPU core).
+
+    With logits z of a batch of b rows: dL/dz = (softmax(z) - onehot(y)) / b, then the chain rule
+    through the second layer, ReLU and the first layer.
+    """
+    w1, b1, w2, b2 = (p.detach() for p in net.parameters())
+    for p in net.parameters():
+        p.grad = torch.zeros_like(p)
+    g_w1, g_b1, g_w2, g_b2 = (p.grad for p in net.parameters() if p.grad is not None)
+
+    @torch.no_grad()
+    def backward(x: torch.Tensor, y: torch.Tensor) -> None:
+        hidden = torch.addmm(b1, x, w1.t()).relu_()
+        d_logits = torch.softmax(torch.addmm(b2, hidden, w2.t()), dim=1)
+        d_logits.scatter_add_(1, y.unsqueeze(1), d_logits.new_full((len(y), 1), -1.0))
+        d_logits.div_(len(y))
+        torch.mm(d_logits.t(), hidden, out=g_w2)
+        torch.sum(d_logits, 0, out=g_b2)
+        d_hidden = torch.mm(d_logits, w2).mul_(hidden > 0)
+        torch.mm(d_hidden.t(), x, out=g_w1)
+        torch.sum(d_hidden, 0, out=g_b1)
+
+    return backward
 
 
 def _parts(batches: list[torch.Tensor], n_parts: int) -> Iterator[list[torch.Tensor]]:

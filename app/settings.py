@@ -50,9 +50,6 @@ class Settings(BaseSettings):
     sweep_s: float = Field(0.5, gt=0.0, description="How often expired leases are looked for.")
     body_limit_bytes: int = Field(8 * MIB, ge=1024, description="Largest request body.")
     pool_size: int = Field(8, ge=2, le=100, description="Database connections and worker threads.")
-    event_keep: int = Field(
-        100_000, ge=1000, description="Events of a study that can be read again by a watcher."
-    )
 
     def n_suggest_processes(self) -> int:
         """How many fitting processes to run."""

@@ -78,10 +78,6 @@ class Offers:
         with self._lock:
             return [dict(offer) for offer in self._offers.values()]
 
-    def metric_names(self, objective: str) -> tuple[str, ...]:
-        """The metrics of an objective."""
-        return tuple(self._offers.get(objective, {}).get("metrics") or ())
-
     def add_data(self, objective: str, used: Mapping[str, str]) -> bool:
         """Adds a data set to an offer that names others or none; False when it is there already."""
         with self._lock:

@@ -95,11 +95,6 @@ _FAULT_CODES = {
 """Names of pydantic's error types where ours differ by more than the hyphen."""
 
 
-def status_of(code: str) -> int:
-    """The HTTP status of a problem code; 500 for one that is not in the table."""
-    return PROBLEMS.get(code, PROBLEMS["internal"]).status
-
-
 def pointer_of(path: Iterable[object]) -> str:
     """An RFC 6901 pointer from the keys and indices that lead to a value."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

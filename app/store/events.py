@@ -11,9 +11,7 @@ from __future__ import annotations
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    and_,
     bindparam,
-    delete,
     func,
     literal_column,
     select,
@@ -24,7 +22,6 @@ from ..domain.event import Event
 from ..errors import Fault, InvalidInput
 from .rows import cursor_text, event_of
 from .tables import events, studies
-from .transaction import Tx
 
 _LARGEST = 2**63 - 1
 _ALL = select(events)
@@ -92,13 +89,6 @@ def latest(conn: Connection, study_id: str) -> int:
 def oldest(conn: Connection, study_id: str) -> int:
     """Number of a study's first event that is still kept; 0 when there is none."""
     return conn.execute(_OLDEST, {"b_id": study_id}).scalar_one() or 0
-
-
-def trim(tx: Tx, study_id: str, keep: int) -> int:
-    """Deletes a study's events but for the last `keep`; returns how many went."""
-    last = latest(tx.conn, study_id)
-    gone = delete(events).where(and_(events.c.study_id == study_id, events.c.seq <= last - keep))
-    return tx.conn.execute(gone).rowcount
 
 
 def _parse(cursor: str | None) -> tuple[int, int]:

@@ -28,9 +28,6 @@ _OF_TRIAL = _ALL.where(leases.c.trial_id == bindparam("b_id")).order_by(
 )
 _ACTIVE = _ALL.where(leases.c.ended_at.is_(None)).order_by(leases.c.acquired_at, leases.c.id)
 _OF_WORKER = _ACTIVE.where(leases.c.worker_id == bindparam("b_id"))
-_OF_CLIENT = _ACTIVE.where(
-    leases.c.study_id == bindparam("b_study_id"), leases.c.client_id == bindparam("b_client_id")
-)
 _OPEN_OF_CLIENT = (
     _ALL.join_from(leases, trials, trials.c.lease_id == leases.c.id)
     .where(
@@ -142,12 +139,6 @@ def of_trial(conn: Connection, trial_id: str) -> list[Lease]:
 def active_of_worker(conn: Connection, worker_id: str) -> list[Lease]:
     """The leases that a worker holds, oldest first."""
     return [lease_of(row) for row in conn.execute(_OF_WORKER, {"b_id": worker_id})]
-
-
-def active_of_client(conn: Connection, study_id: str, client_id: str) -> list[Lease]:
-    """The leases that a client of `:suggest` holds in a study, oldest first."""
-    values = {"b_study_id": study_id, "b_client_id": client_id}
-    return [lease_of(row) for row in conn.execute(_OF_CLIENT, values)]
 
 
 def open_of_client(conn: Connection, study_id: str, client_id: str) -> list[Lease]:

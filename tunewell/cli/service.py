@@ -69,9 +69,6 @@ def serve(
     body_limit_bytes: Annotated[
         int | None, _setting("body-limit-bytes", "Largest request body; 8 MiB.")
     ] = None,
-    event_keep: Annotated[
-        int | None, _setting("event-keep", "Events of a study kept for watchers; 100,000.")
-    ] = None,
     json: Json = False,
 ) -> None:
     """Run the service. Prints one line with `ready` and its address once it listens."""
@@ -90,7 +87,6 @@ def serve(
         suggest_processes=suggest_processes,
         pool_size=pool_size,
         body_limit_bytes=body_limit_bytes,
-        event_keep=event_keep,
     )
     raise typer.Exit(status)
 

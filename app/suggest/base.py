@@ -108,6 +108,45 @@ def targets(request: SuggestRequest) -> Floats:
     return np.where(np.isfinite(y), y, math.nan)
 
 
+def objective_targets(request: SuggestRequest) -> Floats:
+    """All objectives of the finished trials as targets to minimise.
+
+    Returns:
+        Array `(n, m)` in the order of the objectives: values, negated when maximised; a row of NaN
+        where a trial lacks one of them.
+    """
+    columns = [k for k, metric in enumerate(request.metrics) if metric.role == "objective"]
+    y = _signed(request, columns)
+    y[~np.isfinite(y).all(axis=1)] = math.nan
+    return y
+
+
+def constraint_excess(request: SuggestRequest) -> Floats:
+    """How far the finished trials are beyond the thresholds of the constraint metrics.
+
+    Returns:
+        Array `(n, c)` in the order of the constraints: positive beyond the threshold, at most 0
+        within, in the metric's units; NaN where a trial has no value.
+    """
+    metrics = request.metrics
+    columns = [k for k, metric in enumerate(metrics) if metric.role == "constraint"]
+    y = _signed(request, columns)
+    for place, k in enumerate(columns):
+        limit = metrics[k].threshold or 0.0
+        y[:, place] -= limit if metrics[k].direction is Direction.MINIMIZE else -limit
+    return y
+
+
+def _signed(request: SuggestRequest, columns: Sequence[int]) -> Floats:
+    """Columns of the values with every metric to be minimised, NaN for what is not finite."""
+    signs = [1.0 if request.metrics[k].direction is Direction.MINIMIZE else -1.0 for k in columns]
+    y = np.full((len(request.finished), len(columns)), math.nan)
+    for row, trial in enumerate(request.finished):
+        if trial.values is not None:
+            y[row] = [sign * trial.values[k] for sign, k in zip(signs, columns, strict=True)]
+    return np.where(np.isfinite(y), y, math.nan)
+
+
 def modelled_metric(metrics: Sequence[Metric]) -> int:
     """Position of the first metric that is an objective; of the first one where none is."""
     return next((k for k, metric in enumerate(metrics) if metric.role == "objective"), 0)

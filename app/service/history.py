@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from ..domain.space import Params
 from ..domain.study import StudyDefinition
 from ..domain.trial import OPEN_TRIAL_STATES, FailureKind, Trial, TrialState
 from ..suggest.base import FinishedTrial, PendingTrial, SuggestRequest
+from ..suggest.memory import SuggestMemory
+
+T = TypeVar("T")
 
 _SAYS_NOTHING = frozenset({FailureKind.PREEMPTED, FailureKind.INFRASTRUCTURE})
 """Failures that tell nothing about the point."""
@@ -41,37 +46,67 @@ def record(trial: Trial, metrics: tuple[str, ...]) -> TrialRecord:
     )
 
 
+class _ByNumber(Generic[T]):
+    """Trials in the order of their numbers, kept so as they come and go."""
+
+    def __init__(self) -> None:
+        self._numbers: list[int] = []
+        self._items: list[T] = []
+
+    def put(self, number: int, item: T) -> None:
+        """Adds the trial with this number, or puts it in place of the one that has it."""
+        place = bisect_left(self._numbers, number)
+        if place < len(self._numbers) and self._numbers[place] == number:
+            self._items[place] = item
+        else:
+            self._numbers.insert(place, number)
+            self._items.insert(place, item)
+
+    def drop(self, number: int) -> None:
+        """Removes the trial with this number, if there is one."""
+        place = bisect_left(self._numbers, number)
+        if place < len(self._numbers) and self._numbers[place] == number:
+            del self._numbers[place], self._items[place]
+
+    def all(self) -> tuple[T, ...]:
+        """The trials by number."""
+        return tuple(self._items)
+
+
 class StudyHistory:
     """The finished and pending trials of one study, by number."""
 
     def __init__(self, definition: StudyDefinition) -> None:
         self.definition = definition
-        self._finished: dict[int, FinishedTrial] = {}
-        self._pending: dict[int, PendingTrial] = {}
-        self._pending_ids: dict[int, str] = {}
+        self._finished: _ByNumber[FinishedTrial] = _ByNumber()
+        self._pending: _ByNumber[PendingTrial] = _ByNumber()
+        self._pending_ids: _ByNumber[str] = _ByNumber()
+        self._memory = SuggestMemory()
 
     def apply(self, delta: Iterable[TrialRecord]) -> None:
         """Takes in new and changed trials."""
         for item in delta:
-            self._finished.pop(item.number, None)
-            self._pending.pop(item.number, None)
-            self._pending_ids.pop(item.number, None)
+            self._finished.drop(item.number)
+            self._pending.drop(item.number)
+            self._pending_ids.drop(item.number)
             if item.state in OPEN_TRIAL_STATES:
-                self._pending[item.number] = PendingTrial(number=item.number, params=item.params)
-                self._pending_ids[item.number] = item.id
+                pending = PendingTrial(number=item.number, params=item.params)
+                self._pending.put(item.number, pending)
+                self._pending_ids.put(item.number, item.id)
             elif item.state is not TrialState.CANCELLED and item.failure not in _SAYS_NOTHING:
-                self._finished[item.number] = FinishedTrial(
+                finished = FinishedTrial(
                     number=item.number,
                     params=item.params,
                     state=item.state,
                     values=item.values,
                     failure=item.failure,
                 )
+                self._finished.put(item.number, finished)
 
     @property
     def pending_ids(self) -> tuple[str, ...]:
         """Ids of the trials that have not ended, by number."""
-        return tuple(self._pending_ids[n] for n in sorted(self._pending_ids))
+        return self._pending_ids.all()
 
     def request(self, index: int, count: int) -> SuggestRequest:
         """The request for `count` points, the first of which becomes trial `index`."""
@@ -79,11 +114,12 @@ class StudyHistory:
         return SuggestRequest(
             space=definition.space,
             metrics=definition.metrics,
-            finished=tuple(self._finished[n] for n in sorted(self._finished)),
-            pending=tuple(self._pending[n] for n in sorted(self._pending)),
+            finished=self._finished.all(),
+            pending=self._pending.all(),
             options=definition.suggester.options,
             seed=definition.suggester.seed,
             index=index,
             count=count,
             max_trials=definition.limits.max_trials,
+            memory=self._memory,
         )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..domain.space import Params, Space, Value, point_key
 from ..domain.study import Direction, Metric
 from ..domain.trial import FailureKind, TrialSource, TrialState
+from .memory import SuggestMemory
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -62,6 +63,7 @@ class SuggestRequest:
         index: number of the trial to make; with `count` > 1 of the first one.
         count: how many points, >= 1; made one after another, earlier ones pending for later ones.
         max_trials: the study's budget, or None.
+        memory: what was made of this study's trials before; changes no decision, only its cost.
     """
 
     space: Space
@@ -73,6 +75,7 @@ class SuggestRequest:
     index: int = 1
     count: int = 1
     max_trials: int | None = None
+    memory: SuggestMemory | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,9 +160,14 @@ def rng_of(request: SuggestRequest, name: str, index: int) -> np.random.Generato
     return np.random.default_rng([request.seed, zlib.crc32(name.encode()), index])
 
 
+def memory_of(request: SuggestRequest) -> SuggestMemory:
+    """The study's memory, or a new one."""
+    return SuggestMemory() if request.memory is None else request.memory
+
+
 def taken_keys(request: SuggestRequest) -> set[str]:
     """Keys of all points that were tried or are being tried."""
-    keys = {point_key(trial.params) for trial in request.finished}
+    keys = set(memory_of(request).keys(request.finished))
     keys.update(point_key(trial.params) for trial in request.pending)
     return keys
 

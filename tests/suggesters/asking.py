@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from app.domain.space import (
     FloatParameter,
     IntParameter,
     LinearConstraint,
+    Parameter,
     Params,
     Space,
     Value,
@@ -22,7 +24,7 @@ from app.domain.space import (
 )
 from app.domain.study import Direction, Metric
 from app.domain.trial import FailureKind, TrialState
-from app.suggest.base import FinishedTrial, PendingTrial, Suggestion, SuggestRequest
+from app.suggest.base import Decision, FinishedTrial, PendingTrial, Suggestion, SuggestRequest
 from app.suggest.encode import Encoder
 from app.suggest.registry import suggest
 
@@ -111,6 +113,36 @@ POINT = Space(
         FloatParameter(name="x", low=0.5, high=0.5),
     )
 )
+PARTLY = Space(
+    parameters=(
+        CategoricalParameter(name="only", choices=("one",)),
+        IntParameter(name="fixed", low=7, high=7, when=Condition(param="only", choices=("one",))),
+        CategoricalParameter(name="kind", choices=("a", "b")),
+        FloatParameter(
+            name="still", low=0.5, high=0.5, when=Condition(param="kind", choices=("a",))
+        ),
+        CategoricalParameter(
+            name="lone", choices=(True,), ordered=True, when=Condition(param="kind", choices=("b",))
+        ),
+        FloatParameter(name="x", low=0.0, high=1.0),
+        FloatParameter(name="step", low=2.0, high=2.5, step=1.0),
+        IntParameter(name="many", low=1, high=10**9, log=True, when=Condition(param="x", low=0.5)),
+    )
+)
+"""Parameters of a single value beside and under others that vary."""
+
+
+def _one_of_hundred(k: int) -> Parameter:
+    when = Condition(param=f"x{k - 1}", choices=("a", "b")) if k % 5 == 1 else None
+    if k % 5 == 0:
+        return CategoricalParameter(name=f"x{k}", choices=("a", "b", "c"))
+    if k % 5 == 2:
+        return IntParameter(name=f"x{k}", low=1, high=64, log=True)
+    return FloatParameter(name=f"x{k}", low=0.0, high=1.0, when=when)
+
+
+HUNDRED = Space(parameters=tuple(_one_of_hundred(k) for k in range(100)))
+PLANE = Space(parameters=tuple(FloatParameter(name=name, low=0.0, high=1.0) for name in "ab"))
 SPACES: Mapping[str, Space] = {
     "numeric": NUMERIC,
     "mixed": MIXED,
@@ -199,3 +231,43 @@ def assert_in_space(space: Space, params: Mapping[str, Value]) -> None:
     for name, value in params.items():
         assert type(value) is type(point[name])
         assert value == point[name]
+
+
+def answer(name: str, asked: SuggestRequest) -> Decision:
+    """Asks for points and checks what holds of every answer.
+
+    As many distinct points as asked for, in the space, none of them known before; provenance that
+    is plain JSON without infinity or NaN.
+    """
+    decision = suggest(name, asked)
+    assert len(decision.suggestions) == asked.count
+    taken = {point_key(trial.params) for trial in (*asked.finished, *asked.pending)}
+    made = keys(decision.suggestions)
+    assert len({*taken, *made}) == len(taken) + len(made)
+    for suggestion in decision.suggestions:
+        assert_in_space(asked.space, suggestion.params)
+        plain = json.loads(json.dumps([suggestion.params, suggestion.provenance], allow_nan=False))
+        assert plain == [suggestion.params, suggestion.provenance]
+    return decision
+
+
+def drawn(space: Space, n: int, *, seed: int = 5) -> list[dict[str, Value]]:
+    """`n` random points, by a quicker way than `history` has, and perhaps not distinct."""
+    encoder = Encoder(space)
+    return [encoder.from_unit(u) for u in np.random.default_rng(seed).random((n, encoder.d))]
+
+
+def told(
+    points: Sequence[Params], values: Sequence[tuple[float, ...] | None]
+) -> tuple[FinishedTrial, ...]:
+    """Finished trials at points; None for a failure. Values that are not finite stay as given."""
+    return tuple(
+        FinishedTrial(
+            number=number,
+            params=params,
+            state=TrialState.FAILED if y is None else TrialState.COMPLETED,
+            values=y,
+            failure=FailureKind.USER_ERROR if y is None else None,
+        )
+        for number, (params, y) in enumerate(zip(points, values, strict=True), start=1)
+    )

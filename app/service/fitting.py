@@ -2,29 +2,34 @@
 pipe.
 
 It keeps the history of each study that it serves, so that a request brings only what is new. It
-reads no database and
-knows no clock; the parent ends it when a fit takes too long.
+reads no database; of the clock it only knows how long a call took, and the parent ends it when a
+fit takes too long.
 """
 
 from __future__ import annotations
 
 import os
 import traceback
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from multiprocessing.connection import Connection
 from typing import Any
 
 from ..domain.study import StudyDefinition
-from ..suggest.base import Decision
+from ..suggest.base import Decision, SuggestRequest
 from ..suggest.registry import suggest
+from ..suggest.winner import Posterior, posterior_of
 from .history import StudyHistory, TrialRecord
+from .provenance import NOTHING_SPENT, Spent, timed
+from .shelf import Shelf, history_size
 
-KEPT_STUDIES = 64
-"""Histories kept in a fitting process; the parent sends a whole history again when one was
-dropped.
-"""
+
+class Task(StrEnum):
+    """What a fit is for."""
+
+    SUGGEST = "suggest"
+    POSTERIOR = "posterior"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +42,8 @@ class FitRequest:
         fresh: drop what is kept for the study first.
         delta: trials that are new or changed since the last request.
         index: number of the trial to make; count: how many points, numbered from it.
+        task: points, or what the model says of the finished trials.
+        dropped: studies that have ended, whose histories are not needed any more.
     """
 
     study_id: str
@@ -45,14 +52,26 @@ class FitRequest:
     delta: tuple[TrialRecord, ...]
     index: int
     count: int
+    task: Task = Task.SUGGEST
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A request to a suggester given whole; nothing is kept of it. For a replay."""
+
+    suggester: str
+    request: SuggestRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitReply:
-    """What comes back: a decision, or the text of the error that ended the fit."""
+    """What comes back: a decision or a posterior, or the text of the error that ended the fit."""
 
     decision: Decision | None = None
+    posterior: Posterior | None = None
     pending_ids: tuple[str, ...] = ()
+    spent: Spent = NOTHING_SPENT
     error: str | None = None
     forgotten: tuple[str, ...] = ()
 
@@ -61,38 +80,45 @@ class FitReply:
 class Fitter:
     """The state of one fitting process."""
 
-    histories: OrderedDict[str, StudyHistory] = field(default_factory=OrderedDict)
+    histories: Shelf[StudyHistory] = field(default_factory=lambda: Shelf(history_size))
 
-    def serve(self, request: FitRequest) -> FitReply:
+    def serve(self, request: FitRequest | Question) -> FitReply:
         """Answers one request; an error of a suggester is an answer too."""
         try:
-            history = self._history(request)
-            decision = suggest(
-                history.definition.suggester.name, history.request(request.index, request.count)
-            )
+            if isinstance(request, Question):
+                return FitReply(decision=suggest(request.suggester, request.request))
+            return self._fit(request)
         except Exception:  # the parent falls back and records why; this process lives on
             return FitReply(error=traceback.format_exc(limit=8))
+
+    def _fit(self, request: FitRequest) -> FitReply:
+        history = self._history(request)
+        asked = history.request(request.index, request.count)
+        if request.task is Task.POSTERIOR:
+            posterior = posterior_of(asked)
+            return FitReply(posterior=posterior, forgotten=self.histories.trim())
+        name = history.definition.suggester.name
+        decision, spent = timed(lambda: suggest(name, asked))
         return FitReply(
-            decision=decision, pending_ids=history.pending_ids, forgotten=self._forget()
+            decision=decision,
+            pending_ids=history.pending_ids,
+            spent=spent,
+            forgotten=self.histories.trim(),
         )
 
     def _history(self, request: FitRequest) -> StudyHistory:
-        if request.definition is not None and (
-            request.fresh or request.study_id not in self.histories
-        ):
-            self.histories[request.study_id] = StudyHistory(request.definition)
-        history = self.histories[request.study_id]
+        for study_id in request.dropped:
+            self.histories.drop(study_id)
+        history = self.histories.get(request.study_id)
         if request.definition is not None:
+            if request.fresh or history is None:
+                history = StudyHistory(request.definition)
+                self.histories.put(request.study_id, history)
             history.definition = request.definition
+        if history is None:
+            raise KeyError(request.study_id)
         history.apply(request.delta)
-        self.histories.move_to_end(request.study_id)
         return history
-
-    def _forget(self) -> tuple[str, ...]:
-        gone = []
-        while len(self.histories) > KEPT_STUDIES:
-            gone.append(self.histories.popitem(last=False)[0])
-        return tuple(gone)
 
 
 def main(fd: int) -> None:

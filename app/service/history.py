@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -34,15 +34,36 @@ class TrialRecord:
 
 def record(trial: Trial, metrics: tuple[str, ...]) -> TrialRecord:
     """The part of a trial that a suggester sees; `metrics` orders its values."""
-    values = tuple(float(trial.values.get(name, math.nan)) for name in metrics)
-    known = all(math.isfinite(v) for v in values) and trial.state not in OPEN_TRIAL_STATES
+    failure = trial.failure.kind if trial.failure else None
+    return record_of(
+        trial.id, trial.number, trial.params, trial.state, trial.values, failure, metrics
+    )
+
+
+def record_of(
+    trial_id: str,
+    number: int,
+    params: Params,
+    state: TrialState,
+    values: Mapping[str, float],
+    failure: FailureKind | None,
+    metrics: tuple[str, ...],
+) -> TrialRecord:
+    """What a suggester sees of a trial in some state.
+
+    Args:
+        failure: the last one; it counts for a trial that ended by it alone.
+        metrics: order of the values; all of them have to be there and finite.
+    """
+    ordered = tuple(float(values.get(name, math.nan)) for name in metrics)
+    known = all(math.isfinite(v) for v in ordered) and state not in OPEN_TRIAL_STATES
     return TrialRecord(
-        id=trial.id,
-        number=trial.number,
-        params=dict(trial.params),
-        state=trial.state,
-        values=values if known else None,
-        failure=trial.failure.kind if trial.failure else None,
+        id=trial_id,
+        number=number,
+        params=dict(params),
+        state=state,
+        values=ordered if known else None,
+        failure=failure if state is TrialState.FAILED else None,
     )
 
 
@@ -61,6 +82,9 @@ class _ByNumber(Generic[T]):
         else:
             self._numbers.insert(place, number)
             self._items.insert(place, item)
+
+    def __len__(self) -> int:
+        return len(self._items)
 
     def drop(self, number: int) -> None:
         """Removes the trial with this number, if there is one."""
@@ -102,6 +126,18 @@ class StudyHistory:
                     failure=item.failure,
                 )
                 self._finished.put(item.number, finished)
+
+    def expect(self, pending: Iterable[TrialRecord]) -> None:
+        """Takes these trials for the pending ones, whatever was known of them; for a replay."""
+        self._pending, self._pending_ids = _ByNumber(), _ByNumber()
+        for item in pending:
+            self._pending.put(item.number, PendingTrial(number=item.number, params=item.params))
+            self._pending_ids.put(item.number, item.id)
+
+    @property
+    def n_trials(self) -> int:
+        """How many trials it holds."""
+        return len(self._finished) + len(self._pending)
 
     @property
     def pending_ids(self) -> tuple[str, ...]:

@@ -9,36 +9,29 @@ a quasi-random point labelled `fallback`, which says why.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
-import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
-
 from ..domain.study import Study, StudyState
-from ..domain.trial import TrialSource, TrialState
+from ..domain.trial import TrialState
 from ..errors import AppError
 from ..store import studies as study_rows
-from ..store import trials as trial_rows
 from ..store.engine import Store
 from ..suggest.base import Decision, Suggestion
 from ..suggest.registry import ENTRIES, suggest
-from .fitting import FitRequest
-from .history import StudyHistory, TrialRecord, record
+from ..suggest.winner import Posterior
+from .fitting import FitReply, FitRequest, Task
+from .histories import Histories, changes_since
 from .pool import FitFailed, FitPool, FitProcess
+from .posteriors import Posteriors
+from .provenance import Spent, fallback_decision, timed, traced
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-_FALLBACK_SEED = 0x5EED
-"""Mixed into the study's seed, so that a fallback does not walk the same sequence as the design."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,18 +85,6 @@ def parallel_room(study: Study) -> int:
     return max(0, limits.max_parallel - study.counts.get(TrialState.RUNNING, 0))
 
 
-@lru_cache
-def library_versions() -> dict[str, str]:
-    """Versions of what a suggestion depends on."""
-    found = {}
-    for name in ("tunewell", "numpy", "scipy", "scikit-optimize"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
-
-
 class PointSource:
     """Prepares and hands out points, per study in turn."""
 
@@ -114,8 +95,8 @@ class PointSource:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(len(pool.processes) + 2, thread_name_prefix="points")
         self._studies: dict[str, _StudyPoints] = {}
-        self._histories: dict[str, tuple[StudyHistory, int, int]] = {}
-        self._histories_lock = threading.Lock()
+        self._histories = Histories(store)
+        self._posteriors = Posteriors()
         self._is_closed = False
 
     async def close(self) -> None:
@@ -217,21 +198,34 @@ class PointSource:
         return self._store.read(lambda conn: study_rows.get(conn, study_id))
 
     def _fit(self, study_id: str, count: int) -> Batch:
+        study, reply = self._asked(study_id, Task.SUGGEST, count)
+        if reply.decision is None:
+            raise FitFailed("the fitting process answered another question")
+        return _batch(study, reply.decision, reply.pending_ids, count, reply.spent)
+
+    def _asked(self, study_id: str, task: Task, count: int = 1) -> tuple[Study, FitReply]:
+        """Asks the study's fitting process; returns the study as it was then, and the answer.
+
+        Raises:
+            FitFailed: the process died, or the suggester failed.
+            FitTimeout: it took too long.
+        """
         process = self._pool.of(study_id)
         with process.lock:
             process.start()
-            request, study = self._fit_request(process, study_id, count)
+            request, study = self._fit_request(process, study_id, task, count)
             reply = process.call(request, self._fit_limit_s)
-            if reply.decision is None:
-                raise FitFailed((reply.error or "no reason given").strip().splitlines()[-1])
+            if reply.error is not None:
+                raise FitFailed(reply.error.strip().splitlines()[-1])
             process.known[study_id] = (study.change_seq, study.revision)
-        return _batch(study, reply.decision, reply.pending_ids)
+        return study, reply
 
     def _fit_request(
-        self, process: FitProcess, study_id: str, count: int
+        self, process: FitProcess, study_id: str, task: Task, count: int
     ) -> tuple[FitRequest, Study]:
+        dropped = process.take_dropped()
         seq, revision = process.known.get(study_id, (-1, -1))
-        study, delta = self._store.read(lambda conn: _changes(conn, study_id, seq))
+        study, delta = self._store.read(lambda conn: changes_since(conn, study_id, seq))
         request = FitRequest(
             study_id=study_id,
             definition=study.definition if study.revision != revision else None,
@@ -239,66 +233,51 @@ class PointSource:
             delta=delta,
             index=study.next_number,
             count=count,
+            task=task,
+            dropped=dropped,
         )
         return request, study
 
     def _inline(self, study_id: str, count: int) -> Batch:
-        study, history = self._history(study_id)
-        with self._histories_lock:
+        with self._histories.of(study_id) as (study, history):
             request = history.request(study.next_number, count)
-            pending = history.pending_ids
-        return _batch(study, suggest(study.definition.suggester.name, request), pending)
+            name = study.definition.suggester.name
+            decision, spent = timed(lambda: suggest(name, request))
+            return _batch(study, decision, history.pending_ids, count, spent)
 
     def _fallback(self, study_id: str, count: int, reason: str) -> Batch:
-        study, history = self._history(study_id)
-        with self._histories_lock:
+        with self._histories.of(study_id) as (study, history):
             request = history.request(study.next_number, count)
-            pending = history.pending_ids
-        seed = study.definition.suggester.seed ^ _FALLBACK_SEED
-        decision = suggest("sobol", dataclasses.replace(request, seed=seed, options={}))
-        labelled = tuple(
-            dataclasses.replace(
-                s,
-                source=TrialSource.FALLBACK,
-                provenance={
-                    **s.provenance,
-                    "suggester": study.definition.suggester.name,
-                    "fallback": reason,
-                    "fallback_suggester": "sobol",
-                },
-            )
-            for s in decision.suggestions
-        )
-        return _batch(study, dataclasses.replace(decision, suggestions=labelled), pending)
+            name = study.definition.suggester.name
+            decision, spent = timed(lambda: fallback_decision(request, name, reason))
+            return _batch(study, decision, history.pending_ids, count, spent)
 
-    def _history(self, study_id: str) -> tuple[Study, StudyHistory]:
-        with self._histories_lock:
-            history, seq, _ = self._histories.get(study_id, (None, -1, -1))
-            study, delta = self._store.read(lambda conn: _changes(conn, study_id, seq))
-            if history is None:
-                history = StudyHistory(study.definition)
-            history.definition = study.definition
-            history.apply(delta)
-            self._histories[study_id] = (history, study.change_seq, study.revision)
-            return study, history
+    async def posterior(self, study_id: str) -> Posterior | None:
+        """What a model says of the study's finished trials; None with too few to fit one.
+
+        Raises:
+            NotFound: there is no such study.
+            Unavailable: the fit failed, or took too long.
+        """
+        study = await self._run(self._read_study, study_id)
+        return self._posteriors.of(study) or await self._run(self._posterior, study_id)
+
+    def _posterior(self, study_id: str) -> Posterior | None:
+        study, reply = self._asked(study_id, Task.POSTERIOR)
+        self._posteriors.keep(study, reply.posterior)
+        return reply.posterior
 
     def forget(self, study_id: str) -> None:
         """Drops what is kept for a study that has ended."""
-        with self._histories_lock:
-            self._histories.pop(study_id, None)
-        self._loop.call_soon_threadsafe(self._forget_state, study_id)
+        self._histories.forget(study_id)
+        self._pool.of(study_id).drop(study_id)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._forget_state, study_id)
 
     def _forget_state(self, study_id: str) -> None:
         state = self._studies.get(study_id)
         if state is not None and state.fit is None and not state.turn.locked():
             del self._studies[study_id]
-
-
-def _changes(conn: Connection, study_id: str, seq: int) -> tuple[Study, tuple[TrialRecord, ...]]:
-    study = study_rows.get(conn, study_id)
-    metrics = tuple(metric.name for metric in study.definition.metrics)
-    changed = trial_rows.changed_since(conn, study_id, seq)
-    return study, tuple(record(trial, metrics) for trial in changed)
 
 
 def _take_prepared(state: _StudyPoints, index: int, results_seq: int, count: int) -> Batch | None:
@@ -309,24 +288,16 @@ def _take_prepared(state: _StudyPoints, index: int, results_seq: int, count: int
         state.prepared = None
         return None
     state.prepared = None
-    return dataclasses.replace(batch, suggestions=batch.suggestions[:count])
+    return replace(batch, suggestions=batch.suggestions[:count])
 
 
-def _batch(study: Study, decision: Decision, pending_ids: tuple[str, ...]) -> Batch:
-    known = {
-        "history_seq": study.results_seq,
-        "pending_ids": list(pending_ids),
-        "definition_revision": study.revision,
-        "versions": library_versions(),
-    }
-    suggestions = tuple(
-        dataclasses.replace(s, provenance={**s.provenance, **known, "batch_position": k})
-        for k, s in enumerate(decision.suggestions)
-    )
+def _batch(
+    study: Study, decision: Decision, pending_ids: tuple[str, ...], count: int, spent: Spent
+) -> Batch:
     return Batch(
         index=study.next_number,
         results_seq=study.results_seq,
-        suggestions=suggestions,
+        suggestions=traced(study, decision, pending_ids, count, spent),
         exhausted=decision.exhausted,
     )
 

@@ -8,6 +8,7 @@ here.
 from __future__ import annotations
 
 import logging
+import queue
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ..errors import Unavailable
-from .fitting import BOOTSTRAP, FitReply, FitRequest, child_environment
+from .fitting import BOOTSTRAP, FitReply, FitRequest, Question, child_environment
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,20 @@ class FitProcess:
         self._is_closed = False
         self.known: dict[str, tuple[int, int]] = {}
         """(change_seq, revision) of what the process knows, by study id; empty after a start."""
+        self._dropped: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def drop(self, study_id: str) -> None:
+        """Has the process forget a study with the next request; waits for nothing."""
+        self._dropped.put(study_id)
+
+    def take_dropped(self) -> tuple[str, ...]:
+        """Studies to be forgotten that the process knows; the caller holds the lock."""
+        gone = []
+        while not self._dropped.empty():
+            study_id = self._dropped.get()
+            if self.known.pop(study_id, None) is not None:
+                gone.append(study_id)
+        return tuple(gone)
 
     @property
     def lock(self) -> threading.Lock:
@@ -84,7 +99,7 @@ class FitProcess:
         self._connection = ours
         self._receive(START_LIMIT_S)
 
-    def call(self, request: FitRequest, limit_s: float) -> FitReply:
+    def call(self, request: FitRequest | Question, limit_s: float) -> FitReply:
         """Runs one request; the caller holds the lock and has called `start`.
 
         Raises:

@@ -15,8 +15,9 @@ from .claims import ClaimService
 from .events import EventService
 from .handout import Handout, Waits
 from .leases import LeaseService
-from .points import PointSource, library_versions
+from .points import PointSource
 from .pool import FitPool
+from .provenance import library_versions
 from .studies import StudyService
 from .sweep import Sweeper
 from .threads import Threads

@@ -4,6 +4,9 @@ A study's sequence comes from its row, under its lock: no gaps, and no number sh
 one. The global feed has no such row. On Postgres transactions end in another order than their ids,
 so each event carries its transaction's id and the feed stops below the oldest transaction that is
 still open: whatever shows up later sorts behind everything that was ever read.
+
+The `trial.state` events are also the order of a study's results (`past.py`), from which its points
+are derived again: they are never purged before their study.
 """
 
 from __future__ import annotations

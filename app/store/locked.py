@@ -20,8 +20,9 @@ from ..domain.study import (
 )
 from ..domain.trial import TrialState
 from ..errors import Conflict
+from .definitions import definition_text
 from .rows import study_columns
-from .tables import events, studies
+from .tables import events, past_definitions, studies
 from .transaction import Tx
 
 _KEPT_STATEMENTS = 256
@@ -171,11 +172,23 @@ class LockedStudy:
             done = self.tx.conn.execute(_update(frozenset(columns)), {**bound, **guards})
             if done.rowcount != 1:
                 raise Conflict(f"study {study.id} was changed without its lock")
+        if "definition" in self._changed and study.definition != stored.definition:
+            self._keep_definition(stored)
         if self._events:
             self.tx.conn.execute(_INSERT_EVENTS[self.tx.dialect], self._events)
         self._stored, self._changed, self._events = study, set(), []
 
+    def _keep_definition(self, stored: Study) -> None:
+        """Points that were made by the old definition can only be derived again from it."""
+        kept = {
+            "study_id": stored.id,
+            "last_revision": stored.revision,
+            "definition": definition_text(stored.definition),
+        }
+        self.tx.conn.execute(_INSERT_PAST, kept)
 
+
+_INSERT_PAST = insert(past_definitions)
 _ID_OF_NAME = select(studies.c.id).where(
     studies.c.name == bindparam("b_name"), studies.c.deleted_at.is_(None)
 )

@@ -164,6 +164,16 @@ trials = Table(
     ),
 )
 
+# What a study's definition was before it was changed; needed to derive points again, never purged
+# before the study itself.
+past_definitions = Table(
+    "past_definitions",
+    metadata,
+    Column("study_id", SafeText, ForeignKey("studies.id"), primary_key=True),
+    Column("last_revision", BigInteger, primary_key=True),
+    Column("definition", Text, nullable=False),
+)
+
 leases = Table(
     "leases",
     metadata,

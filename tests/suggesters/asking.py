@@ -258,9 +258,12 @@ def drawn(space: Space, n: int, *, seed: int = 5) -> list[dict[str, Value]]:
 
 
 def told(
-    points: Sequence[Params], values: Sequence[tuple[float, ...] | None]
+    points: Sequence[Params], values: Sequence[tuple[float, ...] | None], *, first: int = 1
 ) -> tuple[FinishedTrial, ...]:
-    """Finished trials at points; None for a failure. Values that are not finite stay as given."""
+    """Finished trials at points, numbered from `first`; None for a failure.
+
+    Values that are not finite stay as given.
+    """
     return tuple(
         FinishedTrial(
             number=number,
@@ -269,5 +272,5 @@ def told(
             values=y,
             failure=FailureKind.USER_ERROR if y is None else None,
         )
-        for number, (params, y) in enumerate(zip(points, values, strict=True), start=1)
+        for number, (params, y) in enumerate(zip(points, values, strict=True), start=first)
     )

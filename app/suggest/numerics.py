@@ -50,11 +50,15 @@ def log_h(z: Array) -> Array:
     z = np.clip(np.asarray(z, dtype=float), -_HUGE, _HUGE)
     near = np.maximum(z, -1.0)
     mild = np.log(np.exp(-0.5 * near * near - LOG_SQRT_2PI) + near * ndtr(near))
-    t = -np.clip(z, _FAR, -1.0)
-    w = np.log(t * erfcx(t * _SQRT_HALF)) + _LOG_SQRT_HALF_PI
     far = np.minimum(z, -1.0)
-    tail = np.where(z > _FAR, log1mexp(np.minimum(w, -1e-300)), -2.0 * np.log(-far))
-    return np.where(z > -1.0, mild, -0.5 * far * far - LOG_SQRT_2PI + tail)
+    return np.where(z > -1.0, mild, -0.5 * far * far - LOG_SQRT_2PI + log_h_tail(far))
+
+
+def log_h_tail(z: Array) -> Array:
+    """ln(h(z) / phi(z)) for -1e100 <= z <= -1, elementwise: what `log_h` adds to ln phi(z)."""
+    t = -np.maximum(z, _FAR)
+    w = np.log(t * erfcx(t * _SQRT_HALF)) + _LOG_SQRT_HALF_PI
+    return np.where(z > _FAR, log1mexp(np.minimum(w, -1e-300)), -2.0 * np.log(-z))
 
 
 def dlog_h(z: Array) -> Array:
@@ -137,9 +141,15 @@ def cholesky(matrix: Array) -> tuple[Array, float]:
     raise np.linalg.LinAlgError("the matrix is not positive definite")
 
 
+def lower_inverse(factor: Array) -> Array:
+    """Lower triangle of the inverse of L L', shape (n, n), zeros above."""
+    inverse, _ = lapack.dpotri(factor, lower=1)
+    return np.asarray(inverse)
+
+
 def inverse_from_cholesky(factor: Array) -> Array:
     """Inverse of L L', shape (n, n), symmetric."""
-    inverse, _ = lapack.dpotri(factor, lower=1)
+    inverse = lower_inverse(factor)
     # The upper triangle is zero and stays so: add the mirror image, with the diagonal only once.
     diagonal = np.diag(inverse).copy()
     full: Array = np.ascontiguousarray(inverse + inverse.T)

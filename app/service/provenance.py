@@ -25,7 +25,14 @@ NOT_DERIVED = frozenset({"seconds", "cpu_seconds", "versions"})
 """Members of the provenance that no replay can bring back, or has to."""
 
 GIVEN = frozenset(
-    {"history_seq", "pending_ids", "definition_revision", "batch_position", "batch_count"}
+    {
+        "history_seq",
+        "pending_ids",
+        "definition_revision",
+        "batch_index",
+        "batch_count",
+        "batch_position",
+    }
 )
 """Members that say what a point was derived from."""
 
@@ -83,6 +90,7 @@ def traced(
         "history_seq": study.results_seq,
         "pending_ids": list(pending_ids),
         "definition_revision": study.revision,
+        "batch_index": study.next_number,
         "batch_count": count,
         "versions": library_versions(),
         "seconds": round(spent.wall_s, 6),

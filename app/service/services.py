@@ -18,6 +18,7 @@ from .leases import LeaseService
 from .points import PointSource
 from .pool import FitPool
 from .provenance import library_versions
+from .replay import ReplayService
 from .studies import StudyService
 from .sweep import Sweeper
 from .threads import Threads
@@ -32,7 +33,7 @@ class Services:
 
     Attributes:
         store: the database.
-        studies, trials, claims, leases, workers, tokens, events: the use cases by noun.
+        studies, trials, claims, leases, workers, tokens, replays, events: the use cases by noun.
         sweeper: the housekeeping.
     """
 
@@ -58,6 +59,7 @@ class Services:
             heartbeat_s=settings.effective_heartbeat_s(),
         )
         self.tokens = TokenService(store)
+        self.replays = ReplayService(store, fit_limit_s=settings.fit_limit_s)
         self.events = EventService(store, self._threads, self._hub)
         self.sweeper = Sweeper(
             store,
@@ -89,6 +91,7 @@ class Services:
         if self._sweeping is not None:
             await self._sweeping
         await self._points.close()
+        await asyncio.to_thread(self.replays.close)
         await asyncio.to_thread(self._threads.close)
 
     def ready(self) -> dict[str, Any]:

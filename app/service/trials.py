@@ -101,7 +101,10 @@ class TrialService:
         def add(tx: Tx) -> list[Trial]:
             study = study_rows.lock(tx, study_id)
             _check_budget(study.study, completed)
-            trials = [_insert(study, item) for item in completed]
+            trials = [
+                _insert(study, item, position=k, index=known.next_number + k)
+                for k, item in enumerate(completed)
+            ]
             settle(study)
             wake(study)
             return trials
@@ -215,15 +218,20 @@ def _check_budget(study: Study, items: Sequence[Incoming]) -> None:
     _check_places(study, sum(1 for item in items if item.ended is None))
 
 
-def _insert(study: LockedStudy, item: Incoming) -> Trial:
+def _insert(study: LockedStudy, item: Incoming, *, position: int, index: int) -> Trial:
+    """Adds one item of a call.
+
+    Args:
+        position: its place in the call, from 0.
+        index: the number that its point was completed for.
+    """
     if item.ended is None:
+        provenance: dict[str, Any] = {}
+        if item.is_partial:
+            left_open = sorted(set(item.params) - set(item.given))
+            provenance = {"completed": left_open, "index": index, "batch_position": position}
         return trial_rows.insert(
-            study,
-            params=item.params,
-            source=TrialSource.USER,
-            provenance={"completed": sorted(set(item.params) - set(item.given))}
-            if item.is_partial
-            else {},
+            study, params=item.params, source=TrialSource.USER, provenance=provenance
         )
     trial = trial_rows.insert(
         study,

@@ -10,15 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from ..domain.space import Value
 from ..domain.study import StudyDefinition
-from ..domain.trial import OPEN_TRIAL_STATES, FailureKind, TrialState
+from ..domain.trial import OPEN_TRIAL_STATES, FailureKind, Trial, TrialState
 from .definitions import definition_of
+from .rows import trial_of
 from .tables import events, past_definitions, trials
+from .trial_select import SELECT_TRIALS
 
-_STUDY = bindparam("b_study_id")
+_STUDY: BindParameter[str] = bindparam("b_study_id")
 _STATES = (
     select(events.c.trial_id, events.c.data)
     .where(events.c.study_id == _STUDY, events.c.kind == "trial.state")
@@ -28,6 +30,11 @@ _POINTS = (
     select(trials.c.id, trials.c.number, trials.c.params)
     .where(trials.c.study_id == _STUDY)
     .order_by(trials.c.number)
+)
+_AFTER = (
+    SELECT_TRIALS.where(trials.c.study_id == _STUDY, trials.c.number > bindparam("b_after"))
+    .order_by(trials.c.number)
+    .limit(bindparam("b_limit"))
 )
 _DEFINITIONS = (
     select(past_definitions.c.last_revision, past_definitions.c.definition)
@@ -77,6 +84,12 @@ def points(conn: Connection, study_id: str) -> list[TakenPoint]:
     """The points of all trials of a study, by number."""
     rows = conn.execute(_POINTS, {"b_study_id": study_id})
     return [TakenPoint(id=row.id, number=row.number, params=row.params) for row in rows]
+
+
+def trials_after(conn: Connection, study_id: str, number: int, limit: int) -> list[Trial]:
+    """Trials whose number is above `number`, by number, `limit` at most."""
+    rows = conn.execute(_AFTER, {"b_study_id": study_id, "b_after": number, "b_limit": limit})
+    return [trial_of(row) for row in rows]
 
 
 def definitions(conn: Connection, study_id: str) -> list[PastDefinition]:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from .gp_model import GaussianProcess
+from .gp_predict import Moments
 from .numerics import LOG_SQRT_2PI, Array, dlog_h, log_h
 
 MIN_LOG_PROBABILITY = math.log(1e-3)
@@ -30,74 +31,6 @@ class Acquisition(Protocol):
     def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
         """Values (m,) and gradients by the features (m, c) at rows (m, c)."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
-    """Posterior mean and sd at rows, with gradients where they were asked for.
-
-    Attributes:
-        mean, sd: shape (m,).
-        dmean, dsd: by the features, shape (m, c).
-    """
-
-    mean: Array
-    sd: Array
-    dmean: Array
-    dsd: Array
-
-
-def moments(gp: GaussianProcess, x: Array, reference: int | None = None) -> Moments:
-    """Posterior moments and their gradients through K^-1, one batch of rows at a time.
-
-    Args:
-        gp: the process.
-        x: features, shape (m, c).
-        reference: a row of the process; then `sd` is that of the difference to the value there:
-            s~^2 = s^2(x) + s^2(x*) - 2 c(x, x*).
-    """
-    k, slope = gp.kernel.cross_and_slope(x, gp.x)
-    solved = k @ gp.inverse
-    variance = gp.kernel.own(x) - np.einsum("ij,ij->i", solved, k)
-    mean = gp.mean + k @ gp.weights
-    dmean = gp.kernel.contracted_gradient(slope, x, gp.x, gp.weights)
-    pull = 2.0 * solved
-    if reference is not None:
-        toward, at = _covariance_weights(gp, reference)
-        variance = variance + at - 2.0 * (k @ toward)
-        pull = pull + 2.0 * toward
-    half = gp.kernel.own_gradient(x) - gp.kernel.contracted_gradient(slope, x, gp.x, pull)
-    floored = gp.floored(variance)
-    sd = np.sqrt(floored)
-    dsd = np.where((variance >= floored)[:, None], half / (2.0 * sd[:, None]), 0.0)
-    return Moments(mean=mean, sd=sd, dmean=dmean, dsd=dsd)
-
-
-def mean_and_sd(gp: GaussianProcess, x: Array, reference: int | None = None) -> tuple[Array, Array]:
-    """Posterior mean and sd as in `moments`, without gradients, in chunks: rows (m, c) -> (m,)."""
-    mean, sd = np.empty(x.shape[0]), np.empty(x.shape[0])
-    toward, at = _covariance_weights(gp, reference) if reference is not None else (None, 0.0)
-    step = max(64, 1_000_000 // max(gp.x.shape[0], 1))
-    for low in range(0, x.shape[0], step):
-        rows = x[low : low + step]
-        k = gp.kernel.cross(rows, gp.x)
-        variance = gp.kernel.own(rows) - np.einsum("ij,ij->i", k @ gp.inverse, k)
-        if toward is not None:
-            variance = variance + at - 2.0 * (k @ toward)
-        mean[low : low + step] = gp.mean + k @ gp.weights
-        sd[low : low + step] = np.sqrt(gp.floored(variance))
-    return mean, sd
-
-
-def _covariance_weights(gp: GaussianProcess, reference: int) -> tuple[Array, float]:
-    """Weights t with c(x, x*) = k(x, X) t for the posterior covariance to row x*, and s^2(x*).
-
-    x* is a row of X, so c = k(x, x*) - k(x, X) K^-1 k(X, x*) = k(x, X) (e - K^-1 k(X, x*)).
-    """
-    column = gp.kernel.cross(gp.x, gp.x[reference : reference + 1])[:, 0]
-    toward = -gp.inverse @ column
-    toward[reference] += 1.0
-    return toward, max(float(column @ toward), 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +51,12 @@ class LogExpectedImprovement:
 
     def value(self, x: Array) -> Array:
         """Values at rows (m, c), shape (m,)."""
-        mean, sd = mean_and_sd(self.gp, x, self.reference)
+        mean, sd = self.gp.predictor.mean_and_sd(x, self.reference)
         return np.asarray(log_h((self.best - mean) / sd) + np.log(sd))
 
     def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
         """Values (m,), gradients (m, c): (h'/h) (-dmu/s - z ds/s) + ds/s."""
-        at = moments(self.gp, x, self.reference)
+        at = self.gp.predictor.moments(x, self.reference)
         z = (self.best - at.mean) / at.sd
         slope = dlog_h(z)[:, None]
         ds = at.dsd / at.sd[:, None]
@@ -145,12 +78,12 @@ class LogProbabilityBelow:
 
     def value(self, x: Array) -> Array:
         """Values at rows (m, c), shape (m,)."""
-        mean, sd = mean_and_sd(self.gp, x)
+        mean, sd = self.gp.predictor.mean_and_sd(x)
         return np.asarray(np.maximum(log_ndtr((self.threshold - mean) / sd), MIN_LOG_PROBABILITY))
 
     def value_and_gradient(self, x: Array) -> tuple[Array, Array]:
         """Values (m,), gradients (m, c); zero gradient on the floor."""
-        at = moments(self.gp, x)
+        at = self.gp.predictor.moments(x)
         z = (self.threshold - at.mean) / at.sd
         value = log_ndtr(z)
         kept = np.maximum(z, -40.0)
@@ -180,3 +113,11 @@ class Sum:
             more, slope = part.value_and_gradient(x)
             value, gradient = value + more, gradient + slope
         return value, gradient
+
+
+def moments(gp: GaussianProcess, x: Array, reference: int | None = None) -> Moments:
+    return gp.predictor.moments(x, reference)
+
+
+def mean_and_sd(gp: GaussianProcess, x: Array, reference: int | None = None) -> tuple[Array, Array]:
+    return gp.predictor.mean_and_sd(x, reference)

@@ -1,7 +1,8 @@
-"""Batched projected L-BFGS: many starts climb together, each with a memory of its own.
+"""Batched projected BFGS: many starts climb together, each with a curvature of its own.
 
 One evaluation serves all starts that still move; their steps and curvatures stay apart (Nocedal &
-Wright 2006, algorithm 7.4, with projection on the box and backtracking).
+Wright 2006, eq. 6.17, with projection on the box and backtracking). The matrices are dense: with
+tens of parameters one batched product is quicker than a dozen small ones over a limited memory.
 """
 
 from __future__ import annotations
@@ -16,26 +17,29 @@ from .numerics import Array
 
 Function: TypeAlias = Callable[[Array], tuple[Array, Array]]
 
-MEMORY = 6
 _ARMIJO = 1e-4
 _SHRINK = 0.3
 _FIRST_STEP = 0.1
 """Longest move of a coordinate while nothing is known of the curvature, in scaled units."""
 _SMALLEST = 1e-7
 """A start whose step or projected gradient is smaller has arrived, in scaled units."""
+_SMALLEST_GAIN = 1e-6
+"""A start that gains less has arrived."""
 
 
 class _Climb:
-    """State of all starts: positions (s, d), values (s,), gradients (s, d), memories (s, m, d)."""
+    """State of all starts: positions (s, d), values (s,), gradients (s, d), curvatures (s, d, d).
+
+    `inverse` approximates the inverse of minus the Hessian; nought where nothing is known yet.
+    """
 
     def __init__(self, function: Function, u: Array, lower: Array, upper: Array) -> None:
         self.function, self.lower, self.upper = function, lower, upper
         self.u = u
         self.value, self.gradient = function(u)
         s, d = u.shape
-        self.moves = np.zeros((s, MEMORY, d))
-        self.turns = np.zeros((s, MEMORY, d))
-        self.rho = np.zeros((s, MEMORY))
+        self.inverse = np.zeros((s, d, d))
+        self.has_memory = np.zeros(s, dtype=bool)
         self.step = np.ones(s)
         self.direction = np.zeros((s, d))
         self.is_moving = np.isfinite(self.value)
@@ -48,42 +52,27 @@ class _Climb:
             (u >= self.upper[rows]) & (gradient > 0)
         )
         free = np.where(blocked, 0.0, gradient)
-        direction = np.where(blocked, 0.0, self._two_loops(rows, free))
-        is_uphill = np.einsum("ij,ij->i", direction, free) > 0.0
-        has_memory = self.rho[rows, -1] > 0.0
-        plain = ~(is_uphill & has_memory)
+        direction = np.matmul(self.inverse[rows], free[:, :, None])[:, :, 0]
+        direction[blocked] = 0.0
+        is_plain = ~(self.has_memory[rows] & ((direction * free).sum(axis=1) > 0.0))
         longest = np.maximum(np.abs(free).max(axis=1, initial=0.0), 1e-300)
-        direction[plain] = free[plain] * (_FIRST_STEP / longest[plain])[:, None]
+        direction[is_plain] = free[is_plain] * (_FIRST_STEP / longest[is_plain])[:, None]
         self.direction[rows] = direction
         self.step[rows] = 1.0
         self.is_moving[rows] &= longest > _SMALLEST
 
-    def _two_loops(self, rows: NDArray[np.intp], gradient: Array) -> Array:
-        q = gradient.copy()
-        alphas = np.zeros((MEMORY, rows.size))
-        for k in range(MEMORY - 1, -1, -1):
-            alphas[k] = self.rho[rows, k] * np.einsum("ij,ij->i", self.moves[rows, k], q)
-            q -= alphas[k][:, None] * self.turns[rows, k]
-        last_s, last_y = self.moves[rows, -1], self.turns[rows, -1]
-        yy = np.einsum("ij,ij->i", last_y, last_y)
-        sy = np.einsum("ij,ij->i", last_s, last_y)
-        q *= np.where(yy > 0.0, sy / np.where(yy > 0.0, yy, 1.0), 1.0)[:, None]
-        for k in range(MEMORY):
-            beta = self.rho[rows, k] * np.einsum("ij,ij->i", self.turns[rows, k], q)
-            q += (alphas[k] - beta)[:, None] * self.moves[rows, k]
-        return q
-
     def advance(self) -> None:
         """One evaluation: accepted starts move and turn, the others shorten their step."""
         rows = np.flatnonzero(self.is_moving)
-        target = self.u[rows] + self.step[rows, None] * self.direction[rows]
-        target = np.clip(target, self.lower[rows], self.upper[rows])
-        move = target - self.u[rows]
+        here = self.u[rows]
+        target = here + self.step[rows, None] * self.direction[rows]
+        target = np.minimum(np.maximum(target, self.lower[rows]), self.upper[rows])
+        move = target - here
         value, gradient = self.function(target)
-        gain = _ARMIJO * np.einsum("ij,ij->i", move, self.gradient[rows])
-        is_better = np.isfinite(value) & (value >= self.value[rows] + np.maximum(gain, 0.0))
+        gain = _ARMIJO * (move * self.gradient[rows]).sum(axis=1)
         length = np.abs(move).max(axis=1, initial=0.0)
-        is_better &= length > 0.0
+        is_better = np.isfinite(value) & (length > 0.0)
+        is_better &= value >= self.value[rows] + np.maximum(gain, 0.0)
         kept = rows[is_better]
         self._remember(kept, move[is_better], self.gradient[kept] - gradient[is_better])
         self.u[kept] = target[is_better]
@@ -91,21 +80,30 @@ class _Climb:
         self.value[kept] = value[is_better]
         self.gradient[kept] = gradient[is_better]
         self.redirect(kept)
-        self.is_moving[kept] &= gained > _SMALLEST
+        self.is_moving[kept] &= gained > _SMALLEST_GAIN
         held = rows[~is_better]
         self.step[held] *= _SHRINK
         self.is_moving[held] &= length[~is_better] * _SHRINK > _SMALLEST
 
     def _remember(self, rows: NDArray[np.intp], moves: Array, turns: Array) -> None:
-        curvature = np.einsum("ij,ij->i", moves, turns)
-        scale = np.einsum("ij,ij->i", turns, turns)
-        useful = curvature > 1e-10 * scale
-        rows, moves, turns = rows[useful], moves[useful], turns[useful]
-        for store, new in ((self.moves, moves), (self.turns, turns)):
-            store[rows, :-1] = store[rows, 1:]
-            store[rows, -1] = new
-        self.rho[rows, :-1] = self.rho[rows, 1:]
-        self.rho[rows, -1] = 1.0 / curvature[useful]
+        """Takes in moves s and turns y of the gradient, both (k, d).
+
+        H <- H + (s'y + y'Hy) s s' / (s'y)^2 - (Hy s' + s (Hy)') / s'y, from H = (s'y / y'y) I.
+        """
+        curvature = (moves * turns).sum(axis=1)
+        square = (turns * turns).sum(axis=1)
+        useful = curvature > 1e-10 * square
+        rows, s, y = rows[useful], moves[useful], turns[useful]
+        if rows.size == 0:
+            return
+        sy, h = curvature[useful], self.inverse[rows]
+        is_first = ~self.has_memory[rows]
+        h[is_first] = np.eye(s.shape[1]) * (sy / square[useful])[is_first, None, None]
+        hy = np.matmul(h, y[:, :, None])[:, :, 0]
+        first = ((sy + (y * hy).sum(axis=1)) / sy**2)[:, None] * s - hy / sy[:, None]
+        h += first[:, :, None] * s[:, None, :] - s[:, :, None] * (hy / sy[:, None])[:, None, :]
+        self.inverse[rows] = h
+        self.has_memory[rows] = True
 
 
 def climb(

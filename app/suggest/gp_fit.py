@@ -15,13 +15,12 @@ import numpy as np
 from scipy.linalg import cho_solve
 from scipy.optimize import minimize
 
-from .gp_kernel import Columns, Hyper, Kernel, traces
+from .gp_kernel import Columns, Hyper
 from .numerics import (
     Array,
     cholesky,
-    inverse_from_cholesky,
+    lower_inverse,
     matern52_and_slope,
-    squared_distances,
 )
 
 LENGTH_BOUNDS = (0.025, 100.0)
@@ -32,6 +31,8 @@ MANY_SCALES = 20
 """Above so many length scales their prior widens with the dimension."""
 _MAX_ITERATIONS = 40
 _GRADIENT_TOLERANCE = 1e-2
+_VALUE_TOLERANCE = 1e-5
+"""A fit ends when a step gains less than this share of the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +107,12 @@ def default_hyper(d: int, *, has_trend: bool) -> Hyper:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LogPosterior:
     """Minus the log posterior of theta for given data; callable as L-BFGS-B wants it.
+
+    What does not depend on theta is worked out once, for each pair of rows i > j: their squared
+    distance by each length scale, and their inner products in the trend. So an evaluation is two
+    small products over pairs and one factor, and nothing is done twice for symmetry.
 
     Attributes:
         x: features, shape (n, c).
@@ -117,10 +121,21 @@ class LogPosterior:
         prior: priors of the hyper-parameters.
     """
 
-    x: Array
-    z: Array
-    columns: Columns
-    prior: Prior = Prior()
+    def __init__(
+        self, *, x: Array, z: Array, columns: Columns, prior: Prior | None = None
+    ) -> None:
+        self.x, self.z, self.columns, self.prior = x, z, columns, prior or Prior()
+        n = z.size
+        i, j = np.tril_indices(n, -1)
+        self._pairs = i * n + j
+        self._i, self._j = i, j
+        self._gaps = np.zeros((columns.n_scales, i.size))
+        for column, scale in enumerate(columns.scale_of):
+            self._gaps[scale] += (x[i, column] - x[j, column]) ** 2
+        centred = x[:, columns.is_numeric] - 0.5
+        squares = centred * centred
+        self._trend = np.stack([(t[i] * t[j]).sum(axis=1) for t in (centred, squares)])
+        self._own_trend = np.stack([squares.sum(axis=1), (squares * squares).sum(axis=1)])
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Value and gradient; infinite with a zero gradient where the matrix cannot be factored."""
@@ -134,25 +149,37 @@ class LogPosterior:
         Value: -(r'a + ln|K| + n ln 2 pi) / 2 with r = z - mu, a = K^-1 r; gradient:
         -tr((K^-1 - a a') dK) / 2 (Rasmussen & Williams 2006, eq. 2.30, 5.9).
         """
-        kernel = Kernel(columns=self.columns, hyper=to_hyper(theta, self.columns.n_scales))
-        scaled = self.x / kernel.column_scales
-        r2 = squared_distances(scaled, scaled)
-        np.fill_diagonal(r2, 0.0)
-        correlation, slope = matern52_and_slope(r2)
-        covariance = kernel.hyper.signal * correlation
-        if kernel.hyper.has_trend:
-            covariance += kernel.trend(self.x, self.x)
-        covariance.flat[:: covariance.shape[0] + 1] += kernel.hyper.noise
+        d, n, values = self.columns.n_scales, self.z.size, np.exp(theta)
+        inverse_square = values[:d] ** -2.0
+        signal, noise, trend = values[d], values[d + 1], values[d + 2 :]
+        correlation, slope = matern52_and_slope(inverse_square @ self._gaps)
+        own = np.full(n, signal + noise)
+        below = signal * correlation
+        if trend.size:
+            below += trend @ self._trend
+            own += trend @ self._own_trend
+        covariance = np.zeros((n, n))
+        flat = covariance.reshape(-1)
+        flat[self._pairs] = below
+        flat[:: n + 1] = own
         try:
             factor, _ = cholesky(covariance)
         except np.linalg.LinAlgError:
             return -math.inf, np.zeros_like(theta)
         mean, weights = profile(factor, self.z)
         value = -0.5 * float((self.z - mean) @ weights)
-        value -= float(np.log(np.diag(factor)).sum()) + 0.5 * self.z.size * math.log(2 * math.pi)
-        w = inverse_from_cholesky(factor) - np.outer(weights, weights)
-        slope *= kernel.hyper.signal
-        return value, -0.5 * traces(kernel, self.x, slope, correlation, w)[: theta.size]
+        value -= float(np.log(factor.diagonal()).sum()) + 0.5 * n * math.log(2 * math.pi)
+        inverse = lower_inverse(factor)
+        w_own = inverse.diagonal() - weights * weights
+        w = inverse[self._i, self._j] - weights[self._i] * weights[self._j]
+        lengths = -2.0 * signal * inverse_square * (self._gaps @ (w * slope))
+        gradient = np.empty_like(theta)
+        gradient[:d] = 2.0 * lengths
+        gradient[d] = signal * (2.0 * float(w @ correlation) + float(w_own.sum()))
+        gradient[d + 1] = noise * float(w_own.sum())
+        if trend.size:
+            gradient[d + 2 :] = trend * (2.0 * (self._trend @ w) + self._own_trend @ w_own)
+        return value, -0.5 * gradient
 
 
 def profile(factor: Array, z: Array) -> tuple[float, Array]:
@@ -207,7 +234,7 @@ def maximise(function: LogPosterior, starts: Sequence[Hyper]) -> tuple[Hyper, fl
             jac=True,
             method="L-BFGS-B",
             bounds=limits,
-            options={"maxiter": _MAX_ITERATIONS, "gtol": _GRADIENT_TOLERANCE},
+            options={"maxiter": _MAX_ITERATIONS, "gtol": _GRADIENT_TOLERANCE, "ftol": _VALUE_TOLERANCE},
         )
         value, _ = function(found.x)
         if math.isfinite(value) and (best is None or value < best[0] - 1e-9):

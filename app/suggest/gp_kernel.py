@@ -10,15 +10,17 @@ scale. Derivatives use moments of n x n matrices, never an n x n x d array.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .numerics import Array, matern52, matern52_and_slope, squared_distances
+from .numerics import Array, matern52, squared_distances
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Columns:
     """What the columns of a feature matrix are.
 
@@ -30,7 +32,12 @@ class Columns:
     scale_of: NDArray[np.intp]
     is_numeric: NDArray[np.bool_]
 
-    @property
+    @cached_property
+    def numbers(self) -> NDArray[np.intp]:
+        """Places of the numeric columns."""
+        return np.flatnonzero(self.is_numeric)
+
+    @cached_property
     def n_scales(self) -> int:
         """Number of length scales d."""
         return int(self.scale_of.max()) + 1 if self.scale_of.size else 0
@@ -65,14 +72,14 @@ class Hyper:
         return self.linear > 0.0 or self.quadratic > 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Kernel:
     """The covariance function for given columns and hyper-parameters."""
 
     columns: Columns
     hyper: Hyper
 
-    @property
+    @cached_property
     def column_scales(self) -> Array:
         """Length scale of each column, shape (c,)."""
         return np.asarray(self.hyper.length[self.columns.scale_of])
@@ -94,38 +101,28 @@ class Kernel:
             out += self.hyper.linear * t.sum(axis=1) + self.hyper.quadratic * (t * t).sum(axis=1)
         return out
 
-    def cross_and_slope(self, a: Array, b: Array) -> tuple[Array, Array]:
-        """`cross`, and the derivative of its Matern part by r^2, both (n, m)."""
-        value, slope = matern52_and_slope(self._r2(a, b))
-        value *= self.hyper.signal
-        if self.hyper.has_trend:
-            value += self.trend(a, b)
-        return value, self.hyper.signal * slope
+    def trend_features(self, a: Array) -> Array:
+        """Rows (n, t) whose inner products are the trend terms."""
+        centred = self._centred(a)
+        parts = [math.sqrt(self.hyper.linear) * centred]
+        if self.hyper.quadratic > 0.0:
+            parts.append(math.sqrt(self.hyper.quadratic) * centred * centred)
+        return np.concatenate(parts, axis=1)
 
-    def contracted_gradient(self, slope: Array, a: Array, b: Array, weights: Array) -> Array:
-        """Gradient by each row of `a` of sum_i weights_i k(a, b_i).
+    def add_trend_gradient(self, gradient: Array, a: Array, pulled: Array) -> None:
+        """Adds the gradient by each row of `a` of its trend features times `pulled`.
 
         Args:
-            slope: derivative of the Matern part by r^2, shape (q, n).
+            gradient: shape (q, c), changed in place.
             a: where, shape (q, c).
-            b: the other rows, shape (n, c).
-            weights: shape (q, n), or (n,) when equal for all rows of `a`.
-
-        Returns:
-            Shape (q, c).
+            pulled: shape (q or 1, t).
         """
-        inverse_square = 1.0 / self.column_scales**2
-        sw = slope * weights
-        differences = a * sw.sum(axis=1)[:, None] - sw @ b
-        out: Array = 2.0 * inverse_square * differences
-        if self.hyper.has_trend:
-            numeric = self.columns.is_numeric
-            ca, cb = self._centred(a), self._centred(b)
-            linear = np.atleast_2d(weights @ cb)
-            square = np.atleast_2d(weights @ (cb * cb))
-            out[:, numeric] += self.hyper.linear * linear
-            out[:, numeric] += 2.0 * self.hyper.quadratic * ca * square
-        return out
+        numeric, d = self.columns.numbers, self.columns.numbers.size
+        more = math.sqrt(self.hyper.linear) * pulled[:, :d]
+        if self.hyper.quadratic > 0.0:
+            centred = self._centred(a)
+            more = more + 2.0 * math.sqrt(self.hyper.quadratic) * centred * pulled[:, d:]
+        gradient[:, numeric] += more
 
     def own_gradient(self, a: Array) -> Array:
         """Gradient of k(x, x) by x at each row, shape (q, c)."""
@@ -133,7 +130,7 @@ class Kernel:
         if self.hyper.has_trend:
             c = self._centred(a)
             grad = 2.0 * self.hyper.linear * c + 4.0 * self.hyper.quadratic * c**3
-            out[:, self.columns.is_numeric] = grad
+            out[:, self.columns.numbers] = grad
         return out
 
     def _r2(self, a: Array, b: Array) -> Array:
@@ -141,39 +138,8 @@ class Kernel:
         return squared_distances(a / scales, b / scales)
 
     def _centred(self, a: Array) -> Array:
-        return np.asarray(a[:, self.columns.is_numeric] - 0.5)
+        return np.asarray(a[:, self.columns.numbers] - 0.5)
 
     def trend(self, a: Array, b: Array) -> Array:
         """The trend terms' part of `cross`, shape (n, m)."""
-        ca, cb = self._centred(a), self._centred(b)
-        squares = (ca * ca) @ (cb * cb).T
-        return np.asarray(self.hyper.linear * (ca @ cb.T) + self.hyper.quadratic * squares)
-
-
-def traces(kernel: Kernel, x: Array, slope: Array, correlation: Array, w: Array) -> Array:
-    """tr(W dK/dtheta) for every logarithm theta of a hyper-parameter.
-
-    Args:
-        kernel: the kernel at the present hyper-parameters.
-        x: features, shape (n, c).
-        slope: derivative of the Matern part by r^2, shape (n, n).
-        correlation: Matern correlation, shape (n, n).
-        w: symmetric, shape (n, n).
-
-    Returns:
-        Shape (d + 4,): ln l_1 ... ln l_d, ln s_f^2, ln s_n^2, ln s_L^2, ln s_Q^2. With
-        B = W o dk/dr^2 the first are -2 (2 (B1)'x_j^2 - 2 x_j'B x_j) / l_j^2, summed over the
-        columns that share a scale.
-    """
-    hyper, columns = kernel.hyper, kernel.columns
-    scaled = (x - x.mean(axis=0)) / kernel.column_scales
-    b = w * slope
-    per_column = -4.0 * (b.sum(axis=1) @ scaled**2 - np.einsum("ij,ij->j", scaled, b @ scaled))
-    lengths = np.bincount(columns.scale_of, weights=per_column, minlength=columns.n_scales)
-    signal = hyper.signal * float(np.vdot(w, correlation))
-    noise = hyper.noise * float(np.trace(w))
-    centred = x[:, columns.is_numeric] - 0.5
-    squares = centred * centred
-    linear = hyper.linear * float(np.vdot(centred, w @ centred)) if hyper.has_trend else 0.0
-    quadratic = hyper.quadratic * float(np.vdot(squares, w @ squares)) if hyper.has_trend else 0.0
-    return np.concatenate([lengths, [signal, noise, linear, quadratic]])
+        return np.asarray(self.trend_features(a) @ self.trend_features(b).T)

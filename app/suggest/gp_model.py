@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
 from .gp_fit import NOISE_BOUNDS, LogPosterior, Prior, default_hyper, maximise, profile, to_theta
 from .gp_kernel import Columns, Hyper, Kernel
+from .gp_predict import Predictor
 from .numerics import Array, cholesky, inverse_from_cholesky
 
 VARIANCE_FLOOR = 1e-12
@@ -25,7 +27,7 @@ NOISY_EVIDENCE = 2.0
 """Noise is believed when the data are less likely without it by so many nats."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class GaussianProcess:
     """A process conditioned on data; c feature columns, n observed rows, then q pending ones.
 
@@ -128,6 +130,12 @@ class GaussianProcess:
     def hyper(self) -> Hyper:
         """Hyper-parameters of the kernel."""
         return self.kernel.hyper
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The process as the search asks it, at many rows at once."""
+        floor = VARIANCE_FLOOR * self.hyper.signal
+        return Predictor(self.kernel, self.x, self.mean, self.weights, self.inverse, floor)
 
     @property
     def n_observed(self) -> int:

@@ -64,6 +64,7 @@ class Search:
         self.taken = set(row_keys(known.points))
         cells = np.array([float(axis.n_cells or 0) for axis in space.axes])
         self._is_stepped = space.is_smooth & (cells > 0)
+        self._smooth = np.flatnonzero(space.is_smooth)
         self._has_discrete = bool((space.is_swept | self._is_stepped).any())
 
     def ranked(self) -> Iterator[tuple[Array, float]]:
@@ -138,11 +139,15 @@ class Search:
     def _value_and_gradient(self, full: Array) -> tuple[Array, Array]:
         """The acquisition at full rows that need not be snapped in the smooth parameters."""
         space = self.space
+        smooth = self._smooth
+        gradient = np.zeros_like(full)
+        if not space.has_conditions:
+            value, by_feature = self.acquisition.value_and_gradient(space.features(full))
+            gradient[:, smooth] = by_feature[:, space.column_of[smooth]]
+            return value, gradient
         is_active = space.active(space.snap(full))
         x = space.features(np.where(is_active, full, np.nan))
         value, by_feature = self.acquisition.value_and_gradient(x)
-        gradient = np.zeros_like(full)
-        smooth = np.flatnonzero(space.is_smooth)
         gradient[:, smooth] = by_feature[:, space.column_of[smooth]] * is_active[:, smooth]
         return value, gradient
 

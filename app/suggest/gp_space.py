@@ -60,6 +60,15 @@ class GpSpace:
         self.is_swept = varies & (few | self.is_category)
         self.is_smooth = varies & ~self.is_swept
         self.column_of, self.columns = self._lay_columns(varies)
+        self.has_conditions = any(axis.parameter.when is not None for axis in self.axes)
+        self._numbers = np.flatnonzero(varies & ~self.is_category)
+        is_even = [axis.n_cells is not None and not s for axis, s in self._axes_and_scales()]
+        self._even = np.flatnonzero(is_even)
+        self._even_counts = np.array([float(self.axes[j].n_cells or 1) for j in self._even])
+        self._uneven = [j for j, (_, scale) in enumerate(self._axes_and_scales()) if scale]
+
+    def _axes_and_scales(self) -> list[tuple[Axis, _Scale | None]]:
+        return list(zip(self.axes, self._scales, strict=True))
 
     def _lay_columns(self, varies: Mask) -> tuple[NDArray[np.intp], Columns]:
         first = np.full(self.p, -1, dtype=np.intp)
@@ -91,10 +100,13 @@ class GpSpace:
 
     def snap(self, full: Array) -> Array:
         """Full rows (m, p) with every coordinate at the middle of its cell."""
-        out = np.clip(full, 0.0, 1.0)
-        for j, axis in enumerate(self.axes):
-            if axis.n_cells is not None:
-                out[:, j] = self._centre(j, self.cell(j, out[:, j]))
+        out = np.minimum(np.maximum(full, 0.0), 1.0)
+        if self._even.size:
+            counts = self._even_counts
+            cells = np.minimum(np.floor(out[:, self._even] * counts), counts - 1.0)
+            out[:, self._even] = (cells + 0.5) / counts
+        for j in self._uneven:
+            out[:, j] = self._centre(j, self.cell(j, out[:, j]))
         return out
 
     def cell(self, j: int, u: Array) -> Array:
@@ -122,11 +134,15 @@ class GpSpace:
     def points(self, full: Array) -> Array:
         """Points (m, p) of full rows: snapped, NaN where inactive."""
         snapped = self.snap(full)
+        if not self.has_conditions:
+            return snapped
         return np.where(self.active(snapped), snapped, math.nan)
 
     def active(self, snapped: Array) -> Mask:
         """Which parameters of snapped full rows are active, shape (m, p)."""
         out = np.ones(snapped.shape, dtype=bool)
+        if not self.has_conditions:
+            return out
         for j, axis in enumerate(self.axes):
             when = axis.parameter.when
             if when is not None:
@@ -188,13 +204,11 @@ class GpSpace:
         The parent's own distance keeps the branches apart (imputation; Zaefferer & Horn 2018).
         """
         out = np.zeros((points.shape[0], self.columns.scale_of.size))
-        for j in np.flatnonzero(self.column_of >= 0):
+        u = points[:, self._numbers]
+        out[:, self.column_of[self._numbers]] = np.where(np.isnan(u), 0.5, u)
+        for j in np.flatnonzero(self.is_category):
             u = points[:, j]
-            is_active = ~np.isnan(u)
-            if not self.is_category[j]:
-                out[:, self.column_of[j]] = np.where(is_active, u, 0.5)
-                continue
-            rows = np.flatnonzero(is_active)
+            rows = np.flatnonzero(~np.isnan(u))
             cells = self.cell(int(j), u[rows]).astype(np.intp)
             out[rows, self.column_of[j] + cells] = _ONE_HOT
         return out

@@ -33,6 +33,8 @@ MANY_ROWS = 100
 """Up to so many trials a fit also starts from the default hyper-parameters."""
 MIN_FAILURES = 3
 """From so many failures on their probability is modelled."""
+KEPT_FITS = 32
+_FITTED = {}
 SAFE_NOISE = 1e-2
 """Noise variance of the model of last resort, when no fit can be factored."""
 
@@ -162,8 +164,15 @@ def _hyper(space: GpSpace, history: History, x: Array) -> tuple[Hyper, bool]:
 def _fit(
     x: Array, y: Array, m: int, columns: Columns, starts: tuple[Hyper, ...], *, has_trend: bool
 ) -> GaussianProcess:
+    """The process of the first m rows; remembered, since anchors and batches ask for it again."""
     z = model_targets(y[:m]).z
-    return GaussianProcess.fit(x[:m], z, columns=columns, has_trend=has_trend, starts=starts)
+    key = (x[:m].tobytes(), z.tobytes(), columns.scale_of.tobytes(), repr(starts), has_trend)
+    if key not in _FITTED:
+        made = GaussianProcess.fit(x[:m], z, columns=columns, has_trend=has_trend, starts=starts)
+        _FITTED[key] = made
+        while len(_FITTED) > KEPT_FITS:
+            _FITTED.pop(next(iter(_FITTED)))
+    return _FITTED[key]
 
 
 def _has_trend(m: int, columns: Columns) -> bool:

@@ -18,7 +18,6 @@ sys.path.insert(0, str(ROOT))
 from app.domain.catalog import (  # noqa: E402
     EARLY_STOPPING,
     LATER_EARLY_STOPPING,
-    LATER_SUGGESTERS,
     SUGGESTERS,
     OptionSpec,
     SuggesterInfo,
@@ -72,11 +71,12 @@ def fields(specs: Mapping[str, OptionSpec]) -> str:
     return table(("field", "accepts", "default", "meaning"), rows)
 
 
-def entries(infos: Mapping[str, SuggesterInfo], later: Iterable[str]) -> str:
+def entries(infos: Mapping[str, SuggesterInfo], later: Iterable[str] = ()) -> str:
     """A table of suggesters or rules, with those that this version does not have."""
     rows = [(f"`{info.name}`", info.summary) for info in infos.values()]
     names = ", ".join(f"`{name}`" for name in sorted(later))
-    return table(("name", "what it does"), [*rows, (names, "Not available in this version.")])
+    missing = [(names, "Not available in this version.")] if names else []
+    return table(("name", "what it does"), [*rows, *missing])
 
 
 def options() -> str:
@@ -149,7 +149,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "no-progress": lambda: fields(NO_PROGRESS_FIELDS),
     "failure-policy": lambda: fields(FAILURE_FIELDS),
     "resources": lambda: fields(RESOURCE_FIELDS),
-    "suggesters": lambda: entries(SUGGESTERS, LATER_SUGGESTERS),
+    "suggesters": lambda: entries(SUGGESTERS),
     "options": options,
     "early-stopping": lambda: entries(EARLY_STOPPING, LATER_EARLY_STOPPING),
     "objectives": objectives,

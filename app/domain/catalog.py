@@ -115,6 +115,64 @@ SUGGESTERS: Mapping[str, SuggesterInfo] = _table(
         },
     ),
     SuggesterInfo(
+        name="cmaes",
+        summary="Covariance matrix adaptation with restarts; for numeric spaces and some hundred "
+        "trials or more.",
+        options={
+            "n_initial": _N_INITIAL_MODEL,
+            "population": OptionSpec(
+                type="int",
+                low=4,
+                high=10_000,
+                help="Results of a generation of the first run; left out: 4 + 3 ln d for d "
+                "parameters.",
+            ),
+            "sigma": OptionSpec(
+                type="float",
+                default=0.2,
+                low=0.0,
+                high=1.0,
+                is_low_open=True,
+                help="Standard deviation of the first generation, in shares of a range.",
+            ),
+            "restarts": OptionSpec(
+                type="str",
+                default="ipop",
+                choices=("ipop", "bipop", "none"),
+                help="What follows a run that has converged: one of twice the population; large "
+                "and small ones by turns; none.",
+            ),
+            "lr_adapt": OptionSpec(
+                type="bool",
+                default=False,
+                help="Adapt the learning rates, for noisy results; for continuous parameters only.",
+            ),
+        },
+    ),
+    SuggesterInfo(
+        name="evolution",
+        summary="Regularised evolution for one objective, NSGA-II for several; bears any space.",
+        options={
+            "n_initial": _N_INITIAL_MODEL,
+            "population": OptionSpec(
+                type="int",
+                default=50,
+                low=2,
+                high=10_000,
+                help="Trials that parents are chosen from: the newest ones, or with several "
+                "objectives the best ones.",
+            ),
+            "tournament": OptionSpec(
+                type="int",
+                default=10,
+                low=1,
+                high=10_000,
+                help="Members drawn for a parent, of which the best is taken; 2 with several "
+                "objectives.",
+            ),
+        },
+    ),
+    SuggesterInfo(
         name="skopt",
         summary="scikit-optimize's Optimizer; slower, for comparison with studies made by it.",
         options={
@@ -141,9 +199,6 @@ SUGGESTERS: Mapping[str, SuggesterInfo] = _table(
     ),
 )
 """Suggesters of this version, by name."""
-
-LATER_SUGGESTERS = frozenset({"cmaes", "evolution"})
-"""Names of the contract that this version does not have."""
 
 EARLY_STOPPING: Mapping[str, SuggesterInfo] = _table(
     SuggesterInfo(name="none", summary="Every trial runs to its end.")

@@ -11,7 +11,6 @@ from ..errors import InvalidInput
 from .catalog import (
     EARLY_STOPPING,
     LATER_EARLY_STOPPING,
-    LATER_SUGGESTERS,
     SUGGESTERS,
     SuggesterInfo,
 )
@@ -203,7 +202,7 @@ class _Suggester:
 
 def _suggester(fields: Fields, space: Space) -> _Suggester:
     inner = _reference(fields, "suggester", ("name", "seed", "options"))
-    name = _known_name(inner, SUGGESTERS, LATER_SUGGESTERS, "suggester", "auto")
+    name = _known_name(inner, SUGGESTERS, frozenset(), "suggester", "auto")
     seed = inner.read("seed", _scalar("seed"))
     options = _options(inner, SUGGESTERS.get(name or ""))
     if name == "grid":

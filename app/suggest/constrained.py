@@ -35,20 +35,54 @@ def repaired_point(space: Space, rng: np.random.Generator) -> dict[str, Value] |
     axes = {axis.parameter.name: axis for axis in Encoder(space).axes}
     for _ in range(_STARTS):
         full = {name: axis.from_unit(float(rng.random())) for name, axis in axes.items()}
-        for move in range(_MOVES):
-            params = keep_active(space, full)
-            broken = [c for c in space.constraints if not constraint_holds(c, params)]
-            if not broken:
-                return params
-            constraint = broken[int(rng.integers(len(broken)))]
-            names = sorted(set(constraint.terms) & set(params))
-            if not names:  # only inactive parameters: another branch is needed
-                break
-            name = names[int(rng.integers(len(names)))]
-            is_late = 2 * move >= _MOVES
-            full[name] = _moved(
-                axes[name], space, constraint, params, float(rng.random()), is_late=is_late
-            )
+        params = _settled(space, axes, full, rng, is_near=False)
+        if params is not None:
+            return params
+    return None
+
+
+def projected_point(
+    space: Space, full: Params, rng: np.random.Generator
+) -> dict[str, Value] | None:
+    """A point that keeps the constraints, not far from a given one.
+
+    Coordinates of broken constraints, chosen at random, are moved in turn, each no farther than to
+    the interval that its constraints leave it.
+
+    Args:
+        space: the search space.
+        full: a value for every parameter, inactive ones included.
+        rng: chooses the coordinates.
+
+    Returns:
+        A point, or None when none was found.
+    """
+    axes = {axis.parameter.name: axis for axis in Encoder(space).axes}
+    return _settled(space, axes, dict(full), rng, is_near=True)
+
+
+def _settled(
+    space: Space,
+    axes: Mapping[str, Axis],
+    full: dict[str, Value],
+    rng: np.random.Generator,
+    *,
+    is_near: bool,
+) -> dict[str, Value] | None:
+    """The active part of `full` after its coordinates were moved until the constraints hold."""
+    for move in range(_MOVES):
+        params = keep_active(space, full)
+        broken = [c for c in space.constraints if not constraint_holds(c, params)]
+        if not broken:
+            return params
+        constraint = broken[int(rng.integers(len(broken)))]
+        names = sorted(set(constraint.terms) & set(params))
+        if not names:  # only inactive parameters: another branch is needed
+            return None
+        name = names[int(rng.integers(len(names)))]
+        share = None if is_near else float(rng.random())
+        is_late = 2 * move >= _MOVES
+        full[name] = _moved(axes[name], space, constraint, params, share, is_late=is_late)
     return None
 
 
@@ -57,7 +91,7 @@ def _moved(
     space: Space,
     constraint: LinearConstraint,
     params: Params,
-    share: float,
+    share: float | None,
     *,
     is_late: bool,
 ) -> Value:
@@ -68,7 +102,7 @@ def _moved(
         space: gives all constraints.
         constraint: the broken one.
         params: the point as it is.
-        share: where in the interval the value lies, in [0, 1].
+        share: where in the interval the value lies, in [0, 1]; None: where it is nearest.
         is_late: go to the border at once where the interval is empty; the last resort, since
             what is left may be a corner. Before, only part of the way, or every coordinate would
             end on its border.
@@ -85,7 +119,10 @@ def _moved(
     else:
         right = high if left > high else low
         left = right if is_late else float(params[p.name])
-    value = left + (right - left) * share
+    if share is None:
+        value = min(max(float(params[p.name]), left), right)
+    else:
+        value = left + (right - left) * share
     if axis.n_cells is None:
         return min(max(value, low), high)
     cell = axis.cell_of_value(value)

@@ -14,11 +14,17 @@ from .base import Decision, SuggestFunction, SuggestRequest, modelled_metric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A suggester: where its `suggest` function lives, and whether it costs next to nothing."""
+    """A suggester: where its `suggest` function lives, and what it does.
+
+    Attributes:
+        is_cheap: costs next to nothing.
+        models_all: every objective is modelled, not only the first.
+    """
 
     name: str
     module: str
     is_cheap: bool = False
+    models_all: bool = False
 
     def load(self) -> SuggestFunction:
         """The function; imported when it is first needed, since some load large libraries."""
@@ -36,6 +42,8 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             Entry(name="sobol", module="sobol", is_cheap=True),
             Entry(name="gp", module="gp"),
             Entry(name="tpe", module="tpe"),
+            Entry(name="cmaes", module="cmaes"),
+            Entry(name="evolution", module="evolution", models_all=True),
             Entry(name="skopt", module="skopt"),
             Entry(name="auto", module="auto"),
         )
@@ -54,7 +62,7 @@ def suggest(name: str, request: SuggestRequest) -> Decision:
     entry = ENTRIES[name]
     decision = entry.load()(request)
     n_objectives = sum(metric.role == "objective" for metric in request.metrics)
-    if entry.is_cheap or n_objectives < 2:
+    if entry.is_cheap or entry.models_all or n_objectives < 2:
         return decision
     metric = request.metrics[modelled_metric(request.metrics)].name
     note = f"of {n_objectives} objectives only the first, {metric}, is modelled"

@@ -271,7 +271,7 @@ def test_maximised_metric_is_the_mirror_of_a_minimised_one(name: str) -> None:
     assert low.params == high.params
 
 
-@every_model
+@pytest.mark.parametrize("name", [name for name in MODELS if not ENTRIES[name].models_all])
 def test_with_several_objectives_the_first_is_modelled_and_named(name: str) -> None:
     one = history(NUMERIC, N)
     many = tuple(

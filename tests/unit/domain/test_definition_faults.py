@@ -160,8 +160,6 @@ STUDY_FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({"suggester": {"name": "gpp"}}, "/suggester/name", "unknown-suggester"),
     ({"suggester": {"name": 3}}, "/suggester/name", "wrong-type"),
     ({"suggester": "gp"}, "/suggester", "wrong-type"),
-    ({"suggester": {"name": "cmaes"}}, "/suggester/name", "not-available"),
-    ({"suggester": {"name": "evolution"}}, "/suggester/name", "not-available"),
     (
         {"suggester": {"name": "tpe", "options": {"n_inital": 3}}},
         "/suggester/options/n_inital",

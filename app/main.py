@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from fastapi import FastAPI
 
 from .api import build
 from .domain.token import Role, Token
-from .errors import AppError
+from .errors import AppError, Conflict
 from .logs import configure_logging
+from .service.replay import Replayer
 from .service.services import Services
 from .service.tokens import TokenService
 from .settings import Settings
 from .store import schema
+from .store import studies as study_rows
 from .store.engine import Store
 from .store.opening import open_store
 
@@ -234,6 +237,40 @@ class LocalTokens:
     def close(self) -> None:
         """Closes the database."""
         self._store.close()
+
+
+class LocalReplay:
+    """Replays of the studies in a database, without a service or beside one; changes nothing."""
+
+    def __init__(self, database_url: str | None = None) -> None:
+        settings = _settings(database_url)
+        if not schema.is_current(settings.database_url):
+            raise Conflict("the database's schema is not current; run `tunewell migrate` first")
+        self._store = open_store(settings.database_url, pool_size=2)
+        self._replayer = Replayer(self._store, fit_limit_s=settings.fit_limit_s)
+
+    def find(self, id_or_name: str) -> str:
+        """The id of a study."""
+        named = self._store.read(lambda conn: study_rows.by_name(conn, id_or_name))
+        return id_or_name if named is None else named.id
+
+    def pages(self, study_id: str, *, force: bool) -> Iterator[dict[str, Any]]:
+        """The pages that the service would answer."""
+        after: int | None = 0
+        while after is not None:
+            page = self._replayer.page(study_id, after=after, force=force)
+            yield asdict(page)
+            after = page.next_after
+
+    def close(self) -> None:
+        """Ends the fitting process and closes the database."""
+        self._replayer.close()
+        self._store.close()
+
+
+def local_replay(database_url: str | None = None) -> LocalReplay:
+    """Opens a database to replay its studies."""
+    return LocalReplay(database_url)
 
 
 def local_tokens(database_url: str | None = None) -> LocalTokens:

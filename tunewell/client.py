@@ -17,6 +17,10 @@ PAGE_SIZE = 500
 
 _CLAIM_SLACK_S = 60.0
 """Beyond its wait, how long a claim may take: a fit runs when no other trial does."""
+_FIT_S = 90.0
+"""How long an answer may take that needs a fit, which may have to wait for another one."""
+_REPLAY_S = 600.0
+"""How long a page of a replay may take: a replay of somebody else's comes first."""
 
 
 class Client(Connection):
@@ -73,10 +77,28 @@ class Client(Connection):
         """Deletes a study; it can be restored for a time."""
         return self.request("DELETE", f"/v1/studies/{study_id}")
 
-    def best(self, study_id: str, k: int = 1) -> list[Any]:
-        """The `k` best trials."""
-        found = self.request("GET", f"/v1/studies/{study_id}/best", params={"k": k})
-        return list(found["trials"])
+    def best(self, study_id: str, k: int = 1, by: str = "observed") -> list[Any]:
+        """The `k` best trials: by observed value, or by `posterior_mean`."""
+        return list(self.ranking(study_id, k, by)["trials"])
+
+    def ranking(self, study_id: str, k: int, by: str) -> Any:
+        """The `k` best trials, and the model that ranks them if one does."""
+        params = {"k": k, "by": None if by == "observed" else by}
+        path = f"/v1/studies/{study_id}/best"
+        return self.request("GET", path, params=params, timeout_s=_FIT_S)
+
+    def replay(self, study_id: str, *, force: bool = False) -> Iterator[Any]:
+        """Derives the suggested points of a study again, a page of verdicts at a time."""
+        after: int | None = 0
+        while after is not None:
+            page = self.request(
+                "GET",
+                f"/v1/studies/{study_id}/replay",
+                params={"after": after, "force": "true" if force else None},
+                timeout_s=_REPLAY_S,
+            )
+            yield page
+            after = page["next_after"]
 
     def export(self, study_id: str, format: str) -> Iterator[bytes]:
         """The trials of a study as `csv` or `jsonl`, as they come."""

@@ -15,12 +15,14 @@ from ..service.views import (
     BeatAnswer,
     Budget,
     Claim,
+    Expected,
     Grant,
     Reported,
     StudySummary,
     StudyView,
     Suggested,
     TrialView,
+    Winners,
     WorkerView,
 )
 from .answers import instant, number
@@ -61,6 +63,25 @@ def trial(value: Trial) -> dict[str, Any]:
         "updated_at": instant(value.updated_at),
         "change_seq": value.change_seq,
         "revision": value.revision,
+    }
+
+
+def expected_trial(value: Expected) -> dict[str, Any]:
+    """A trial with what a model says of its point."""
+    return {**trial(value.trial), "posterior_mean": value.mean, "posterior_sd": value.sd}
+
+
+def winners(value: Winners) -> dict[str, Any]:
+    """The best trials by a model."""
+    return {
+        "trials": [expected_trial(each) for each in value.trials],
+        "by": "posterior_mean",
+        "posterior": {
+            "units": "metric",
+            "n_results": value.n_results,
+            "is_noisy": value.is_noisy,
+            "warp": value.warp,
+        },
     }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from ..domain.lease import Lease
 from ..domain.space import point_key
 from ..domain.study import Study
-from ..domain.trial import Trial, TrialState
+from ..domain.trial import Trial, TrialSource, TrialState
 from ..errors import Unavailable
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
@@ -169,7 +169,7 @@ class Handout:
         for suggestion in batch.suggestions:
             if room(study.study) == 0:
                 break
-            if point_key(suggestion.params) in made_since:
+            if _clashes(suggestion, made_since):
                 taken.clashed = True
                 break
             taken.grants.append(start(study, insert_point(study, suggestion), holder))
@@ -186,6 +186,12 @@ def _made_since(study: LockedStudy, index: int) -> frozenset[str]:
         return frozenset()
     made = trial_sets.numbered_from(study.tx.conn, study.study.id, index)
     return frozenset(point_key(trial.params) for trial in made)
+
+
+def _clashes(suggestion: Suggestion, made_since: frozenset[str]) -> bool:
+    """Whether a point repeats one that was made after it was; a replicate is meant to."""
+    is_meant = suggestion.source is TrialSource.REPLICATE
+    return not is_meant and point_key(suggestion.params) in made_since
 
 
 def _note_exhausted(study: LockedStudy, batch: Batch) -> None:

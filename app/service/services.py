@@ -25,6 +25,7 @@ from .threads import Threads
 from .tokens import TokenService
 from .trials import TrialService
 from .wake import WakeHub
+from .winners import WinnerService
 from .workers import WorkerService
 
 
@@ -33,7 +34,8 @@ class Services:
 
     Attributes:
         store: the database.
-        studies, trials, claims, leases, workers, tokens, replays, events: the use cases by noun.
+        studies, trials, claims, leases, workers, tokens, winners, replays, events: the use cases
+            by noun.
         sweeper: the housekeeping.
     """
 
@@ -59,6 +61,7 @@ class Services:
             heartbeat_s=settings.effective_heartbeat_s(),
         )
         self.tokens = TokenService(store)
+        self.winners = WinnerService(store, self._threads, self._points)
         self.replays = ReplayService(store, fit_limit_s=settings.fit_limit_s)
         self.events = EventService(store, self._threads, self._hub)
         self.sweeper = Sweeper(

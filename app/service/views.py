@@ -22,6 +22,7 @@ __all__ = [
     "Caller",
     "Claim",
     "DeviceFree",
+    "Expected",
     "Failed",
     "Front",
     "Grant",
@@ -31,6 +32,7 @@ __all__ = [
     "Suggested",
     "TrialPage",
     "TrialView",
+    "Winners",
     "WorkerView",
 ]
 
@@ -59,6 +61,31 @@ class Front:
     trials: tuple[Trial, ...]
     hypervolume: float | None
     reference: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """A trial, and what a model says of its point, in the first metric's own units."""
+
+    trial: Trial
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Winners:
+    """The best trials by a model, best first.
+
+    Attributes:
+        n_results: how many values the model was fitted to.
+        is_noisy: whether it takes the differences of neighbours for noise.
+        warp: how the values were bent before the fit; undone in what is shown.
+    """
+
+    trials: tuple[Expected, ...]
+    n_results: int
+    is_noisy: bool
+    warp: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from .types import from_micros, to_micros
 _MAX_SEQ = 2**63 - 1
 _PRESENT, _MISSING = 0, 1
 
-_RANKED_STATES = (TrialState.COMPLETED, TrialState.STOPPED)
+RANKED_STATES = (TrialState.COMPLETED, TrialState.STOPPED)
 """States whose values may be a best."""
 
 
@@ -220,7 +220,7 @@ def changed_since(conn: Connection, study_id: str, seq: int) -> list[Trial]:
 
 _HAS_VALUE = (
     trials.c.study_id == bindparam("b_study_id"),
-    trials.c.state.in_([str(state) for state in _RANKED_STATES]),
+    trials.c.state.in_([str(state) for state in RANKED_STATES]),
     trials.c.value.is_not(None),
 )
 _RANKED = {

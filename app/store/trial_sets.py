@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, bindparam
 
 from ..domain.trial import OPEN_TRIAL_STATES, Trial, TrialState
@@ -14,6 +16,7 @@ _OPEN = _OF_STUDY.where(
     trials.c.state.in_(sorted(str(state) for state in OPEN_TRIAL_STATES))
 ).order_by(trials.c.number)
 _FROM = _OF_STUDY.where(trials.c.number >= bindparam("b_number")).order_by(trials.c.number)
+_NUMBERED = _OF_STUDY.where(trials.c.number.in_(bindparam("b_numbers", expanding=True)))
 _ENDED_AS = _OF_STUDY.where(trials.c.state == bindparam("b_state"))
 _LAST = _ENDED_AS.order_by(trials.c.ended_at.desc()).limit(bindparam("b_limit"))
 _BY_NUMBER = _ENDED_AS.order_by(trials.c.number)
@@ -28,6 +31,13 @@ def numbered_from(conn: Connection, study_id: str, number: int) -> list[Trial]:
     """The trials with this number or a higher one, by number."""
     rows = conn.execute(_FROM, {"b_study_id": study_id, "b_number": number})
     return [trial_of(row) for row in rows]
+
+
+def numbered(conn: Connection, study_id: str, numbers: Sequence[int]) -> list[Trial]:
+    """The trials with these numbers, in their order; numbers that there are not are left out."""
+    rows = conn.execute(_NUMBERED, {"b_study_id": study_id, "b_numbers": list(numbers)})
+    found = {row.number: trial_of(row) for row in rows}
+    return [found[number] for number in numbers if number in found]
 
 
 def completed_of(conn: Connection, study_id: str) -> list[Trial]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -143,3 +142,134 @@ async def test_what_eight_askers_were_given_can_be_derived_again(
     assert sum(made.values()) >= N_TRIALS // 2
     study = services.studies.get(study_id).study
     assert study.results_seq == len(store.read(lambda c: past_rows.results(c, study_id)))
+
+
+async def told(bench: Bench, study_id: str, n: int, **more: Any) -> list[Grant]:
+    """Asks and tells one by one."""
+    found: list[Grant] = []
+    for _ in range(n):
+        [grant] = await bench.suggest(study_id, **more)
+        await asyncio.to_thread(bench.complete, grant, value_of(grant.trial.params))
+        found.append(grant)
+    return found
+
+
+def outcomes(verdicts: list[Verdict]) -> list[str]:
+    return [verdict.outcome for verdict in verdicts]
+
+
+async def test_a_changed_point_is_found_and_named(bench: Bench, store: Store) -> None:
+    study_id = bench.study(study_of("sobol"))
+    grants = await told(bench, study_id, 3)
+    params = {**grants[1].trial.params, "x": 0.123}
+    change = update(trials).where(trials.c.id == grants[1].trial.id).values(params=params)
+    store.write(lambda tx: tx.conn.execute(change))
+    found = replayed(store, study_id)
+    assert outcomes(found) == ["equal", "different", "equal"]
+    stored = grants[1].trial.params["x"]
+    assert found[1].reasons == (f"params.x: stored 0.123, derived {stored}",)
+
+
+async def test_provenance_is_compared_too_but_not_the_seconds(bench: Bench, store: Store) -> None:
+    study_id = bench.study(study_of("tpe"))
+    last = (await told(bench, study_id, 8))[-1].trial
+    assert last.provenance["seconds"] >= 0
+    assert last.provenance["cpu_seconds"] >= 0
+
+    def write(**changes: Any) -> None:
+        provenance = {**last.provenance, **changes}
+        change = update(trials).where(trials.c.id == last.id).values(provenance=provenance)
+        store.write(lambda tx: tx.conn.execute(change))
+
+    write(seconds=99.0)
+    assert outcomes(replayed(store, study_id)) == ["equal"] * 8
+    write(model="guess")
+    assert outcomes(replayed(store, study_id)) == ["equal"] * 7 + ["different"]
+
+
+async def test_points_of_other_versions_are_skipped_unless_forced(
+    bench: Bench, store: Store
+) -> None:
+    study_id = bench.study(study_of("random"))
+    [grant] = await told(bench, study_id, 1)
+    versions = {**grant.trial.provenance["versions"], "numpy": "1.0"}
+    provenance = {**grant.trial.provenance, "versions": versions}
+    change = update(trials).where(trials.c.id == grant.trial.id).values(provenance=provenance)
+    store.write(lambda tx: tx.conn.execute(change))
+    [found] = replayed(store, study_id)
+    assert found.outcome == "skipped"
+    assert found.reasons[0].startswith("made with numpy 1.0, here is ")
+    assert outcomes(replayed(store, study_id, force=True)) == ["equal"]
+
+
+async def test_points_follow_from_the_definition_of_their_time(
+    bench: Bench, services: Services, store: Store
+) -> None:
+    """The budget decides how long the design is: a replay with today's would differ."""
+    study_id = bench.study(study_of("gp", limits={"max_trials": 100}))
+    await told(bench, study_id, 4)
+    for max_trials in (15, 10):
+        revision = services.studies.get(study_id).study.revision
+        limits = {"max_trials": max_trials}
+        services.studies.patch(study_id, {"limits": limits}, revision=revision)
+        await told(bench, study_id, 2)
+    assert outcomes(replayed(store, study_id)) == ["equal"] * 8
+    past = store.read(lambda conn: past_rows.definitions(conn, study_id))
+    assert [p.definition.limits.max_trials for p in past] == [100, 15]
+    store.write(lambda tx: tx.conn.execute(text("DELETE FROM past_definitions")))
+    assert "different" in outcomes(replayed(store, study_id))
+
+
+async def test_points_of_a_restarted_service_follow_too(store: Store, settings: Settings) -> None:
+    study_id = ""
+    for start in range(3):
+        services = Services(store, settings)
+        try:
+            bench = Bench(services)
+            study_id = study_id or bench.study(study_of("gp"))
+            await services.start()
+            grants = await bench.suggest(study_id, count=3)
+            for grant in grants[start % 2 :]:  # some stay open over the restart
+                bench.complete(grant, value_of(grant.trial.params))
+        finally:
+            await services.stop()
+    assert outcomes(replayed(store, study_id)) == ["equal"] * 9
+
+
+async def test_a_trial_that_ends_well_after_a_lost_attempt_is_a_result(
+    bench: Bench, services: Services, store: Store
+) -> None:
+    study_id = bench.study(study_of("tpe"))
+    [grant] = await bench.suggest(study_id)
+    bench.fail(grant, "infrastructure")
+    [again] = await bench.suggest(study_id)
+    assert again.trial.id == grant.trial.id
+    bench.complete(again, 0.5)
+    [later] = await bench.suggest(study_id)
+    assert later.trial.provenance["n_finished"] == 1
+    assert outcomes(replayed(store, study_id)) == ["equal"] * 2
+
+
+async def test_results_that_are_gone_are_said_to_be(bench: Bench, store: Store) -> None:
+    study_id = bench.study(study_of("sobol"))
+    await told(bench, study_id, 3)
+    store.write(lambda tx: tx.conn.execute(events.delete()))
+    found = replayed(store, study_id)
+    assert outcomes(found) == ["equal", "skipped", "skipped"]
+    assert found[2].reasons == ("0 results are known, and it knew 2",)
+
+
+class TestALateModel:
+    @pytest.fixture
+    def settings(self, store: Store) -> Settings:
+        return Settings(database_url=store.url, sweep_s=3600, suggest_wait_s=0)
+
+    async def test_gives_fallbacks_that_can_be_derived_again(
+        self, bench: Bench, store: Store
+    ) -> None:
+        study_id = bench.study(study_of("gp"))
+        await told(bench, study_id, 3)
+        grants = [grant for _ in range(4) for grant in await bench.suggest(study_id)]
+        sources = [grant.trial.source for grant in grants]
+        assert TrialSource.FALLBACK in sources
+        assert outcomes(replayed(store, study_id)) == ["equal"] * 7

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +44,31 @@ class NotInstalled(TunewellError):
     """A part of the product that the command needs is not installed."""
 
     exit_status = 2
+
+
+class DatabaseRefused(TunewellError):
+    """What the service's part says of a call straight to the database."""
+
+    def __init__(self, detail: str, code: str) -> None:
+        super().__init__(detail)
+        self.exit_status = _STATUS.get(code, 1)
+
+
+_STATUS = {"storage-busy": 3, "invalid-value": 2}
+
+
+@contextmanager
+def opened(what: str, database_url: str | None) -> Iterator[Any]:
+    """What a function of the service's `main` opens of a database; its refusals as our errors."""
+    main, errors = (load("app", module, extra="server") for module in ("main", "errors"))
+    try:
+        found = getattr(main, what)(database_url)
+        try:
+            yield found
+        finally:
+            found.close()
+    except errors.AppError as error:
+        raise DatabaseRefused(str(error.detail), str(error.code)) from error
 
 
 def connect(url: str | None, token: str | None) -> Client:

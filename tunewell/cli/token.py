@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
-from ..errors import TunewellError
 from ..lines import cell
-from .output import Json, TokenOption, Url, connect, load, print_json, print_table, say
+from .output import Json, TokenOption, Url, connect, opened, print_json, print_table, say
 from .service import DatabaseUrl
 
 app = typer.Typer(
@@ -23,15 +20,6 @@ app = typer.Typer(
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FIELDS = ("id", "name", "role", "prefix", "created_at", "expires_at", "revoked_at", "last_used_at")
-_STATUS = {"storage-busy": 3, "invalid-value": 2}
-
-
-class DatabaseRefused(TunewellError):
-    """What the service's part says of a call straight to the database."""
-
-    def __init__(self, detail: str, code: str) -> None:
-        super().__init__(detail)
-        self.exit_status = _STATUS.get(code, 1)
 
 
 @app.command()
@@ -55,7 +43,7 @@ def create(
         with connect(url, token) as client:
             made = client.create_token(name, role, seconds)
     else:
-        with _database(database_url) as tokens:
+        with opened("local_tokens", database_url) as tokens:
             found, secret = tokens.create(name, role, seconds)
         made = {**_plain(found), "secret": secret}
     if json:
@@ -79,7 +67,7 @@ def list_tokens(
         with connect(url, token) as client:
             found = list(client.list_tokens())
     else:
-        with _database(database_url) as tokens:
+        with opened("local_tokens", database_url) as tokens:
             found = [_plain(each) for each in tokens.list()]
     if json:
         print_json({"tokens": found})
@@ -101,7 +89,7 @@ def revoke(
         with connect(url, token) as client:
             revoked = client.revoke_token(token_id) or {"id": token_id}
     else:
-        with _database(database_url) as tokens:
+        with opened("local_tokens", database_url) as tokens:
             revoked = _plain(tokens.revoke(token_id))
     if json:
         print_json(revoked)
@@ -112,20 +100,6 @@ def revoke(
 def _is_remote(url: str | None, database_url: str | None) -> bool:
     """Over HTTP, unless a database is named: the first token is made beside the service."""
     return url is not None and database_url is None
-
-
-@contextmanager
-def _database(database_url: str | None) -> Iterator[Any]:
-    """The tokens of a database; its refusals as our errors."""
-    main, errors = (load("app", module, extra="server") for module in ("main", "errors"))
-    try:
-        tokens = main.local_tokens(database_url)
-        try:
-            yield tokens
-        finally:
-            tokens.close()
-    except errors.AppError as error:
-        raise DatabaseRefused(str(error.detail), str(error.code)) from error
 
 
 def _seconds(text: str | None) -> float | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from ...domain.study import StopReason, StudyState
+from ...domain.trial import TrialSource
 from .common import Instant, Wire
 from .definition import EXAMPLE
 from .trials import TRIAL_EXAMPLE, TrialOut
@@ -112,10 +113,62 @@ class DryRunOut(Wire):
     warnings: list[str] = Field(description="What may not be meant, in words.")
 
 
+class BestTrialOut(TrialOut):
+    """One of the best trials."""
+
+    posterior_mean: float | None = Field(
+        default=None,
+        description="Expected value at its point, in the metric's units; by `posterior_mean` only.",
+    )
+    posterior_sd: float | None = Field(
+        default=None,
+        description="How sure the model is of that, one sd, in the metric's units; likewise.",
+    )
+
+
+class PosteriorOut(Wire):
+    """The Gaussian process behind the posterior means."""
+
+    units: Literal["metric"] = Field(
+        description="Units of mean and sd. The model works on bent values; these are bent back, "
+        "exactly for the better half, between two observed values for the worse."
+    )
+    n_results: int = Field(description="How many values it was fitted to.")
+    is_noisy: bool = Field(description="Whether it sees noise; if not, means are the values.")
+    warp: str = Field(description="How the values were bent: `half-rank`, `rank` or `none`.")
+
+
 class BestOut(Wire):
     """The best trials, best first."""
 
-    trials: list[TrialOut] = Field(description="Completed trials by the first objective.")
+    trials: list[BestTrialOut] = Field(description="Completed trials by the first objective.")
+    by: Literal["observed", "posterior_mean"] = Field(description="What they are ranked by.")
+    posterior: PosteriorOut | None = Field(
+        description="The model; null when they are ranked by observed values."
+    )
+
+
+class ReplayedOut(Wire):
+    """What became of one trial's point when it was derived again."""
+
+    id: str = Field(description="Id of the trial, `tr_...`.")
+    number: int = Field(description="Its number.")
+    source: TrialSource = Field(description="Where its point came from.")
+    suggester: str | None = Field(description="The suggester that made it.")
+    outcome: Literal["equal", "different", "skipped"] = Field(
+        description="`equal`: the same to the last bit, provenance included."
+    )
+    reasons: list[str] = Field(description="What differs, or why it was skipped.")
+
+
+class ReplayOut(Wire):
+    """Points derived again, by number; points of the user's own are left out."""
+
+    trials: list[ReplayedOut] = Field(description="One entry a suggested trial.")
+    last_number: int = Field(description="The last trial that was looked at.")
+    n_trials: int = Field(description="How many trials the study has.")
+    next_after: int | None = Field(description="`after` of the next call; null at the end.")
+    versions: dict[str, str] = Field(description="Versions of the libraries of this service.")
 
 
 class ParetoOut(Wire):

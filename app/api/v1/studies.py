@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -24,7 +25,14 @@ from ..operation import operation
 from ..paging import PageSize, PageToken, read_labels, read_states
 from ..route import ServiceRoute
 from ..schemas.definition import StudyChangesBody, StudyDefinitionBody
-from ..schemas.studies import BestOut, DryRunOut, ParetoOut, StudyListOut, StudyOut
+from ..schemas.studies import (
+    BestOut,
+    DryRunOut,
+    ParetoOut,
+    ReplayOut,
+    StudyListOut,
+    StudyOut,
+)
 from .common import StudyId
 
 router = APIRouter(prefix="/v1", route_class=ServiceRoute)
@@ -280,16 +288,60 @@ async def undelete_study(study_id: StudyId, api: ApiDep) -> Response:
 
 @router.get(
     "/studies/{study_id:id}/best",
-    **operation("get_best_trials", "studies", READ, {200: BestOut}, errors=("not-found",)),
+    **operation(
+        "get_best_trials",
+        "studies",
+        READ,
+        {200: BestOut},
+        errors=("not-found", "suggester-unavailable"),
+    ),
 )
 async def get_best_trials(
     study_id: StudyId,
     api: ApiDep,
     k: Annotated[int, Query(ge=1, le=1000, description="How many, 1 to 1,000.")] = 1,
+    by: Annotated[
+        Literal["observed", "posterior_mean"],
+        Query(
+            description="`posterior_mean`: by what a Gaussian process expects at their points, "
+            "which a lucky draw of a noisy metric cannot win. One objective, 3 results or more."
+        ),
+    ] = "observed",
 ) -> Response:
     """Get the best completed trials, best first."""
+    if by == "posterior_mean":
+        return respond(json_answer(render.winners(await api.services.winners.best(study_id, k))))
     trials = await api.call(api.services.studies.best, study_id, k)
-    return respond(json_answer({"trials": [render.trial(trial) for trial in trials]}))
+    found = [render.trial(trial) for trial in trials]
+    return respond(json_answer({"trials": found, "by": by, "posterior": None}))
+
+
+@router.get(
+    "/studies/{study_id:id}/replay",
+    **operation(
+        "replay_study",
+        "studies",
+        READ,
+        {200: ReplayOut},
+        errors=("not-found", "suggester-unavailable"),
+    ),
+)
+async def replay_study(
+    study_id: StudyId,
+    api: ApiDep,
+    after: Annotated[
+        int, Query(ge=0, le=2**53, description="Look at trials after this number.")
+    ] = 0,
+    force: Annotated[
+        bool, Query(description="Also points that other versions of the libraries made.")
+    ] = False,
+) -> Response:
+    """Derive suggested points again from what was known then, and compare to the last bit.
+
+    Answers when some seconds of work are done: go on with `next_after`.
+    """
+    page = await api.services.replays.page(study_id, after=after, force=force)
+    return respond(json_answer(asdict(page)))
 
 
 @router.get(

@@ -28,7 +28,7 @@ TRIALS = "GET /v1/studies/st_1/trials"
 COMMANDS = {
     "": ["serve", "migrate", "demo", "version", "study", "trial", "worker", "token"],
     "study": ["submit", "run", "watch", "plan", "list", "show", "pause", "resume", "stop",
-              "cancel", "delete", "undelete", "export"],
+              "cancel", "delete", "undelete", "export", "best", "replay"],
     "trial": ["list", "show", "cancel", "retry"],
     "worker": ["run", "list", "drain"],
     "token": ["create", "list", "revoke"],
@@ -476,3 +476,62 @@ def test_the_version_is_printed(run: Any, service: Any) -> None:
     service.on("GET /v1/meta", {"version": "9.9.9"})
     found = json.loads(run("version", "--service", "--json").out)
     assert found["service"]["version"] == "9.9.9"
+
+
+def verdict(number: int, outcome: str = "equal", *reasons: str) -> dict[str, Any]:
+    return {
+        "id": f"tr_{number}", "number": number, "source": "suggester", "suggester": "gp",
+        "outcome": outcome, "reasons": list(reasons),
+    }  # fmt: skip
+
+
+def replay_page(*verdicts: dict[str, Any], next_after: int | None = None) -> dict[str, Any]:
+    last = verdicts[-1]["number"]
+    return {
+        "trials": list(verdicts), "last_number": last, "n_trials": 3, "next_after": next_after,
+        "versions": {},
+    }  # fmt: skip
+
+
+def replaying(service: Any, *verdicts: dict[str, Any]) -> None:
+    service.on(STUDY, study())
+    first, *rest = verdicts
+    pages = [replay_page(first, next_after=1), replay_page(*rest)]
+    service.on("GET /v1/studies/st_1/replay", *pages)
+
+
+def test_a_replay_without_a_difference_ends_with_0(run: Any, service: Any) -> None:
+    replaying(service, verdict(1), verdict(2), verdict(3))
+    ran = run("study", "replay", "st_1", "--check")
+    assert (ran.status, ran.out) == (0, "")
+    assert "trial 3 of 3: 3 equal, 0 different, 0 skipped" in ran.err
+
+
+def test_a_replay_with_a_difference_names_it_and_ends_with_1(run: Any, service: Any) -> None:
+    replaying(service, verdict(1), verdict(2, "different", "params.x: stored 1, derived 2"))
+    ran = run("study", "replay", "st_1", "--check")
+    assert ran.status == 1
+    assert ran.out.splitlines()[1:] == [
+        "2\tdifferent\tsuggester\tgp\tparams.x: stored 1, derived 2"
+    ]
+
+
+def test_a_replay_shows_every_point_without_check(run: Any, service: Any) -> None:
+    replaying(service, verdict(1), verdict(2, "different", "a"), verdict(3, "skipped", "b"))
+    ran = run("study", "replay", "st_1", "--json")
+    found = json.loads(ran.out)
+    assert ran.status == 0
+    assert (found["equal"], found["different"], found["skipped"]) == (1, 1, 1)
+    assert [each["number"] for each in found["trials"]] == [1, 2, 3]
+
+
+def test_the_best_are_shown_by_posterior_mean(run: Any, service: Any) -> None:
+    service.on(STUDY, study(best=trial()))
+    expected = {**trial(2), "posterior_mean": 0.9401, "posterior_sd": 0.002}
+    model = {"units": "metric", "n_results": 5, "is_noisy": True, "warp": "none"}
+    answer = {"trials": [expected], "by": "posterior_mean", "posterior": model}
+    service.on("GET /v1/studies/st_1/best", answer)
+    ran = run("study", "best", "st_1", "--by", "posterior_mean")
+    assert ran.out.splitlines()[1].split("\t")[3:6] == ["0.9465", "0.9401", "0.0020"]
+    assert "5 results; it sees noise" in ran.err
+    assert "best observed: trial 3  0.9465" in ran.err

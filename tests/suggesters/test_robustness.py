@@ -21,7 +21,7 @@ from app.domain.study import Direction, Metric, ObjectiveRef, StudyDefinition, S
 from app.domain.trial import TrialSource, TrialState
 from app.service.history import StudyHistory, TrialRecord
 from app.suggest.base import Decision, FinishedTrial
-from app.suggest.registry import ENTRIES
+from app.suggest.registry import ENTRIES, suggest
 
 from .asking import (
     CHAIN,
@@ -31,6 +31,7 @@ from .asking import (
     NUMERIC,
     PARTLY,
     PLANE,
+    SPACES,
     answer,
     bowl,
     drawn,
@@ -225,18 +226,20 @@ def test_order_of_arrival_does_not_matter(name: str, n: int) -> None:
 
 def _asked_after(name: str, space: Space, records: tuple[TrialRecord, ...]) -> Decision:
     """The answer of a suggester to whom trials were told one after another."""
-    known = StudyHistory(
-        StudyDefinition(
-            name="order",
-            space=space,
-            metrics=LOSS,
-            objective=ObjectiveRef(name="none"),
-            suggester=SuggesterRef(name=name, seed=11),
-        )
-    )
+    known = StudyHistory(_definition(name, space))
     for one_more in records:
         known.apply([one_more])
     return answer(name, known.request(100, 2))
+
+
+def _definition(name: str, space: Space) -> StudyDefinition:
+    return StudyDefinition(
+        name="order",
+        space=space,
+        metrics=LOSS,
+        objective=ObjectiveRef(name="none"),
+        suggester=SuggesterRef(name=name, seed=11),
+    )
 
 
 def _record(trial: FinishedTrial, *, is_open: bool) -> TrialRecord:
@@ -248,6 +251,25 @@ def _record(trial: FinishedTrial, *, is_open: bool) -> TrialRecord:
         values=None if is_open else trial.values,
         failure=None if is_open else trial.failure,
     )
+
+
+@every_in_table
+@pytest.mark.parametrize("label", ["mixed", "chain"])
+def test_what_a_process_keeps_changes_no_point(name: str, label: str) -> None:
+    """Results out of order and a result that is taken back: the same as from a new process."""
+    space = space_for(name, SPACES[label])
+    everything = history(space, 20, lambda k, p: None if k % 6 == 0 else bowl(space, p))
+    told_now = [_record(t, is_open=t.number % 4 == 1) for t in everything]
+    told_now += [_record(t, is_open=False) for t in reversed(everything) if t.number % 4 == 1]
+    told_now.append(_record(everything[2], is_open=True))
+    kept = StudyHistory(_definition(name, space))
+    for place, one_more in enumerate(told_now, start=1):
+        kept.apply([one_more])
+        if place % 5 == 0 or place > len(told_now) - 2:
+            new = StudyHistory(_definition(name, space))
+            new.apply(told_now[:place])
+            warm, cold = (suggest(name, known.request(100, 2)) for known in (kept, new))
+            assert warm == cold
 
 
 @every_in_table

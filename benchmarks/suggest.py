@@ -1,13 +1,19 @@
 """What one ask and one tell cost: CPU and wall time by the number of finished trials.
 
-A space of eight parameters (real, logarithmic, stepped, integer, categorical). Every round draws
+Spaces of 8 or 20 parameters (real, logarithmic, stepped, integer, categorical). Every round draws
 histories of random points and asks every suggester at every size in turn, so that a busy machine
-slows all alike; the table gives medians. Ours are pure functions of the history, so that each ask
-is a cold one: nothing is kept from the ask before. Peers keep their own state: their history is
-told beforehand, and one ask with its tell is timed. BLAS has one thread.
+slows all alike; the tables give medians. BLAS has one thread. Ours are measured twice:
+
+- warm: what the fitting process does when a result has come in: the request and the reply are
+  pickled and unpickled, as they are between processes; the process knows the study but for that
+  result and the trial that waits for its point.
+- cold: the pure function of the whole history, nothing kept from an ask before.
+
+Peers keep their own state: their history is told beforehand, and one ask with its tell is timed.
 
 Run: python benchmarks/suggest.py [--suggesters gp,tpe,skopt] [--n 10,100,300,1000] [--rounds 5]
-     [--limit-s 20] [--out benchmarks/results/suggest.jsonl]
+     [--parameters 8] [--limit-s 20] [--out benchmarks/results/suggest.jsonl]
+     python benchmarks/suggest.py --goals [--rounds 5] [--out ...]
 """
 
 from __future__ import annotations
@@ -20,201 +26,246 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
 
 import argparse
-import importlib
-import importlib.util
+import gc
 import json
 import math
+import pickle
 import platform
 import statistics
+import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+import suggest_peers
+from suggest_peers import NEEDS as PEERS
+from suggest_peers import Step
 
-from app.domain.space import CategoricalParameter, FloatParameter, IntParameter, Params, Space
-from app.domain.study import Direction, Metric
+from app.domain.space import (
+    CategoricalParameter,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+    Space,
+)
+from app.domain.study import Direction, Metric, ObjectiveRef, StudyDefinition, SuggesterRef
 from app.domain.trial import TrialState
+from app.service.fitting import BOOTSTRAP, FitReply, FitRequest, Fitter, child_environment
+from app.service.history import TrialRecord
 from app.suggest.base import FinishedTrial, SuggestRequest
 from app.suggest.encode import Encoder
 from app.suggest.registry import ENTRIES, suggest
 
-SPACE = Space(
-    parameters=(
-        FloatParameter(name="learning_rate", low=1e-5, high=1.0, log=True),
-        FloatParameter(name="weight_decay", low=1e-8, high=1e-1, log=True),
-        FloatParameter(name="momentum", low=0.0, high=0.99),
-        FloatParameter(name="dropout", low=0.0, high=0.6, step=0.05),
-        IntParameter(name="units", low=8, high=1024, log=True),
-        IntParameter(name="layers", low=1, high=8),
-        CategoricalParameter(name="activation", choices=("relu", "tanh", "gelu")),
-        CategoricalParameter(name="optimizer", choices=("sgd", "adam", "rmsprop", "lion")),
-    )
-)
-METRICS = (Metric(name="loss", direction=Direction.MINIMIZE),)
-OURS, PEERS = ("gp", "tpe", "skopt"), ("optuna-tpe", "optuna-gp", "scikit-optimize")
-PACKAGES = ("numpy", "scipy", "scikit-optimize", "scikit-learn", "optuna", "torch")
+ROOT = Path(__file__).resolve().parent.parent
 
-Step = Callable[[], object]
-"""One ask with its tell, ready to be timed."""
+
+def _parameters(suffix: str = "") -> tuple[Parameter, ...]:
+    """Eight parameters of all kinds."""
+    return (
+        FloatParameter(name=f"learning_rate{suffix}", low=1e-5, high=1.0, log=True),
+        FloatParameter(name=f"weight_decay{suffix}", low=1e-8, high=1e-1, log=True),
+        FloatParameter(name=f"momentum{suffix}", low=0.0, high=0.99),
+        FloatParameter(name=f"dropout{suffix}", low=0.0, high=0.6, step=0.05),
+        IntParameter(name=f"units{suffix}", low=8, high=1024, log=True),
+        IntParameter(name=f"layers{suffix}", low=1, high=8),
+        CategoricalParameter(name=f"activation{suffix}", choices=("relu", "tanh", "gelu")),
+        CategoricalParameter(name=f"optimizer{suffix}", choices=("sgd", "adam", "rmsprop", "lion")),
+    )
+
+
+SPACES: Mapping[int, Space] = {
+    8: Space(parameters=_parameters()),
+    20: Space(parameters=(*_parameters(), *_parameters("_2"), *_parameters("_3")[:4])),
+}
+"""By the number of parameters."""
+
+METRICS = (Metric(name="loss", direction=Direction.MINIMIZE),)
+OURS = ("gp", "tpe", "auto", "skopt")
+PACKAGES = ("numpy", "scipy", "scikit-optimize", "scikit-learn", "optuna", "torch")
+WARM, COLD = "warm", "cold"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Case:
+    """What is measured; `how` is warm or cold for ours, "peer" for others."""
+
+    name: str
+    how: str
+    parameters: int
+
+    def __str__(self) -> str:
+        return self.name if self.how == "peer" else f"{self.name}, {self.how}"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What one of ours must reach: CPU milliseconds a warm ask and tell."""
+
+    case: Case
+    n: int
+    cpu_ms: float
+
+
+GOALS = tuple(
+    Goal(Case(name, WARM, parameters), n, cpu_ms)
+    for name, parameters, rows in (
+        ("tpe", 8, ((100, 3.0), (1_000, 8.0), (10_000, 40.0))),
+        ("gp", 8, ((100, 150.0), (300, 300.0), (1_000, 2_000.0))),
+        ("auto", 20, ((1_000, math.inf), (10_000, 500.0))),
+    )
+    for n, cpu_ms in rows
+)
+GROWTH = 3.0
+"""The cost of `auto` may grow so much from 1,000 to 10,000 trials."""
+MEMORY_MIB = 300.0
+"""A fitting process may take so much at 10,000 trials."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """Random points with the values of a smooth, slightly noisy function of them."""
 
+    space: Space
     points: tuple[dict[str, Any], ...]
     values: tuple[float, ...]
     seed: int
 
     @classmethod
-    def of(cls, n: int, seed: int) -> History:
+    def of(cls, n: int, seed: int, parameters: int = 8) -> History:
         """Draws `n` points."""
-        rng, encoder = np.random.default_rng([seed, n]), Encoder(SPACE)
+        space = SPACES[parameters]
+        rng, encoder = np.random.default_rng([seed, n]), Encoder(space)
         u = rng.random((n, encoder.d))
         points = tuple(encoder.from_unit(row) for row in u)
         values = ((u - 0.4) ** 2).sum(axis=1) + 0.01 * rng.standard_normal(n)
-        return cls(points, tuple(float(y) for y in values), seed)
+        return cls(space, points, tuple(float(y) for y in values), seed)
+
+    def records(self) -> list[TrialRecord]:
+        """The trials as they go to a fitting process."""
+        return [
+            TrialRecord(
+                id=f"trial-{number:026d}",
+                number=number,
+                params=params,
+                state=TrialState.COMPLETED,
+                values=(value,),
+                failure=None,
+            )
+            for number, (params, value) in enumerate(
+                zip(self.points, self.values, strict=True), start=1
+            )
+        ]
+
+    def definition(self, name: str) -> StudyDefinition:
+        """A study of one of ours."""
+        return StudyDefinition(
+            name="benchmark",
+            objective=ObjectiveRef(name="none"),
+            metrics=METRICS,
+            space=self.space,
+            suggester=SuggesterRef(name=name, seed=self.seed),
+        )
+
+    def requests(self, name: str) -> tuple[FitRequest, FitRequest]:
+        """Two requests to a fitting process: the one before the last result, and the one after."""
+        *earlier, last = self.records()
+        running = replace(last, state=TrialState.RUNNING, values=None)
+        first = FitRequest(
+            study_id="benchmark",
+            definition=self.definition(name),
+            fresh=True,
+            delta=(*earlier, running),
+            index=last.number + 1,
+            count=1,
+        )
+        return first, replace(first, definition=None, fresh=False, delta=(last,))
 
 
 @dataclass(slots=True)
 class Figures:
-    """What was measured of one suggester at one size, a value a round."""
+    """What was measured of one case at one size, a value a round."""
 
     cpu_ms: list[float] = field(default_factory=list)
     wall_ms: list[float] = field(default_factory=list)
 
 
-def ours(name: str, history: History) -> Step:
-    """One of our suggesters; a tell is a line in the next request, so both are in one call."""
+Found = dict[tuple[Case, int], Figures]
+
+
+def served(fitter: Fitter, request: FitRequest) -> FitReply:
+    """An answer of a fitting process with all that crosses its border, both ways.
+
+    Raises:
+        RuntimeError: the suggester failed.
+    """
+    reply = fitter.serve(pickle.loads(pickle.dumps(request)))
+    back: FitReply = pickle.loads(pickle.dumps(reply))
+    if back.decision is None:
+        raise RuntimeError(back.error)
+    return back
+
+
+def warm(name: str, history: History) -> Step:
+    """An ask of one of ours in a process that knows all but the last result."""
+    fitter = Fitter()
+    first, second = history.requests(name)
+    served(fitter, first)
+    return lambda: served(fitter, second)
+
+
+def cold(name: str, history: History) -> Step:
+    """An ask of one of ours that knows nothing but the request."""
     known = tuple(
-        FinishedTrial(number=k + 1, params=p, state=TrialState.COMPLETED, values=(y,))
-        for k, (p, y) in enumerate(zip(history.points, history.values, strict=True))
+        FinishedTrial(number=k, params=p, state=TrialState.COMPLETED, values=(y,))
+        for k, (p, y) in enumerate(zip(history.points, history.values, strict=True), start=1)
     )
-
-    def step() -> object:
-        told = (*known[:-1], known[-1])
-        request = SuggestRequest(
-            space=SPACE,
-            metrics=METRICS,
-            finished=told,
-            seed=history.seed,
-            index=len(told) + 1,
-        )
-        return suggest(name, request)
-
-    return step
-
-
-def optuna_step(kind: str, history: History) -> Step:
-    """Optuna's joint TPE, or its GP, with documented defaults."""
-    optuna = importlib.import_module("optuna")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    samplers = optuna.samplers
-    sampler = (
-        samplers.GPSampler(seed=history.seed)
-        if kind == "gp"
-        else samplers.TPESampler(seed=history.seed)
+    request = SuggestRequest(
+        space=history.space,
+        metrics=METRICS,
+        finished=known,
+        seed=history.seed,
+        index=len(known) + 1,
     )
-    study = optuna.create_study(direction="minimize", sampler=sampler)
-    dists = {p.name: _optuna_distribution(p) for p in SPACE.parameters}
-    for params, value in zip(history.points, history.values, strict=True):
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=dists, value=value))
-
-    def step() -> object:
-        trial = study.ask(dists)
-        study.tell(trial, 1.0)
-        return trial
-
-    return step
+    return lambda: suggest(name, request)
 
 
-def _optuna_distribution(parameter: Any) -> Any:
-    optuna = importlib.import_module("optuna")
-    if isinstance(parameter, CategoricalParameter):
-        return optuna.distributions.CategoricalDistribution(parameter.choices)
-    if isinstance(parameter, IntParameter):
-        return optuna.distributions.IntDistribution(
-            parameter.low, parameter.high, log=parameter.log
-        )
-    return optuna.distributions.FloatDistribution(
-        parameter.low, parameter.high, log=parameter.log, step=parameter.step
+def prepare(case: Case, history: History) -> Step:
+    """Makes one ask and tell ready."""
+    if case.how == WARM:
+        return warm(case.name, history)
+    if case.how == COLD:
+        return cold(case.name, history)
+    return suggest_peers.prepare(
+        case.name, history.space, history.points, history.values, history.seed
     )
-
-
-def scikit_optimize_step(history: History) -> Step:
-    """scikit-optimize's own Optimizer: its tell fits the model, its ask hands out what it found."""
-    from skopt import Optimizer
-    from skopt.space import Categorical, Integer, Real
-
-    def dimension(p: Any) -> Any:
-        if isinstance(p, CategoricalParameter):
-            return Categorical(list(p.choices), name=p.name)
-        kind = Integer if isinstance(p, IntParameter) else Real
-        return kind(p.low, p.high, prior="log-uniform" if p.log else "uniform", name=p.name)
-
-    def row(params: Params) -> list[Any]:
-        return [params[name] for name in SPACE.names]
-
-    optimizer = Optimizer(
-        [dimension(p) for p in SPACE.parameters],
-        base_estimator="GP",
-        acq_func="EI",
-        random_state=history.seed,
-    )
-    earlier = [row(p) for p in history.points[:-1]]
-    optimizer.tell(earlier, list(history.values[:-1]), fit=False)
-
-    def step() -> object:
-        optimizer.tell(row(history.points[-1]), history.values[-1])
-        return optimizer.ask()
-
-    return step
-
-
-def prepare(name: str, history: History) -> Step:
-    """Makes one ask and tell of a suggester ready."""
-    if name in ENTRIES:
-        return ours(name, history)
-    if name == "scikit-optimize":
-        return scikit_optimize_step(history)
-    return optuna_step(name.partition("-")[2], history)
 
 
 def timed(step: Step) -> tuple[float, float]:
-    """CPU and wall time of one call, in milliseconds."""
+    """CPU and wall time of one call, in milliseconds; earlier garbage is collected first."""
+    gc.collect()
     wall, cpu = time.perf_counter(), time.process_time()
     step()
     cpu = time.process_time() - cpu
     return 1_000 * cpu, 1_000 * (time.perf_counter() - wall)
 
 
-def importable(names: Sequence[str]) -> list[str]:
-    """The peers whose packages are here."""
-    needs = {
-        "optuna-tpe": ("optuna",),
-        "optuna-gp": ("optuna", "torch"),
-        "scikit-optimize": ("skopt",),
-    }
-    return [n for n in names if all(importlib.util.find_spec(m) for m in needs.get(n, ()))]
-
-
 def measure(
-    names: Sequence[str], sizes: Sequence[int], rounds: int, limit_s: float
-) -> tuple[dict[tuple[str, int], Figures], dict[tuple[str, int], str]]:
-    """Measures every suggester at every size.
+    wanted: Mapping[Case, Sequence[int]], rounds: int, limit_s: float
+) -> tuple[Found, dict[tuple[Case, int], str]]:
+    """Measures every case at each of its sizes.
 
     Args:
-        names: of ours and of peers.
-        sizes: numbers of finished trials, ascending.
+        wanted: numbers of finished trials, ascending, by case.
         rounds: measurements of each.
         limit_s: a size is left out when the cost at the size before says that one call would
             take more CPU seconds than this, growing with n below 100, with its square above.
@@ -222,20 +273,23 @@ def measure(
     Returns:
         The figures, and why others are missing.
     """
-    found: dict[tuple[str, int], Figures] = {}
-    missing: dict[tuple[str, int], str] = {}
-    for name in names:
-        timed(prepare(name, History.of(12, 0)))  # imports and first calls
+    found: Found = {}
+    missing: dict[tuple[Case, int], str] = {}
+    for case in wanted:
+        timed(prepare(case, History.of(12, 0, case.parameters)))  # imports and first calls
+    every = sorted({(n, case.parameters) for case, sizes in wanted.items() for n in sizes})
     for seed in range(1, rounds + 1):
-        for place, n in enumerate(sizes):
-            history = History.of(n, seed)
-            for name in names:
-                expected_s = _expected_s(found, name, sizes[:place], n)
-                if (name, n) in missing or expected_s > limit_s:
-                    missing[name, n] = _why_left_out(expected_s)
+        for n, parameters in every:
+            history = History.of(n, seed, parameters)
+            for case, sizes in wanted.items():
+                if n not in sizes or case.parameters != parameters or (case, n) in missing:
                     continue
-                cpu, wall = timed(prepare(name, history))
-                figures = found.setdefault((name, n), Figures())
+                expected_s = _expected_s(found, case, sizes[: sizes.index(n)], n)
+                if expected_s > limit_s:
+                    missing[case, n] = _why_left_out(expected_s)
+                    continue
+                cpu, wall = timed(prepare(case, history))
+                figures = found.setdefault((case, n), Figures())
                 figures.cpu_ms.append(cpu)
                 figures.wall_ms.append(wall)
     return found, missing
@@ -247,40 +301,101 @@ def _why_left_out(expected_s: float) -> str:
     return f"left out: about {expected_s:.0f} s a call expected"
 
 
-def _expected_s(
-    found: dict[tuple[str, int], Figures], name: str, smaller: Sequence[int], n: int
-) -> float:
+def _expected_s(found: Found, case: Case, smaller: Sequence[int], n: int) -> float:
     """CPU seconds that a call at `n` will take, by the size before; infinite after a gap."""
-    if (name, n) in found:
-        return statistics.median(found[name, n].cpu_ms) / 1_000
+    if (case, n) in found:
+        return _cpu_ms(found, case, n) / 1_000
     if not smaller:
         return 0.0
     before = smaller[-1]
-    if (name, before) not in found:
+    if (case, before) not in found:
         return math.inf
     growth = n / before if before < 100 else (n / before) ** 2  # small fits are mostly overhead
-    return statistics.median(found[name, before].cpu_ms) / 1_000 * growth
+    return _cpu_ms(found, case, before) / 1_000 * growth
 
 
-def table(
-    names: Sequence[str],
-    sizes: Sequence[int],
-    found: dict[tuple[str, int], Figures],
-) -> str:
+def _cpu_ms(found: Found, case: Case, n: int) -> float:
+    return statistics.median(found[case, n].cpu_ms)
+
+
+# Memory
+
+
+def memory_mib(name: str, n: int, parameters: int) -> float:
+    """Largest resident memory of a fitting process that has served a study of `n` results.
+
+    A process as the service starts it; two asks, the whole history with the first.
+    """
+    ours, theirs = Pipe()
+    process = subprocess.Popen(
+        [
+            sys.executable, "-P", "-c", BOOTSTRAP,
+            "app", str(ROOT / "app" / "__init__.py"), str(theirs.fileno()),
+        ],
+        pass_fds=(theirs.fileno(),),
+        env=child_environment(),
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    theirs.close()
+    try:
+        ours.recv()  # "ready"
+        for request in History.of(n, 1, parameters).requests(name):
+            ours.send(request)
+            reply = ours.recv()
+            if reply.decision is None:
+                raise RuntimeError(reply.error)
+        return _peak_mib(process.pid)
+    finally:
+        ours.close()
+        process.wait(timeout=60)
+
+
+def _peak_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(peak) / 1_024
+
+
+# What comes out
+
+
+def table(found: Found, cases: Iterable[Case], sizes: Sequence[int]) -> str:
     """The medians for a person: CPU milliseconds, wall milliseconds in brackets."""
-    lines = ["ask+tell, CPU ms (wall ms)".ljust(28) + "".join(f"n = {n}".rjust(20) for n in sizes)]
-    for name in names:
+    head = "ask+tell, CPU ms (wall ms)".ljust(28)
+    lines = [head + "".join(f"n = {n}".rjust(20) for n in sizes)]
+    for case in cases:
         cells = []
         for n in sizes:
-            figures = found.get((name, n))
+            figures = found.get((case, n))
             cells.append(
                 f"{statistics.median(figures.cpu_ms):.1f} "
                 f"({statistics.median(figures.wall_ms):.1f})"
                 if figures
                 else "-"
             )
-        lines.append(name.ljust(28) + "".join(cell.rjust(20) for cell in cells))
+        lines.append(str(case).ljust(28) + "".join(cell.rjust(20) for cell in cells))
     return "\n".join(lines)
+
+
+def verdicts(found: Found, memory: Mapping[str, float]) -> list[str]:
+    """A line a goal: what was measured, what had to be, and whether it was reached."""
+    lines = []
+    for goal in GOALS:
+        if (goal.case, goal.n) in found and math.isfinite(goal.cpu_ms):
+            label = f"{goal.case} at n = {goal.n}, {goal.case.parameters} parameters"
+            lines.append(_verdict(label, _cpu_ms(found, goal.case, goal.n), goal.cpu_ms, "ms CPU"))
+    auto = Case("auto", WARM, 20)
+    if (auto, 1_000) in found and (auto, 10_000) in found:
+        growth = _cpu_ms(found, auto, 10_000) / _cpu_ms(found, auto, 1_000)
+        lines.append(_verdict("auto, growth from n = 1000 to 10000", growth, GROWTH, "x"))
+    for name, mib in memory.items():
+        lines.append(_verdict(f"{name}, memory at n = 10000", mib, MEMORY_MIB, "MiB"))
+    return lines
+
+
+def _verdict(label: str, got: float, most: float, unit: str) -> str:
+    word = "reached" if got <= most else "MISSED"
+    return f"{label}: {got:.1f} {unit}, at most {most:g}: {word}"
 
 
 def machine() -> dict[str, Any]:
@@ -308,57 +423,111 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def write(path: Path, found: dict[tuple[str, int], Figures], missing: dict[Any, str]) -> None:
-    """Appends one JSON line for each suggester and size."""
-    about = machine()
+def write(
+    path: Path,
+    found: Found,
+    missing: Mapping[tuple[Case, int], str],
+    memory: Mapping[str, float],
+) -> None:
+    """Appends one JSON line for each case and size, and one for each memory."""
+    rows: list[dict[str, Any]] = [
+        {
+            **_about(case, n),
+            "rounds": len(figures.cpu_ms),
+            "cpu_ms": round(statistics.median(figures.cpu_ms), 2),
+            "wall_ms": round(statistics.median(figures.wall_ms), 2),
+        }
+        for (case, n), figures in sorted(found.items(), key=lambda item: item[0])
+    ]
+    rows += [{**_about(case, n), "note": why} for (case, n), why in sorted(missing.items())]
+    rows += [
+        {**_about(Case(name, WARM, 20), 10_000), "memory_mib": round(mib, 1)}
+        for name, mib in memory.items()
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
+    about = machine()
     with path.open("a") as out:
-        for (name, n), figures in sorted(found.items()):
-            line = {
-                **about,
-                "suggester": name,
-                "n": n,
-                "rounds": len(figures.cpu_ms),
-                "cpu_ms": round(statistics.median(figures.cpu_ms), 2),
-                "wall_ms": round(statistics.median(figures.wall_ms), 2),
-            }
-            out.write(json.dumps(line) + "\n")
-        for (name, n), why in sorted(missing.items()):
-            out.write(json.dumps({**about, "suggester": name, "n": n, "note": why}) + "\n")
+        out.writelines(json.dumps({**about, **row}) + "\n" for row in rows)
 
 
-def main() -> None:
-    """Measures, prints the table, and writes the lines when asked."""
+def _about(case: Case, n: int) -> dict[str, Any]:
+    return {"suggester": case.name, "how": case.how, "parameters": case.parameters, "n": n}
+
+
+# The command
+
+
+def cases_of(names: Iterable[str], parameters: int) -> list[Case]:
+    """What to measure of suggesters by name: ours warm and cold, peers that are installed."""
+    cases: list[Case] = []
+    for name in names:
+        if name in ENTRIES:
+            cases += [Case(name, WARM, parameters), Case(name, COLD, parameters)]
+        elif suggest_peers.is_installed(name):
+            cases.append(Case(name, "peer", parameters))
+        else:
+            print(f"{name}: not installed")
+    return cases
+
+
+def goal_cases() -> dict[Case, list[int]]:
+    """The goals' cases with their sizes, the cold ones and the peers beside them."""
+    wanted: dict[Case, list[int]] = {}
+    for goal in GOALS:
+        for how in (WARM, COLD):
+            wanted.setdefault(replace(goal.case, how=how), []).append(goal.n)
+    for case in cases_of(PEERS, 8):
+        wanted[case] = [100, 1_000, 10_000] if case.name == "optuna-tpe" else [100, 300, 1_000]
+    return wanted
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    everyone = ",".join((*OURS, *PEERS))
+    parser.add_argument(
+        "--goals", action="store_true", help="measure what has a goal, and say which are reached"
+    )
     parser.add_argument(
         "--suggesters",
-        default=everyone,
+        default=",".join((*OURS, *PEERS)),
         help="ours and peers, with commas; peers that are not installed are left out",
     )
     parser.add_argument("--n", default="10,100,300,1000", help="finished trials, with commas")
+    parser.add_argument("--parameters", type=int, default=8, choices=sorted(SPACES))
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each")
     parser.add_argument(
         "--limit-s", type=float, default=20.0, help="longest call, in CPU seconds; others left out"
     )
     parser.add_argument("--out", type=Path, help="file to append JSON lines to")
     args = parser.parse_args()
-    asked = args.suggesters.split(",")
-    if unknown := set(asked) - {*ENTRIES, *PEERS}:
+    if unknown := set(args.suggesters.split(",")) - {*ENTRIES, *PEERS}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(ENTRIES)}, "
                      f"{', '.join(PEERS)}")  # fmt: skip
-    names, sizes = importable(asked), sorted({int(n) for n in args.n.split(",")})
+    return args
+
+
+def main() -> None:
+    """Measures, prints the tables, and writes the lines when asked."""
+    args = _arguments()
+    wanted: Mapping[Case, Sequence[int]]
+    if args.goals:
+        wanted = goal_cases()
+    else:
+        sizes = sorted({int(n) for n in args.n.split(",")})
+        wanted = {c: sizes for c in cases_of(args.suggesters.split(","), args.parameters)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peers warn of experimental features and of repeats
-        found, missing = measure(names, sizes, args.rounds, args.limit_s)
-    print(table(names, sizes, found))
-    for (name, n), why in missing.items():
-        print(f"{name} at n = {n}: {why}")
-    for name in asked:
-        if name not in names:
-            print(f"{name}: not installed")
+        found, missing = measure(wanted, args.rounds, args.limit_s)
+    memory = {name: memory_mib(name, 10_000, 20) for name in ("auto", "tpe")} if args.goals else {}
+    for parameters in sorted({case.parameters for case in wanted}):
+        cases = [case for case in wanted if case.parameters == parameters]
+        print(f"{parameters} parameters")
+        print(table(found, cases, sorted({n for case in cases for n in wanted[case]})))
+    for (case, n), why in missing.items():
+        print(f"{case} at n = {n}: {why}")
+    if args.goals:
+        print("\n".join(verdicts(found, memory)))
     if args.out is not None:
-        write(args.out, found, missing)
+        write(args.out, found, missing, memory)
 
 
 if __name__ == "__main__":

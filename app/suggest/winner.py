@@ -14,7 +14,7 @@ import numpy as np
 from ..domain.study import Direction
 from .base import SuggestRequest, modelled_metric, targets
 from .gp_space import GpSpace
-from .gp_training import History, Model, train
+from .gp_training import MAX_ROWS, SUBSET_ROWS, History, Model, active_rows, train
 from .numerics import Array
 
 MIN_VALUES = 3
@@ -50,10 +50,10 @@ def posterior_of(request: SuggestRequest) -> Posterior | None:
     space, is_ok = GpSpace(request.space), np.isfinite(y)
     if int(is_ok.sum()) < MIN_VALUES or not (space.column_of >= 0).any():
         return None
-    points = space.encode([trial.params for trial in finished])
-    model = train(space, History(points=points, y=y))
-    mean, sd = model.gp.posterior(space.features(points[is_ok]))
-    unwarp = _Unwarp.of(model, space, points, y)
+    history = History(points=space.encode([trial.params for trial in finished]), y=y)
+    model, seen = _trained(space, history)
+    mean, sd = model.gp.posterior(space.features(history.points[is_ok]))
+    unwarp = _Unwarp.of(model, seen)
     sign = 1.0 if _is_minimised(request) else -1.0
     with np.errstate(over="ignore"):
         width = np.nan_to_num(0.5 * np.abs(unwarp(mean + sd) - unwarp(mean - sd)))
@@ -64,6 +64,14 @@ def posterior_of(request: SuggestRequest) -> Posterior | None:
         is_noisy=bool(model.gp.is_noisy),
         warp=model.warp,
     )
+
+
+def _trained(space: GpSpace, history: History) -> tuple[Model, Array]:
+    """The model, and the values of the trials that it sees, shape (m,), NaN for failures."""
+    if history.y.size > MAX_ROWS:
+        rows = active_rows(space, history, SUBSET_ROWS)
+        history = History(points=history.points[rows], y=history.y[rows])
+    return train(space, history), history.y
 
 
 def _is_minimised(request: SuggestRequest) -> bool:
@@ -83,19 +91,10 @@ class _Unwarp:
     y: Array
 
     @classmethod
-    def of(cls, model: Model, space: GpSpace, points: Array, y: Array) -> _Unwarp:
-        """The map of a model that saw all trials, or an active subset of them.
-
-        Args:
-            model: fitted to some of the trials, in their order.
-            space: encodes them.
-            points: of all trials, shape (n, p).
-            y: values to minimise, shape (n,), NaN for failures.
-        """
-        seen = _values_of(model.points, points, y)
-        is_known = model.is_ok & np.isfinite(seen)
-        z, first = np.unique(model.z[is_known], return_index=True)
-        return cls(z=z, y=seen[is_known][first])
+    def of(cls, model: Model, y: Array) -> _Unwarp:
+        """The map of a model that was fitted to the values `y`, shape (n,), NaN for failures."""
+        z, first = np.unique(model.z[model.is_ok], return_index=True)
+        return cls(z=z, y=y[model.is_ok][first])
 
     def __call__(self, z: Array) -> Array:
         """Values to minimise, shape (m,), of standardised targets, shape (m,)."""
@@ -106,17 +105,3 @@ class _Unwarp:
             slope = (self.y[1] - self.y[0]) / (self.z[1] - self.z[0])
             beyond = self.y[0] + slope * (z - self.z[0])
         return np.nan_to_num(np.where(z < self.z[0], beyond, inside))
-
-
-def _values_of(some: Array, points: Array, y: Array) -> Array:
-    """Values at the rows of `some`, a part of `points`, shape (m,).
-
-    NaN for a row that stands in `points` with several values, unless `some` is all of them.
-    """
-    if some.shape[0] == points.shape[0]:
-        return y
-    known: dict[bytes, set[float]] = {}
-    for row, value in zip(points, y, strict=True):
-        known.setdefault(row.tobytes(), set()).add(float(value))
-    values = [known[row.tobytes()] for row in some]
-    return np.array([next(iter(v)) if len(v) == 1 else np.nan for v in values])

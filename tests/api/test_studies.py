@@ -235,3 +235,40 @@ async def test_meta_says_what_is_compiled_in(http: httpx.AsyncClient) -> None:
     assert {"random", "gp", "auto"} <= set(meta["suggesters"])
     assert (await http.get("/readyz")).json()["ready"] is True
     assert (await http.get("/healthz")).json() == {"status": "ok"}
+
+
+async def test_the_best_are_ranked_by_observed_values_or_by_a_model(
+    http: httpx.AsyncClient,
+) -> None:
+    study = await create(http)
+    path = f"/v1/studies/{study['id']}/best"
+    few = await http.get(path, params={"by": "posterior_mean"})
+    assert (few.status_code, few.json()["errors"][0]["pointer"]) == (422, "/by")
+    for k in range(5):
+        await tell(http, await ask(http, study["id"]), (k - 2) ** 2 / 10)
+    observed = (await http.get(path)).json()
+    assert (observed["by"], observed["posterior"]) == ("observed", None)
+    ranked = (await http.get(path, params={"by": "posterior_mean", "k": 5})).json()
+    assert ranked["by"] == "posterior_mean"
+    assert ranked["posterior"]["n_results"] == 5
+    means = [trial["posterior_mean"] for trial in ranked["trials"]]
+    assert means == sorted(means)
+    assert all(trial["posterior_sd"] >= 0 for trial in ranked["trials"])
+    assert (await http.get(path, params={"by": "luck"})).status_code == 422
+
+
+async def test_a_replay_gives_a_verdict_on_every_suggested_trial(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    trials = [await ask(http, study["id"]) for _ in range(3)]
+    await tell(http, trials[0], 0.5)
+    point = {"trials": [{"params": {"x": 0.5}}]}
+    await http.post(f"/v1/studies/{study['id']}/trials", json=point)
+    path = f"/v1/studies/{study['id']}/replay"
+    page = (await http.get(path)).json()
+    assert [(t["number"], t["outcome"]) for t in page["trials"]] == [
+        (1, "equal"), (2, "equal"), (3, "equal"),
+    ]  # fmt: skip
+    assert (page["last_number"], page["n_trials"], page["next_after"]) == (4, 4, None)
+    rest = (await http.get(path, params={"after": 2})).json()
+    assert [t["number"] for t in rest["trials"]] == [3]
+    assert (await http.get("/v1/studies/st_none/replay")).status_code == 404

@@ -66,7 +66,7 @@ def timed(fn: Callable[[], T]) -> tuple[T, Spent]:
 def library_versions() -> dict[str, str]:
     """Versions of what a suggestion depends on."""
     found = {}
-    for name in ("tunewell", "numpy", "scipy", "scikit-optimize"):
+    for name in ("tunewell", "numpy", "scipy", "cmaes", "scikit-optimize"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

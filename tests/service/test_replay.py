@@ -130,7 +130,10 @@ def replayed(store: Store, study_id: str, **more: Any) -> list[Verdict]:
     return found
 
 
-@pytest.mark.parametrize("suggester", ["random", "grid", "sobol", "tpe", "gp", "auto"])
+SUGGESTERS = ["random", "grid", "sobol", "tpe", "gp", "cmaes", "evolution", "auto"]
+
+
+@pytest.mark.parametrize("suggester", SUGGESTERS)
 async def test_what_eight_askers_were_given_can_be_derived_again(
     bench: Bench, services: Services, store: Store, suggester: str
 ) -> None:

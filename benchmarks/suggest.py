@@ -30,7 +30,6 @@ import gc
 import json
 import math
 import pickle
-import platform
 import statistics
 import subprocess
 import sys
@@ -39,8 +38,6 @@ import warnings
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -49,6 +46,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import suggest_peers
+from machine import machine
 from suggest_peers import NEEDS as PEERS
 from suggest_peers import Step
 
@@ -413,31 +411,6 @@ def _verdict(label: str, got: float, most: float, unit: str) -> str:
     return f"{label}: {got:.1f} {unit}, at most {most:g}: {word}"
 
 
-def machine() -> dict[str, Any]:
-    """Where and with what it was measured."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def write(
     path: Path,
     found: Found,
@@ -460,7 +433,7 @@ def write(
         for name, mib in memory.items()
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = machine()
+    about = machine(PACKAGES)
     with path.open("a") as out:
         out.writelines(json.dumps({**about, **row}) + "\n" for row in rows)
 

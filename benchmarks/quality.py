@@ -4,7 +4,8 @@ qbench, our benchmark of suggesters, is kept outside this repository; `--qbench`
 holds the package and its `baselines.json`. A service is started on a free port with a new SQLite
 database; qbench drives it over REST like any client and compares what it finds with recorded peers.
 The JSON lines go to benchmarks/results/quality/<suggester>-b<batch>.jsonl; of every run a line in
-<suggester>-b<batch>.about.jsonl beside them says on what it was measured. Cells that a file holds already are not run again, unless `--anew` is given.
+<suggester>-b<batch>.about.jsonl beside them says on what it was measured. Cells that a file holds
+already are not run again, unless `--anew` is given.
 
 Run: python benchmarks/quality.py --qbench PATH [--suggesters auto,gp,tpe] [--batch 1]
      [--tasks public] [--trials 100] [--seeds 5] [--procs 2] [--at 20,50,100] [--anew]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from sqlalchemy import text, update
 
 from app.domain.trial import TrialSource, TrialState
+from app.errors import Conflict, Precondition
 from app.service.replay import Replayer, Verdict
 from app.service.services import Services
 from app.service.views import Grant
@@ -75,7 +77,8 @@ class Crowd:
             if self.open:
                 grant = self.open.pop(self.random.randrange(len(self.open)))
                 await asyncio.to_thread(self._end, grant)
-            await asyncio.to_thread(self._meddle)
+            with suppress(Conflict, Precondition):  # eight of them may meddle with the same thing
+                await asyncio.to_thread(self._meddle)
             study = await asyncio.to_thread(self.bench.services.studies.get, self.study_id)
 
     def _end(self, grant: Grant) -> None:
@@ -94,8 +97,9 @@ class Crowd:
     def _meddle(self) -> None:
         """What people do meanwhile: retry, note, enqueue, import, change the budget."""
         services, chance = self.bench.services, self.random.random()
-        if chance < 0.10 and self.failed:
-            services.trials.retry(self.failed.pop())
+        if chance < 0.10:
+            with suppress(IndexError):
+                services.trials.retry(self.failed.pop())
         elif chance < 0.16:
             found = services.store.read(
                 lambda conn: trial_rows.changed_since(conn, self.study_id, -1)

@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 from ..domain.space import Params, point_key
 
 
-class _HasPoint(Protocol):
+class HasPoint(Protocol):
+    """A trial, as far as its point goes."""
+
     @property
-    def params(self) -> Params: ...
+    def params(self) -> Params:
+        """The active parameters."""
+        ...
 
 
 T = TypeVar("T")
-P = TypeVar("P", bound=_HasPoint)
+P = TypeVar("P", bound=HasPoint)
 
 
 class SuggestMemory:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf, log_ndtr, ndtri_exp
+from scipy.special import erf, log_ndtr, ndtr, ndtri
 
 from .base import Floats
 from .numerics import LOG_SQRT_2PI, log1mexp
@@ -65,24 +66,23 @@ def log_mass(a: Floats, b: Floats) -> Floats:
 
 
 def truncated_normal(q: Floats, a: Floats, b: Floats) -> Floats:
-    """Quantile `q` of a standard normal truncated to [a, b], elementwise.
+    """Quantile `q` of a standard normal truncated to [a, b], elementwise, for a <= 0 <= b.
 
     Args:
         q: levels in [0, 1].
         a: lower ends, of the shape of `q`.
-        b: upper ends, >= a.
+        b: upper ends.
 
     Returns:
-        Values in [a, b]; exact in both tails.
+        Values in [a, b]; beyond 8 standard deviations to the right, which no draw reaches, cut.
     """
-    q, a, b = np.broadcast_arrays(q, a, b)
-    is_right = a > 0.0
-    left, right = np.where(is_right, -b, a), np.where(is_right, -a, b)
-    level = np.where(is_right, 1.0 - q, q)
-    with np.errstate(divide="ignore"):
-        x = ndtri_exp(np.logaddexp(log_ndtr(left), np.log(level) + log_mass(left, right)))
-    x = np.clip(x, left, right)
-    return np.asarray(np.where(is_right, -x, x))
+    low = ndtr(a)
+    return np.asarray(np.clip(ndtri(low + q * (ndtr(b) - low)), a, b))
+
+
+def _log_whole(mu: Floats, sd: Floats) -> Floats:
+    """ln of the mass in [0, 1] of normals centred in it, elementwise: no tail to care for."""
+    return np.asarray(np.log(0.5 * (erf((1.0 - mu) / sd * _SQRT_HALF) + erf(mu / sd * _SQRT_HALF))))
 
 
 def bandwidths(centres: Floats, floor: float) -> Floats:
@@ -232,13 +232,14 @@ class _Normals:
         self._mu[:, :n] = centres.T
         for mu, sd in zip(self._mu, self._sd, strict=True):
             sd[:n] = bandwidths(mu[:n], FLOOR)
-        self._a, self._b = -self._mu / self._sd, (1.0 - self._mu) / self._sd
-        # Centres lie in [0, 1], so the ends have opposite signs: no tail to care for.
-        masses = 0.5 * (erf(self._b * _SQRT_HALF) - erf(self._a * _SQRT_HALF))
         self._half_precision = 0.5 / (self._sd * self._sd)
         self._linear = 2.0 * self._mu * self._half_precision
         self._constant = -np.sum(
-            0.5 * self._a * self._a + np.log(self._sd * masses) + LOG_SQRT_2PI, axis=0
+            0.5 * self._mu * self._linear
+            + np.log(self._sd)
+            + _log_whole(self._mu, self._sd)
+            + LOG_SQRT_2PI,
+            axis=0,
         )
 
     def add_to(self, terms: Floats, x: Floats) -> None:
@@ -246,38 +247,68 @@ class _Normals:
         terms += self._constant
 
     def draw(self, rng: np.random.Generator, which: Ints) -> Floats:
-        a, b = self._a[:, which].T, self._b[:, which].T
-        x = truncated_normal(rng.random(a.shape), a, b)
-        drawn = self._mu[:, which].T + self._sd[:, which].T * x
-        return np.asarray(np.clip(drawn, 0.0, 1.0))
+        mu, sd = self._mu[:, which].T, self._sd[:, which].T
+        x = truncated_normal(rng.random(mu.shape), -mu / sd, (1.0 - mu) / sd)
+        return np.asarray(np.clip(mu + sd * x, 0.0, 1.0))
 
 
 class _CellMasses:
-    """Truncated normals along one discrete column: each cell has the mass between its borders."""
+    """Truncated normals along g discrete columns: each cell has the mass between its borders.
 
-    def __init__(self, cells: Floats, grid: Grid) -> None:
-        """`cells`: shape (n,)."""
-        self._grid = grid
-        floor = min(1.0, max(FLOOR, 0.5 / grid.count))
-        mu = grid.centre(cells)
-        sd = bandwidths(mu, floor)
-        # Many components are alike: the masses are computed once for each distinct kernel.
-        pairs = np.stack([np.append(mu, PRIOR_CENTRE), np.append(sd, PRIOR_SD)], axis=1)
-        distinct, self._kernel = _distinct_rows(pairs)
-        self._mu, self._sd = distinct[:, 0], distinct[:, 1]
+    Many components are alike along a column, so that masses are computed once for each distinct
+    kernel and cell, of all columns at once.
+    """
+
+    def __init__(self, cells: Floats, grids: Sequence[Grid]) -> None:
+        """`cells`: shape (n, g)."""
+        self._grids = grids
+        distinct: list[Floats] = []
+        self._which: list[Ints] = []
+        for j, grid in enumerate(grids):
+            kernels, which = _distinct_rows(_cell_kernels(cells[:, j], grid))
+            distinct.append(kernels)
+            self._which.append(which)
+        self._kernels = distinct
+        ends = np.cumsum([0, *(len(kernels) for kernels in distinct)])
+        whole = _log_whole(*np.vstack(distinct).T)
+        self._log_whole = [whole[i:k] for i, k in pairwise(ends)]
 
     def add_to(self, terms: Floats, x: Floats) -> None:
-        cells, row = np.unique(x[:, 0], return_inverse=True)
-        lower, upper = self._grid.borders(cells)
-        below, above = (ends[:, None] - self._mu for ends in (lower, upper))
-        table = log_mass(below / self._sd, above / self._sd)
-        table -= log_mass(-self._mu / self._sd, (1.0 - self._mu) / self._sd)
-        terms += np.take(table[row], self._kernel, axis=1)
+        rows, lows, highs = [], [], []
+        for j, grid in enumerate(self._grids):
+            cells, row = np.unique(x[:, j], return_inverse=True)
+            mu, sd = self._kernels[j].T
+            lower, upper = grid.borders(cells)
+            lows.append((lower[:, None] - mu) / sd)
+            highs.append((upper[:, None] - mu) / sd)
+            rows.append(row)
+        masses = log_mass(
+            np.concatenate([low.ravel() for low in lows]),
+            np.concatenate([high.ravel() for high in highs]),
+        )
+        ends = np.cumsum([0, *(low.size for low in lows)])
+        for j, (start, end) in enumerate(pairwise(ends)):
+            table = masses[start:end].reshape(lows[j].shape) - self._log_whole[j]
+            terms += np.take(table[rows[j]], self._which[j], axis=1)
 
     def draw(self, rng: np.random.Generator, which: Ints) -> Floats:
-        mu, sd = self._mu[self._kernel[which]], self._sd[self._kernel[which]]
-        x = truncated_normal(rng.random(which.shape), -mu / sd, (1.0 - mu) / sd)
-        return np.asarray(self._grid.cell(np.clip(mu + sd * x, 0.0, 1.0))[:, None])
+        drawn = [
+            kernels[own[which]] for kernels, own in zip(self._kernels, self._which, strict=True)
+        ]
+        mu, sd = np.stack(drawn, axis=1).transpose(2, 0, 1)
+        x = truncated_normal(rng.random(mu.shape), -mu / sd, (1.0 - mu) / sd)
+        u = np.clip(mu + sd * x, 0.0, 1.0)
+        return np.stack([grid.cell(u[:, j]) for j, grid in enumerate(self._grids)], axis=1)
+
+
+def _cell_kernels(cells: Floats, grid: Grid) -> Floats:
+    """Centres and bandwidths along one discrete column, the prior's last: (n,) to (n + 1, 2)."""
+    n = cells.shape[0]
+    kernels = np.empty((n + 1, 2))
+    kernels[:n, 0] = grid.centre(cells)
+    kernels[:n, 1] = bandwidths(kernels[:n, 0], min(1.0, max(FLOOR, 0.5 / grid.count)))
+    kernels[n] = PRIOR_CENTRE, PRIOR_SD
+    return kernels
 
 
 class _Categories:
@@ -369,15 +400,18 @@ class Mixture:
 
 
 def _parts(columns: Sequence[Column], codes: Floats) -> list[tuple[list[int], _Kernels]]:
-    """The kernels, each with the places of its columns; the continuous columns together."""
+    """The kernels, each with the places of its columns; columns of one kind together, but
+    categories."""
     parts: list[tuple[list[int], _Kernels]] = []
     smooth = [j for j, column in enumerate(columns) if not (column.grid or column.n_choices)]
     if smooth:
         parts.append((smooth, _Normals(codes[:, smooth])))
+    grids = [(j, column.grid) for j, column in enumerate(columns) if column.grid is not None]
+    if grids:
+        places = [j for j, _ in grids]
+        parts.append((places, _CellMasses(codes[:, places], [grid for _, grid in grids])))
     for j, column in enumerate(columns):
-        if column.grid is not None:
-            parts.append(([j], _CellMasses(codes[:, j], column.grid)))
-        elif column.n_choices is not None:
+        if column.n_choices is not None:
             parts.append(([j], _Categories(codes[:, j], column.n_choices)))
     return parts
 

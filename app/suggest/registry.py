@@ -41,7 +41,7 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             Entry(name="grid", module="grid", is_cheap=True),
             Entry(name="sobol", module="sobol", is_cheap=True),
             Entry(name="gp", module="gp"),
-            Entry(name="tpe", module="tpe"),
+            Entry(name="tpe", module="tpe", models_all=True),
             Entry(name="cmaes", module="cmaes"),
             Entry(name="evolution", module="evolution", models_all=True),
             Entry(name="skopt", module="skopt"),

@@ -10,8 +10,8 @@ after Watanabe 2023, arXiv:2304.11127, and own measurements.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,22 +19,33 @@ import numpy as np
 
 from ..domain.space import Value, point_key
 from ..domain.trial import TrialState
-from .base import Decision, Floats, Suggestion, SuggestRequest, provenance, rng_of, targets
+from .base import (
+    Decision,
+    FinishedTrial,
+    Floats,
+    PendingTrial,
+    Suggestion,
+    SuggestRequest,
+    constraint_excess,
+    memory_of,
+    objective_targets,
+    provenance,
+    rng_of,
+    targets,
+)
 from .design import design_suggestion, new_point, satisfies
 from .encode import Encoder
 from .enumeration import Enumeration, is_finite
-from .parzen import Ints
+from .memory import SuggestMemory
 from .tpe_columns import Codes, Taken
 from .tpe_model import Model
+from .tpe_split import Split, split
 
 NAME = "tpe"
 
 N_INITIAL = 5
 N_CANDIDATES = 24
 GAMMA = 0.1
-MAX_BELOW = 25
-"""Largest number of trials that count as good."""
-SMALLEST_WEIGHT = 1e-12
 REDRAWS = 10
 """How often candidates are drawn again when the best one was tried before."""
 CROWDED = 1e-3
@@ -67,21 +78,6 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
-    """The finished trials parted into good ones and the rest, as places among them.
-
-    Attributes:
-        below: the good ones, best first, shape (b,).
-        weights: their weights, mean 1, shape (b,).
-        above: the rest, best first, failed ones last, shape (n - b,).
-    """
-
-    below: Ints
-    weights: Floats
-    above: Ints
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Choice:
     """A point, its log ratio, the best of how many it is, and how it was found, for a person."""
 
@@ -96,47 +92,20 @@ def suggest(request: SuggestRequest) -> Decision:
     return _Asker(request).decide()
 
 
-def split(y: Floats, gamma: float) -> Split:
-    """Parts trials by their targets (Watanabe 2023, section 3.1), ties by their order.
-
-    Good are the best ceil(gamma n), at most `MAX_BELOW`, at least one, never one without a target.
-    A good trial weighs its improvement over the best of the rest (section 3.2).
-
-    Args:
-        y: targets to minimise, by trial number, shape (n,); NaN for none.
-        gamma: share of all trials that count as good, in (0, 1).
-    """
-    order = np.argsort(y, kind="stable")  # puts NaN last, in order
-    n_valued = int(np.count_nonzero(~np.isnan(y)))
-    wanted = max(1, math.ceil(gamma * y.shape[0] - 1e-9))
-    n_below = min(wanted, MAX_BELOW, n_valued)
-    ranked = y[order[:n_valued]]
-    largest = float(np.max(np.abs(ranked), initial=0.0))
-    scaled = ranked / largest if largest > 0.0 else ranked  # so that no difference overflows
-    cut = scaled[min(n_below, n_valued - 1)] if n_valued else 0.0
-    weights = np.maximum(SMALLEST_WEIGHT, cut - scaled[:n_below])
-    if n_below:
-        weights = weights / weights.mean()
-    return Split(below=order[:n_below], weights=weights, above=order[n_below:])
-
-
 class _Asker:
     """One request while it is being answered."""
 
     def __init__(self, request: SuggestRequest) -> None:
         self._request = request
         self._settings = Settings.of(request.options)
-        self._codes = Codes(request.space)
+        memory, space = memory_of(request), request.space
+        self._codes = memory.thing("tpe", space, partial(Codes, space))
         self._groups = self._codes.groups(is_joint=self._settings.is_joint)
-        points = [t.params for t in request.finished] + [t.params for t in request.pending]
-        codes = self._codes.encode(points)
-        self._taken = Taken(points, codes)
-        n = len(request.finished)
-        by_number = np.argsort([t.number for t in request.finished], kind="stable")
-        y = targets(request)
-        y[[t.state not in _WITH_VALUE for t in request.finished]] = math.nan
-        self._finished, self._pending = codes[:n][by_number], codes[n:]
-        self._split = split(y[by_number], self._settings.gamma)
+        trials, encode = by_number(request.finished), self._codes.encode_trials
+        self._finished: Floats = memory.rows("tpe", space, encode, trials)
+        self._pending = encode(request.pending)
+        self._taken = Taken([(trials, self._finished), (request.pending, self._pending)])
+        self._split = _split_of(request, memory, trials, self._settings.gamma)
 
     def decide(self) -> Decision:
         found: list[Suggestion] = []
@@ -156,7 +125,7 @@ class _Asker:
         if made is not None:
             codes = self._codes.encode([made.params])
             self._pending = np.vstack([self._pending, codes])
-            self._taken.add(made.params, codes[0])
+            self._taken.add(PendingTrial(number=index, params=made.params), codes[0])
         return made
 
     def _modelled(self, index: int) -> Suggestion | None:
@@ -261,6 +230,37 @@ class _Asker:
             n_candidates=len(left),
             reason="the untried point with the largest log l(x) - log g(x)",
         )
+
+
+def by_number(trials: tuple[FinishedTrial, ...]) -> tuple[FinishedTrial, ...]:
+    """The trials in the order of their numbers; itself when it is so, as from the service."""
+    numbers = [trial.number for trial in trials]
+    return trials if numbers == sorted(numbers) else tuple(sorted(trials, key=_number))
+
+
+def _number(trial: FinishedTrial) -> int:
+    return trial.number
+
+
+def _split_of(
+    request: SuggestRequest,
+    memory: SuggestMemory,
+    trials: tuple[FinishedTrial, ...],
+    gamma: float,
+) -> Split:
+    """The good trials and the rest; infeasible and failed ones have no target, whatever they
+    report.
+    """
+
+    def values(some: Sequence[FinishedTrial]) -> Floats:
+        part = replace(request, finished=tuple(some))
+        y = objective_targets(part) if m else targets(part)[:, None]
+        y[[trial.state not in _WITH_VALUE for trial in some]] = math.nan
+        return np.hstack([y, constraint_excess(part)])
+
+    m = sum(metric.role == "objective" for metric in request.metrics)
+    rows: Floats = memory.rows("tpe.values", request.metrics, values, trials)
+    return split(rows[:, : max(m, 1)], gamma, rows[:, max(m, 1) :])
 
 
 def _uniform(encoder: Encoder, rng: np.random.Generator, _: int) -> dict[str, Value]:

@@ -27,6 +27,7 @@ from ..domain.space import (
 )
 from .base import Floats
 from .encode import CATEGORY, INTEGER, Axis, Encoder
+from .memory import HasPoint
 from .parzen import Column, EvenGrid, Grid, Ints, LogGrid
 
 MANY_CELLS = 1_000
@@ -76,6 +77,10 @@ class Codes:
         for j, axis in enumerate(self._axes):
             out[:, j] = self._encode_column(j, axis, _raw_column(axis, points))
         return out
+
+    def encode_trials(self, trials: Sequence[HasPoint]) -> Floats:
+        """Codes of the points of trials: shape (n, p)."""
+        return self.encode([trial.params for trial in trials])
 
     def _encode_column(self, j: int, axis: Axis, raw: list[Value | None]) -> Floats:
         choices = self._choices[j]
@@ -127,37 +132,40 @@ class Codes:
 class Taken:
     """Which points were tried or are being tried, found by their codes."""
 
-    def __init__(self, points: Sequence[Params], codes: Floats) -> None:
-        """`codes`: those of `points`, shape (n, p)."""
-        self._points = list(points)
-        self._codes = np.where(np.isnan(codes), -1.0, codes)
+    def __init__(self, parts: Iterable[tuple[Sequence[HasPoint], Floats]]) -> None:
+        """`parts`: trials and their codes, shapes (n, p)."""
+        self._parts = list(parts)
 
-    def add(self, params: Params, codes: Floats) -> None:
+    def add(self, trial: HasPoint, codes: Floats) -> None:
         """Takes one more point with codes `(p,)`."""
-        self._points.append(params)
-        row = np.where(np.isnan(codes), -1.0, codes)
-        self._codes = np.vstack([self._codes, row])
+        self._parts.append(((trial,), codes[None, :]))
 
     def has(self, params: Params, codes: Floats) -> bool:
         """Whether a point, whose codes `encode` gave, is taken.
 
         Codes only narrow the search: very close numbers may share one, so the points decide.
         """
-        left: Ints = np.arange(len(self._points))
-        for j, code in enumerate(np.where(np.isnan(codes), -1.0, codes)):
-            left = left[self._codes[left, j] == code]
-            if left.size == 0:
-                return False
         key = point_key(params)
-        return any(point_key(self._points[i]) == key for i in left)
+        return any(
+            point_key(trials[i].params) == key
+            for trials, known in self._parts
+            for i in _same_codes(known, codes)
+        )
 
     def keys(self) -> set[str]:
         """The keys of all taken points."""
-        return _keys(self._points)
+        return {point_key(trial.params) for trials, _ in self._parts for trial in trials}
 
 
-def _keys(points: Iterable[Params]) -> set[str]:
-    return {point_key(params) for params in points}
+def _same_codes(known: Floats, codes: Floats) -> Ints:
+    """Rows of `(n, p)` that equal codes `(p,)`, NaN to NaN."""
+    left: Ints = np.arange(known.shape[0])
+    for j, code in enumerate(codes):
+        column = known[left, j]
+        left = left[np.isnan(column) if math.isnan(code) else column == code]
+        if left.size == 0:
+            break
+    return left
 
 
 def _column(axis: Axis) -> Column:

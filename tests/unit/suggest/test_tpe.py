@@ -1,4 +1,4 @@
-"""The split, the choice among candidates, conditions, pending and failed trials, repeats."""
+"""The choice among candidates, conditions, pending and failed trials, repeats."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ from app.suggest.base import (
     Suggestion,
     SuggestRequest,
 )
+from app.suggest.memory import SuggestMemory
+from app.suggest.pareto import hypervolume
 from app.suggest.random_search import suggest as random_search
-from app.suggest.tpe import CROWDED, MAX_BELOW, split, suggest
+from app.suggest.tpe import CROWDED, suggest
 
 LOSS = (Metric(name="loss", direction=Direction.MINIMIZE),)
 LINE = Space(parameters=(FloatParameter(name="x", low=0.0, high=1.0),))
@@ -94,43 +96,6 @@ def spread(space: Space, finished: Sequence[FinishedTrial], name: str, n: int = 
     """Values of one parameter over several seeds, where it is active."""
     points = [ask(space, finished, seed=seed)[0].params for seed in range(n)]
     return [float(p[name]) for p in points if name in p]
-
-
-class TestSplit:
-    def test_takes_a_tenth_rounded_up(self) -> None:
-        sizes = [len(split(np.arange(float(n)), 0.1).below) for n in (1, 10, 11, 30, 100)]
-        assert sizes == [1, 1, 2, 3, 10]
-
-    def test_takes_at_most_25(self) -> None:
-        assert len(split(np.arange(10_000.0), 0.1).below) == MAX_BELOW
-
-    def test_puts_failed_trials_last(self) -> None:
-        found = split(np.array([math.nan, 3.0, math.nan, 1.0, 2.0]), 0.1)
-        assert list(found.below) == [3]
-        assert list(found.above) == [4, 1, 0, 2]
-
-    def test_never_calls_a_failed_trial_good(self) -> None:
-        found = split(np.array([math.nan] * 30 + [5.0]), 0.5)
-        assert list(found.below) == [30]
-
-    def test_of_failed_trials_alone_has_nothing_good(self) -> None:
-        found = split(np.full(8, math.nan), 0.1)
-        assert found.below.size == 0
-        assert list(found.above) == list(range(8))
-
-    def test_breaks_ties_by_number(self) -> None:
-        found = split(np.zeros(30), 0.1)
-        assert list(found.below) == [0, 1, 2]
-        assert found.weights == pytest.approx([1.0, 1.0, 1.0])
-
-    def test_weighs_by_improvement_with_mean_one(self) -> None:
-        found = split(np.array([0.0, 3.0, 4.0, *range(4, 21)]), 0.1)
-        # Cut at the best of the rest, 4: improvements 4 and 1.
-        assert found.weights == pytest.approx([1.6, 0.4])
-
-    def test_survives_the_largest_floats(self) -> None:
-        found = split(np.array([-1.7e308, 1.7e308] * 10), 0.1)
-        assert found.weights == pytest.approx([1.0, 1.0])
 
 
 class TestModel:
@@ -327,6 +292,96 @@ class TestRepeats:
             assert type(made.params["even"]) is int
             assert 0 <= int(made.params["even"]) <= 10**9
             assert 1 <= int(made.params["log"]) <= 10**9
+
+
+class TestMemory:
+    """A study's memory changes what an ask costs, and nothing else."""
+
+    @pytest.mark.parametrize("space", [BRANCHES, SQUARE], ids=["branches", "square"])
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_suggestions_are_the_same_without_it(self, space: Space, seed: int) -> None:
+        """Results that arrive in any order, failures, three workers."""
+        rng, memory = np.random.default_rng(seed), SuggestMemory()
+        trials: list[FinishedTrial] = []
+        waiting: dict[int, Params] = {}
+        for number in range(1, 41):
+            request = SuggestRequest(
+                space=space,
+                metrics=LOSS,
+                finished=tuple(sorted(trials, key=lambda t: t.number)),
+                pending=tuple(PendingTrial(number=k, params=p) for k, p in waiting.items()),
+                seed=seed,
+                index=number,
+                memory=memory,
+            )
+            made = suggest(request)
+            assert made == suggest(dataclasses.replace(request, memory=None))
+            waiting[number] = made.suggestions[0].params
+            while len(waiting) > 2:
+                back = int(rng.choice(list(waiting)))
+                value = None if rng.random() < 0.1 else float(rng.random())
+                trials.append(done(back, waiting.pop(back), value))
+
+    def test_it_may_have_seen_another_history(self) -> None:
+        xs = np.linspace(0.0, 1.0, 30)
+        first, other = on_line(xs, list(xs)), on_line(1.0 - xs, [None, *xs[1:]])
+        request = SuggestRequest(
+            space=LINE, metrics=LOSS, finished=first, index=31, memory=SuggestMemory()
+        )
+        alone = suggest(dataclasses.replace(request, memory=None))
+        suggest(dataclasses.replace(request, finished=other))
+        suggest(dataclasses.replace(request, finished=first[:7]))
+        assert suggest(request) == alone
+
+
+class TestSeveralObjectives:
+    METRICS = (
+        Metric(name="a", direction=Direction.MINIMIZE),
+        Metric(name="b", direction=Direction.MAXIMIZE),
+    )
+
+    @staticmethod
+    def values(p: Params) -> tuple[float, float]:
+        """The front is y = 0, all along x."""
+        x, y = float(p["x"]), float(p["y"])
+        return x * x + y * y, -((x - 1.0) ** 2) - y * y
+
+    def volume(self, run: SuggestFunction, seed: int) -> float:
+        """Hypervolume after 50 trials."""
+        trials: list[FinishedTrial] = []
+        for number in range(1, 51):
+            request = SuggestRequest(
+                space=SQUARE,
+                metrics=self.METRICS,
+                finished=tuple(trials),
+                seed=seed,
+                index=number,
+            )
+            params = run(request).suggestions[0].params
+            trial = done(number, params, 0.0)
+            trials.append(dataclasses.replace(trial, values=self.values(params)))
+        y = np.array([trial.values for trial in trials]) * [1.0, -1.0]
+        return hypervolume(y, np.ones(2))
+
+    @pytest.mark.parametrize("seed", [0, 1, 2])
+    def test_the_front_is_filled_better_than_by_chance(self, seed: int) -> None:
+        """All of the front has a volume of 5 / 6."""
+        found = self.volume(suggest, seed)
+        assert found > self.volume(random_search, seed)
+        assert found > 0.78
+
+    def test_points_within_the_constraint_are_sought(self) -> None:
+        metrics = (*LOSS, Metric(name="size", direction=Direction.MINIMIZE, role="constraint",
+                                 threshold=0.4))  # fmt: skip
+        xs = np.linspace(0.0, 1.0, 41)
+        trials = tuple(
+            dataclasses.replace(trial, values=(1.0 - float(x), float(x)))
+            for x, trial in zip(xs, on_line(xs, [0.0] * 41), strict=True)
+        )
+        request = SuggestRequest(space=LINE, metrics=metrics, finished=trials, index=42)
+        made = [suggest(dataclasses.replace(request, seed=s)).suggestions[0] for s in range(40)]
+        found = np.array([float(m.params["x"]) for m in made])
+        assert np.mean((found > 0.25) & (found < 0.5)) > 0.7
 
 
 BOWL = Space(parameters=tuple(FloatParameter(name=f"x{k}", low=-1.0, high=1.0) for k in range(4)))

@@ -1,0 +1,119 @@
+"""Which trials count as good: by one objective, by several, within outcome constraints.
+
+References: Watanabe 2023, arXiv:2304.11127 (sections 3.1 and 3.2); Ozaki et al. 2020
+(multi-objective TPE, sections 4.1 and 4.2: ranks, then a subset of the last front by its
+hypervolume); Guerreiro, Fonseca & Paquete 2021 (section 5: greedy subsets).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .base import Floats
+from .pareto import greedy_subset, non_dominated_ranks
+from .parzen import Ints
+
+MAX_BELOW = 25
+"""Largest number of trials that count as good, with one objective."""
+MAX_FRONT = 100
+"""The same with several objectives, whose good trials lie apart."""
+SMALLEST_WEIGHT = 1e-12
+_MARGIN = 1.1
+"""The reference point, where a front's worst values are 1 and its best are 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The finished trials parted into good ones and the rest, as places among them.
+
+    Attributes:
+        below: the good ones, best first, shape (b,).
+        weights: their weights, mean 1, shape (b,).
+        above: the rest, shape (n - b,).
+    """
+
+    below: Ints
+    weights: Floats
+    above: Ints
+
+
+def split(y: Floats, gamma: float, excess: Floats | None = None) -> Split:
+    """Parts trials by their targets, ties by their order.
+
+    Good are the best ceil(gamma n), at least one, never one without a target; trials beyond a
+    constraint come after all others, by how far they are beyond it.
+
+    Args:
+        y: targets to minimise, by trial number, shape (n, m); rows of NaN for none.
+        gamma: share of all trials that count as good, in (0, 1).
+        excess: what the trials have of each constraint beyond its threshold, shape (n, c); at most
+            0 within it.
+    """
+    is_valued = ~np.isnan(y).any(axis=1)
+    violation = np.zeros(y.shape[0]) if excess is None else total_violation(excess)
+    is_valued &= ~np.isnan(violation)
+    kept = np.flatnonzero(is_valued & (violation <= 0.0))
+    barred = np.flatnonzero(is_valued & (violation > 0.0))
+    largest = MAX_BELOW if y.shape[1] == 1 else MAX_FRONT
+    wanted = min(max(1, math.ceil(gamma * y.shape[0] - 1e-9)), largest)
+    if y.shape[1] == 1:
+        order = kept[np.argsort(y[kept, 0], kind="stable")]
+    else:
+        order = kept[_best_of_many(y[kept], wanted)]
+    n_kept = min(wanted, kept.size)
+    barred = barred[np.argsort(violation[barred], kind="stable")]
+    below = np.concatenate([order[:wanted], barred[: wanted - n_kept]])
+    is_above = np.ones(y.shape[0], dtype=np.bool_)
+    is_above[below] = False
+    weights = np.ones(below.size)
+    if y.shape[1] == 1 and n_kept < kept.size:
+        weights = _improvements(y[order[: n_kept + 1], 0])
+    return Split(below=below, weights=weights, above=np.flatnonzero(is_above))
+
+
+def _improvements(ranked: Floats) -> Floats:
+    """Weights of good trials: their improvements over the best of the rest, scaled to mean 1.
+
+    Watanabe 2023, section 3.2. Argument: their targets and that of the best of the rest,
+    ascending, shape (b + 1,).
+    """
+    largest = float(np.max(np.abs(ranked)))
+    scaled = ranked / largest if largest > 0.0 else ranked  # so that no difference overflows
+    weights = np.maximum(SMALLEST_WEIGHT, scaled[-1] - scaled[:-1])
+    return np.asarray(weights / weights.mean())
+
+
+def total_violation(excess: Floats) -> Floats:
+    """How far trials are beyond their constraints: the sum of what each is beyond its threshold,
+    as a share of the largest such value, so that units do not matter: (n, c) to (n,).
+    """
+    beyond = np.maximum(excess, 0.0)
+    largest = np.nanmax(beyond, axis=0, initial=0.0)
+    return np.asarray((beyond / np.where(largest > 0.0, largest, 1.0)).sum(axis=1))
+
+
+def _best_of_many(y: Floats, k: int) -> Ints:
+    """The k best points of several objectives, front after front, of the last front those with
+    the largest hypervolume: (n, m) to places, best first.
+    """
+    if y.shape[0] <= k:
+        return np.argsort(non_dominated_ranks(y), kind="stable")
+    ranks = non_dominated_ranks(y)
+    order = np.argsort(ranks, kind="stable")
+    last = ranks[order[k - 1]]
+    whole, front = order[ranks[order] < last], np.flatnonzero(ranks == last)
+    unit = unit_of_front(y[front])
+    chosen = greedy_subset(unit, np.full(y.shape[1], _MARGIN), k - whole.size)
+    return np.concatenate([whole, front[chosen]])
+
+
+def unit_of_front(y: Floats) -> Floats:
+    """Points scaled to [0, 1] in each objective, 0 where all are equal: same shape."""
+    largest = np.max(np.abs(y), axis=0)
+    scaled = y / np.where(largest > 0.0, largest, 1.0)  # so that no difference overflows
+    low = scaled.min(axis=0)
+    width = scaled.max(axis=0) - low
+    return np.asarray((scaled - low) / np.where(width > 0.0, width, 1.0))

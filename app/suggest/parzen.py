@@ -10,7 +10,7 @@ References: Bergstra et al. 2011 (section 4); Watanabe 2023, arXiv:2304.11127 (e
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol, TypeAlias
@@ -85,27 +85,30 @@ def _log_whole(mu: Floats, sd: Floats) -> Floats:
     return np.asarray(np.log(0.5 * (erf((1.0 - mu) / sd * _SQRT_HALF) + erf(mu / sd * _SQRT_HALF))))
 
 
-def bandwidths(centres: Floats, floor: float) -> Floats:
-    """Standard deviations of the kernels at `centres` along one parameter.
+def bandwidths(centres: Floats, floors: Floats) -> Floats:
+    """Standard deviations of the kernels at `centres` along some parameters.
 
     The larger distance to the two sorted neighbours, within [floor, 1] (Bergstra et al. 2011,
     section 4.1). Neither the ends of the range nor the prior's centre count as neighbours, which
     would widen the outermost kernels; a centre that is alone has the ends.
 
     Args:
-        centres: shape (n,), in [0, 1].
-        floor: smallest bandwidth, in (0, 1].
+        centres: shape (g, n), in [0, 1], a row a parameter.
+        floors: smallest bandwidths, shape (g,), in (0, 1].
 
     Returns:
-        Shape (n,).
+        Shape (g, n).
     """
-    if centres.shape[0] < 2:
-        return np.asarray(np.clip(np.maximum(centres, 1.0 - centres), floor, 1.0))
-    order = np.argsort(centres, kind="stable")
-    gaps = np.diff(centres[order])
-    found = np.empty(centres.shape[0])
-    found[order] = np.maximum(np.append(0.0, gaps), np.append(gaps, 0.0))
-    return np.asarray(np.clip(found, floor, 1.0))
+    g, n = centres.shape
+    if n < 2:
+        found = np.maximum(centres, 1.0 - centres)
+    else:
+        order = np.argsort(centres, axis=1, kind="stable")
+        gaps = np.zeros((g, n + 1))
+        gaps[:, 1:-1] = np.diff(np.take_along_axis(centres, order, axis=1), axis=1)
+        found = np.empty((g, n))
+        np.put_along_axis(found, order, np.maximum(gaps[:, :-1], gaps[:, 1:]), axis=1)
+    return np.asarray(np.minimum(np.maximum(found, floors[:, None]), 1.0))
 
 
 # What the parameters are
@@ -224,14 +227,9 @@ class _Normals:
     square expanded so that all q (n + 1) sums are matrix products.
     """
 
-    def __init__(self, centres: Floats) -> None:
-        """`centres`: shape (n, g)."""
-        n, g = centres.shape
-        # One row a column of the data: long runs in memory.
-        self._mu, self._sd = np.full((g, n + 1), PRIOR_CENTRE), np.full((g, n + 1), PRIOR_SD)
-        self._mu[:, :n] = centres.T
-        for mu, sd in zip(self._mu, self._sd, strict=True):
-            sd[:n] = bandwidths(mu[:n], FLOOR)
+    def __init__(self, mu: Floats, sd: Floats) -> None:
+        """`mu`, `sd`: centres and bandwidths, shapes (g, n + 1), a row a column of the data."""
+        self._mu, self._sd = mu, sd
         self._half_precision = 0.5 / (self._sd * self._sd)
         self._linear = 2.0 * self._mu * self._half_precision
         self._constant = -np.sum(
@@ -259,13 +257,13 @@ class _CellMasses:
     kernel and cell, of all columns at once.
     """
 
-    def __init__(self, cells: Floats, grids: Sequence[Grid]) -> None:
-        """`cells`: shape (n, g)."""
+    def __init__(self, mu: Floats, sd: Floats, grids: Sequence[Grid]) -> None:
+        """`mu`, `sd`: centres and bandwidths, shapes (g, n + 1)."""
         self._grids = grids
         distinct: list[Floats] = []
         self._which: list[Ints] = []
-        for j, grid in enumerate(grids):
-            kernels, which = _distinct_rows(_cell_kernels(cells[:, j], grid))
+        for centres, widths in zip(mu, sd, strict=True):
+            kernels, which = _distinct_rows(np.stack([centres, widths], axis=1))
             distinct.append(kernels)
             self._which.append(which)
         self._kernels = distinct
@@ -299,16 +297,6 @@ class _CellMasses:
         x = truncated_normal(rng.random(mu.shape), -mu / sd, (1.0 - mu) / sd)
         u = np.clip(mu + sd * x, 0.0, 1.0)
         return np.stack([grid.cell(u[:, j]) for j, grid in enumerate(self._grids)], axis=1)
-
-
-def _cell_kernels(cells: Floats, grid: Grid) -> Floats:
-    """Centres and bandwidths along one discrete column, the prior's last: (n,) to (n + 1, 2)."""
-    n = cells.shape[0]
-    kernels = np.empty((n + 1, 2))
-    kernels[:n, 0] = grid.centre(cells)
-    kernels[:n, 1] = bandwidths(kernels[:n, 0], min(1.0, max(FLOOR, 0.5 / grid.count)))
-    kernels[n] = PRIOR_CENTRE, PRIOR_SD
-    return kernels
 
 
 class _Categories:
@@ -400,20 +388,41 @@ class Mixture:
 
 
 def _parts(columns: Sequence[Column], codes: Floats) -> list[tuple[list[int], _Kernels]]:
-    """The kernels, each with the places of its columns; columns of one kind together, but
-    categories."""
+    """The kernels, each with the places of its columns: continuous ones together, discrete
+    numeric ones together, each category alone.
+    """
     parts: list[tuple[list[int], _Kernels]] = []
     smooth = [j for j, column in enumerate(columns) if not (column.grid or column.n_choices)]
+    grids = {j: column.grid for j, column in enumerate(columns) if column.grid is not None}
+    mu, sd = _normal_kernels(codes, smooth, grids)
     if smooth:
-        parts.append((smooth, _Normals(codes[:, smooth])))
-    grids = [(j, column.grid) for j, column in enumerate(columns) if column.grid is not None]
+        parts.append((smooth, _Normals(mu[: len(smooth)], sd[: len(smooth)])))
     if grids:
-        places = [j for j, _ in grids]
-        parts.append((places, _CellMasses(codes[:, places], [grid for _, grid in grids])))
+        cells = _CellMasses(mu[len(smooth) :], sd[len(smooth) :], list(grids.values()))
+        parts.append((list(grids), cells))
     for j, column in enumerate(columns):
         if column.n_choices is not None:
             parts.append(([j], _Categories(codes[:, j], column.n_choices)))
     return parts
+
+
+def _normal_kernels(
+    codes: Floats, smooth: Sequence[int], grids: Mapping[int, Grid]
+) -> tuple[Floats, Floats]:
+    """Centres and bandwidths along the numeric columns, continuous ones first, the prior's last.
+
+    Returns:
+        Two arrays (g, n + 1).
+    """
+    n, g = codes.shape[0], len(smooth) + len(grids)
+    mu, sd = np.full((g, n + 1), PRIOR_CENTRE), np.full((g, n + 1), PRIOR_SD)
+    floors = np.full(g, FLOOR)
+    mu[: len(smooth), :n] = codes[:, smooth].T
+    for row, (j, grid) in enumerate(grids.items(), len(smooth)):
+        mu[row, :n] = grid.centre(codes[:, j])
+        floors[row] = min(1.0, max(FLOOR, 0.5 / grid.count))
+    sd[:, :n] = bandwidths(mu[:, :n], floors)
+    return mu, sd
 
 
 def _distinct_rows(pairs: Floats) -> tuple[Floats, Ints]:

@@ -74,6 +74,8 @@ class Codes:
         A choice that the parameter does not have counts as inactive.
         """
         out = np.empty((len(points), len(self._axes)))
+        if not points:
+            return out
         for j, axis in enumerate(self._axes):
             out[:, j] = self._encode_column(j, axis, _raw_column(axis, points))
         return out

@@ -32,7 +32,7 @@ class Split:
     Attributes:
         below: the good ones, best first, shape (b,).
         weights: their weights, mean 1, shape (b,).
-        above: the rest, shape (n - b,).
+        above: the rest, best first, failed ones last, shape (n - b,).
     """
 
     below: Ints
@@ -59,19 +59,21 @@ def split(y: Floats, gamma: float, excess: Floats | None = None) -> Split:
     barred = np.flatnonzero(is_valued & (violation > 0.0))
     largest = MAX_BELOW if y.shape[1] == 1 else MAX_FRONT
     wanted = min(max(1, math.ceil(gamma * y.shape[0] - 1e-9)), largest)
-    if y.shape[1] == 1:
-        order = kept[np.argsort(y[kept, 0], kind="stable")]
-    else:
-        order = kept[_best_of_many(y[kept], wanted)]
+    ranked = _by_value(y[kept]) if y.shape[1] == 1 else _best_of_many(y[kept], wanted)
+    order = kept[ranked]
     n_kept = min(wanted, kept.size)
     barred = barred[np.argsort(violation[barred], kind="stable")]
     below = np.concatenate([order[:wanted], barred[: wanted - n_kept]])
-    is_above = np.ones(y.shape[0], dtype=np.bool_)
-    is_above[below] = False
+    above = [order[wanted:], barred[wanted - n_kept :], np.flatnonzero(~is_valued)]
     weights = np.ones(below.size)
     if y.shape[1] == 1 and n_kept < kept.size:
         weights = _improvements(y[order[: n_kept + 1], 0])
-    return Split(below=below, weights=weights, above=np.flatnonzero(is_above))
+    return Split(below=below, weights=weights, above=np.concatenate(above))
+
+
+def _by_value(y: Floats) -> Ints:
+    """Places of targets (n, m) in lexicographic order, ties by place."""
+    return np.lexsort(y.T[::-1])
 
 
 def _improvements(ranked: Floats) -> Floats:
@@ -96,18 +98,26 @@ def total_violation(excess: Floats) -> Floats:
 
 
 def _best_of_many(y: Floats, k: int) -> Ints:
-    """The k best points of several objectives, front after front, of the last front those with
-    the largest hypervolume: (n, m) to places, best first.
+    """Points of several objectives front after front, the k-th point's front by hypervolume.
+
+    Args:
+        y: shape (n, m).
+        k: how many points are wanted.
+
+    Returns:
+        Places of all points, the best k first, shape (n,).
     """
-    if y.shape[0] <= k:
-        return np.argsort(non_dominated_ranks(y), kind="stable")
     ranks = non_dominated_ranks(y)
-    order = np.argsort(ranks, kind="stable")
+    order = np.lexsort((*y.T[::-1], ranks))
+    if y.shape[0] <= k:
+        return order
     last = ranks[order[k - 1]]
-    whole, front = order[ranks[order] < last], np.flatnonzero(ranks == last)
-    unit = unit_of_front(y[front])
-    chosen = greedy_subset(unit, np.full(y.shape[1], _MARGIN), k - whole.size)
-    return np.concatenate([whole, front[chosen]])
+    n_whole = int(np.count_nonzero(ranks < last))
+    front = order[n_whole : n_whole + np.count_nonzero(ranks == last)]
+    reference = np.full(y.shape[1], _MARGIN)
+    chosen = front[greedy_subset(unit_of_front(y[front]), reference, k - n_whole)]
+    left = order[n_whole:]
+    return np.concatenate([order[:n_whole], chosen, left[~np.isin(left, chosen)]])
 
 
 def unit_of_front(y: Floats) -> Floats:

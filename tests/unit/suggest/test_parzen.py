@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from app.suggest.base import Floats
 from app.suggest.parzen import (
     FLOOR,
     Column,
@@ -92,15 +93,24 @@ class TestTruncatedNormal:
 
 
 class TestBandwidths:
+    @staticmethod
+    def of(*centres: float) -> Floats:
+        return bandwidths(np.array([centres]), np.array([FLOOR]))[0]
+
     def test_are_the_larger_gap_to_the_neighbours(self) -> None:
-        found = bandwidths(np.array([0.9, 0.1, 0.4, 0.3]), FLOOR)
-        assert found == pytest.approx([0.5, 0.2, 0.5, 0.2])
+        assert self.of(0.9, 0.1, 0.4, 0.3) == pytest.approx([0.5, 0.2, 0.5, 0.2])
 
     def test_never_fall_below_the_floor(self) -> None:
-        assert np.all(bandwidths(np.full(10_000, 0.25), FLOOR) == FLOOR)
+        assert np.all(self.of(*[0.25] * 10_000) == FLOOR)
 
     def test_of_one_centre_reach_to_the_farther_end(self) -> None:
-        assert bandwidths(np.array([0.2]), FLOOR) == pytest.approx([0.8])
+        assert self.of(0.2) == pytest.approx([0.8])
+
+    def test_each_parameter_has_its_own(self) -> None:
+        centres = np.random.default_rng(0).random((3, 20))
+        floors = np.array([0.01, 0.05, 0.3])
+        alone = [bandwidths(centres[[j]], floors[[j]])[0] for j in range(3)]
+        assert np.array_equal(bandwidths(centres, floors), np.array(alone))
 
 
 class TestGrids:
@@ -211,10 +221,10 @@ def _brute_force(codes: np.ndarray, weights: np.ndarray, grid: LogGrid, x: np.nd
     with mpmath.workdps(50):
         n = codes.shape[0]
         total = mpmath.mpf(0)
-        smooth_sd = [*bandwidths(codes[:, 0], FLOOR), 1.0]
+        smooth_sd = [*bandwidths(codes[:, :1].T, np.array([FLOOR]))[0], 1.0]
         smooth_mu = [*codes[:, 0], 0.5]
         cell_mu = [*grid.centre(codes[:, 1]), 0.5]
-        cell_sd = [*bandwidths(grid.centre(codes[:, 1]), FLOOR), 1.0]
+        cell_sd = [*bandwidths(grid.centre(codes[:, 1:2]).T, np.array([FLOOR]))[0], 1.0]
         lower, upper = (float(end[0]) for end in grid.borders(x[1:2]))
         for i, weight in enumerate([*weights, 1.0]):
             mu, sd = mpmath.mpf(smooth_mu[i]), mpmath.mpf(smooth_sd[i])

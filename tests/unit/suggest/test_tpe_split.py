@@ -27,7 +27,7 @@ class TestOneObjective:
     def test_puts_failed_trials_above(self) -> None:
         found = one([math.nan, 3.0, math.nan, 1.0, 2.0])
         assert list(found.below) == [3]
-        assert list(found.above) == [0, 1, 2, 4]
+        assert list(found.above) == [4, 1, 0, 2]
 
     def test_never_calls_a_failed_trial_good(self) -> None:
         assert list(one([math.nan] * 30 + [5.0], 0.5).below) == [30]

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ..domain.space import CategoricalParameter, Space, n_values
+from ..domain.space import Space, n_values
 from . import gp, grid, tpe
 from .base import Decision, PendingTrial, SuggestFunction, Suggestion, SuggestRequest
 from .enumeration import Enumeration, is_finite
@@ -23,9 +23,6 @@ MAX_PARAMETERS = 20
 
 MAX_RESULTS = 300
 """Beyond this many results the Parzen estimator is quicker, and no worse."""
-
-TPE_EVERY = 4
-"""On spaces of branches and categories each 4th point is the Parzen estimator's."""
 
 _METHODS: Mapping[str, SuggestFunction] = {
     "grid": grid.suggest,
@@ -72,12 +69,7 @@ def choose(request: SuggestRequest) -> Choice:
         return Choice(name="tpe", why=f"{p} parameters, more than {MAX_PARAMETERS}")
     if n > MAX_RESULTS:
         return Choice(name="tpe", why=f"{n} results, more than {MAX_RESULTS}")
-    branched = _branches(space)
-    if branched is None:
-        return Choice(name="gp", why=f"{p} parameters, mostly numeric, and {n} results")
-    if request.index % TPE_EVERY == 0:
-        return Choice(name="tpe", why=f"{branched}: each {TPE_EVERY}th point goes to tpe")
-    return Choice(name="gp", why=f"{branched}, {p} parameters and {n} results")
+    return Choice(name="gp", why=f"{p} parameters and {n} results")
 
 
 def _reaches(request: SuggestRequest, size: int) -> bool:
@@ -88,18 +80,6 @@ def _reaches(request: SuggestRequest, size: int) -> bool:
 def _size(space: Space) -> int | None:
     """How many points the space has; None when a parameter is continuous."""
     return Enumeration(space).total if is_finite(space) else None
-
-
-def _branches(space: Space) -> str | None:
-    """Why the space needs a second opinion, or None."""
-    if any(parameter.when is not None for parameter in space.parameters):
-        return "the space has conditions"
-    kinds = [
-        isinstance(parameter, CategoricalParameter) and not parameter.ordered
-        for parameter in space.parameters
-        if n_values(parameter) != 1
-    ]
-    return "most parameters are categories" if sum(kinds) * 2 > len(kinds) else None
 
 
 def _with_pending(request: SuggestRequest, found: list[Suggestion], k: int) -> SuggestRequest:

@@ -125,7 +125,8 @@ class LogExpectedHypervolumeImprovement:
         difference = log_h_difference(z, width)
         total = (difference + np.log(sd)[:, None, :]).sum(axis=2)
         share = softmax(total, axis=1)[:, :, None]
-        mass = np.exp(log_mass(z - width, z) - difference)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mass = np.exp(log_mass(z - width, z) - difference)
         size, sign = log_density_difference(z, width)
         by_mean = -(share * mass).sum(axis=1) / sd
         by_sd = (share * sign * np.exp(size - difference)).sum(axis=1) / sd

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..domain.space import Value, point_key
 from ..domain.trial import TrialSource
+from . import gp_several
 from .base import Decision, Suggestion, SuggestRequest, provenance, rng_of, taken_keys, targets
 from .design import design_point, new_point, satisfies
 from .gp_candidates import Region
@@ -22,10 +23,13 @@ from .gp_search import Known, Search, score_points
 from .gp_space import GpSpace, row_keys
 from .gp_training import History, Model, train
 from .numerics import Array
+from .warp import HALF_RANK, PLAIN
 
 NAME = "gp"
 ENUMERATED = 20_000
 """A finite space with at most so many points left is searched through."""
+CROWDED = 1e-3
+"""A point nearer to one under way, by each parameter's share of its range, is passed over."""
 MIN_VALUES = 2
 """The model needs so many finished trials with a value."""
 N_BEST = 5
@@ -46,6 +50,8 @@ def suggest(request: SuggestRequest) -> Decision:
     Returns:
         `request.count` distinct points, fewer with `exhausted` when no more exist.
     """
+    if len(request.metrics) > 1:
+        return gp_several.suggest(request)
     request = replace(
         request,
         finished=tuple(sorted(request.finished, key=lambda t: t.number)),
@@ -83,6 +89,7 @@ class _Maker:
         self.pending = self.space.encode([t.params for t in request.pending])
         self.n_varying = int((self.space.column_of >= 0).sum())
         self.n_initial = design_size(request, self.n_varying)
+        self._models: dict[str, Model] = {}
         self._model: Model | None = None
 
     @property
@@ -150,14 +157,14 @@ class _Maker:
         return pool[int(np.argmax(gaps))]
 
     def _modelled(self, index: int) -> Suggestion | None:
-        if self._model is None:
-            self._model = train(self.space, self.history)
-        model = self._model
+        model = self._model = self._trained(index)
         gp = model.gp.with_pending(self.space.features(self.pending))
         region = self._region(index)
         for point, value in self._ranked(replace(model, gp=gp), region, index):
             params = self.space.decode(point)
             if point_key(params) in self.taken or not satisfies(self.request.space, params):
+                continue
+            if self._is_crowded(point):
                 continue
             mean, sd = gp.posterior(self.space.features(self.space.encode([params])))
             details = self._details(model, region, value, float(mean[0]), float(sd[0]))
@@ -165,6 +172,23 @@ class _Maker:
                 params=params, provenance=provenance(self.request, NAME, index, **details)
             )
         return self._designed(index, fallback="no candidate was new")
+
+    def _is_crowded(self, point: Array) -> bool:
+        """Whether a point (p,) all but repeats one under way."""
+        is_same = np.isnan(self.pending) & np.isnan(point)
+        return bool((is_same | (np.abs(self.pending - point) < CROWDED)).all(axis=1).any())
+
+    def _trained(self, index: int) -> Model:
+        """Plain targets where both kinds are noisy, else plain and warped ones in turn."""
+        plain, warped = (self._of_kind(kind) for kind in (PLAIN, HALF_RANK))
+        if plain.gp.is_noisy and warped.gp.is_noisy:
+            return plain
+        return (plain, warped)[(index // 2) % 2]
+
+    def _of_kind(self, kind: str) -> Model:
+        if kind not in self._models:
+            self._models[kind] = train(self.space, self.history, kind)
+        return self._models[kind]
 
     def _ranked(self, model: Model, region: Region, index: int) -> Iterator[tuple[Array, float]]:
         """Points, best first: of the whole space where it is small, else by search."""

@@ -20,7 +20,7 @@ from .gp_kernel import Columns, Hyper
 from .gp_model import GaussianProcess
 from .gp_space import GpSpace, Mask
 from .numerics import Array, squared_distances
-from .warp import model_targets
+from .warp import HALF_RANK, model_targets
 
 MAX_ROWS = 800
 """Above so many finished trials the model sees an active subset of `SUBSET_ROWS`."""
@@ -34,7 +34,7 @@ MANY_ROWS = 100
 MIN_FAILURES = 3
 """From so many failures on their probability is modelled."""
 KEPT_FITS = 32
-_FITTED = {}
+"""Fits kept in this process; a fit is a function of its data, so it is the same without."""
 SAFE_NOISE = 1e-2
 """Noise variance of the model of last resort, when no fit can be factored."""
 
@@ -84,6 +84,15 @@ class Model:
         means = np.where(self.is_ok, self.gp.observed_means(), np.inf)
         return np.argsort(means, kind="stable")[: int(self.is_ok.sum())]
 
+    def _sure_best(self, gp: GaussianProcess) -> float:
+        """The best value, or what is expected of a point under way when that is better: the same
+        gain must not be promised twice.
+        """
+        best, under_way = float(self.z[self.is_ok].min()), gp.x[gp.n_observed :]
+        if under_way.shape[0] == 0:
+            return best
+        return min(best, float(gp.predictor.mean_and_sd(under_way)[0].min()))
+
     def acquisition(self, gp: GaussianProcess) -> Acquisition:
         """What to maximise; `gp` is the model's own process, perhaps with pending points."""
         best = int(self.ranking()[0])
@@ -91,12 +100,12 @@ class Model:
             mean = float(gp.observed_means()[best])
             gain = LogExpectedImprovement(gp=gp, best=mean, reference=best)
         else:
-            gain = LogExpectedImprovement(gp=gp, best=float(self.z[self.is_ok].min()))
+            gain = LogExpectedImprovement(gp=gp, best=self._sure_best(gp))
         return gain if self.success is None else Sum(parts=(gain, self.success))
 
 
-def train(space: GpSpace, history: History) -> Model:
-    """Fits the model of a history with at least two values.
+def train(space: GpSpace, history: History, kind: str = HALF_RANK) -> Model:
+    """Fits the model of a history with at least two values; `kind` is how targets are warped.
 
     Raises:
         np.linalg.LinAlgError: not even the model of last resort can be factored.
@@ -106,10 +115,10 @@ def train(space: GpSpace, history: History) -> Model:
         rows = active_rows(space, history, SUBSET_ROWS)
     history = History(points=history.points[rows], y=history.y[rows])
     x = space.features(history.points)
-    targets = model_targets(history.y)
+    targets = model_targets(history.y, kind)
     fallback = None
     try:
-        hyper, is_noisy = _hyper(space, history, x)
+        hyper, is_noisy = _hyper(space, history, x, kind)
         gp = GaussianProcess.condition(x, targets.z, hyper, columns=space.columns)
     except np.linalg.LinAlgError as problem:
         fallback = f"default hyper-parameters: {problem}"
@@ -140,39 +149,50 @@ def anchor_size(m: int) -> int:
     return int(FIRST_ANCHOR * 2 ** math.floor(math.log2((m - 1) / FIRST_ANCHOR)))
 
 
-def _hyper(space: GpSpace, history: History, x: Array) -> tuple[Hyper, bool]:
+def _hyper(space: GpSpace, history: History, x: Array, kind: str) -> tuple[Hyper, bool]:
     """Hyper-parameters by the plan, and whether the data have noise."""
     m, columns, y = refit_size(x.shape[0]), space.columns, history.y
     has_trend = _has_trend(m, columns)
     if m > FIT_ROWS:
         rows = active_rows(space, history, FIT_SUBSET)
-        fitted = _fit(x[rows], y[rows], FIT_SUBSET, columns, (), has_trend=has_trend)
+        fitted = _fit(x[rows], y[rows], FIT_SUBSET, columns, (), has_trend=has_trend, kind=kind)
         return fitted.hyper, fitted.is_noisy
     default = default_hyper(columns.n_scales, has_trend=has_trend)
     starts: tuple[Hyper, ...] = (default,)
     anchor = anchor_size(m)
     if anchor:
-        first = _fit(x, y, anchor, columns, (), has_trend=_has_trend(anchor, columns))
+        first = _fit(x, y, anchor, columns, (), has_trend=_has_trend(anchor, columns), kind=kind)
         warm = first.hyper
         if has_trend and not warm.has_trend:
             warm = replace(warm, linear=default.linear, quadratic=default.quadratic)
         starts = (warm, default) if m <= MANY_ROWS else (warm,)
-    fitted = _fit(x, y, m, columns, starts, has_trend=has_trend)
+    fitted = _fit(x, y, m, columns, starts, has_trend=has_trend, kind=kind)
     return fitted.hyper, fitted.is_noisy
 
 
+_FITTED: dict[tuple[object, ...], GaussianProcess] = {}
+
+
 def _fit(
-    x: Array, y: Array, m: int, columns: Columns, starts: tuple[Hyper, ...], *, has_trend: bool
+    x: Array,
+    y: Array,
+    m: int,
+    columns: Columns,
+    starts: tuple[Hyper, ...],
+    *,
+    has_trend: bool,
+    kind: str,
 ) -> GaussianProcess:
     """The process of the first m rows; remembered, since anchors and batches ask for it again."""
-    z = model_targets(y[:m]).z
+    z = model_targets(y[:m], kind).z
     key = (x[:m].tobytes(), z.tobytes(), columns.scale_of.tobytes(), repr(starts), has_trend)
-    if key not in _FITTED:
-        made = GaussianProcess.fit(x[:m], z, columns=columns, has_trend=has_trend, starts=starts)
-        _FITTED[key] = made
+    fitted = _FITTED.get(key)
+    if fitted is None:
+        fitted = GaussianProcess.fit(x[:m], z, columns=columns, has_trend=has_trend, starts=starts)
+        _FITTED[key] = fitted
         while len(_FITTED) > KEPT_FITS:
             _FITTED.pop(next(iter(_FITTED)))
-    return _FITTED[key]
+    return fitted
 
 
 def _has_trend(m: int, columns: Columns) -> bool:

@@ -40,12 +40,12 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             Entry(name="random", module="random_search", is_cheap=True),
             Entry(name="grid", module="grid", is_cheap=True),
             Entry(name="sobol", module="sobol", is_cheap=True),
-            Entry(name="gp", module="gp"),
+            Entry(name="gp", module="gp", models_all=True),
             Entry(name="tpe", module="tpe", models_all=True),
             Entry(name="cmaes", module="cmaes"),
             Entry(name="evolution", module="evolution", models_all=True),
             Entry(name="skopt", module="skopt"),
-            Entry(name="auto", module="auto"),
+            Entry(name="auto", module="auto", models_all=True),
         )
     }
 )

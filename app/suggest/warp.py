@@ -1,7 +1,8 @@
-"""Targets as the Gaussian process sees them: half-rank warp, penalised failures.
+"""Targets as the Gaussian process sees them: plain or half-rank, with penalised failures.
 
-The good half keeps its distances, the bad half keeps only its order: a bad value far out says no
-more than that it is bad, and must not bend the length scales.
+Plain targets are cut where a bad value lies far out. Half-rank ones keep the distances of the good
+half and only the order of the bad half: values that span decades must not bend the length scales.
+Neither wins everywhere, so the suggester uses both in turn.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from scipy.stats import rankdata
 
 from .numerics import Array, standardise
 
+PLAIN, HALF_RANK = "plain", "half-rank"
+FAR_OUT = 5.0
 FAILURE_PENALTY = 0.5
 """A failure counts as the worst value plus this share of the range."""
 
@@ -26,7 +29,7 @@ class Targets:
     Attributes:
         z: standardised targets to minimise, failures included, shape (n,).
         is_ok: which of them are values rather than failures, shape (n,), bool.
-        warp: name of the warp that was used: "half-rank", "rank" or "none".
+        warp: name of the warp that was used: "plain", "half-rank", "rank" or "none".
     """
 
     z: Array
@@ -34,11 +37,12 @@ class Targets:
     warp: str
 
 
-def model_targets(y: Array) -> Targets:
+def model_targets(y: Array, kind: str = HALF_RANK) -> Targets:
     """Standardised targets from raw ones.
 
     Args:
         y: values to minimise, shape (n,); NaN marks a failure.
+        kind: `PLAIN` or `HALF_RANK`.
 
     Returns:
         Zeros when there is nothing to tell apart; else mean 0 and sd 1 over all n.
@@ -46,7 +50,7 @@ def model_targets(y: Array) -> Targets:
     is_ok = np.isfinite(y)
     if not is_ok.any():
         return Targets(z=np.zeros(y.size), is_ok=is_ok, warp="none")
-    warped, name = warp(y[is_ok])
+    warped, name = warp(y[is_ok]) if kind == HALF_RANK else plain(y[is_ok])
     low, high = float(warped.min()), float(warped.max())
     z = np.full(y.size, high + (FAILURE_PENALTY * (high - low) if high > low else 1.0))
     z[is_ok] = warped
@@ -77,6 +81,23 @@ def warp(y: Array) -> tuple[Array, str]:
         return _normal_ranks(y), "rank"
     spread = deepest * math.sqrt(float(np.mean((depth / deepest) ** 2)))
     return _half_rank(y, (capped - median) / spread, is_worse), "half-rank"
+
+
+def plain(y: Array) -> tuple[Array, str]:
+    """Standardised values with bad ones cut, and the warp's name.
+
+    Args:
+        y: finite values to minimise, shape (n,), n >= 1, of any magnitude.
+
+    Returns:
+        Values not above the median plus `FAR_OUT` times its distance from the lower quartile,
+        shape (n,); a good value is never cut.
+    """
+    z = standardise(y)
+    quartile, median = np.quantile(z, (0.25, 0.5))
+    if median > quartile:
+        z = np.minimum(z, median + FAR_OUT * (median - quartile))
+    return z, PLAIN
 
 
 def _half_rank(

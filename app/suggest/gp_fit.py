@@ -121,9 +121,7 @@ class LogPosterior:
         prior: priors of the hyper-parameters.
     """
 
-    def __init__(
-        self, *, x: Array, z: Array, columns: Columns, prior: Prior | None = None
-    ) -> None:
+    def __init__(self, *, x: Array, z: Array, columns: Columns, prior: Prior | None = None) -> None:
         self.x, self.z, self.columns, self.prior = x, z, columns, prior or Prior()
         n = z.size
         i, j = np.tril_indices(n, -1)
@@ -234,7 +232,11 @@ def maximise(function: LogPosterior, starts: Sequence[Hyper]) -> tuple[Hyper, fl
             jac=True,
             method="L-BFGS-B",
             bounds=limits,
-            options={"maxiter": _MAX_ITERATIONS, "gtol": _GRADIENT_TOLERANCE, "ftol": _VALUE_TOLERANCE},
+            options={
+                "maxiter": _MAX_ITERATIONS,
+                "gtol": _GRADIENT_TOLERANCE,
+                "ftol": _VALUE_TOLERANCE,
+            },
         )
         value, _ = function(found.x)
         if math.isfinite(value) and (best is None or value < best[0] - 1e-9):

@@ -43,15 +43,15 @@ def ask(parameters: tuple[Parameter, ...], n: int = 0, **more: Any) -> SuggestRe
     ("request_", "name", "words"),
     [
         (ask(LIST, max_trials=24), "grid", "all 24 points"),
-        (ask(LIST, max_trials=23), "gp", "mostly numeric"),
-        (ask(LIST), "gp", "mostly numeric"),
+        (ask(LIST, max_trials=23), "gp", "parameters and 0 results"),
+        (ask(LIST), "gp", "parameters and 0 results"),
         (ask(numeric(20), 300), "gp", "20 parameters"),
         (ask(numeric(21)), "tpe", "21 parameters, more than 20"),
         (ask(numeric(2), 301), "tpe", "301 results, more than 300"),
-        (ask((CATEGORY, BRANCH), index=3), "gp", "conditions"),
-        (ask((CATEGORY, BRANCH), index=4), "tpe", "each 4th"),
-        (ask((*CATEGORIES, *numeric(2)), index=8), "tpe", "most parameters are categories"),
-        (ask((CATEGORY, *numeric(1)), index=8), "gp", "mostly numeric"),
+        (ask((CATEGORY, BRANCH), index=3), "gp", "2 parameters"),
+        (ask((CATEGORY, BRANCH), index=4), "gp", "2 parameters"),
+        (ask((*CATEGORIES, *numeric(2)), index=8), "gp", "parameters"),
+        (ask((CATEGORY, *numeric(1)), index=8), "gp", "parameters and 0 results"),
     ],
 )
 def test_choice_by_space_and_budget(request_: SuggestRequest, name: str, words: str) -> None:

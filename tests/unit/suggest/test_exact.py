@@ -116,13 +116,17 @@ def test_mixture_log_density(seed: int) -> None:
     np.testing.assert_allclose(mixture.log_density(x.astype(float)), expected, atol=1e-11)
 
 
+def _width(centres: np.ndarray, floor: float) -> np.ndarray:
+    return bandwidths(centres[None, :], np.array([floor]))[0]
+
+
 def _exact_density(codes: np.ndarray, weights: np.ndarray, grid: EvenGrid, x: np.ndarray) -> float:
     n = codes.shape[0]
     middles = grid.centre(codes[:, 1])
     floor = max(FLOOR, 0.5 / grid.count)
     kernels = [
-        ([*codes[:, 0], 0.5], [*bandwidths(codes[:, 0], FLOOR), 1.0]),
-        ([*middles, 0.5], [*bandwidths(middles, floor), 1.0]),
+        ([*codes[:, 0], 0.5], [*_width(codes[:, 0], FLOOR), 1.0]),
+        ([*middles, 0.5], [*_width(middles, floor), 1.0]),
     ]
     cell = int(x[1])
     with mpmath.workdps(50):

@@ -165,6 +165,7 @@ class _Asker:
             below=below,
             weights=self._split.weights,
             above=np.vstack([above, self._pending]),
+            above_weights=np.append(self._split.above_weights, np.ones(len(self._pending))),
         )
 
     def _best_new(self, model: Model, rng: np.random.Generator) -> tuple[_Choice | None, bool]:

@@ -41,6 +41,7 @@ class Model:
         below: Floats,
         weights: Floats,
         above: Floats,
+        above_weights: Floats,
     ) -> None:
         """Fits the densities.
 
@@ -50,9 +51,11 @@ class Model:
             below: codes of the good trials, shape (b, p), NaN where inactive.
             weights: their weights on the scale of the prior's, which is 1, shape (b,).
             above: codes of the other and of the pending trials, shape (a, p).
+            above_weights: their weights on the same scale, shape (a,).
         """
         self._codes = codes
-        self._pairs = [_pair(codes, group, below, weights, above) for group in groups]
+        weighted = (below, weights), (above, above_weights)
+        self._pairs = [_pair(codes, group, *weighted) for group in groups]
         parents = {group.condition.param for group in groups if group.condition is not None}
         self._parents = {j: name for j, name in enumerate(codes.space.names) if name in parents}
 
@@ -116,16 +119,20 @@ class Model:
                     parents[i][name] = self._codes.value(j, float(code))
 
 
-def _pair(codes: Codes, group: Group, below: Floats, weights: Floats, above: Floats) -> _Pair:
-    columns = [codes.columns[j] for j in group.places]
-    places = list(group.places)
-    good, rest = below[:, places], above[:, places]
-    good_rows, rest_rows = _rows_without_nan(good), _rows_without_nan(rest)
+def _pair(
+    codes: Codes, group: Group, below: tuple[Floats, Floats], above: tuple[Floats, Floats]
+) -> _Pair:
+    """The densities over a group; `below`, `above`: codes (n, p) of all trials and weights."""
     return _Pair(
-        group=group,
-        below=Mixture(columns, good[good_rows], weights[good_rows]),
-        above=Mixture(columns, rest[rest_rows], np.ones(rest_rows.size)),
+        group=group, below=_mixture(codes, group, *below), above=_mixture(codes, group, *above)
     )
+
+
+def _mixture(codes: Codes, group: Group, x: Floats, weights: Floats) -> Mixture:
+    """The estimate over a group from the trials in which it is active."""
+    part = x[:, list(group.places)]
+    rows = _rows_without_nan(part)
+    return Mixture([codes.columns[j] for j in group.places], part[rows], weights[rows])
 
 
 def _rows_without_nan(x: Floats) -> Ints:

@@ -8,6 +8,7 @@ hypervolume); Guerreiro, Fonseca & Paquete 2021 (section 5: greedy subsets).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +34,13 @@ class Split:
         below: the good ones, best first, shape (b,).
         weights: their weights, mean 1, shape (b,).
         above: the rest, best first, failed ones last, shape (n - b,).
+        above_weights: their weights, larger for worse ones, mean 1, shape (n - b,).
     """
 
     below: Ints
     weights: Floats
     above: Ints
+    above_weights: Floats
 
 
 def split(y: Floats, gamma: float, excess: Floats | None = None) -> Split:
@@ -68,7 +71,46 @@ def split(y: Floats, gamma: float, excess: Floats | None = None) -> Split:
     weights = np.ones(below.size)
     if y.shape[1] == 1 and n_kept < kept.size:
         weights = _improvements(y[order[: n_kept + 1], 0])
-    return Split(below=below, weights=weights, above=np.concatenate(above))
+    merit = y[:, 0] if y.shape[1] == 1 else _ranks(y, kept)
+    parts = [_levels(merit[above[0]]), _levels(violation[above[1]]), np.zeros(above[2].size)]
+    return Split(
+        below=below,
+        weights=weights,
+        above=np.concatenate(above),
+        above_weights=_rank_weights(parts),
+    )
+
+
+def _ranks(y: Floats, kept: Ints) -> Floats:
+    """Non-dominated ranks of some points, NaN for the others: (n, m) to (n,)."""
+    ranks = np.full(y.shape[0], np.nan)
+    ranks[kept] = non_dominated_ranks(y[kept])
+    return ranks
+
+
+def _levels(merit: Floats) -> Floats:
+    """Numbers from 0 along ascending values, equal for equal ones: same shape."""
+    levels = np.zeros(merit.shape)
+    levels[1:] = np.cumsum(merit[1:] > merit[:-1])
+    return levels
+
+
+def _rank_weights(parts: Sequence[Floats]) -> Floats:
+    """Weights that grow linearly from the best to the worst of the rest, mean 1.
+
+    A trial just behind the good ones says little against its neighbourhood, the worst one much.
+
+    Args:
+        parts: levels of trials, best first, those of a part behind those of the part before;
+            trials of one level share their mean weight.
+    """
+    n = sum(part.size for part in parts)
+    if n == 0:
+        return np.empty(0)
+    place = np.concatenate([part + 2.0 * n * k for k, part in enumerate(parts)])
+    counts = np.unique(place, return_counts=True)[1]
+    ends = np.cumsum(counts)
+    return np.repeat((2.0 * ends - counts) / n, counts)
 
 
 def _by_value(y: Floats) -> Ints:

@@ -62,6 +62,29 @@ def tradeoff(n: int, m: int, seed: int = 0) -> Floats:
     return np.random.default_rng(seed).random((n, m))
 
 
+class TestWeightsOfTheRest:
+    def test_grow_from_the_best_to_the_worst(self) -> None:
+        found = one([5.0, 0.0, 3.0, 2.0, 4.0])
+        assert list(found.above) == [3, 2, 4, 0]
+        assert found.above_weights == pytest.approx([0.25, 0.75, 1.25, 1.75])
+
+    def test_of_equal_trials_are_equal(self) -> None:
+        assert one(np.zeros(30)).above_weights == pytest.approx(np.ones(27))
+        assert one([0.0, 1.0, 1.0, 2.0]).above_weights == pytest.approx([2 / 3, 2 / 3, 5 / 3])
+
+    def test_of_failed_trials_are_the_largest(self) -> None:
+        found = one([math.nan, 0.0, 1.0, math.nan, 2.0])
+        assert list(found.above) == [2, 4, 0, 3]
+        assert found.above_weights == pytest.approx([0.25, 0.75, 1.5, 1.5])
+
+    @pytest.mark.parametrize("m", [1, 2])
+    def test_have_the_mean_one(self, m: int) -> None:
+        y = np.random.default_rng(m).integers(0, 9, (200, m)).astype(float)
+        y[::7] = math.nan
+        excess = np.random.default_rng(0).normal(size=(200, 2))
+        assert split(y, 0.1, excess).above_weights.mean() == pytest.approx(1.0)
+
+
 class TestManyObjectives:
     @pytest.mark.parametrize("m", [2, 3])
     def test_good_trials_are_of_the_first_fronts(self, m: int) -> None:

@@ -164,7 +164,7 @@ SUGGESTERS: Mapping[str, SuggesterInfo] = _table(
             ),
             "tournament": OptionSpec(
                 type="int",
-                default=10,
+                default=25,
                 low=1,
                 high=10_000,
                 help="Members drawn for a parent, of which the best is taken; 2 with several "

@@ -42,6 +42,8 @@ from .ranking import ranks_of
 
 NAME = "cmaes"
 
+N_INITIAL = 4
+"""Points of the design, at most a fifth of the budget: the first generation is a better one."""
 RESAMPLED = 100
 """How often a point outside of the cube is drawn again before it is moved to the border."""
 PLAIN = 20
@@ -85,7 +87,8 @@ class _Asker:
         self._settings = Settings.of(request.options)
         memory = memory_of(request)
         self._layout = memory.thing("cmaes", request.space, lambda: Layout(request.space))
-        self._n_design = design_size(request)
+        is_given = request.options.get("n_initial") is not None
+        self._n_design = design_size(request) if is_given else min(design_size(request), N_INITIAL)
         self._taken = set(taken_keys(request))
         self._n_known = len(request.finished) + len(request.pending)
         self._replayed: Replayed | None = None
@@ -286,6 +289,18 @@ class _Gauss:
         steps = np.nan_to_num((numeric - self.mean) / self._scale(), nan=0.0)
         found: Floats = np.square(steps @ turn / roots).sum(axis=1)
         return found
+
+    def log_odds(self, numeric: Floats) -> float:
+        """Log likelihood of points (n, g) on the cube, less that of uniform draws.
+
+        What lies outside of the cube is drawn again, so the density is larger within; by how much
+        is worked out for each coordinate by itself.
+        """
+        _, roots = self._axes()
+        mean, deviations = self.mean, self.deviations
+        inside = ndtr((1.0 - mean) / deviations) - ndtr(-mean / deviations)
+        log_volume = float(np.log(self._scale() * roots * math.sqrt(2.0 * math.pi) * inside).sum())
+        return float(-0.5 * self.radii(numeric).sum() - len(numeric) * log_volume)
 
     def draw_numeric(self, rng: np.random.Generator, widening: float) -> Floats:
         """A draw from the normal distribution, shape (g,), in the cube where it is continuous."""

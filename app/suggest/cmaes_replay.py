@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from scipy.stats import chi2
+from numpy.typing import NDArray
 
 from .base import Floats
 from .cmaes_space import INACTIVE, Ints, Layout
@@ -32,14 +32,20 @@ GAMMA, ALPHA = 0.1, 0.1
 (Nomura et al. 2021, section 5)."""
 WARM = 20
 """Known results from which their best share is worth a covariance matrix."""
-FOREIGN = 1e-4
-"""A generation that its distribution gives as spread with less probability came from elsewhere."""
-SMALLEST, LARGEST = 1e-7, 1e2
+FOREIGN, EARLY = 4.0, 10
+"""Logarithm of the odds for uniform draws against its distribution from which a generation is taken
+to come from elsewhere; generations of the first run at which this is asked."""
+SMALLEST, LARGEST = 1e-5, 1e2
 """Standard deviations along every continuous coordinate that end a run: it has converged, or it
 diverges."""
 CONDITION = 1e14
 """Condition number of the covariance matrix that ends a run."""
+ELSEWHERE = "results from elsewhere"
+"""Why a first run is taken for none."""
 MOST_DOUBLINGS = 9
+"""Largest population, as a power of two of the first one."""
+LEFTOVER = 4
+"""For how many generations after a run has ended points of it may come in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +89,9 @@ class Distribution(Protocol):
 
         NaN, as where a parameter is inactive, stands for the mean's coordinate.
         """
+
+    def log_odds(self, numeric: Floats) -> float:
+        """Log likelihood of points (n, g) on the cube, less that of uniform draws."""
 
     def draw(self, rng: np.random.Generator, widening: float) -> tuple[Floats, Ints]:
         """A point with steps so much longer than its own: coordinates (g,) and codes (c,)."""
@@ -163,6 +172,7 @@ class Run:
         regime: "first", "large" or "small".
         start: what it began with.
         distribution: as it is now.
+        origin: as it was when the run began; of the first run only.
         first: number of its first trial.
         generation: how many times it was updated.
         n_told: results that it was told.
@@ -175,6 +185,7 @@ class Run:
     start: Start
     distribution: Distribution
     first: int
+    origin: Distribution | None = None
     generation: int = 0
     n_told: int = 0
     end: str | None = None
@@ -209,38 +220,30 @@ def replay(layout: Layout, history: History, rules: Rules, make: Maker) -> Repla
         rules: the options.
         make: gives the distribution that a run starts with.
     """
-    first = _first_number(layout, history, rules, make)
-    known = history.between(0, first)
-    start = _warm_start(layout, history, known, rules)
-    run = Run(number=1, regime="first", start=start, distribution=make(start), first=first)
+    run = _first_run(layout, history, rules, rules.n_design + 1, make)
     runs = [run]
-    while (next_first := _went_on(layout, history, run, rules, runs)) is not None:
-        run = _next_run(layout, rules, runs, next_first, make)
-        runs.append(run)
+    while (after := _went_on(layout, history, run, rules, runs)) is not None:
+        if run.end == ELSEWHERE:
+            run = _first_run(layout, history, rules, after, make)
+            runs = [run]
+        else:
+            run = _next_run(layout, rules, runs, after, make)
+            runs.append(run)
+    known = history.between(0, runs[0].first)
     return Replayed(runs=tuple(runs), n_known=known.stop - known.start)
 
 
-def _first_number(layout: Layout, history: History, rules: Rules, make: Maker) -> int:
-    """Number of the first trial that the adaptation itself made.
-
-    That is the one after the design, and after those generations of numbers which the first
-    distribution would hardly give: results that were imported, or made by other means.
-    """
-    first, size = rules.n_design + 1, rules.population
-    if not (rules.may_be_warm and len(layout.numeric)):
-        return first
-    known = history.between(0, first)
-    distribution = make(_cold_start(layout, history, known, rules))
-    while history.is_closed(first, first + size):
-        members = history.numeric[history.between(first, first + size)]
-        n_coordinates = int(np.isfinite(members).sum())
-        if not n_coordinates:
-            break
-        total = float(distribution.radii(members).sum())
-        if chi2.sf(total, n_coordinates) > FOREIGN:
-            break
-        first += size
-    return first
+def _first_run(layout: Layout, history: History, rules: Rules, first: int, make: Maker) -> Run:
+    """The first run, not told anything yet, if trial `first` is the first that it made itself."""
+    start = _warm_start(layout, history, history.between(0, first), rules)
+    return Run(
+        number=1,
+        regime="first",
+        start=start,
+        distribution=make(start),
+        origin=make(start),
+        first=first,
+    )
 
 
 def _went_on(
@@ -250,6 +253,9 @@ def _went_on(
     size, first = run.start.population, run.first
     budget = _budget(run, runs)
     while history.is_closed(first, first + size):
+        if rules.may_be_warm and _is_foreign(history, run, first):
+            run.end = ELSEWHERE
+            return _end_of_foreign(history, run, first)
         members = _members(layout, history, history.between(first, first + size), run, runs)
         first += size
         if len(members):
@@ -261,26 +267,60 @@ def _went_on(
     return None
 
 
+def _is_foreign(history: History, run: Run, first: int) -> bool:
+    """Whether a generation looks like uniform draws rather than like draws of the distribution, as
+    it is or, since points may have been asked for long ago, as it was.
+
+    Results that were imported, or made by other means, would undo what the run has learnt; it had
+    better start from the best of them. That is asked while it has not learnt much.
+    """
+    if run.origin is None or run.generation >= EARLY:
+        return False
+    members = history.numeric[history.between(first, first + run.start.population)]
+    states = (run.distribution, run.origin)
+    return bool(members.size) and all(each.log_odds(members) < -FOREIGN for each in states)
+
+
+def _end_of_foreign(history: History, run: Run, first: int) -> int:
+    """The number after the last of some neighbouring generations that came from elsewhere."""
+    size = run.start.population
+    while history.is_closed(first, first + size) and _is_foreign(history, run, first):
+        first += size
+    return first
+
+
 def _members(layout: Layout, history: History, span: slice, run: Run, runs: list[Run]) -> Ints:
     """Places of the results that a generation is told, best first; none where too few are in.
 
-    Points asked of the run before, which came in after it had ended, would draw this one back.
-    Where most of a generation failed, the best results before it stand at its head, so that it
-    leads away from the failures.
+    Points asked of a run that had converged, which came in after its end, would draw the next one
+    back; they are left out. Where most of a generation failed, the best results before it stand at
+    its head, so that it leads away from the failures.
     """
     size, places = run.start.population, np.arange(span.start, span.stop)
-    if len(runs) > 1 and run.generation < 2 and len(layout.numeric):
-        radii = runs[-2].distribution.radii(history.numeric[places])
-        places = places[radii > 9.0 * len(layout.numeric)]
+    if len(runs) > 1:
+        places = places[~_is_leftover(layout, history, places, run, runs[-2])]
     if 2 * len(places) < size:
         return places[:0]
     n_lacking = size // 2 - int(np.isfinite(history.ranks[places]).sum())
     if n_lacking > 0:
-        before = np.argsort(history.ranks[: span.start], kind="stable")[:n_lacking]
+        low = 0 if run.number == 1 else history.between(run.first, run.first).start
+        before = low + np.argsort(history.ranks[low : span.start], kind="stable")[:n_lacking]
         places = np.concatenate([before[np.isfinite(history.ranks[before])], places])
     if not np.isfinite(history.ranks[places]).any():
         return places[:0]
     return places[np.argsort(history.ranks[places], kind="stable")][:size]
+
+
+def _is_leftover(
+    layout: Layout, history: History, places: Ints, run: Run, before: Run
+) -> NDArray[np.bool_]:
+    """Which results, (n,) bool, lie where a converged run has ended, soon after its end."""
+    is_early = history.numbers[places] < run.first + LEFTOVER * before.start.population
+    widths = before.distribution.deviations
+    if not len(widths) or float(widths.max()) > 0.1 * run.start.sigma:
+        return np.zeros(len(places), dtype=np.bool_)
+    radii = before.distribution.radii(history.numeric[places])
+    return np.asarray(is_early & (radii <= 9.0 * len(layout.numeric)))
 
 
 def _tell(history: History, run: Run, members: Ints, seed: int) -> None:

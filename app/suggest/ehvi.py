@@ -11,7 +11,6 @@ logarithms (Ament et al. 2023, arXiv 2310.20708), so the gradient lives where EH
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +25,8 @@ from .parzen import log_mass
 
 _NARROW = 2e-2
 """Narrower than this, relative to max(1, |z|), an interval is its middle and a correction."""
+REFERENCE_QUANTILE = 0.9
+"""Share of the values known that lie within the reference point, objective by objective."""
 _CHUNK = 200_000
 """Elements (rows x boxes x objectives) of one step of a large evaluation."""
 
@@ -148,13 +149,16 @@ def front_rows(values: Array) -> Array:
     return np.asarray(rows[is_non_dominated(rows)])
 
 
-def reference_of(front: Array, spread: Sequence[float] | Array) -> Array:
-    """A reference point a tenth of the front's range beyond its worst values, shape (m,).
+def reference_of(front: Array, values: Array) -> Array:
+    """A reference point, shape (m,): a tenth of the front's range beyond its worst values, and no
+    nearer than nearly the worst value seen.
+
+    A young front is short: were its ends the whole of what counts, it would never grow beyond.
 
     Args:
         front: shape (k, m), k >= 1.
-        spread: shape (m,), what stands for the range of an objective in which the front has none.
+        values: all values known, shape (n, m), n >= 1.
     """
-    worst, best = front.max(axis=0), front.min(axis=0)
-    span = worst - best
-    return np.asarray(worst + 0.1 * np.where(span > 0.0, span, spread))
+    worst = front.max(axis=0)
+    beyond = worst + 0.1 * np.maximum(worst - front.min(axis=0), 1e-6)
+    return np.asarray(np.maximum(beyond, np.quantile(values, REFERENCE_QUANTILE, axis=0)))

@@ -38,15 +38,22 @@ from .ranking import ranks_of, violations
 
 NAME = "evolution"
 
-POPULATION, TOURNAMENT = 50, 10
+POPULATION, TOURNAMENT = 50, 25
 ETA_CROSSOVER, ETA_MUTATION = 20.0, 20.0
 """Distribution indices of crossover and mutation (Deb et al. 2002, section V)."""
+ETA_LEAST, ETA_MOST = 1.0, 100.0
+"""Between these the index of regularised evolution is drawn, uniformly in its logarithm: steps of
+one parameter have to be long and short ones."""
 CROSSOVER, SWAP = 0.9, 0.5
 """Probabilities that parents are crossed, and that one of their parameters is."""
+JOINING = 100
+"""Trials that NSGA-II's population takes in at once."""
 PLAIN = 20
 """Attempts at a new child before it is mutated more than once, or moved to where the known
 constraints hold."""
 UNIFORM_AFTER = 200
+AVOIDED = 3
+"""How often a child is bred again whose nearest relative, of population and failures, failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +133,8 @@ def _bred(
 ) -> Suggestion | None:
     """A new child of the population."""
     rng = rng_of(request, NAME, index)
-    breeder = _Breeder(request, settings, population, rng)
+    failures = _failures(request, settings.population)
+    breeder = _Breeder(request, settings, population, failures, rng)
     params = new_point(request, taken, breeder.attempt, rng)
     if params is None:
         return None
@@ -182,15 +190,16 @@ def _survivors(
 ) -> tuple[Ints, list[tuple[float, ...]]]:
     """Those of the trials that NSGA-II has kept, and their order: rank, then crowding.
 
-    Trials join by number, as many at once as the population holds, which then is cut back (Deb et
-    al. 2002, section III.C).
+    Trials join by number, `JOINING` at once, whereupon the population is cut back (Deb et al. 2002,
+    section III.C): all of them are sorted together while they are that few, and the cost does not
+    grow with their square when they are many.
     """
     y, excess = objective_targets(request), violations(request)
     able = by_number[np.isfinite(excess[by_number])]
     kept = able[:0]
     keys: list[tuple[float, ...]] = []
-    for first in range(0, len(able), size):
-        kept = np.concatenate([kept, able[first : first + size]])
+    for first in range(0, len(able), max(size, JOINING)):
+        kept = np.concatenate([kept, able[first : first + max(size, JOINING)]])
         keys = sort_keys(y[kept], excess[kept])
         best = sorted(range(len(kept)), key=lambda k: keys[k])[:size]
         kept, keys = kept[best], [keys[k] for k in best]
@@ -242,6 +251,14 @@ def crowding_distances(y: Floats) -> Floats:
     return found
 
 
+def _failures(request: SuggestRequest, size: int) -> Floats:
+    """Points of the newest failures, at most `size` of them, shape (k, p), NaN where inactive."""
+    is_failed = np.isnan(violations(request))
+    failed = [t for t, bad in zip(request.finished, is_failed, strict=True) if bad]
+    failed.sort(key=lambda trial: trial.number)
+    return Encoder(request.space).to_unit_many([trial.params for trial in failed[-size:]])
+
+
 # Children
 
 
@@ -258,8 +275,11 @@ class _Breeder:
         request: SuggestRequest,
         settings: Settings,
         population: Sequence[Member],
+        failures: Floats,
         rng: np.random.Generator,
     ) -> None:
+        able = [member.u for member in population if math.isfinite(member.order[0])]
+        self._able, self._failures = np.array(able), failures
         self._space, self._settings = request.space, settings
         self._population, self._rng = population, rng
         self._is_plural = _is_plural(request)
@@ -273,19 +293,47 @@ class _Breeder:
         """The k-th attempt: a child, later ones with more mutations, at last a uniform draw."""
         self.n_attempts = k + 1
         n_extra = 0 if k < PLAIN else 1 + (k - PLAIN) // PLAIN
-        if k >= UNIFORM_AFTER:
-            u = self._rng.random(self._encoder.d)
-            self.child = self._born(u, (), (), is_crossed=False, is_moved=True)
-        elif self._is_plural:
-            self.child = self._crossed(n_extra)
-        else:
-            self.child = self._mutant(n_extra)
-        return self.child.params
+        child = self._uniform() if k >= UNIFORM_AFTER else self._bred(n_extra)
+        for _ in range(AVOIDED):
+            if k >= UNIFORM_AFTER or not self._takes_after_failure(child.params):
+                break
+            child = self._bred(n_extra)
+        self.child = child
+        return child.params
+
+    def _uniform(self) -> _Child:
+        u = self._rng.random(self._encoder.d)
+        return self._born(u, (), (), is_crossed=False, is_moved=True)
+
+    def _bred(self, n_extra: int) -> _Child:
+        return self._crossed(n_extra) if self._is_plural else self._mutant(n_extra)
+
+    def _takes_after_failure(self, params: dict[str, Value]) -> bool:
+        """Whether the finished trial next to a point failed."""
+        if not len(self._failures):
+            return False
+        u = self._encoder.to_unit(params)
+        gaps = [self._distances(u, rows).min() for rows in (self._failures, self._able)]
+        return bool(gaps[0] < gaps[1])
+
+    def _distances(self, u: Floats, rows: Floats) -> Floats:
+        """Squared distances, (n,), of a point (p,) from others (n, p), all in the cube.
+
+        Another category, or a parameter that only one of them has, counts 1.
+        """
+        gaps = np.abs(rows - u)
+        gaps[np.isnan(rows) != np.isnan(u)] = 1.0
+        gaps[np.isnan(rows) & np.isnan(u)] = 0.0
+        is_category = np.array([kind == CATEGORY for kind in self._encoder.kinds])
+        gaps[:, is_category] = gaps[:, is_category] > 1e-9
+        found: Floats = np.square(gaps).sum(axis=1)
+        return found
 
     def _mutant(self, n_extra: int) -> _Child:
         """The winner of a tournament with one parameter changed, or some more."""
         parent = self._winner(self._settings.tournament)
-        u, mutated = self._mutated(parent.u, 1 + n_extra)
+        eta = math.exp(self._rng.uniform(math.log(ETA_LEAST), math.log(ETA_MOST)))
+        u, mutated = self._mutated(parent.u, 1 + n_extra, eta)
         return self._born(u, (parent,), mutated, is_crossed=False, is_moved=n_extra > 0)
 
     def _crossed(self, n_extra: int) -> _Child:
@@ -298,7 +346,7 @@ class _Breeder:
         n_mutated = int(self._rng.binomial(n_active, 1.0 / n_active))
         if not is_crossed or n_extra:
             n_mutated = max(n_mutated, 1)
-        u, mutated = self._mutated(u, n_mutated + n_extra)
+        u, mutated = self._mutated(u, n_mutated + n_extra, ETA_MUTATION)
         parents = (mother, father) if is_crossed else (mother,)
         return self._born(u, parents, mutated, is_crossed=is_crossed, is_moved=n_extra > 0)
 
@@ -320,14 +368,14 @@ class _Breeder:
                 u[j] = crossed(a[j], b[j], ETA_CROSSOVER, rng)
         return u
 
-    def _mutated(self, u: Floats, count: int) -> tuple[Floats, tuple[str, ...]]:
+    def _mutated(self, u: Floats, count: int, eta: float) -> tuple[Floats, tuple[str, ...]]:
         """The point with some of its active parameters changed, and their names."""
         axes, rng = self._encoder.axes, self._rng
         able = [j for j in range(len(u)) if axes[j].n_cells != 1 and not math.isnan(u[j])]
         chosen = rng.permutation(able)[:count]
         u = u.copy()
         for j in np.sort(chosen):
-            u[j] = mutated(axes[j], float(u[j]), ETA_MUTATION, rng)
+            u[j] = mutated(axes[j], float(u[j]), eta, rng)
         return u, tuple(axes[j].parameter.name for j in np.sort(chosen))
 
     def _born(

@@ -28,8 +28,6 @@ from .warp import HALF_RANK, PLAIN
 NAME = "gp"
 ENUMERATED = 20_000
 """A finite space with at most so many points left is searched through."""
-CROWDED = 1e-3
-"""A point nearer to one under way, by each parameter's share of its range, is passed over."""
 MIN_VALUES = 2
 """The model needs so many finished trials with a value."""
 N_BEST = 5
@@ -164,7 +162,7 @@ class _Maker:
             params = self.space.decode(point)
             if point_key(params) in self.taken or not satisfies(self.request.space, params):
                 continue
-            if self._is_crowded(point):
+            if self.space.is_crowded(point, self.pending):
                 continue
             mean, sd = gp.posterior(self.space.features(self.space.encode([params])))
             details = self._details(model, region, value, float(mean[0]), float(sd[0]))
@@ -172,11 +170,6 @@ class _Maker:
                 params=params, provenance=provenance(self.request, NAME, index, **details)
             )
         return self._designed(index, fallback="no candidate was new")
-
-    def _is_crowded(self, point: Array) -> bool:
-        """Whether a point (p,) all but repeats one under way."""
-        is_same = np.isnan(self.pending) & np.isnan(point)
-        return bool((is_same | (np.abs(self.pending - point) < CROWDED)).all(axis=1).any())
 
     def _trained(self, index: int) -> Model:
         """Plain targets where both kinds are noisy, else plain and warped ones in turn."""

@@ -1,4 +1,4 @@
-"""Outcome constraints for the Gaussian process: targets, duplicates, probability of feasibility.
+"""Processes of outcomes: targets of several objectives, constraints, failures.
 
 Each constraint has a process of its own on its excess over the threshold, and enters as
 sum_c ln Phi((t_c - mu_c) / s_c) (Gardner et al. 2014; Gelbart et al. 2014, eq. 9). The excess is
@@ -8,22 +8,84 @@ Poloczek 2021, arXiv 2002.08526, section 3).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import erfcx, log_ndtr
 
-from .acquisition import mean_and_sd, moments
+from .acquisition import LogProbabilityBelow, mean_and_sd, moments
 from .gp_kernel import Columns
 from .gp_model import GaussianProcess
-from .numerics import Array
+from .gp_training import MIN_FAILURES
+from .numerics import Array, standardise
+from .warp import FAILURE_PENALTY
 
+_FAR_OUT = 5.0
+"""A value is far out so many times the distance of median and lower quartile beyond the median."""
 _SAME = 1e-9
 """Standardised columns that differ by less are one and the same constraint."""
 _MIN_COMPARED = 4
 """From so many values on two constraints can be held to be the same."""
 _SCALE = float(np.sqrt(2.0 / np.pi))
 _SQRT_HALF = float(np.sqrt(0.5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A process with the targets that it was given.
+
+    Attributes:
+        gp: the process.
+        z: standardised targets, shape (n,); failures have a penalty.
+    """
+
+    gp: GaussianProcess
+    z: Array
+
+
+def unwarped_targets(y: Array, front: Array) -> Array:
+    """Standardised targets of one of several objectives, shape (n,).
+
+    Volumes need distances, so nothing is warped; but a value beyond all of the front and far out
+    is cut, lest it flatten the rest. Failures get the worst value plus half the range.
+
+    Args:
+        y: values to minimise, shape (n,), NaN for failures.
+        front: the front's values, shape (k,), k >= 1.
+    """
+    ok = np.isfinite(y)
+    scale = float(np.max(np.abs(y[ok]))) or 1.0
+    v = y[ok] / scale
+    quarter, middle = np.quantile(v, [0.25, 0.5])
+    top = max(middle + _FAR_OUT * (middle - quarter), float(front.max()) / scale)
+    v = np.minimum(v, top) if top > v.min() else v
+    out = np.full(y.size, v.max() + FAILURE_PENALTY * ((v.max() - v.min()) or 1.0))
+    out[ok] = v
+    return standardise(out)
+
+
+def fitted(x: Array, z: Array, columns: Columns) -> Fitted:
+    """The fitted process of targets (n,) at features (n, c), with a trend where n allows one.
+
+    Raises:
+        np.linalg.LinAlgError: no covariance could be factored.
+    """
+    d = int(columns.is_numeric.sum())
+    has_trend = d > 0 and x.shape[0] >= 2 * d + 2
+    return Fitted(gp=GaussianProcess.fit(x, z, columns=columns, has_trend=has_trend), z=z)
+
+
+def success(
+    x: Array, failed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], columns: Columns
+) -> LogProbabilityBelow | None:
+    """ln P(success) from the labels 0 and 1; None with fewer than `MIN_FAILURES` failures."""
+    if failed.sum() < MIN_FAILURES or failed.all():
+        return None
+    share = float(failed.mean())
+    sd = math.sqrt(share * (1.0 - share))
+    gp = GaussianProcess.fit(x, (failed.astype(float) - share) / sd, columns=columns)
+    return LogProbabilityBelow(gp=gp, threshold=(0.5 - share) / sd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +131,8 @@ class Bounded:
 def bounded_targets(excess: Array) -> Bounded:
     """Standardised bilog of an excess (n,), finite, n >= 1: sign(e) ln(1 + |e| / median |e|)."""
     size = np.abs(excess)
-    scale = float(np.median(size)) or float(size.max()) or 1.0
+    largest = float(size.max()) or 1.0
+    scale = largest * float(np.median(size / largest)) or largest
     with np.errstate(over="ignore"):
         warped = np.sign(excess) * np.log1p(np.minimum(size / scale, 1e300))
     mean, sd = float(warped.mean()), float(warped.std())
@@ -135,7 +198,7 @@ def _unit(a: Array) -> Array:
 
 
 def _margin(a: Array) -> float:
-    """Mean excess in units of its spread: larger is stricter, among constraints that are the same."""
+    """Mean excess in units of its spread: the larger, the stricter of two that are the same."""
     known = a[np.isfinite(a)]
     largest = float(np.max(np.abs(known))) or 1.0
     scaled = known / largest

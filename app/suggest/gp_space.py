@@ -23,6 +23,8 @@ Mask = NDArray[np.bool_]
 
 SWEPT = 16
 """A discrete parameter of at most so many values is swept; a larger one moves like a real one."""
+CROWDED = 1e-3
+"""A point nearer to one under way, by each parameter's share of its range, is passed over."""
 _ONE_HOT = math.sqrt(0.5)
 """Two different choices are at distance 1 (each differs in two columns)."""
 
@@ -197,6 +199,11 @@ class GpSpace:
         if constraint.op == "<=":
             return np.asarray(gap <= slack)
         return np.asarray(gap >= -slack if constraint.op == ">=" else np.abs(gap) <= slack)
+
+    def is_crowded(self, point: Array, pending: Array) -> bool:
+        """Whether a point (p,) all but repeats one of those under way, (q, p)."""
+        is_same = np.isnan(pending) & np.isnan(point)
+        return bool((is_same | (np.abs(pending - point) < CROWDED)).all(axis=1).any())
 
     def features(self, points: Array) -> Array:
         """Feature rows (m, c) of points: an inactive number at 0.5, an inactive category at nought.

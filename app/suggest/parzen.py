@@ -26,9 +26,14 @@ Ints: TypeAlias = NDArray[np.intp]
 
 FLOOR = 0.05
 """Smallest bandwidth, as a share of the range; half a cell where that is more."""
+ALONE = 0.25
+"""Bandwidth of a single observation, which has no neighbours."""
+CENSORED = 0.15
+"""Draws of continuous kernels up to this width that fall beyond a border are put on it."""
 PRIOR_CENTRE, PRIOR_SD = 0.5, 1.0
 
 _SQRT_HALF = math.sqrt(0.5)
+_LEAST_LEVEL = 1e-300
 _NARROW = 1e-4
 """Below this width in standard deviations a cell's mass is taken from its middle."""
 
@@ -90,7 +95,7 @@ def bandwidths(centres: Floats, floors: Floats) -> Floats:
 
     The larger distance to the two sorted neighbours, within [floor, 1] (Bergstra et al. 2011,
     section 4.1). Neither the ends of the range nor the prior's centre count as neighbours, which
-    would widen the outermost kernels; a centre that is alone has the ends.
+    would widen the outermost kernels; a centre that is alone has `ALONE`.
 
     Args:
         centres: shape (g, n), in [0, 1], a row a parameter.
@@ -101,7 +106,7 @@ def bandwidths(centres: Floats, floors: Floats) -> Floats:
     """
     g, n = centres.shape
     if n < 2:
-        found = np.maximum(centres, 1.0 - centres)
+        found = np.full((g, n), ALONE)
     else:
         order = np.argsort(centres, axis=1, kind="stable")
         gaps = np.zeros((g, n + 1))
@@ -246,7 +251,10 @@ class _Normals:
 
     def draw(self, rng: np.random.Generator, which: Ints) -> Floats:
         mu, sd = self._mu[:, which].T, self._sd[:, which].T
-        x = truncated_normal(rng.random(mu.shape), -mu / sd, (1.0 - mu) / sd)
+        q = rng.random(mu.shape)
+        x = truncated_normal(q, -mu / sd, (1.0 - mu) / sd)
+        # The best value of a range is often its end, which truncated draws never meet.
+        x = np.where(sd <= CENSORED, ndtri(np.maximum(q, _LEAST_LEVEL)), x)
         return np.asarray(np.clip(mu + sd * x, 0.0, 1.0))
 
 

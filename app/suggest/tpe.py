@@ -50,6 +50,8 @@ REDRAWS = 10
 """How often candidates are drawn again when the best one was tried before."""
 CROWDED = 1e-3
 """A candidate nearer to a pending point, by each parameter's share of its range, is passed over."""
+UNCROWDED = 20
+"""How many uniform draws look for a point that is not crowded."""
 SEARCHED = 20_000
 """A finite space of at most this many points is searched through when every candidate was tried."""
 
@@ -204,7 +206,7 @@ class _Asker:
         points = Enumeration(space) if is_finite(space) else None
         if points is not None and points.total <= SEARCHED:
             return self._best_left(model, points, taken)
-        params = new_point(self._request, taken, partial(_uniform, Encoder(space), rng), rng)
+        params = new_point(self._request, taken, partial(self._uniform, Encoder(space), rng), rng)
         if params is None:
             return None
         return _Choice(
@@ -213,6 +215,14 @@ class _Asker:
             n_candidates=1,
             reason="a uniform draw, since every candidate was tried before",
         )
+
+    def _uniform(self, encoder: Encoder, rng: np.random.Generator, _: int) -> dict[str, Value]:
+        """A uniform draw that repeats no pending point, as far as several attempts find one."""
+        for _ in range(UNCROWDED):
+            params = encoder.from_unit(rng.random(encoder.d))
+            if not self._is_crowded(self._codes.encode([params])[0]):
+                break
+        return params
 
     def _best_left(self, model: Model, points: Enumeration, taken: set[str]) -> _Choice | None:
         everyone = (points.point(k) for k in range(points.total))
@@ -262,7 +272,3 @@ def _split_of(
     m = sum(metric.role == "objective" for metric in request.metrics)
     rows: Floats = memory.rows("tpe.values", request.metrics, values, trials)
     return split(rows[:, : max(m, 1)], gamma, rows[:, max(m, 1) :])
-
-
-def _uniform(encoder: Encoder, rng: np.random.Generator, _: int) -> dict[str, Value]:
-    return encoder.from_unit(rng.random(encoder.d))

@@ -156,6 +156,7 @@ def test_front_rows_are_distinct_and_undominated() -> None:
     np.testing.assert_array_equal(front_rows(values), [[0.5, 3.0], [1.0, 2.0], [2.0, 1.0]])
 
 
-def test_reference_lies_beyond_the_worst_values() -> None:
+def test_reference_lies_beyond_the_front_and_nine_in_ten_values() -> None:
     front = np.array([[0.0, 3.0], [2.0, 3.0]])
-    np.testing.assert_allclose(reference_of(front, [9.0, 5.0]), [2.2, 3.5])
+    values = np.column_stack([np.linspace(0.0, 1.0, 11), np.linspace(0.0, 10.0, 11)])
+    np.testing.assert_allclose(reference_of(front, values), [2.2, 9.0])

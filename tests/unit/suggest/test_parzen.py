@@ -11,6 +11,8 @@ from scipy import stats
 
 from app.suggest.base import Floats
 from app.suggest.parzen import (
+    ALONE,
+    CENSORED,
     FLOOR,
     Column,
     EvenGrid,
@@ -103,8 +105,8 @@ class TestBandwidths:
     def test_never_fall_below_the_floor(self) -> None:
         assert np.all(self.of(*[0.25] * 10_000) == FLOOR)
 
-    def test_of_one_centre_reach_to_the_farther_end(self) -> None:
-        assert self.of(0.2) == pytest.approx([0.8])
+    def test_of_one_centre_is_a_share_of_the_range(self) -> None:
+        assert self.of(0.2) == pytest.approx([ALONE])
 
     def test_each_parameter_has_its_own(self) -> None:
         centres = np.random.default_rng(0).random((3, 20))
@@ -171,12 +173,21 @@ class TestMixture:
         assert p == pytest.approx([2 / 3 / 6 + 1 / 9, 2 / 3 * 2 / 3 + 1 / 9, 2 / 3 / 6 + 1 / 9])
 
     def test_continuous_draws_follow_the_density(self) -> None:
-        mixture = Mixture([SMOOTH], np.array([[0.02], [0.7], [0.75]]), np.array([3.0, 1.0, 1.0]))
+        mixture = Mixture([SMOOTH], np.array([[0.02], [0.7], [0.4]]), np.array([3.0, 1.0, 1.0]))
         x = mixture.draw(np.random.default_rng(7), 4_000)[:, 0]
         grid = np.linspace(0.0, 1.0, 4_001)
         density = np.exp(mixture.log_density(grid[:, None]))
         cdf = np.concatenate([[0.0], np.cumsum(0.5 * (density[1:] + density[:-1]))]) / 4_000
         assert stats.kstest(x, lambda t: np.interp(t, grid, cdf)).pvalue > 0.01
+
+    def test_narrow_kernels_put_what_falls_beyond_a_border_on_it(self) -> None:
+        mixture = Mixture([SMOOTH], np.array([[0.0], [0.02]]), np.full(2, 1e6))
+        x = mixture.draw(np.random.default_rng(7), 4_000)[:, 0]
+        expected = 0.5 * (0.5 + stats.norm.cdf(-0.02 / FLOOR))
+        assert FLOOR <= CENSORED
+        assert np.mean(x == 0.0) == pytest.approx(expected, abs=0.03)
+        assert x.min() == 0.0
+        assert x.max() < 1.0
 
     @pytest.mark.parametrize("column", [Column(grid=log_grid(1, 12)), THREE])
     def test_discrete_draws_follow_the_masses(self, column: Column) -> None:

@@ -21,6 +21,8 @@ from .numerics import Array, cholesky, inverse_from_cholesky
 
 VARIANCE_FLOOR = 1e-12
 """Smallest posterior variance, as a share of s_f^2."""
+SMALL_PIVOT = 1e-6
+"""Below this share of its prior variance a new row's pivot loses too many digits of the inverse."""
 NOISY_SHARE = 1e-3
 """A noise variance above this share of the targets' variance may count as noise."""
 NOISY_EVIDENCE = 2.0
@@ -156,20 +158,61 @@ class GaussianProcess:
         """
         if x.shape[0] == 0:
             return self
-        n, q = self.x.shape[0], x.shape[0]
-        l21 = solve_triangular(self.factor, self.kernel.cross(self.x, x), lower=True).T
-        block = self.kernel.cross(x, x)
-        block.flat[:: q + 1] = self.kernel.own(x) + self.hyper.noise
-        l22, _ = cholesky(block - l21 @ l21.T)
-        factor = np.zeros((n + q, n + q))
-        factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, l21, l22
+        factor, inverse = self._grown(x)
         return replace(
             self,
             x=np.vstack([self.x, x]),
-            weights=np.concatenate([self.weights, np.zeros(q)]),
+            weights=np.concatenate([self.weights, np.zeros(x.shape[0])]),
             factor=factor,
-            inverse=inverse_from_cholesky(factor),
+            inverse=inverse,
         )
+
+    def observing(self, x: Array, z: Array) -> GaussianProcess:
+        """The process with further observed rows, under the same hyper-parameters.
+
+        Args:
+            x: features of the further rows, shape (k, c).
+            z: targets of all rows, standardised anew, shape (n + k,).
+
+        Raises:
+            np.linalg.LinAlgError: the covariance cannot be factored with any jitter.
+        """
+        factor, inverse = self._grown(x)
+        mean, weights = profile(factor, z)
+        return replace(
+            self,
+            x=np.vstack([self.x, x]),
+            z=z,
+            mean=mean,
+            weights=weights,
+            factor=factor,
+            inverse=inverse,
+        )
+
+    def _grown(self, x: Array) -> tuple[Array, Array]:
+        """Cholesky factor and inverse with further rows (k, c): two (n + k, n + k) arrays.
+
+        By blocks in O(n^2 k): L21 = (L11^-1 K12)', L22 L22' = S = K22 - L21 L21', and the inverse
+        through S^-1 (Golub & Van Loan 2013, section 4.2.4; Rasmussen & Williams 2006, eq. A.12).
+        The inverse is taken from the whole factor where a pivot is too small for that.
+        """
+        n, k = self.x.shape[0], x.shape[0]
+        cross = self.kernel.cross(self.x, x)
+        l21 = solve_triangular(self.factor, cross, lower=True).T
+        block = self.kernel.cross(x, x)
+        block.flat[:: k + 1] = self.kernel.own(x) + self.hyper.noise
+        l22, _ = cholesky(block - l21 @ l21.T)
+        factor = np.zeros((n + k, n + k))
+        factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, l21, l22
+        if np.any(l22.diagonal() ** 2 < SMALL_PIVOT * block.diagonal()):
+            return factor, inverse_from_cholesky(factor)
+        schur = inverse_from_cholesky(l22)
+        pulled = self.inverse @ cross
+        corner = -pulled @ schur
+        inverse = np.empty_like(factor)
+        inverse[:n, :n] = self.inverse - corner @ pulled.T
+        inverse[:n, n:], inverse[n:, :n], inverse[n:, n:] = corner, corner.T, schur
+        return factor, inverse
 
     def posterior(self, x: Array) -> tuple[Array, Array]:
         """Posterior mean and standard deviation of the noise-free value, through the factor.

@@ -9,13 +9,14 @@ process or a cache comes to the same bits.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .acquisition import Acquisition, LogExpectedImprovement, LogProbabilityBelow, Sum
-from .gp_fit import default_hyper
+from .gp_fit import default_hyper, to_theta
 from .gp_kernel import Columns, Hyper
 from .gp_model import GaussianProcess
 from .gp_space import GpSpace, Mask
@@ -33,8 +34,9 @@ MANY_ROWS = 100
 """Up to so many trials a fit also starts from the default hyper-parameters."""
 MIN_FAILURES = 3
 """From so many failures on their probability is modelled."""
-KEPT_FITS = 32
-"""Fits kept in this process; a fit is a function of its data, so it is the same without."""
+KEPT = 12
+"""Processes kept; each is a function of its data, so it is the same without. Two kinds of targets
+need up to three each, and the largest hold two matrices of 5 MB."""
 SAFE_NOISE = 1e-2
 """Noise variance of the model of last resort, when no fit can be factored."""
 
@@ -118,14 +120,14 @@ def train(space: GpSpace, history: History, kind: str = HALF_RANK) -> Model:
     targets = model_targets(history.y, kind)
     fallback = None
     try:
-        hyper, is_noisy = _hyper(space, history, x, kind)
-        gp = GaussianProcess.condition(x, targets.z, hyper, columns=space.columns)
+        gp = _process(space, history, x, kind)
     except np.linalg.LinAlgError as problem:
         fallback = f"default hyper-parameters: {problem}"
         safe = replace(default_hyper(space.columns.n_scales, has_trend=False), noise=SAFE_NOISE)
-        gp, is_noisy = GaussianProcess.condition(x, targets.z, safe, columns=space.columns), True
+        made = GaussianProcess.condition(x, targets.z, safe, columns=space.columns)
+        gp = replace(made, is_noisy=True)
     return Model(
-        gp=replace(gp, is_noisy=is_noisy),
+        gp=gp,
         z=targets.z,
         is_ok=targets.is_ok,
         points=history.points,
@@ -149,50 +151,86 @@ def anchor_size(m: int) -> int:
     return int(FIRST_ANCHOR * 2 ** math.floor(math.log2((m - 1) / FIRST_ANCHOR)))
 
 
-def _hyper(space: GpSpace, history: History, x: Array, kind: str) -> tuple[Hyper, bool]:
-    """Hyper-parameters by the plan, and whether the data have noise."""
-    m, columns, y = refit_size(x.shape[0]), space.columns, history.y
+def _process(space: GpSpace, history: History, x: Array, kind: str) -> GaussianProcess:
+    """The process of all n rows (n, c): fitted and factored up to the last refit point, the rest
+    appended.
+    """
+    n, y = x.shape[0], history.y
+    m = refit_size(n)
+    base = _fitted(space, history, x, m, kind)
+    return base if m == n else base.observing(x[m:], model_targets(y, kind).z)
+
+
+def _fitted(space: GpSpace, history: History, x: Array, m: int, kind: str) -> GaussianProcess:
+    """The process of the first m rows, with hyper-parameters by the plan of anchors."""
+    columns, y = space.columns, history.y
     has_trend = _has_trend(m, columns)
     if m > FIT_ROWS:
         rows = active_rows(space, history, FIT_SUBSET)
-        fitted = _fit(x[rows], y[rows], FIT_SUBSET, columns, (), has_trend=has_trend, kind=kind)
-        return fitted.hyper, fitted.is_noisy
+        data = _Data(x=x[rows], z=model_targets(y[rows], kind).z, columns=columns)
+        fitted = data.fit((), has_trend=has_trend)
+        all_data = _Data(x=x[:m], z=model_targets(y[:m], kind).z, columns=columns)
+        return replace(all_data.condition(fitted.hyper), is_noisy=fitted.is_noisy)
     default = default_hyper(columns.n_scales, has_trend=has_trend)
     starts: tuple[Hyper, ...] = (default,)
     anchor = anchor_size(m)
     if anchor:
-        first = _fit(x, y, anchor, columns, (), has_trend=_has_trend(anchor, columns), kind=kind)
-        warm = first.hyper
+        first = _Data(x=x[:anchor], z=model_targets(y[:anchor], kind).z, columns=columns)
+        warm = first.fit((), has_trend=_has_trend(anchor, columns)).hyper
         if has_trend and not warm.has_trend:
             warm = replace(warm, linear=default.linear, quadratic=default.quadratic)
         starts = (warm, default) if m <= MANY_ROWS else (warm,)
-    fitted = _fit(x, y, m, columns, starts, has_trend=has_trend, kind=kind)
-    return fitted.hyper, fitted.is_noisy
+    data = _Data(x=x[:m], z=model_targets(y[:m], kind).z, columns=columns)
+    return data.fit(starts, has_trend=has_trend)
 
 
-_FITTED: dict[tuple[object, ...], GaussianProcess] = {}
+_KEPT: dict[tuple[object, ...], GaussianProcess] = {}
 
 
-def _fit(
-    x: Array,
-    y: Array,
-    m: int,
-    columns: Columns,
-    starts: tuple[Hyper, ...],
-    *,
-    has_trend: bool,
-    kind: str,
-) -> GaussianProcess:
-    """The process of the first m rows; remembered, since anchors and batches ask for it again."""
-    z = model_targets(y[:m], kind).z
-    key = (x[:m].tobytes(), z.tobytes(), columns.scale_of.tobytes(), repr(starts), has_trend)
-    fitted = _FITTED.get(key)
-    if fitted is None:
-        fitted = GaussianProcess.fit(x[:m], z, columns=columns, has_trend=has_trend, starts=starts)
-        _FITTED[key] = fitted
-        while len(_FITTED) > KEPT_FITS:
-            _FITTED.pop(next(iter(_FITTED)))
-    return fitted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Data:
+    """Rows and targets of which processes are made; the newest ones are remembered, since anchors,
+    batches and appended rows ask for them again.
+
+    Attributes:
+        x: features, shape (n, c).
+        z: standardised targets, shape (n,).
+        columns: what the columns are.
+    """
+
+    x: Array
+    z: Array
+    columns: Columns
+
+    def fit(self, starts: tuple[Hyper, ...], *, has_trend: bool) -> GaussianProcess:
+        """The process with hyper-parameters fitted from some starts."""
+
+        def make() -> GaussianProcess:
+            return GaussianProcess.fit(
+                self.x, self.z, columns=self.columns, has_trend=has_trend, starts=starts
+            )
+
+        bits = (to_theta(start).tobytes() for start in starts)
+        return self._kept(("fit", has_trend, *bits), make)
+
+    def condition(self, hyper: Hyper) -> GaussianProcess:
+        """The process with given hyper-parameters."""
+
+        def make() -> GaussianProcess:
+            return GaussianProcess.condition(self.x, self.z, hyper, columns=self.columns)
+
+        return self._kept(("condition", to_theta(hyper).tobytes()), make)
+
+    def _kept(
+        self, how: tuple[object, ...], make: Callable[[], GaussianProcess]
+    ) -> GaussianProcess:
+        key = (self.x.tobytes(), self.z.tobytes(), self.columns.scale_of.tobytes(), *how)
+        made = _KEPT.get(key)
+        if made is None:
+            made = _KEPT[key] = make()
+            while len(_KEPT) > KEPT:
+                _KEPT.pop(next(iter(_KEPT)))
+        return made
 
 
 def _has_trend(m: int, columns: Columns) -> bool:

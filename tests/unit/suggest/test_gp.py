@@ -291,7 +291,7 @@ def test_a_fit_that_fails_falls_back_to_default_hyper_parameters(
     def broken(*_: object, **__: object) -> None:
         raise np.linalg.LinAlgError("no start")
 
-    monkeypatch.setattr(gp_training, "_hyper", broken)
+    monkeypatch.setattr(gp_training, "_fitted", broken)
     (suggestion,) = gp.suggest(_history(PLANE, 12, _smooth)).suggestions
     assert suggestion.source is TrialSource.SUGGESTER
     assert "no start" in suggestion.provenance["fallback"]

@@ -114,6 +114,23 @@ def test_appending_pending_rows_equals_the_full_factor() -> None:
     np.testing.assert_allclose(told.factor @ told.factor.T, k, atol=1e-10)
 
 
+@pytest.mark.parametrize("gap", [0.1, 1e-9])
+def test_appending_observed_rows_equals_the_process_of_all_rows(gap: float) -> None:
+    rng = np.random.default_rng(6)
+    x = rng.random((40, 3))
+    x[35:] = x[:5] + gap  # far from the rows before, and all but on them
+    z = rng.standard_normal(40)
+    hyper = replace(default_hyper(3, has_trend=True), noise=1e-6)
+    whole = GaussianProcess.condition(x, z, hyper)
+    grown = GaussianProcess.condition(x[:35], z[:35], hyper).observing(x[35:], z)
+    new = rng.random((20, 3))
+    for got, wanted in zip(grown.posterior(new), whole.posterior(new), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(grown.factor, whole.factor, atol=1e-10)
+    identity = grown.inverse @ (grown.factor @ grown.factor.T)
+    np.testing.assert_allclose(identity, np.eye(40), atol=1e-6)
+
+
 def test_no_pending_points_change_nothing() -> None:
     gp = GaussianProcess.fit(np.eye(3), np.array([0.0, 1.0, -1.0]))
     assert gp.with_pending(np.empty((0, 3))) is gp

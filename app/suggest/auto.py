@@ -1,5 +1,5 @@
-"""Chooses a suggester for each trial, by the space, the budget and the number of results alone, so
-that a replay makes the same choice; says in the provenance which and why.
+"""Chooses a suggester for each trial, by the space, the budget and the results alone, so that a
+replay makes the same choice; says in the provenance which and why.
 """
 
 from __future__ import annotations
@@ -8,9 +8,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..domain.space import Space, n_values
 from . import gp, grid, tpe
-from .base import Decision, PendingTrial, SuggestFunction, Suggestion, SuggestRequest
+from .base import (
+    Decision,
+    PendingTrial,
+    SuggestFunction,
+    Suggestion,
+    SuggestRequest,
+    targets,
+)
 from .enumeration import Enumeration, is_finite
 
 NAME = "auto"
@@ -23,6 +32,10 @@ MAX_PARAMETERS = 20
 
 MAX_RESULTS = 300
 """Beyond this many results the Parzen estimator is quicker, and no worse."""
+
+STALLED = 12
+"""After so many results without a better one every other point comes from the Parzen estimator: the
+process is sure of its best place, and only another view of the same results leads away from it."""
 
 _METHODS: Mapping[str, SuggestFunction] = {
     "grid": grid.suggest,
@@ -69,7 +82,33 @@ def choose(request: SuggestRequest) -> Choice:
         return Choice(name="tpe", why=f"{p} parameters, more than {MAX_PARAMETERS}")
     if n > MAX_RESULTS:
         return Choice(name="tpe", why=f"{n} results, more than {MAX_RESULTS}")
+    if request.index % 2 == 1 and n >= 2 * gp.design_size(request, p):
+        doubt = _doubt(request)
+        if doubt is not None:
+            return Choice(name="tpe", why=f"{doubt}, so by turns with gp")
     return Choice(name="gp", why=f"{p} parameters and {n} results")
+
+
+def _doubt(request: SuggestRequest) -> str | None:
+    """Why the process alone is not to be trusted, in words, or None."""
+    since = n_since_best(request)
+    if since >= STALLED:
+        return f"no better result among the last {since}"
+    if len(request.metrics) == 1 and gp.sees_noise(request):
+        return "noisy results"
+    return None
+
+
+def n_since_best(request: SuggestRequest) -> int:
+    """How many finished trials have higher numbers than the best one, the first of equal ones; 0
+    where there is no single best.
+    """
+    y = targets(request)
+    if len(request.metrics) > 1 or not np.isfinite(y).any():
+        return 0
+    numbers = np.array([trial.number for trial in request.finished])
+    best = numbers[y == np.nanmin(y)].min()
+    return int(np.count_nonzero(numbers > best))
 
 
 def _reaches(request: SuggestRequest, size: int) -> bool:

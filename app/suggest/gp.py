@@ -23,7 +23,7 @@ from .gp_search import Known, Search, score_points
 from .gp_space import GpSpace, row_keys
 from .gp_training import History, Model, train
 from .numerics import Array
-from .warp import HALF_RANK, PLAIN
+from .warp import HALF_RANK, PLAIN, SOFT
 
 NAME = "gp"
 ENUMERATED = 20_000
@@ -34,6 +34,8 @@ N_BEST = 5
 """Candidates are made around so many of the best points."""
 LOCAL_SIDE = 0.4
 """Side of the box of a local step, for a parameter of average length scale."""
+_UNFITTED = (np.linalg.LinAlgError, ArithmeticError, ValueError)
+"""What a history that cannot be fitted raises."""
 _DESIGN_POOL = 32
 """While every trial fails, the design point farthest from them is taken among so many."""
 
@@ -50,12 +52,7 @@ def suggest(request: SuggestRequest) -> Decision:
     """
     if len(request.metrics) > 1:
         return gp_several.suggest(request)
-    request = replace(
-        request,
-        finished=tuple(sorted(request.finished, key=lambda t: t.number)),
-        pending=tuple(sorted(request.pending, key=lambda t: t.number)),
-    )
-    maker = _Maker(request)
+    maker = _Maker(_in_order(request))
     made: list[Suggestion] = []
     for index in range(request.index, request.index + request.count):
         suggestion = maker.next(index)
@@ -65,6 +62,21 @@ def suggest(request: SuggestRequest) -> Decision:
     return Decision(suggestions=tuple(made))
 
 
+def sees_noise(request: SuggestRequest) -> bool:
+    """Whether both kinds of targets of a study with one metric ask for noise; no, where they cannot
+    be fitted.
+
+    The fits are those of the next point, and kept for it.
+    """
+    maker = _Maker(_in_order(request))
+    if maker.is_design():
+        return False
+    try:
+        return maker.is_noisy()
+    except _UNFITTED:
+        return False
+
+
 def design_size(request: SuggestRequest, p: int) -> int:
     """Number of design points before the model: the option, or the rule by p and the budget."""
     given = request.options.get("n_initial")
@@ -72,6 +84,14 @@ def design_size(request: SuggestRequest, p: int) -> int:
         return max(1, int(given))
     size = min(max(p + 1, 4), 10)
     return size if request.max_trials is None else max(1, min(size, request.max_trials // 5))
+
+
+def _in_order(request: SuggestRequest) -> SuggestRequest:
+    return replace(
+        request,
+        finished=tuple(sorted(request.finished, key=lambda t: t.number)),
+        pending=tuple(sorted(request.pending, key=lambda t: t.number)),
+    )
 
 
 class _Maker:
@@ -88,7 +108,6 @@ class _Maker:
         self.n_varying = int((self.space.column_of >= 0).sum())
         self.n_initial = design_size(request, self.n_varying)
         self._models: dict[str, Model] = {}
-        self._model: Model | None = None
 
     @property
     def n_places(self) -> int:
@@ -97,15 +116,15 @@ class _Maker:
 
     def next(self, index: int) -> Suggestion | None:
         """One more point, or None when there is none."""
-        if self._is_design():
+        if self.is_design():
             return self._kept(self._designed(index))
         try:
             made = self._modelled(index)
-        except (np.linalg.LinAlgError, ArithmeticError, ValueError) as problem:
+        except _UNFITTED as problem:
             made = self._designed(index, fallback=f"{type(problem).__name__}: {problem}")
         return self._kept(made)
 
-    def _is_design(self) -> bool:
+    def is_design(self) -> bool:
         is_short = self.n_places < self.n_initial
         return is_short or self.history.n_ok < MIN_VALUES or self.n_varying == 0
 
@@ -155,9 +174,9 @@ class _Maker:
         return pool[int(np.argmax(gaps))]
 
     def _modelled(self, index: int) -> Suggestion | None:
-        model = self._model = self._trained(index)
+        model = self._trained(index)
         gp = model.gp.with_pending(self.space.features(self.pending))
-        region = self._region(index)
+        region = self._region(model, index)
         for point, value in self._ranked(replace(model, gp=gp), region, index):
             params = self.space.decode(point)
             if point_key(params) in self.taken or not satisfies(self.request.space, params):
@@ -172,11 +191,14 @@ class _Maker:
         return self._designed(index, fallback="no candidate was new")
 
     def _trained(self, index: int) -> Model:
-        """Plain targets where both kinds are noisy, else plain and warped ones in turn."""
-        plain, warped = (self._of_kind(kind) for kind in (PLAIN, HALF_RANK))
-        if plain.gp.is_noisy and warped.gp.is_noisy:
-            return plain
-        return (plain, warped)[(index // 2) % 2]
+        """Soft targets where both other kinds are noisy, else plain and warped ones in turn."""
+        if self.is_noisy():
+            return self._of_kind(SOFT)
+        return self._of_kind((PLAIN, HALF_RANK)[(index // 2) % 2])
+
+    def is_noisy(self) -> bool:
+        """Whether the models of both plain and warped targets have noise."""
+        return all(self._of_kind(kind).gp.is_noisy for kind in (PLAIN, HALF_RANK))
 
     def _of_kind(self, kind: str) -> Model:
         if kind not in self._models:
@@ -198,15 +220,16 @@ class _Maker:
         search = Search(self.space, acquisition, Known(points=known, best=best), rng, region)
         return search.ranked()
 
-    def _region(self, index: int) -> Region:
+    def _region(self, model: Model, index: int) -> Region:
         """Every other point of a grown study is sought near the best; early ones near known ones.
 
-        The guard is Vizier's trust region (Song et al. 2024); the alternation follows TREGO
-        (Diouane et al. 2021), with sides by the length scales as in TuRBO.
+        Not under noise, where the best point may be a lucky one. The guard is Vizier's trust region
+        (Song et al. 2024); the alternation follows TREGO (Diouane et al. 2021), with sides by the
+        length scales as in TuRBO.
         """
         n = self.history.y.size
-        if n >= 2 * self.n_initial and index % 2 == 1 and self._model is not None:
-            return Region(half_sides=0.5 * LOCAL_SIDE * self._relative_scales(self._model))
+        if n >= 2 * self.n_initial and index % 2 == 1 and not model.gp.is_noisy:
+            return Region(half_sides=0.5 * LOCAL_SIDE * self._relative_scales(model))
         reach = 0.2 + 0.3 * n / (5.0 * (self.n_varying + 1))
         return Region(reach=reach if reach <= 0.5 else None)
 

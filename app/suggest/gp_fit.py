@@ -27,6 +27,8 @@ LENGTH_BOUNDS = (0.025, 100.0)
 SIGNAL_BOUNDS = (0.05, 20.0)
 NOISE_BOUNDS = (1e-7, 1.0)
 TREND_BOUNDS = (1e-4, 100.0)
+CLEAR_LEAD = 1.0
+"""An explanation of the data that is doubted has to be better by so many nats."""
 MANY_SCALES = 20
 """Above so many length scales their prior widens with the dimension."""
 _MAX_ITERATIONS = 40
@@ -211,8 +213,15 @@ class _Guarded:
         return value, gradient
 
 
-def maximise(function: LogPosterior, starts: Sequence[Hyper]) -> tuple[Hyper, float]:
+def maximise(
+    function: LogPosterior, starts: Sequence[Hyper], doubtful: Sequence[Hyper] = ()
+) -> tuple[Hyper, float]:
     """The best local maximum of the posterior over some starts; earlier starts win ties.
+
+    Args:
+        function: minus the log posterior.
+        starts: where to start.
+        doubtful: further starts, which win only by more than `CLEAR_LEAD` nats.
 
     Returns:
         The hyper-parameters and minus their log posterior (up to the priors' constants).
@@ -222,7 +231,8 @@ def maximise(function: LogPosterior, starts: Sequence[Hyper]) -> tuple[Hyper, fl
     """
     d = function.columns.n_scales
     best: tuple[float, Array] | None = None
-    for start in starts:
+    leads = [1e-9] * len(starts) + [CLEAR_LEAD] * len(doubtful)
+    for start, lead in zip((*starts, *doubtful), leads, strict=True):
         theta = to_theta(start)
         limits = _bounds(d, theta.size)
         theta = np.clip(theta, limits[:, 0], limits[:, 1])
@@ -239,7 +249,7 @@ def maximise(function: LogPosterior, starts: Sequence[Hyper]) -> tuple[Hyper, fl
             },
         )
         value, _ = function(found.x)
-        if math.isfinite(value) and (best is None or value < best[0] - 1e-9):
+        if math.isfinite(value) and (best is None or value < best[0] - lead):
             best = (value, found.x)
     if best is None:
         raise np.linalg.LinAlgError("no hyper-parameters have a finite posterior")

@@ -103,6 +103,7 @@ class GaussianProcess:
         columns: Columns | None = None,
         has_trend: bool = False,
         starts: Sequence[Hyper] = (),
+        doubtful: Sequence[Hyper] = (),
         n_fit: int | None = None,
         prior: Prior | None = None,
     ) -> GaussianProcess:
@@ -114,6 +115,7 @@ class GaussianProcess:
             columns: what the columns are; all coordinates when left out.
             has_trend: whether the kernel has the trend terms.
             starts: hyper-parameters to start from; the default start when empty.
+            doubtful: further ones, which have to be clearly better.
             n_fit: how many of the first rows the hyper-parameters see; all when left out.
             prior: priors of the hyper-parameters.
 
@@ -124,7 +126,7 @@ class GaussianProcess:
         m = x.shape[0] if n_fit is None else n_fit
         posterior = LogPosterior(x=x[:m], z=z[:m], columns=columns, prior=prior or Prior())
         starts = starts or (default_hyper(columns.n_scales, has_trend=has_trend),)
-        hyper, _ = maximise(posterior, starts)
+        hyper, _ = maximise(posterior, starts, doubtful)
         made = cls.condition(x, z, hyper, columns=columns)
         return replace(made, is_noisy=has_noise(posterior, hyper))
 

@@ -32,6 +32,9 @@ FIT_ROWS = 400
 FIT_SUBSET = 300
 MANY_ROWS = 100
 """Up to so many trials a fit also starts from the default hyper-parameters."""
+NOISY_START = 0.1
+"""Noise variance of one more start: from next to none the climb never gets to a noisy optimum,
+since there the likelihood hardly changes with the noise."""
 MIN_FAILURES = 3
 """From so many failures on their probability is modelled."""
 KEPT = 12
@@ -181,7 +184,7 @@ def _fitted(space: GpSpace, history: History, x: Array, m: int, kind: str) -> Ga
             warm = replace(warm, linear=default.linear, quadratic=default.quadratic)
         starts = (warm, default) if m <= MANY_ROWS else (warm,)
     data = _Data(x=x[:m], z=model_targets(y[:m], kind).z, columns=columns)
-    return data.fit(starts, has_trend=has_trend)
+    return data.fit(starts, has_trend=has_trend, noisy=replace(default, noise=NOISY_START))
 
 
 _KEPT: dict[tuple[object, ...], GaussianProcess] = {}
@@ -202,15 +205,25 @@ class _Data:
     z: Array
     columns: Columns
 
-    def fit(self, starts: tuple[Hyper, ...], *, has_trend: bool) -> GaussianProcess:
-        """The process with hyper-parameters fitted from some starts."""
+    def fit(
+        self, starts: tuple[Hyper, ...], *, has_trend: bool, noisy: Hyper | None = None
+    ) -> GaussianProcess:
+        """The process with hyper-parameters fitted from some starts; from `noisy` too, whose
+        explanation has to be clearly better.
+        """
+        doubtful = () if noisy is None else (noisy,)
 
         def make() -> GaussianProcess:
             return GaussianProcess.fit(
-                self.x, self.z, columns=self.columns, has_trend=has_trend, starts=starts
+                self.x,
+                self.z,
+                columns=self.columns,
+                has_trend=has_trend,
+                starts=starts,
+                doubtful=doubtful,
             )
 
-        bits = (to_theta(start).tobytes() for start in starts)
+        bits = (to_theta(start).tobytes() for start in (*starts, *doubtful))
         return self._kept(("fit", has_trend, *bits), make)
 
     def condition(self, hyper: Hyper) -> GaussianProcess:

@@ -1,14 +1,18 @@
-"""Targets as the Gaussian process sees them: plain or half-rank, with penalised failures.
+"""Targets as the Gaussian process sees them: plain, half-rank or soft, with penalised failures.
 
 Plain targets are cut where a bad value lies far out. Half-rank ones keep the distances of the good
 half and only the order of the bad half: values that span decades must not bend the length scales.
-Neither wins everywhere, so the suggester uses both in turn.
+Neither wins everywhere, so the suggester uses both in turn. Soft ones are for noise: once most
+points lie at one place the spread of the better half is that of the noise, and both other kinds
+leave nothing of the slopes elsewhere, so bad values are compressed and never cut.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from scipy.special import ndtri
@@ -16,8 +20,10 @@ from scipy.stats import rankdata
 
 from .numerics import Array, standardise
 
-PLAIN, HALF_RANK = "plain", "half-rank"
+PLAIN, HALF_RANK, SOFT = "plain", "half-rank", "soft"
 FAR_OUT = 5.0
+"""Plain targets are cut, soft ones bent, on the scale of so many times the distance from the lower
+quartile to the median."""
 FAILURE_PENALTY = 0.5
 """A failure counts as the worst value plus this share of the range."""
 
@@ -29,7 +35,7 @@ class Targets:
     Attributes:
         z: standardised targets to minimise, failures included, shape (n,).
         is_ok: which of them are values rather than failures, shape (n,), bool.
-        warp: name of the warp that was used: "plain", "half-rank", "rank" or "none".
+        warp: name of the warp that was used: "plain", "half-rank", "soft", "rank" or "none".
     """
 
     z: Array
@@ -42,7 +48,7 @@ def model_targets(y: Array, kind: str = HALF_RANK) -> Targets:
 
     Args:
         y: values to minimise, shape (n,); NaN marks a failure.
-        kind: `PLAIN` or `HALF_RANK`.
+        kind: `PLAIN`, `HALF_RANK` or `SOFT`.
 
     Returns:
         Zeros when there is nothing to tell apart; else mean 0 and sd 1 over all n.
@@ -50,7 +56,7 @@ def model_targets(y: Array, kind: str = HALF_RANK) -> Targets:
     is_ok = np.isfinite(y)
     if not is_ok.any():
         return Targets(z=np.zeros(y.size), is_ok=is_ok, warp="none")
-    warped, name = warp(y[is_ok]) if kind == HALF_RANK else plain(y[is_ok])
+    warped, name = _KINDS[kind](y[is_ok])
     low, high = float(warped.min()), float(warped.max())
     z = np.full(y.size, high + (FAILURE_PENALTY * (high - low) if high > low else 1.0))
     z[is_ok] = warped
@@ -100,6 +106,24 @@ def plain(y: Array) -> tuple[Array, str]:
     return z, PLAIN
 
 
+def soft(y: Array) -> tuple[Array, str]:
+    """Standardised values with bad ones compressed, and the warp's name.
+
+    Args:
+        y: finite values to minimise, shape (n,), n >= 1, of any magnitude.
+
+    Returns:
+        t below the median m; above it m + s ln(1 + (t - m) / s) of the standardised t, with s
+        `FAR_OUT` times the distance from the lower quartile to the median: shape (n,).
+    """
+    z = standardise(y)
+    quartile, median = np.quantile(z, (0.25, 0.5))
+    if median > quartile:
+        scale = FAR_OUT * (median - quartile)
+        z = np.minimum(z, median) + scale * np.log1p(np.maximum(z - median, 0.0) / scale)
+    return z, SOFT
+
+
 def _half_rank(
     y: Array, distance: Array, is_worse: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 ) -> Array:
@@ -116,3 +140,8 @@ def _half_rank(
 
 def _normal_ranks(y: Array) -> Array:
     return np.asarray(ndtri((rankdata(y) - 0.5) / y.size))
+
+
+_KINDS: Mapping[str, Callable[[Array], tuple[Array, str]]] = MappingProxyType(
+    {PLAIN: plain, HALF_RANK: warp, SOFT: soft}
+)

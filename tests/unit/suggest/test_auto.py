@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.domain.space import (
@@ -16,7 +18,7 @@ from app.domain.space import (
 )
 from app.domain.study import Direction, Metric
 from app.domain.trial import TrialState
-from app.suggest.auto import choose, suggest
+from app.suggest.auto import choose, n_since_best, suggest
 from app.suggest.base import FinishedTrial, SuggestRequest
 
 METRICS = (Metric(name="y", direction=Direction.MINIMIZE),)
@@ -33,9 +35,21 @@ LIST = (IntParameter(name="n", low=1, high=24),)
 
 
 def ask(parameters: tuple[Parameter, ...], n: int = 0, **more: Any) -> SuggestRequest:
-    trial = FinishedTrial(number=1, params={}, state=TrialState.COMPLETED, values=(1.0,))
+    """A request after n results, each better than the one before."""
     return SuggestRequest(
-        space=Space(parameters=parameters), metrics=METRICS, finished=(trial,) * n, **more
+        space=Space(parameters=parameters), metrics=METRICS, finished=falling(n), **more
+    )
+
+
+def falling(n: int) -> tuple[FinishedTrial, ...]:
+    return tuple(
+        FinishedTrial(
+            number=k,
+            params={"x0": k / 100, "x1": (k % 7) / 7, "x2": (k % 3) / 3},
+            state=TrialState.COMPLETED,
+            values=(-float(k),),
+        )
+        for k in range(1, n + 1)
     )
 
 
@@ -45,7 +59,7 @@ def ask(parameters: tuple[Parameter, ...], n: int = 0, **more: Any) -> SuggestRe
         (ask(LIST, max_trials=24), "grid", "all 24 points"),
         (ask(LIST, max_trials=23), "gp", "parameters and 0 results"),
         (ask(LIST), "gp", "parameters and 0 results"),
-        (ask(numeric(20), 300), "gp", "20 parameters"),
+        (ask(numeric(20), 300, index=302), "gp", "20 parameters"),
         (ask(numeric(21)), "tpe", "21 parameters, more than 20"),
         (ask(numeric(2), 301), "tpe", "301 results, more than 300"),
         (ask((CATEGORY, BRANCH), index=3), "gp", "2 parameters"),
@@ -58,6 +72,56 @@ def test_choice_by_space_and_budget(request_: SuggestRequest, name: str, words: 
     choice = choose(request_)
     assert choice.name == name
     assert words in choice.why
+
+
+@pytest.mark.parametrize(
+    ("n_since", "index", "name"), [(11, 41, "gp"), (12, 41, "tpe"), (12, 42, "gp"), (30, 43, "tpe")]
+)
+def test_a_stalled_study_takes_turns(n_since: int, index: int, name: str) -> None:
+    worse = tuple(dataclasses.replace(t, values=(0.0,)) for t in falling(40)[40 - n_since :])
+    finished = falling(40 - n_since) + worse
+    request = dataclasses.replace(ask(numeric(3)), finished=finished, index=index)
+    choice = choose(request)
+    assert choice.name == name
+    assert (f"no better result among the last {n_since}" in choice.why) == (name == "tpe")
+    assert choose(dataclasses.replace(request, finished=finished[::-1])) == choice
+
+
+def test_noise_makes_gp_and_tpe_take_turns() -> None:
+    rng = np.random.default_rng(3)
+
+    def request(sd: float, index: int) -> SuggestRequest:
+        x = rng.random((40, 2))
+        y = (x[:, 0] - 0.4) ** 2 + (x[:, 1] - 0.7) ** 2 + sd * rng.standard_normal(40)
+        order = np.append(np.delete(np.arange(40), np.argmin(y)), np.argmin(y))
+        x, y = x[order], y[order]  # the best one last, so that nothing is stalled
+        finished = tuple(
+            FinishedTrial(
+                number=k + 1,
+                params={"x0": float(x[k, 0]), "x1": float(x[k, 1])},
+                state=TrialState.COMPLETED,
+                values=(float(y[k]),),
+            )
+            for k in range(40)
+        )
+        return dataclasses.replace(ask(numeric(2)), finished=finished, index=index)
+
+    assert choose(request(0.2, 41)).name == "tpe"
+    assert "noisy results" in choose(request(0.2, 41)).why
+    assert choose(request(0.2, 42)).name == "gp"
+    assert choose(request(0.0, 41)).name == "gp"
+
+
+def test_nothing_is_stalled_without_a_single_best() -> None:
+    request = dataclasses.replace(ask(numeric(3)), finished=falling(40)[::-1])
+    assert n_since_best(request) == 0
+    worse = tuple(dataclasses.replace(t, values=(0.0, 0.0)) for t in falling(40))
+    two = (*METRICS, Metric(name="size", direction=Direction.MINIMIZE))
+    assert n_since_best(dataclasses.replace(request, metrics=two, finished=worse)) == 0
+    failed = tuple(dataclasses.replace(t, values=None) for t in falling(40))
+    assert n_since_best(dataclasses.replace(request, finished=failed)) == 0
+    equal = tuple(dataclasses.replace(t, values=(1.0,)) for t in falling(40))
+    assert n_since_best(dataclasses.replace(request, finished=equal)) == 39
 
 
 def test_provenance_names_the_choice_and_the_reason() -> None:

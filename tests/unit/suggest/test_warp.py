@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.suggest.warp import model_targets, warp
+from app.suggest.numerics import standardise
+from app.suggest.warp import model_targets, plain, soft, warp
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -45,6 +46,26 @@ def test_one_outlier_on_the_bad_side_changes_nothing(outlier: float) -> None:
     far = y.copy()
     far[5] = outlier
     np.testing.assert_array_equal(warp(y)[0], warp(far)[0])
+
+
+def test_soft_targets_keep_every_slope_when_most_values_are_alike() -> None:
+    crowd = 20.0 + 0.5 * np.sin(np.arange(40))
+    y = np.concatenate([crowd, [60.0, 120.0, 500.0]])
+    z, name = soft(y)
+    assert name == "soft"
+    assert np.all(np.diff(z[np.argsort(y)]) > 0.0)
+    assert z[41] - z[40] > 0.5 * float(np.ptp(z[:40]))
+    assert plain(y)[0][40] == plain(y)[0][42]  # cut: nothing is left to tell them apart
+    is_good = y <= np.median(y)
+    np.testing.assert_allclose(np.diff(z[is_good]), np.diff(standardise(y)[is_good]), atol=1e-12)
+
+
+@given(st.lists(FINITE, min_size=1, max_size=30))
+def test_soft_targets_are_finite_and_keep_the_order(values: list[float]) -> None:
+    y = np.array(values)
+    z, _ = soft(y)
+    assert np.all(np.isfinite(z))
+    assert np.all(np.diff(z[np.argsort(y, kind="stable")]) >= -1e-12)
 
 
 def test_a_plateau_of_best_values_falls_back_to_ranks() -> None:

@@ -61,7 +61,7 @@ def _table(*entries: SuggesterInfo) -> Mapping[str, SuggesterInfo]:
 SUGGESTERS: Mapping[str, SuggesterInfo] = _table(
     SuggesterInfo(
         name="auto",
-        summary="Chooses by the space and the budget, and says which and why in `provenance`.",
+        summary="Chooses by the space, the budget and the results; `provenance` says which and why.",
         options={"n_initial": _N_INITIAL_MODEL},
     ),
     SuggesterInfo(

@@ -273,6 +273,35 @@ def test_failures_are_avoided_where_they_cluster() -> None:
     assert sum(float(s.params["x0"]) < 5.0 for s in suggestions) >= 3
 
 
+def test_under_noise_targets_are_soft_and_no_step_is_local() -> None:
+    rng = np.random.default_rng(4)
+    points = [design_point(PLANE, 5, k) for k in range(40)]
+    finished = tuple(
+        _trial(k + 1, p, _branin(p) + 25.0 * rng.standard_normal()) for k, p in enumerate(points)
+    )
+    for index in (41, 42):
+        request = SuggestRequest(space=PLANE, metrics=METRICS, finished=finished, index=index)
+        assert gp.sees_noise(request)
+        known = gp.suggest(request).suggestions[0].provenance
+        assert (known["warp"], known["is_noisy"], known["region"]) == ("soft", True, "global")
+    quiet = tuple(_trial(t.number, t.params, _branin(t.params)) for t in finished)
+    request = SuggestRequest(space=PLANE, metrics=METRICS, finished=quiet, index=41)
+    assert not gp.sees_noise(request)
+    assert gp.suggest(request).suggestions[0].provenance["region"] == "local"
+
+
+def test_a_design_or_a_history_that_cannot_be_fitted_shows_no_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not gp.sees_noise(_history(PLANE, 2, _smooth))
+
+    def broken(*_: object, **__: object) -> None:
+        raise np.linalg.LinAlgError("not positive definite")
+
+    monkeypatch.setattr(gp, "train", broken)
+    assert not gp.sees_noise(_history(PLANE, 30, _smooth))
+
+
 def test_a_model_that_cannot_be_made_gives_a_design_point_and_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,11 +9,12 @@ import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
+from app.suggest import gp_fit
 from app.suggest.acquisition import mean_and_sd
 from app.suggest.gp_fit import LogPosterior, Prior, default_hyper, maximise, to_hyper, to_theta
 from app.suggest.gp_kernel import Columns, Hyper, Kernel
 from app.suggest.gp_model import GaussianProcess
-from app.suggest.numerics import standardise
+from app.suggest.numerics import Array, standardise
 
 MIXED = Columns(
     scale_of=np.array([0, 1, 2, 2, 2]), is_numeric=np.array([True, True, False, False, False])
@@ -195,6 +196,35 @@ def test_noise_is_seen_where_there_is_some_and_only_there() -> None:
     noisy = standardise(smooth + 0.5 * rng.standard_normal(60))
     assert not GaussianProcess.fit(x, smooth).is_noisy
     assert GaussianProcess.fit(x, noisy).is_noisy
+
+
+def _noisy_bowl() -> tuple[Array, Array]:
+    """50 rows in 4 dimensions, with a third of the variance from noise."""
+    rng = np.random.default_rng(0)
+    x = rng.random((50, 4))
+    y = ((x - 0.4) ** 2).sum(axis=1)
+    return x, standardise((y - y.mean()) / y.std() + 0.8 * rng.standard_normal(50))
+
+
+def test_a_noisy_start_finds_the_noise_that_the_quiet_one_misses() -> None:
+    x, z = _noisy_bowl()
+    quiet = default_hyper(4, has_trend=False)
+    alone = GaussianProcess.fit(x, z, starts=(quiet,))
+    both = GaussianProcess.fit(x, z, starts=(quiet,), doubtful=(replace(quiet, noise=0.1),))
+    assert alone.hyper.noise < 1e-2 < 0.2 < both.hyper.noise
+    assert both.is_noisy
+
+
+def test_a_doubtful_start_has_to_be_clearly_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, z = _noisy_bowl()
+    function = LogPosterior(x=x, z=z, columns=Columns.numeric(4))
+    quiet = default_hyper(4, has_trend=False)
+    kept, other = maximise(function, [quiet])
+    found, value = maximise(function, [quiet], [replace(quiet, noise=0.1)])
+    assert value < other - gp_fit.CLEAR_LEAD
+    monkeypatch.setattr(gp_fit, "CLEAR_LEAD", other - value + 1e-6)
+    again, _ = maximise(function, [quiet], [replace(quiet, noise=0.1)])
+    assert again.noise == kept.noise < found.noise
 
 
 def test_length_scales_tell_which_parameters_matter() -> None:

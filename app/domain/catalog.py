@@ -61,7 +61,7 @@ def _table(*entries: SuggesterInfo) -> Mapping[str, SuggesterInfo]:
 SUGGESTERS: Mapping[str, SuggesterInfo] = _table(
     SuggesterInfo(
         name="auto",
-        summary="Chooses by the space, the budget and the results; `provenance` says which and why.",
+        summary="Chooses by the space, budget and results; `provenance` says which and why.",
         options={"n_initial": _N_INITIAL_MODEL},
     ),
     SuggesterInfo(

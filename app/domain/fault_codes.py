@@ -55,6 +55,7 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         "no-threshold": "A metric of role constraint has a threshold.",
         "threshold-without-constraint": "Only a metric of role constraint has a threshold.",
         "constraint-on-unknown": "A linear constraint names a parameter that is not there.",
+        "constraints-unfulfillable": "No point of the space keeps all linear constraints.",
         "constraint-on-categorical": "A linear constraint is over numeric parameters only.",
         # suggesters, objectives
         "unknown-suggester": "There is no such suggester; a near miss is named.",

@@ -22,7 +22,7 @@ from ..domain.objectives import BUILT_IN
 from ..domain.study import OPEN_STUDY_STATES, StopReason, Study, StudyState
 from ..domain.trial import Trial, TrialState
 from ..domain.worker import ObjectiveOffer
-from ..errors import Conflict, InvalidInput, Precondition
+from ..errors import Conflict, Fault, InvalidInput, Precondition
 from ..store import studies as study_rows
 from ..store import trial_sets
 from ..store import trials as trial_rows
@@ -32,6 +32,7 @@ from ..store.idempotency import Receipt
 from ..store.page import Page
 from ..store.studies import LockedStudy, StudyFilter
 from ..store.transaction import Tx
+from ..suggest.feasible import has_point
 from .placement import may_use_data, offers_of
 from .points import PointSource
 from .reports import export_columns, export_rows, front_of, summary_of
@@ -55,7 +56,12 @@ class StudyService:
         Raises:
             InvalidInput: naming every fault.
         """
-        return parse_definition(raw, draw_seed=_draw_seed, offers=self._offers())
+        checked = parse_definition(raw, draw_seed=_draw_seed, offers=self._offers())
+        if not has_point(checked.definition.space):
+            detail = "No point of the space keeps all constraints"
+            fault = Fault(pointer="/constraints", code="constraints-unfulfillable", detail=detail)
+            raise InvalidInput(detail, code="invalid-study", faults=[fault])
+        return checked
 
     def create(
         self, raw: Mapping[str, Any], *, receipt: Receipt[StudyView] | None = None

@@ -62,6 +62,7 @@ async def test_a_body_that_is_no_definition(
         ("/suggester/name", {"suggester": {"name": "radnom"}}),
         ("/suggester/options/n_inital", {"suggester": {"name": "gp", "options": {"n_inital": 3}}}),
         ("/space/0/high", {"space": [{**SPACE[0], "high": "NaN"}]}),
+        ("/constraints", {"constraints": [{"terms": {"x": 1}, "op": ">=", "bound": 1e3}]}),
         ("/nmae", {"nmae": "x"}),
     ],
 )

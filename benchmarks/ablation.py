@@ -160,8 +160,6 @@ PARTS: Mapping[str, Mapping[str, Callable[[], None]]] = {
         "good share 0.2": _options(gamma=0.2),
         "100 candidates": _options(n_candidates=100),
         "design of 10": _options(n_initial=10),
-        "each parameter on its own": _options(multivariate=False),
-        "no redraws": _set(tpe__REDRAWS=0),
     },
     "auto": {
         "everything": lambda: None,

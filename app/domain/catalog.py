@@ -107,11 +107,6 @@ SUGGESTERS: Mapping[str, SuggesterInfo] = _table(
                 is_low_open=True,
                 help="Share of the finished trials that count as good (25 trials at most).",
             ),
-            "multivariate": OptionSpec(
-                type="bool",
-                default=True,
-                help="Model parameters jointly; false: each one on its own.",
-            ),
         },
     ),
     SuggesterInfo(

@@ -39,15 +39,13 @@ from .enumeration import Enumeration, is_finite
 from .memory import SuggestMemory
 from .tpe_columns import Codes, Taken
 from .tpe_model import Model
-from .tpe_split import Split, split
+from .tpe_split import Split, split, thinned
 
 NAME = "tpe"
 
 N_INITIAL = 5
 N_CANDIDATES = 24
 GAMMA = 0.1
-REDRAWS = 10
-"""How often candidates are drawn again when the best one was tried before."""
 CROWDED = 1e-3
 """A candidate nearer to a pending point, by each parameter's share of its range, is passed over."""
 UNCROWDED = 20
@@ -65,7 +63,6 @@ class Settings:
     n_initial: int = N_INITIAL
     n_candidates: int = N_CANDIDATES
     gamma: float = GAMMA
-    is_joint: bool = True
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -75,7 +72,6 @@ class Settings:
             n_initial=int(given.get("n_initial", N_INITIAL)),
             n_candidates=int(given.get("n_candidates", N_CANDIDATES)),
             gamma=float(given.get("gamma", GAMMA)),
-            is_joint=bool(given.get("multivariate", True)),
         )
 
 
@@ -102,7 +98,7 @@ class _Asker:
         self._settings = Settings.of(request.options)
         memory, space = memory_of(request), request.space
         self._codes = memory.thing("tpe", space, partial(Codes, space))
-        self._groups = self._codes.groups(is_joint=self._settings.is_joint)
+        self._groups = self._codes.groups()
         trials, encode = by_number(request.finished), self._codes.encode_trials
         self._finished: Floats = memory.rows("tpe", space, encode, trials)
         self._pending = encode(request.pending)
@@ -132,7 +128,7 @@ class _Asker:
 
     def _modelled(self, index: int) -> Suggestion | None:
         model, rng = self._model(), rng_of(self._request, NAME, index)
-        choice = self._best_drawn(model, rng) or self._left_over(model, rng)
+        choice = self._best_new(model, rng) or self._left_over(model, rng)
         if choice is None:
             return None
         known = provenance(
@@ -148,32 +144,20 @@ class _Asker:
         )
         return Suggestion(params=choice.params, provenance=known)
 
-    def _best_drawn(self, model: Model, rng: np.random.Generator) -> _Choice | None:
-        """The best candidate if it is new; else the best new one of several draws."""
-        best: _Choice | None = None
-        for _ in range(1 + REDRAWS):
-            choice, is_first = self._best_new(model, rng)
-            if choice is not None and is_first:
-                return choice
-            if choice is not None and (best is None or choice.log_ratio > best.log_ratio):
-                best = choice
-        return best
-
     def _model(self) -> Model:
-        below, above = self._finished[self._split.below], self._finished[self._split.above]
+        parts = thinned(self._split)
         return Model(
             codes=self._codes,
             groups=self._groups,
-            below=below,
-            weights=self._split.weights,
-            above=np.vstack([above, self._pending]),
-            above_weights=np.append(self._split.above_weights, np.ones(len(self._pending))),
+            below=self._finished[parts.below],
+            weights=parts.weights,
+            above=np.vstack([self._finished[parts.above], self._pending]),
+            above_weights=np.append(parts.above_weights, np.ones(len(self._pending))),
         )
 
-    def _best_new(self, model: Model, rng: np.random.Generator) -> tuple[_Choice | None, bool]:
-        """The best untried one of a draw of candidates, and whether it is the best of them all."""
-        drawn, log_ratios = self._draw(model, rng)
-        is_first = True
+    def _best_new(self, model: Model, rng: np.random.Generator) -> _Choice | None:
+        """The best candidate of a draw that is new, or None."""
+        drawn, log_ratios = model.draw(rng, self._settings.n_candidates)
         for i in np.argsort(-log_ratios, kind="stable"):
             params = self._codes.decode(drawn[i])
             if not satisfies(self._request.space, params):
@@ -184,21 +168,15 @@ class _Asker:
                     params=params,
                     log_ratio=float(log_ratios[i]),
                     n_candidates=self._settings.n_candidates,
-                    reason="the candidate with the largest log l(x) - log g(x)",
-                ), is_first
-            is_first = False
-        return None, False
+                    reason="the new candidate with the largest log l(x) - log g(x)",
+                )
+        return None
 
     def _is_crowded(self, codes: Floats) -> bool:
         """Whether a candidate with codes `(p,)` all but repeats a pending point."""
         gaps = np.abs(self._pending - codes)
         is_near = (gaps < CROWDED) | (np.isnan(self._pending) & np.isnan(codes))
         return bool(is_near.all(axis=1).any())
-
-    def _draw(self, model: Model, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        if self._settings.is_joint:
-            return model.draw(rng, self._settings.n_candidates)
-        return model.draw_apart(rng, self._settings.n_candidates)
 
     def _left_over(self, model: Model, rng: np.random.Generator) -> _Choice | None:
         """The best point left of a space small enough to search through, else a uniform draw."""

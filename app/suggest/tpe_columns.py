@@ -119,11 +119,11 @@ class Codes:
                 params[axis.parameter.name] = self.value(j, float(codes[j]))
         return params
 
-    def groups(self, *, is_joint: bool) -> tuple[Group, ...]:
-        """The groups, a parent's before its children's; one a parameter unless `is_joint`."""
+    def groups(self) -> tuple[Group, ...]:
+        """The groups, a parent's before its children's."""
         places: dict[Any, list[int]] = {}
         for j, axis in enumerate(self._axes):
-            key = _condition_key(axis.parameter.when) if is_joint else j
+            key = _condition_key(axis.parameter.when)
             places.setdefault(key, []).append(j)
         return tuple(
             Group(condition=self._axes[js[0]].parameter.when, places=tuple(js))

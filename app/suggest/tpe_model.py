@@ -78,27 +78,6 @@ class Model:
             self._note_parents(parents, rows, places, x)
         return drawn, log_ratios
 
-    def draw_apart(self, rng: np.random.Generator, q: int) -> tuple[Floats, Floats]:
-        """One candidate, each group of which is the best of q draws of its own.
-
-        Returns:
-            Codes `(1, p)`, NaN where inactive, and its log ratio `(1,)`.
-        """
-        drawn, log_ratio = np.full((1, len(self._codes.columns)), np.nan), np.zeros(1)
-        parents: list[dict[str, Value]] = [{}]
-        for pair in self._pairs:
-            rows = _active_rows(pair.group, parents)
-            if rows.size == 0:
-                continue
-            places = pair.group.places
-            x = self._codes.snap(places, pair.below.draw(rng, q))
-            scores = pair.log_ratio(x)
-            best = int(np.argmax(scores))
-            log_ratio += scores[best]
-            drawn[rows[:, None], list(places)] = x[best]
-            self._note_parents(parents, rows, places, x[best : best + 1])
-        return drawn, log_ratio
-
     def log_ratio(self, codes: Floats) -> Floats:
         """ln l(x) - ln g(x) of whole points: codes `(q, p)` to `(q,)`."""
         out = np.zeros(codes.shape[0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,8 @@ MAX_BELOW = 25
 """Largest number of trials that count as good, with one objective."""
 MAX_FRONT = 100
 """The same with several objectives, whose good trials lie apart."""
+MANY_ABOVE = 2_000
+"""Of more other trials than this the density of the rest is made from a part."""
 SMALLEST_WEIGHT = 1e-12
 _MARGIN = 1.1
 """The reference point, where a front's worst values are 1 and its best are 0."""
@@ -78,6 +80,25 @@ def split(y: Floats, gamma: float, excess: Floats | None = None) -> Split:
         weights=weights,
         above=np.concatenate(above),
         above_weights=_rank_weights(parts),
+    )
+
+
+def thinned(split: Split) -> Split:
+    """The split with at most `MANY_ABOVE` trials in the rest, so that an ask stays quick.
+
+    The better half of that number is kept whole, since the density is asked for near good trials;
+    of the others every k-th along their order is, with the weight of those it stands for.
+    """
+    n, half = split.above.size, MANY_ABOVE // 2
+    if n <= MANY_ABOVE:
+        return split
+    ends = np.linspace(half, n, half + 1).round().astype(np.intp)
+    middles = (ends[:-1] + ends[1:]) // 2
+    sums = np.add.reduceat(split.above_weights, ends[:-1])
+    return replace(
+        split,
+        above=np.concatenate([split.above[:half], split.above[middles]]),
+        above_weights=np.concatenate([split.above_weights[:half], sums]),
     )
 
 

@@ -206,20 +206,6 @@ class TestModel:
         xs = np.linspace(0.0, 1.0, 40)
         assert ask(LINE, on_line(xs, list(xs)), gamma=0.25)[0].provenance["n_below"] == 10
 
-    def test_univariate_form_models_each_parameter_alone(self) -> None:
-        """Both diagonal corners are good; alone, each parameter shuns the value of bad points."""
-        rng = np.random.default_rng(1)
-        good = [{"x": c + 1e-3 * k, "y": c} for c in (0.1, 0.9) for k in range(4)]
-        bad = [{"x": 0.1 + 1e-3 * k, "y": 0.9 - 1e-3 * k} for k in range(20)]
-        other = [{"x": float(a), "y": float(b)} for a, b in rng.random((52, 2))]
-        trials = [done(k + 1, p, float(k >= 8)) for k, p in enumerate([*good, *bad, *other])]
-
-        def crossed(*, is_joint: bool) -> int:
-            made = [ask(SQUARE, trials, seed=s, multivariate=is_joint)[0] for s in range(40)]
-            return sum((float(m.params["x"]) > 0.5) != (float(m.params["y"]) > 0.5) for m in made)
-
-        assert crossed(is_joint=True) < 10 < 30 < crossed(is_joint=False)
-
 
 class TestConditions:
     @staticmethod
@@ -232,9 +218,8 @@ class TestConditions:
         made = random_search(SuggestRequest(space=BRANCHES, metrics=LOSS, count=n)).suggestions
         return [done(k + 1, m.params, self.loss(m.params)) for k, m in enumerate(made)]
 
-    @pytest.mark.parametrize("is_joint", [True, False])
-    def test_points_have_the_active_parameters_only(self, is_joint: bool) -> None:
-        for made in ask(BRANCHES, self.trials(30), count=20, multivariate=is_joint):
+    def test_points_have_the_active_parameters_only(self) -> None:
+        for made in ask(BRANCHES, self.trials(30), count=20):
             p = made.params
             assert ("trees" in p) == (p["model"] == "forest")
             assert ("rate" in p) == ("layers" in p) == (p["model"] == "net")

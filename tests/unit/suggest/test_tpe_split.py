@@ -9,7 +9,15 @@ import pytest
 
 from app.suggest.base import Floats
 from app.suggest.pareto import hypervolume, non_dominated_ranks
-from app.suggest.tpe_split import MAX_BELOW, MAX_FRONT, Split, split, total_violation
+from app.suggest.tpe_split import (
+    MANY_ABOVE,
+    MAX_BELOW,
+    MAX_FRONT,
+    Split,
+    split,
+    thinned,
+    total_violation,
+)
 
 
 def one(y: object, gamma: float = 0.1) -> Split:
@@ -144,3 +152,21 @@ class TestConstraints:
 
     def test_no_constraints_are_never_violated(self) -> None:
         assert list(total_violation(np.empty((3, 0)))) == [0.0] * 3
+
+
+class TestMany:
+    def test_a_rest_of_few_is_kept_as_it_is(self) -> None:
+        made = split(np.arange(2_000.0)[:, None], 0.1)
+        assert thinned(made) is made
+
+    @pytest.mark.parametrize("n", [MANY_ABOVE + 26, 3_500, 10_000])
+    def test_a_rest_of_many_keeps_its_best_and_its_weight(self, n: int) -> None:
+        rng = np.random.default_rng(n)
+        made = split(rng.random((n, 1)), 0.1)
+        part = thinned(made)
+        half = MANY_ABOVE // 2
+        assert part.above.size == np.unique(part.above).size == MANY_ABOVE
+        np.testing.assert_array_equal(part.above[:half], made.above[:half])
+        assert np.all(np.diff(np.flatnonzero(np.isin(made.above, part.above))) > 0)
+        assert part.above_weights.sum() == pytest.approx(made.above_weights.sum())
+        assert part.below is made.below

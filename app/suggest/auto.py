@@ -28,8 +28,8 @@ ENUMERABLE = 20_000
 """A space of at most this many points is walked through when the budget reaches that far."""
 
 MAX_PARAMETERS = 100
-"""As far as it was measured the Gaussian process leads; a fit of 300 results in 100 parameters takes
-half a second."""
+"""So far as it was measured the Gaussian process leads; a fit of 300 results in 100 parameters
+takes half a second."""
 
 MAX_RESULTS = 1_000
 """Up to so many results as well; beyond, the Parzen estimator costs a tenth."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..domain.space import Space, n_values
+from ..domain.space import CategoricalParameter, Space, n_values
 from . import gp, grid, tpe
 from .base import (
     Decision,
@@ -95,9 +95,18 @@ def _doubt(request: SuggestRequest) -> str | None:
     since = n_since_best(request)
     if since >= STALLED:
         return f"no better result among the last {since}"
+    if _is_mostly_categories(request.space):
+        return "mostly categories"
     if len(request.metrics) == 1 and gp.sees_noise(request):
         return "noisy results"
     return None
+
+
+def _is_mostly_categories(space: Space) -> bool:
+    """Whether more than half of the parameters that vary are unordered categories."""
+    varying = [q for q in space.parameters if n_values(q) != 1]
+    categories = [q for q in varying if isinstance(q, CategoricalParameter) and not q.ordered]
+    return 2 * len(categories) > len(varying)
 
 
 def n_since_best(request: SuggestRequest) -> int:

@@ -66,6 +66,9 @@ def falling(n: int) -> tuple[FinishedTrial, ...]:
         (ask((CATEGORY, BRANCH), index=3), "gp", "2 parameters"),
         (ask((CATEGORY, BRANCH), index=4), "gp", "2 parameters"),
         (ask((*CATEGORIES, *numeric(2)), index=8), "gp", "parameters"),
+        (ask((*CATEGORIES, *numeric(2)), 40, index=41), "tpe", "mostly categories"),
+        (ask((*CATEGORIES, *numeric(2)), 40, index=42), "gp", "5 parameters and 40 results"),
+        (ask((*CATEGORIES[:2], *numeric(2)), 40, index=42), "gp", "4 parameters"),
         (ask((CATEGORY, *numeric(1)), index=8), "gp", "parameters and 0 results"),
     ],
 )

@@ -37,13 +37,9 @@ from app.domain.definition import definition_from_json
 from app.domain.trial import FailureKind, TrialState
 from app.suggest import (
     acquisition,
-    auto,
     gp,
     gp_candidates,
-    gp_model,
     gp_training,
-    parzen,
-    tpe,
     tpe_split,
 )
 from app.suggest.base import FinishedTrial, PendingTrial, SuggestRequest
@@ -115,24 +111,15 @@ def _no_failure_model() -> None:
     gp_training._success = lambda *_: None  # type: ignore[assignment]
 
 
-def _flat_above() -> None:
+def _flat(weights: str) -> Callable[[], None]:
+    """All trials of one side of the split weigh alike; `weights` is that side's attribute."""
     split = tpe_split.split
 
     def flat(*args: Any) -> Any:
         made = split(*args)
-        return replace(made, above_weights=np.ones_like(made.above_weights))
+        return replace(made, **{weights: np.ones_like(getattr(made, weights))})
 
-    tpe.split = flat  # type: ignore[attr-defined]
-
-
-def _flat_below() -> None:
-    split = tpe_split.split
-
-    def flat(*args: Any) -> Any:
-        made = split(*args)
-        return replace(made, weights=np.ones_like(made.weights))
-
-    tpe.split = flat  # type: ignore[attr-defined]
+    return _set(tpe__split=flat)
 
 
 PARTS: Mapping[str, Mapping[str, Callable[[], None]]] = {
@@ -155,8 +142,8 @@ PARTS: Mapping[str, Mapping[str, Callable[[], None]]] = {
         "bandwidths down to 0.01": _set(parzen__FLOOR=0.01),
         "bandwidths down to 0.1": _set(parzen__FLOOR=0.1),
         "draws never on a border": _set(parzen__CENSORED=0.0),
-        "good trials weigh alike": _flat_below,
-        "other trials weigh alike": _flat_above,
+        "good trials weigh alike": _flat("weights"),
+        "other trials weigh alike": _flat("above_weights"),
         "good share 0.2": _options(gamma=0.2),
         "100 candidates": _options(n_candidates=100),
         "design of 10": _options(n_initial=10),
@@ -168,7 +155,6 @@ PARTS: Mapping[str, Mapping[str, Callable[[], None]]] = {
         "turns under noise, not when stalled": _set(auto__STALLED=10**9),
     },
 }
-_USED = (auto, gp_model, parzen)  # patched by name
 
 
 class Study:

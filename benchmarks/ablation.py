@@ -75,26 +75,26 @@ def _options(**values: Any) -> Callable[[], None]:
 
 def _one_kind(kind: str) -> Callable[[], None]:
     def change() -> None:
-        gp._Maker._trained = lambda self, index: self._of_kind(kind)  # type: ignore[method-assign]
+        gp._Maker._trained = lambda self, index: self._of_kind(kind)
 
     return change
 
 
 def _no_local_steps() -> None:
     whole = gp._Maker._region
-    gp._Maker._region = lambda self, model, index: whole(self, model, 0)  # type: ignore[method-assign]
+    gp._Maker._region = lambda self, model, index: whole(self, model, 0)
 
 
 def _no_guard() -> None:
     guarded = gp_candidates.Region
-    gp.Region = lambda reach=None, half_sides=None: guarded(half_sides=half_sides)  # type: ignore[attr-defined]
+    gp.Region = lambda reach=None, half_sides=None: guarded(half_sides=half_sides)
 
 
 def _no_soft_targets() -> None:
     def trained(self: Any, index: int) -> Any:
         return self._of_kind((PLAIN, HALF_RANK)[(index // 2) % 2])
 
-    gp._Maker._trained = trained  # type: ignore[method-assign]
+    gp._Maker._trained = trained
 
 
 def _plain_ei() -> None:
@@ -104,11 +104,11 @@ def _plain_ei() -> None:
             return plain
         return acquisition.Sum(parts=(plain, self.success))
 
-    gp_training.Model.acquisition = gain  # type: ignore[method-assign]
+    gp_training.Model.acquisition = gain
 
 
 def _no_failure_model() -> None:
-    gp_training._success = lambda *_: None  # type: ignore[assignment]
+    gp_training._success = lambda *_: None
 
 
 def _flat(weights: str) -> Callable[[], None]:
@@ -223,7 +223,7 @@ def _start(qbench: str, suggester: str, part: str) -> None:
     def make(name: str, space: Any, direction: str, **more: Any) -> Study:
         return Study(name, space, direction, more["seed"], more["trials"])
 
-    runner.make = make  # type: ignore[attr-defined]
+    runner.make = make
     PARTS[suggester][part]()
 
 

@@ -32,7 +32,7 @@ MAX_PARAMETERS = 100
 takes half a second."""
 
 MAX_RESULTS = 1_000
-"""Up to so many results as well; beyond, the Parzen estimator costs a tenth."""
+"""Up to so many results as well; beyond, the Parzen estimator costs a small part of it."""
 
 STALLED = 12
 """After so many results without a better one every other point comes from the Parzen estimator: the

@@ -26,7 +26,8 @@ MANY_STEPS = 1_000_000
 TIME_LIMIT_S = 2.0
 """A program that takes longer is taken to have a point."""
 _INFEASIBLE = 2
-_WHOLE = {"<=": (-math.inf, 0.0), ">=": (0.0, math.inf), "==": (0.0, 0.0)}
+_SIDES = {"<=": (-math.inf, 0.0), ">=": (0.0, math.inf), "==": (0.0, 0.0)}
+"""What a constraint allows below and above its bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +86,14 @@ def has_point(space: Space) -> bool:
     """
     if not space.constraints:
         return True
-    program = _Program()
+    program, axes = _Program(), Encoder(space).axes
+    conditions: dict[str, list[Condition]] = {name: [] for name in space.names}
+    for parameter in space.parameters:
+        if parameter.when is not None:
+            conditions[parameter.when.param].append(parameter.when)
     active: dict[str, int] = {}
     place: dict[str, tuple[int, float]] = {}  # variable, and what one unit of it is worth
     pieces: dict[str, list[tuple[_Piece, int]]] = {}
-    axes = Encoder(space).axes
     for axis in axes:
         name, when = axis.parameter.name, axis.parameter.when
         here = active[name] = program.variable()
@@ -102,27 +106,36 @@ def has_point(space: Space) -> bool:
         at = program.variable(top, is_whole=is_whole)
         place[name] = at, worth
         program.require({at: 1.0, here: -top}, -math.inf, 0.0)
-        conditions = [
-            other.parameter.when
-            for other in axes
-            if other.parameter.when is not None and other.parameter.when.param == name
-        ]
-        if conditions:
-            chosen = [(piece, program.variable()) for piece in _pieces(axis, conditions, top)]
-            pieces[name] = chosen
-            program.require({here: -1.0, **{k: 1.0 for _, k in chosen}}, 0.0, 0.0)
-            program.require({at: 1.0, **{k: -p.low for p, k in chosen}}, 0.0, math.inf)
-            program.require({at: 1.0, **{k: -p.high for p, k in chosen}}, -math.inf, 0.0)
-    lows = {a.parameter.name: _low(a) for a in axes}
+        if conditions[name]:
+            pieces[name] = _chosen(program, list(_pieces(axis, conditions[name], top)), here, at)
+    lows = {axis.parameter.name: _low(axis) for axis in axes}
     for constraint in space.constraints:
         terms: dict[int, float] = {}
         for name, factor in constraint.terms.items():
             at, worth = place[name]
             terms[active[name]] = factor * lows[name]
             terms[at] = factor * worth
-        below, above = _WHOLE[constraint.op]
+        below, above = _SIDES[constraint.op]
         program.require(terms, constraint.bound + below, constraint.bound + above)
     return not program.is_infeasible()
+
+
+def _chosen(
+    program: _Program, pieces: list[_Piece], here: int, at: int
+) -> list[tuple[_Piece, int]]:
+    """A variable for each piece, exactly one of which is 1 where the parameter is active.
+
+    Args:
+        program: gets the variables and their rows.
+        pieces: of the parameter's range.
+        here: the variable of its activity.
+        at: the variable of its place, which lies within the piece that is chosen.
+    """
+    chosen = [(piece, program.variable()) for piece in pieces]
+    program.require({here: -1.0, **{k: 1.0 for _, k in chosen}}, 0.0, 0.0)
+    program.require({at: 1.0, **{k: -p.low for p, k in chosen}}, 0.0, math.inf)
+    program.require({at: 1.0, **{k: -p.high for p, k in chosen}}, -math.inf, 0.0)
+    return chosen
 
 
 def _low(axis: Axis) -> float:

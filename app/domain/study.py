@@ -46,6 +46,13 @@ class StopReason(StrEnum):
     MAX_FAILED = "max_failed"
 
 
+class PauseReason(StrEnum):
+    """Why a study is paused."""
+
+    USER = "user"
+    FAILURES = "failures"
+
+
 STUDY_TRANSITIONS: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType(
     {
         StudyState.ACTIVE: frozenset(
@@ -210,6 +217,8 @@ class Study:
     definition: StudyDefinition
     state: StudyState
     stop_reason: StopReason | None = None
+    pause_reason: PauseReason | None = None
+    pause_detail: str | None = None
     counts: Mapping[TrialState, int]
     places: int
     next_number: int

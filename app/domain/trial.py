@@ -108,6 +108,10 @@ class Trial:
         change_seq: the study's `change_seq` at the trial's last change.
         revision: counts changes of the definition-like parts (state, note); for ETags.
         data: data set and digest that the values were measured on, as the worker reported them.
+        checkpoint_id: the last committed checkpoint, from which the next attempt goes on.
+        not_before: a pending trial is handed out from then on only (it has failed before).
+        min_memory_bytes: least memory of the device of the next attempt (it ran out of memory on
+            one with less).
     """
 
     id: str
@@ -131,6 +135,9 @@ class Trial:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] | None = None
+    checkpoint_id: str | None = None
+    not_before: datetime | None = None
+    min_memory_bytes: int | None = None
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None

@@ -46,7 +46,12 @@ class ObjectiveOffer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A registered worker. `boot_id` names one start of its process."""
+    """A registered worker. `boot_id` names one start of its process.
+
+    Attributes:
+        drain_reason: why it is draining, where it was not a person who said so.
+        n_infrastructure_failures: trials that failed on its infrastructure one after the other.
+    """
 
     id: str
     name: str
@@ -56,5 +61,7 @@ class Worker:
     objectives: tuple[ObjectiveOffer, ...] = ()
     slots: int = 1
     draining: bool = False
+    drain_reason: str | None = None
+    n_infrastructure_failures: int = 0
     registered_at: datetime
     last_seen_at: datetime

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from ..domain.event import Event
 from ..domain.lease import Lease, LeaseEnd
-from ..domain.study import StopReason, Study, StudyDefinition, StudyState
+from ..domain.study import PauseReason, StopReason, Study, StudyDefinition, StudyState
 from ..domain.trial import Failure, FailureKind, Trial, TrialSource, TrialState
 from .definitions import definition_of, definition_text
 
@@ -31,6 +31,8 @@ def study_of(row: AnyRow) -> Study:
         definition=definition_of(row.definition),
         state=_STUDY_STATES[row.state],
         stop_reason=None if row.stop_reason is None else StopReason(row.stop_reason),
+        pause_reason=None if row.pause_reason is None else PauseReason(row.pause_reason),
+        pause_detail=row.pause_detail,
         counts={
             TrialState.PENDING: row.n_pending,
             TrialState.RUNNING: row.n_running,
@@ -101,6 +103,9 @@ def trial_of(row: AnyRow) -> Trial:
         provenance=row.provenance,
         usage=row.usage,
         data=row.data,
+        checkpoint_id=row.checkpoint_id,
+        not_before=row.not_before,
+        min_memory_bytes=row.min_memory_bytes,
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
@@ -183,6 +188,7 @@ def event_of(row: AnyRow) -> Event:
         trial_id=row.trial_id,
         data=row.data,
         occurred_at=row.occurred_at,
+        token_id=row.token_id,
     )
 
 

@@ -25,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 
+from ..domain.checkpoint import CheckpointState
 from ..domain.lease import LeaseEnd
 from ..domain.study import OPEN_STUDY_STATES, StudyState
 from ..domain.token import Role
@@ -66,6 +67,8 @@ studies = Table(
     Column("definition", Text, nullable=False),
     Column("state", SafeText, nullable=False),
     Column("stop_reason", SafeText),
+    Column("pause_reason", SafeText),
+    Column("pause_detail", SafeText),
     *(Column(f"n_{state.value}", Integer, nullable=False) for state in TrialState),
     Column("places", Integer, nullable=False),
     Column("next_number", Integer, nullable=False),
@@ -131,6 +134,9 @@ trials = Table(
     Column("n_measurements", Integer, nullable=False),
     Column("last_step", BigInteger),
     Column("last_values", MetricValues),
+    Column("checkpoint_id", SafeText),
+    Column("not_before", Instant),
+    Column("min_memory_bytes", BigInteger),
     Column("created_at", Instant, nullable=False),
     Column("started_at", Instant),
     Column("ended_at", Instant),
@@ -253,6 +259,7 @@ events = Table(
     Column("trial_id", SafeText),
     Column("data", Json, nullable=False),
     Column("occurred_at", Instant, nullable=False),
+    Column("token_id", SafeText),
     UniqueConstraint("study_id", "seq"),
     Index(None, "xid", "id"),
     Index(None, "study_id", "xid", "id"),
@@ -270,6 +277,9 @@ workers = Table(
     Column("objectives", Json, nullable=False),
     Column("slots", Integer, nullable=False),
     Column("draining", Boolean, nullable=False),
+    Column("drain_reason", SafeText),
+    # Trials that ended on this worker's infrastructure, one after the other.
+    Column("n_infrastructure_failures", Integer, nullable=False, server_default=text("0")),
     Column("registered_at", Instant, nullable=False),
     Column("last_seen_at", Instant, nullable=False),
     UniqueConstraint("name"),
@@ -311,4 +321,81 @@ replicas = Table(
     Column("id", SafeText, primary_key=True),
     Column("started_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("id", SafeText, primary_key=True),
+    Column("trial_id", SafeText, ForeignKey("trials.id"), nullable=False),
+    Column("study_id", SafeText, ForeignKey("studies.id"), nullable=False),
+    Column("lease_id", SafeText, ForeignKey("leases.id"), nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", SafeText, nullable=False),
+    Column("state", SafeText, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("committed_at", Instant),
+    Column("deleted_at", Instant),
+    CheckConstraint(_one_of("state", CheckpointState), name="state"),
+    CheckConstraint("state <> 'committed' OR committed_at IS NOT NULL", name="committed"),
+    CheckConstraint("(state = 'deleted') = (deleted_at IS NOT NULL)", name="deleted"),
+    CheckConstraint("size_bytes >= 0 AND step >= 1", name="sizes"),
+    Index(None, "trial_id", "created_at"),
+    Index(None, "study_id", "state"),
+    Index(None, "state", "created_at"),
+)
+
+# Which replica does what only one may do at a time; a row that has run out is anyone's.
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("duty", SafeText, primary_key=True),
+    Column("replica_id", SafeText, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)
+
+# Changes that belong to no study; those of a study are its events.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", AnyInteger, primary_key=True, autoincrement=True),
+    Column("occurred_at", Instant, nullable=False),
+    Column("token_id", SafeText),
+    Column("request_id", SafeText),
+    Column("action", SafeText, nullable=False),
+    Column("target_id", SafeText),
+    Column("data", Json, nullable=False),
+    Index(None, "occurred_at", "id"),
+    sqlite_autoincrement=True,
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", SafeText, primary_key=True),
+    Column("study_id", SafeText, ForeignKey("studies.id"), nullable=False),
+    Column("url", SafeText, nullable=False),
+    Column("body", SafeText, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Instant),
+    Column("delivered_at", Instant),
+    Column("last_error", SafeText),
+    Column("created_at", Instant, nullable=False),
+    Index(
+        None,
+        "next_at",
+        sqlite_where=text("next_at IS NOT NULL"),
+        postgresql_where=text("next_at IS NOT NULL"),
+    ),
+    Index(None, "study_id"),
+)
+
+# Keys that the service makes for itself, such as the one that signs sessions.
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("name", SafeText, primary_key=True),
+    Column("secret", SafeText, nullable=False),
+    Column("created_at", Instant, nullable=False),
 )

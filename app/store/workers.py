@@ -157,6 +157,8 @@ def _worker(row: AnyRow) -> Worker:
         objectives=tuple(_offer(offer) for offer in row.objectives),
         slots=row.slots,
         draining=row.draining,
+        drain_reason=row.drain_reason,
+        n_infrastructure_failures=row.n_infrastructure_failures,
         registered_at=row.registered_at,
         last_seen_at=row.last_seen_at,
     )

@@ -145,6 +145,15 @@ class Limits:
     max_resource_total: int | None = None
     min_gain_per_h: float | None = None
 
+    @property
+    def time_per_trial_s(self) -> float | None:
+        """Wall-clock seconds from one point to the next where the whole budget is to be run in the
+        duration; None where one of the two is open.
+        """
+        if self.max_trials is None or self.max_duration_s is None:
+            return None
+        return self.max_duration_s / self.max_trials
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailurePolicy:

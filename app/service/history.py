@@ -157,5 +157,6 @@ class StudyHistory:
             index=index,
             count=count,
             max_trials=definition.limits.max_trials,
+            time_per_trial_s=definition.limits.time_per_trial_s,
             memory=self._memory,
         )

@@ -1,4 +1,4 @@
-"""Chooses a suggester for each trial, by the space, the budget and the results alone, so that a
+"""Chooses a suggester for each trial, by the space, the limits and the results alone, so that a
 replay makes the same choice; says in the provenance which and why.
 """
 
@@ -37,6 +37,9 @@ MAX_RESULTS = 1_000
 STALLED = 12
 """After so many results without a better one every other point comes from the Parzen estimator: the
 process is sure of its best place, and only another view of the same results leads away from it."""
+
+MAX_SHARE = 0.1
+"""A point may cost this share of the time that the study's limits leave for a trial."""
 
 _METHODS: Mapping[str, SuggestFunction] = {
     "grid": grid.suggest,
@@ -83,11 +86,25 @@ def choose(request: SuggestRequest) -> Choice:
         return Choice(name="tpe", why=f"{p} parameters, more than {MAX_PARAMETERS}")
     if n > MAX_RESULTS:
         return Choice(name="tpe", why=f"{n} results, more than {MAX_RESULTS}")
+    allowed, cost = request.time_per_trial_s, gp_cost_s(p, n)
+    if allowed is not None and cost > MAX_SHARE * allowed:
+        why = f"a trial has {allowed:.3g} s, of which gp would take {cost:.2g} s"
+        return Choice(name="tpe", why=why)
     if request.index % 2 == 1 and n >= 2 * gp.design_size(request, p):
         doubt = _doubt(request)
         if doubt is not None:
             return Choice(name="tpe", why=f"{doubt}, so by turns with gp")
     return Choice(name="gp", why=f"{p} parameters and {n} results")
+
+
+def gp_cost_s(p: int, n: int) -> float:
+    """About what a point of the Gaussian process costs, in seconds of one core.
+
+    A plane through what was measured for p = 2 to 100 parameters and n = 30 to 1,000 results
+    (docs/explanation/suggesters.md). A formula and not a clock: a replay has to come to the same
+    choice on any machine.
+    """
+    return 0.012 + n * (7e-5 + 3.3e-6 * p)
 
 
 def _doubt(request: SuggestRequest) -> str | None:

@@ -63,6 +63,7 @@ class SuggestRequest:
         index: number of the trial to make; with `count` > 1 of the first one.
         count: how many points, >= 1; made one after another, earlier ones pending for later ones.
         max_trials: the study's budget, or None.
+        time_per_trial_s: what its limits leave for each trial, in seconds, or None.
         memory: what was made of this study's trials before; changes no decision, only its cost.
     """
 
@@ -75,6 +76,7 @@ class SuggestRequest:
     index: int = 1
     count: int = 1
     max_trials: int | None = None
+    time_per_trial_s: float | None = None
     memory: SuggestMemory | None = field(default=None, compare=False, repr=False)
 
 

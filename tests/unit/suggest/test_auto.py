@@ -58,6 +58,8 @@ def falling(n: int) -> tuple[FinishedTrial, ...]:
     [
         (ask(LIST, max_trials=24), "grid", "all 24 points"),
         (ask(LIST, max_trials=23), "gp", "parameters and 0 results"),
+        (ask(numeric(3), 30, time_per_trial_s=1.0), "gp", "3 parameters and 30 results"),
+        (ask(numeric(3), 30, time_per_trial_s=0.1), "tpe", "a trial has 0.1 s"),
         (ask(LIST), "gp", "parameters and 0 results"),
         (ask(numeric(100)), "gp", "100 parameters and 0 results"),
         (ask(numeric(3), 300, index=302), "gp", "3 parameters"),

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Update, bindparam, case, exists, or_, select, update
-from sqlalchemy import insert as insert_into
 
 from ..domain.ids import new_id
 from ..domain.lease import Lease, LeaseEnd
@@ -20,7 +19,6 @@ from .tables import leases, trials
 from .transaction import Tx
 from .types import to_micros
 
-_INSERT = insert_into(leases)
 _ALL = select(leases)
 _BY_ID = _ALL.where(leases.c.id == bindparam("b_id"))
 _OF_TRIAL = _ALL.where(leases.c.trial_id == bindparam("b_id")).order_by(
@@ -51,21 +49,16 @@ _NEW_TIMES: dict[str, Any] = {
     "renewed_at": bindparam("b_now"),
     "expires_at": bindparam("b_expires_at"),
 }
-_RENEW: Update = (
-    _OPEN_ONE.values(
-        **_NEW_TIMES,
-        # Beats come without the study's lock and out of order: neither number ever goes back.
-        last_seq=case((leases.c.last_seq < _SEQ, _SEQ), else_=leases.c.last_seq),
-        last_step=case(
-            (
-                or_(leases.c.last_step.is_(None), leases.c.last_step < _STEP),
-                _STEP,
-            ),
-            else_=leases.c.last_step,
-        ),
-    )
-).returning(leases.c.last_seq, leases.c.last_step)
-_BEAT: Update = _OPEN_ONE.values(**_NEW_TIMES).returning(leases.c.last_seq, leases.c.last_step)
+_RENEW: Update = _OPEN_ONE.values(
+    **_NEW_TIMES,
+    # Neither number ever goes back, whatever the writer knew of the lease.
+    last_seq=case((leases.c.last_seq < _SEQ, _SEQ), else_=leases.c.last_seq),
+    last_step=case(
+        (or_(leases.c.last_step.is_(None), leases.c.last_step < _STEP), _STEP),
+        else_=leases.c.last_step,
+    ),
+)
+_BEAT: Update = _OPEN_ONE.values(**_NEW_TIMES)
 _FINISH: Update = _OPEN_ONE.values(
     ended_at=bindparam("b_now"),
     outcome=bindparam("b_outcome"),
@@ -118,7 +111,7 @@ def insert(
         expires_at=now + timedelta(seconds=duration_s),
     )
     row = {name: getattr(lease, name) for name in _FIELDS}
-    study.tx.conn.execute(_INSERT, row)
+    study.tx.insert(leases, [row])
     return lease
 
 
@@ -155,7 +148,7 @@ def expired(conn: Connection, now: datetime, limit: int) -> list[Lease]:
 def renew(
     tx: Tx, lease: Lease, *, last_seq: int | None = None, last_step: int | None = None
 ) -> Lease:
-    """Lets a lease last for its duration from now on.
+    """Lets a lease last for its duration from now on. The caller holds its study.
 
     Args:
         last_seq: number of an accepted report; a lower one than before changes nothing.
@@ -164,23 +157,16 @@ def renew(
     Raises:
         StaleLease: it has ended.
     """
-    values = _times(tx, lease)
-    if last_seq is None and last_step is None:
-        row = tx.conn.execute(_BEAT, values).one_or_none()
-    else:
-        # -1 is below every report and every step: it changes nothing.
-        values |= {"b_seq": -1 if last_seq is None else last_seq}
-        values |= {"b_step": lease.last_step if last_step is None else last_step}
-        row = tx.conn.execute(_RENEW, values).one_or_none()
-    if row is None:
-        raise _stale(lease)
-    return replace(
-        lease,
-        renewed_at=tx.now,
-        expires_at=values["b_expires_at"],
-        last_seq=row.last_seq,
-        last_step=row.last_step,
-    )
+    changes: dict[str, Any] = {"renewed_at": tx.now, "expires_at": _expiry(tx, lease)}
+    statement, values = _BEAT, _times(tx, lease)
+    if last_seq is not None or last_step is not None:
+        seqs = [lease.last_seq, -1 if last_seq is None else last_seq]
+        steps = [step for step in (lease.last_step, last_step) if step is not None]
+        changes |= {"last_seq": max(seqs), "last_step": max(steps, default=None)}
+        values |= {"b_seq": changes["last_seq"], "b_step": changes["last_step"]}
+        statement = _RENEW
+    tx.update(statement, values, lambda: _stale(lease))
+    return replace(lease, **changes)
 
 
 def revive(tx: Tx, lease: Lease) -> Lease:
@@ -189,12 +175,8 @@ def revive(tx: Tx, lease: Lease) -> Lease:
     Raises:
         StaleLease: it ended in another way, or the trial is under another lease.
     """
-    values = _times(tx, lease)
-    if tx.conn.execute(_REVIVE, values).rowcount != 1:
-        raise _stale(lease)
-    return replace(
-        lease, renewed_at=tx.now, expires_at=values["b_expires_at"], ended_at=None, end=None
-    )
+    tx.update(_REVIVE, _times(tx, lease), lambda: _stale(lease))
+    return replace(lease, renewed_at=tx.now, expires_at=_expiry(tx, lease), ended_at=None, end=None)
 
 
 def finish(
@@ -221,8 +203,7 @@ def finish(
         "b_failure": failure_json(failure),
         "b_answer": None if answer is None else dict(answer),
     }
-    if tx.conn.execute(_FINISH, values).rowcount != 1:
-        raise _stale(lease)
+    tx.update(_FINISH, values, lambda: _stale(lease))
     return replace(lease, ended_at=tx.now, end=end, failure=failure, answer=answer)
 
 
@@ -232,8 +213,11 @@ def set_answer(tx: Tx, lease_id: str, answer: Mapping[str, Any]) -> None:
 
 
 def _times(tx: Tx, lease: Lease) -> dict[str, Any]:
-    expires_at = tx.now + timedelta(seconds=lease.duration_s)
-    return {"b_id": lease.id, "b_now": tx.now, "b_expires_at": expires_at}
+    return {"b_id": lease.id, "b_now": tx.now, "b_expires_at": _expiry(tx, lease)}
+
+
+def _expiry(tx: Tx, lease: Lease) -> datetime:
+    return tx.now + timedelta(seconds=lease.duration_s)
 
 
 def _stale(lease: Lease) -> StaleLease:

@@ -23,6 +23,7 @@ from ..errors import Conflict
 from .definitions import definition_text
 from .rows import study_columns
 from .tables import events, past_definitions, studies
+from .together import Fixed
 from .transaction import Tx
 
 _KEPT_STATEMENTS = 256
@@ -169,13 +170,15 @@ class LockedStudy:
             columns = study_columns({name: getattr(study, name) for name in self._changed})
             guards = {"b_id": study.id, "b_state": stored.state, "b_change_seq": stored.change_seq}
             bound = {f"b_to_{name}": value for name, value in columns.items()}
-            done = self.tx.conn.execute(_update(frozenset(columns)), {**bound, **guards})
-            if done.rowcount != 1:
-                raise Conflict(f"study {study.id} was changed without its lock")
+            self.tx.update(
+                _update(frozenset(columns)),
+                {**bound, **guards},
+                lambda: Conflict(f"study {study.id} was changed without its lock"),
+            )
         if "definition" in self._changed and study.definition != stored.definition:
             self._keep_definition(stored)
         if self._events:
-            self.tx.conn.execute(_INSERT_EVENTS[self.tx.dialect], self._events)
+            self.tx.insert(events, self._events, _EVENT_XID[self.tx.dialect])
         self._stored, self._changed, self._events = study, set(), []
 
     def _keep_definition(self, stored: Study) -> None:
@@ -237,9 +240,7 @@ def _update(columns: frozenset[str]) -> Update:
     )
 
 
-_INSERT_EVENTS = {
-    "sqlite": insert(events).values(xid=literal_column("0")),
-    "postgresql": insert(events).values(
-        xid=literal_column("CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
-    ),
+_EVENT_XID: dict[str, Fixed] = {
+    "sqlite": (("xid", literal_column("0")),),
+    "postgresql": (("xid", literal_column("CAST(CAST(pg_current_xact_id() AS text) AS bigint)")),),
 }

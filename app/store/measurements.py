@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, select, update
 
 from ..domain.trial import Measurement
 from ..errors import NotFound
@@ -35,7 +35,6 @@ class Summary:
     last_values: Mapping[str, float]
 
 
-_INSERT = insert(measurements)
 _COUNT: Update = (
     update(trials)
     .where(trials.c.id == bindparam("b_id"))
@@ -60,15 +59,13 @@ _SUMMARIES = select(
 def append(
     study: LockedStudy, trial_id: str, lease_id: str | None, seq: int, points: Sequence[Point]
 ) -> None:
-    """Adds the points of one report and emits one `trial.measurement` for them.
+    """Adds the points of one report and emits one `trial.measurement` for them. The caller has
+    read the trial under the study's lock.
 
     Args:
         lease_id: the attempt that reports; None for an imported trial.
         seq: the report's number within the lease, >= 0.
         points: in the order in which they were measured; none changes nothing.
-
-    Raises:
-        NotFound: there is no such trial.
     """
     if not points:
         return
@@ -80,8 +77,7 @@ def append(
         "b_values": last.values,
         "b_seq": study.next_seq,
     }
-    if study.tx.conn.execute(_COUNT, values).rowcount != 1:
-        raise NotFound(f"there is no trial {trial_id}")
+    study.tx.update(_COUNT, values, lambda: NotFound(f"there is no trial {trial_id}"))
     store(study, trial_id, lease_id, seq, points)
     study.emit(
         "trial.measurement",
@@ -113,7 +109,8 @@ def store(
         }
         for point in points
     ]
-    study.tx.conn.execute(_INSERT, rows)
+    if rows:
+        study.tx.insert(measurements, rows)
 
 
 def of_trial(conn: Connection, trial_id: str, *, lease_id: str | None = None) -> list[Measurement]:

@@ -22,6 +22,7 @@ from .engine import Store, StoreStats
 from .failures import is_retriable, storage_busy, translate
 from .idempotency import Receipt
 from .signals import Listener, Relay
+from .together import Unclear
 from .transaction import CLOCK_OPTION, DatabaseClock, Tx
 
 T = TypeVar("T")
@@ -58,9 +59,12 @@ class PostgresStore(Store):
         self._is_closed = False
 
     def write(self, fn: Callable[[Tx], T], *, receipt: Receipt[T] | None = None) -> T:
+        is_one_by_one = False
         for attempt in range(_ATTEMPTS):
             try:
-                return self._write_once(fn, receipt)
+                return self._write_once(fn, receipt, is_one_by_one)
+            except Unclear:
+                is_one_by_one = True
             except _Lost as lost:
                 if attempt + 1 == _ATTEMPTS:
                     raise storage_busy() from lost.__cause__
@@ -68,17 +72,19 @@ class PostgresStore(Store):
                 time.sleep(random.uniform(0, _RETRY_BASE_S * 2**attempt))
         raise storage_busy()
 
-    def _write_once(self, fn: Callable[[Tx], T], receipt: Receipt[T] | None) -> T:
+    def _write_once(
+        self, fn: Callable[[Tx], T], receipt: Receipt[T] | None, is_one_by_one: bool
+    ) -> T:
         self._refuse_when_closed()
         is_committing = False
         try:
             with self._engine.connect() as conn:
-                tx = Tx(conn, self.clock, self.dialect)
+                tx = Tx(conn, self.clock, self.dialect, is_one_by_one=is_one_by_one)
                 result = idempotency.run(tx, fn, receipt)
                 tx.flush()
                 is_committing = True
                 conn.commit()
-        except AppError:
+        except (AppError, Unclear):
             raise
         except Exception as error:
             if not is_committing and _may_run_again(error):

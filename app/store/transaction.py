@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, Update, text
 
 from ..clock import SystemClock
+from .together import Fixed, Row, Waiting
 from .types import from_micros
 
 CLOCK_OPTION = "tunewell_clock"
@@ -56,12 +57,20 @@ class Tx:
     """One write transaction.
 
     Attributes:
-        conn: the connection it runs on.
         dialect: "sqlite" or "postgresql".
+        is_one_by_one: send writes that were put off one by one, also on Postgres.
     """
 
-    def __init__(self, conn: Connection, clock: DatabaseClock, dialect: str) -> None:
-        self.conn = conn
+    def __init__(
+        self,
+        conn: Connection,
+        clock: DatabaseClock,
+        dialect: str,
+        *,
+        is_one_by_one: bool = False,
+    ) -> None:
+        self._conn = conn
+        self._waiting = Waiting(is_one_by_one=is_one_by_one or dialect != "postgresql")
         self.dialect = dialect
         self.clock = clock
         self.held: dict[str, Any] = {}
@@ -70,10 +79,42 @@ class Tx:
         self._flushes: list[Callable[[], None]] = []
 
     @property
+    def conn(self) -> Connection:
+        """The connection it runs on. Writes that were put off are done first, so that whoever reads
+        sees them.
+        """
+        self._waiting.run(self._conn)
+        return self._conn
+
+    def insert(self, table: Table, rows: Sequence[Row], fixed: Fixed = ()) -> None:
+        """Inserts rows, at the latest before the commit.
+
+        Args:
+            rows: values by column, the same columns in each; at least one row.
+            fixed: columns that the database works out.
+        """
+        if not self._waiting.takes_row(table, rows[0].get("id")):
+            self._waiting.run(self._conn)
+        self._waiting.insert(table, rows, fixed)
+
+    def update(
+        self, statement: Update, values: Row, missed: Callable[[], Exception] | None = None
+    ) -> None:
+        """Changes one row, at the latest before the commit.
+
+        Args:
+            statement: its guards, `b_id` among them, and its values are bound parameters.
+            missed: the error when no row was changed; it is raised when the write is done.
+        """
+        if not self._waiting.takes_row(statement.table, values["b_id"]):
+            self._waiting.run(self._conn)
+        self._waiting.update(statement, values, missed)
+
+    @property
     def now(self) -> datetime:
         """The transaction's instant by the database's clock; read once, when it is first needed."""
         if self._now is None:
-            self._now = self.clock.now(self.conn)
+            self._now = self.clock.now(self._conn)
         return self._now
 
     def set_now(self, micros: int) -> None:
@@ -93,3 +134,4 @@ class Tx:
         """Writes what was gathered; the store calls it before the commit."""
         for flush in self._flushes:
             flush()
+        self._waiting.run(self._conn)

@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Update, bindparam, or_
-from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_of
 
 from ..domain.ids import new_id
@@ -84,7 +83,6 @@ class Finished:
 
 _BY_ID = SELECT_TRIALS.where(trials.c.id == bindparam("b_id"))
 _BY_IDS = SELECT_TRIALS.where(trials.c.id.in_(bindparam("b_ids", expanding=True)))
-_INSERT = insert_into(trials)
 _QUEUED = SELECT_TRIALS.where(
     trials.c.study_id == bindparam("b_study_id"), trials.c.state == TrialState.PENDING
 ).with_for_update(skip_locked=True, of=trials)
@@ -125,7 +123,7 @@ def insert(
     trial = _new_trial(study, params, source, state, provenance)
     if state not in OPEN_TRIAL_STATES:
         trial = _ended_trial(trial, ended or Finished(), study.tx.now)
-    study.tx.conn.execute(_INSERT, _new_row(study, trial, ended))
+    study.tx.insert(trials, [_new_row(study, trial, ended)])
     if ended is not None and ended.measurements:
         measurements.store(study, trial.id, None, 0, ended.measurements)
     study.count(state, 1)
@@ -247,10 +245,12 @@ def _change(
     columns = {**trial_columns(changes, first_metric(study.definition).name), **extra}
     values = {f"b_to_{name}": value for name, value in columns.items()}
     guards = {"b_id": trial.id, "b_state": trial.state, "b_lease_id": trial.lease_id}
-    done = study.tx.conn.execute(_update(frozenset(columns)), {**values, **guards})
-    if done.rowcount != 1:
+
+    def moved_on() -> Exception:
         current = get(study.tx.conn, trial.id).state
-        raise illegal("trial", trial.id, current, to, TRIAL_TRANSITIONS[current])
+        return illegal("trial", trial.id, current, to, TRIAL_TRANSITIONS[current])
+
+    study.tx.update(_update(frozenset(columns)), {**values, **guards}, moved_on)
     return replace(trial, **changes)
 
 

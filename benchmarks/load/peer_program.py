@@ -89,7 +89,9 @@ def main(kind: str, where: str, clients: int, seconds: float) -> None:
     spawn = multiprocessing.get_context("spawn")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     server = None
-    optuna.create_study(study_name=STUDY, storage=storage_of("rdb" if kind == "grpc" else kind, where))
+    optuna.create_study(
+        study_name=STUDY, storage=storage_of("rdb" if kind == "grpc" else kind, where)
+    )
     if kind == "grpc":
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.lease import Lease, LeaseEnd
 from app.domain.trial import Failure, FailureKind, TrialState
-from app.errors import Conflict, NotFound, StaleLease
+from app.errors import Conflict, StaleLease
 from app.store import events, leases, measurements, studies, trials
 from app.store.engine import Store
 from app.store.measurements import Point, Summary
@@ -55,9 +55,11 @@ def test_a_renewal_counts_from_now_and_never_takes_a_report_back(store: Store) -
     assert once.expires_at >= lease.expires_at + timedelta(seconds=30)
     assert (once.last_seq, once.last_step) == (4, 9)
     # A beat that was under way since before the report knows less than the row.
-    late = store.write(lambda tx: leases.renew(tx, lease, last_step=2))
+    store.write(lambda tx: leases.renew(tx, lease, last_seq=3, last_step=2))
+    late = stored(store, lease)
     assert (late.last_seq, late.last_step) == (4, 9)
-    plain = store.write(lambda tx: leases.renew(tx, lease))
+    store.clock.offset_s += 30
+    plain = store.write(lambda tx: leases.renew(tx, late))
     assert stored(store, lease) == plain
     assert (plain.last_seq, plain.last_step) == (4, 9)
 
@@ -194,9 +196,3 @@ def test_a_report_is_kept_summed_up_and_told_once(store: Store) -> None:
     assert [event.kind for event in told] == ["trial.measurement"] * 2 + ["trial.state"]
     assert told[0].data["values"] == {"loss": "Infinity"}
     assert store.read(lambda conn: trials.get(conn, one.id)).change_seq == told[1].seq
-
-
-def test_a_report_on_no_trial_is_refused(store: Store) -> None:
-    made = making.study(store)
-    with pytest.raises(NotFound):
-        append(store, made.id, "tr_0", "ls_0", 0, Point(step=1, values={}))

@@ -136,7 +136,8 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
             server_header=False,
         )
         server = _Server(config, app, json_lines=json_lines)
-        asyncio.run(server.serve())
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(server.serve())
         return 0 if server.started else 1
 
 

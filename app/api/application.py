@@ -58,7 +58,6 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = None
-    app.state.is_auth_on = False
     app.state.in_flight = InFlight()
     app.state.limiter = anyio.CapacityLimiter(settings.pool_size)
     for module in _ROUTERS:

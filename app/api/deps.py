@@ -19,7 +19,7 @@ from ..errors import Unavailable
 from ..service.views import Caller
 from ..store.idempotency import Answer, Receipt
 from . import etags
-from .access import authenticated
+from .access import secret_of
 from .answers import respond
 from .idempotency import Attempt
 
@@ -49,13 +49,15 @@ async def threaded(request: Request, fn: Callable[P, T], *args: P.args, **kwargs
 
 
 async def is_auth_on(request: Request) -> bool:
-    """Whether calls need a token. Once they do they always will, so that the database is not asked
-    again.
-    """
-    state = request.app.state
-    if not state.is_auth_on:
-        state.is_auth_on = await threaded(request, services_of(request).tokens.auth_required)
-    return bool(state.is_auth_on)
+    """Whether calls need a token. A request is told the same all along."""
+    state = request.scope.setdefault("state", {})
+    if "is_auth_on" not in state:
+        tokens = services_of(request).tokens
+        known = tokens.memory.is_required()
+        if known is None:
+            known = await threaded(request, tokens.auth_required)
+        state["is_auth_on"] = known
+    return bool(state["is_auth_on"])
 
 
 async def caller_of(request: Request) -> Caller:
@@ -66,8 +68,11 @@ async def caller_of(request: Request) -> Caller:
     """
     if not await is_auth_on(request):
         return Caller()
-    services, header = services_of(request), request.headers.get("authorization")
-    return await threaded(request, authenticated, services, header)
+    services, secret = services_of(request), secret_of(request.headers.get("authorization"))
+    token = services.tokens.remembered(secret)
+    if token is None:
+        token = await threaded(request, services.tokens.authenticate, secret)
+    return Caller(token_id=token.id, role=token.role)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ..domain.worker import Worker
 from ..store import idempotency
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
+from ..store import trials as trial_rows
 from ..store import workers as worker_rows
 from ..store.engine import Store
 from ..store.idempotency import Receipt
@@ -177,7 +178,8 @@ class ClaimService:
             study = study_rows.lock(tx, study_id)
             grants = []
             for lease in lease_rows.open_of_client(tx.conn, study_id, client_id)[:count]:
-                held = revived(study, lease)
+                trial = trial_rows.get(tx.conn, lease.trial_id)
+                held = revived(study, trial, lease)
                 if held is None or held.lease.token_id != holder.token_id:
                     continue
                 lease_now = renewed(held)

@@ -14,6 +14,7 @@ from ..domain.lease import Lease, LeaseEnd
 from ..domain.token import Role
 from ..domain.trial import Failure, FailureKind, Trial, TrialState
 from ..errors import Denied, NotFound, StaleLease
+from ..store import held as held_rows
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
 from ..store import trials as trial_rows
@@ -50,32 +51,30 @@ def hold(
         Denied: the lease was given to another token.
         StaleLease: the lease is not the trial's current one.
     """
-    known = lease_rows.get(tx.conn, lease_id)
-    if known is None or (trial_id is not None and known.trial_id != trial_id):
+    found = held_rows.find(tx, lease_id)
+    if found is None or (trial_id is not None and found.trial.id != trial_id):
         raise NotFound(
             f"there is no lease {lease_id}" + (f" of trial {trial_id}" if trial_id else "")
         )
-    if caller.role is not Role.ADMIN and known.token_id != caller.token_id:
+    study, trial, lease = found.study, found.trial, found.lease
+    if caller.role is not Role.ADMIN and lease.token_id != caller.token_id:
         raise Denied("the lease was given to another token")
-    study = study_rows.lock(tx, known.study_id, deleted=True)
-    lease = lease_rows.get(tx.conn, lease_id) or known
     if lease.end in (None, LeaseEnd.EXPIRED):
-        held = revived(study, lease)
+        held = revived(study, trial, lease)
         if held is None:
             raise stale(lease)
         return held
     is_replay = lease.answer is not None and lease.answer.get("write") == replays
     if is_replay or replays == "report":
-        return Held(study, trial_rows.get(tx.conn, lease.trial_id), lease)
+        return Held(study, trial, lease)
     raise stale(lease)
 
 
-def revived(study: LockedStudy, lease: Lease) -> Held | None:
-    """The trial under a lease that is active, or expired and not re-claimed; None for a stale
-    one.
+def revived(study: LockedStudy, trial: Trial, lease: Lease) -> Held | None:
+    """The trial under its lease when that is active, or expired and not re-claimed; None for a
+    stale one.
     """
     tx = study.tx
-    trial = trial_rows.get(tx.conn, lease.trial_id)
     if trial.lease_id != lease.id:
         return None
     if lease.end is None:
@@ -143,14 +142,10 @@ def expire(tx: Tx, lease_id: str) -> str | None:
     lease; for one lease
     time it is kept for the client that had it.
     """
-    known = lease_rows.get(tx.conn, lease_id)
-    if known is None:
+    found = held_rows.find(tx, lease_id)
+    if found is None or found.lease.end is not None or found.lease.expires_at > tx.now:
         return None
-    study = study_rows.lock(tx, known.study_id, deleted=True)
-    lease = lease_rows.get(tx.conn, lease_id)
-    if lease is None or lease.end is not None or lease.expires_at > tx.now:
-        return None
-    trial = trial_rows.get(tx.conn, lease.trial_id)
+    study, trial, lease = found.study, found.trial, found.lease
     lease_rows.finish(tx, lease, LeaseEnd.EXPIRED)
     if trial.state is TrialState.RUNNING and trial.lease_id == lease.id:
         kept_until = tx.now + timedelta(seconds=lease.duration_s) if lease.client_id else None

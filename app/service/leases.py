@@ -9,12 +9,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ..domain.lease import Directive, Lease, LeaseEnd
-from ..domain.study import OPEN_STUDY_STATES
+from ..domain.study import OPEN_STUDY_STATES, Study
 from ..domain.trial import Failure, FailureKind, Trial, TrialState
 from ..errors import AppError, Conflict, Fault, InvalidInput, NotFound, StaleLease
 from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
-from ..store import studies as study_rows
 from ..store import trials as trial_rows
 from ..store import workers as worker_rows
 from ..store.engine import Store
@@ -106,6 +105,8 @@ class LeaseService:
         if checkpoint_id is not None:
             raise NotFound(f"there is no checkpoint {checkpoint_id}")
 
+        changed: list[Study] = []
+
         def release(tx: Tx) -> Trial:
             held = hold(tx, lease_id, None, caller, replays="release")
             if held.lease.answer is not None:
@@ -115,14 +116,15 @@ class LeaseService:
                     "a trial pauses at a rung only, and this study's rule has none here",
                     members={"current_state": held.trial.state.value, "allowed": ["pending"]},
                 )
-            lease = lease_rows.finish(tx, held.lease, LeaseEnd.RELEASED)
             trial = lose(held.study, held.trial, loss("released too often"))
-            _keep_answer(tx, lease, "release", trial)
+            answer = _kept("release", trial)
+            lease_rows.finish(tx, held.lease, LeaseEnd.RELEASED, answer=answer)
             after(held.study)
+            changed[:] = [held.study.study]
             return trial
 
         trial = self._store.write(release, receipt=receipt)
-        self._kick(trial.study_id)
+        self._kick(changed)
         return trial
 
     def report(
@@ -178,12 +180,13 @@ class LeaseService:
             StaleLease: the trial has another lease now, or ended otherwise.
         """
 
+        changed: list[Study] = []
+
         def finish(tx: Tx) -> Trial:
             held = hold(tx, lease_id, trial_id, caller, replays="complete")
             if held.lease.answer is not None:
                 return _first_answer(held.lease)
             final = _final_values(held, state, values)
-            lease = lease_rows.finish(tx, held.lease, _END_OF[state])
             trial = trial_rows.move(
                 held.study,
                 held.trial,
@@ -196,12 +199,13 @@ class LeaseService:
             _pin_data(held.study, trial)
             _count_resource(held.study, trial)
             note_best(held.study, trial)
-            _keep_answer(tx, lease, "complete", trial)
+            lease_rows.finish(tx, held.lease, _END_OF[state], answer=_kept("complete", trial))
             after(held.study)
+            changed[:] = [held.study.study]
             return trial
 
         trial = self._store.write(finish)
-        self._kick(trial.study_id)
+        self._kick(changed)
         return trial
 
     def fail(
@@ -221,30 +225,35 @@ class LeaseService:
             traceback=traceback[-TRACEBACK_CHARS:],
         )
 
+        changed: list[Study] = []
+
         def fail(tx: Tx) -> Trial:
             held = hold(tx, lease_id, trial_id, caller, replays="fail")
             if held.lease.answer is not None:
                 return _first_answer(held.lease)
-            lease = lease_rows.finish(tx, held.lease, LeaseEnd.FAILED, failure=failure)
             trial = (
                 lose(held.study, held.trial, failure)
                 if kind in _COUNTS_AS_LOSS
                 else use_attempt(held.study, held.trial, failure)
             )
-            _keep_answer(tx, lease, "fail", trial)
+            lease_rows.finish(
+                tx, held.lease, LeaseEnd.FAILED, failure=failure, answer=_kept("fail", trial)
+            )
             after(held.study)
+            changed[:] = [held.study.study]
             return trial
 
         trial = self._store.write(fail)
-        self._kick(trial.study_id)
+        self._kick(changed)
         return Failed(trial=trial, will_retry=trial.state is TrialState.PENDING)
 
-    def _kick(self, study_id: str) -> None:
-        study = self._store.read(lambda conn: study_rows.get(conn, study_id, deleted=True))
-        if study.state in OPEN_STUDY_STATES:
-            self._points.kick(study)
-        else:
-            self._points.forget(study_id)
+    def _kick(self, changed: Sequence[Study]) -> None:
+        """Prepares the next points of the studies that a write has changed, as it left them."""
+        for study in changed:
+            if study.state in OPEN_STUDY_STATES:
+                self._points.kick(study)
+            else:
+                self._points.forget(study.id)
 
 
 def _final_values(held: Held, state: TrialState, values: Mapping[str, float]) -> dict[str, float]:
@@ -292,9 +301,9 @@ def _count_resource(study: LockedStudy, trial: Trial) -> None:
         study.set(resource_used=study.study.resource_used + trial.step)
 
 
-def _keep_answer(tx: Tx, lease: Lease, write: str, trial: Trial) -> None:
-    kept = {"write": write, "trial": _TRIAL.dump_python(trial, mode="json")}
-    lease_rows.set_answer(tx, lease.id, kept)
+def _kept(write: str, trial: Trial) -> dict[str, Any]:
+    """The answer to the write that ends a lease, as it is kept with the lease."""
+    return {"write": write, "trial": _TRIAL.dump_python(trial, mode="json")}
 
 
 def _first_answer(lease: Lease) -> Trial:

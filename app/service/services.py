@@ -60,7 +60,8 @@ class Services:
             lease_ttl_s=settings.lease_ttl_s,
             heartbeat_s=settings.effective_heartbeat_s(),
         )
-        self.tokens = TokenService(store)
+        # An SQLite file has one service.
+        self.tokens = TokenService(store, is_alone=store.dialect == "sqlite")
         self.winners = WinnerService(store, self._threads, self._points)
         self.replays = ReplayService(store, fit_limit_s=settings.fit_limit_s)
         self.events = EventService(store, self._threads, self._hub)
@@ -71,9 +72,13 @@ class Services:
             lease_ttl_s=settings.lease_ttl_s,
             every_s=settings.sweep_s,
         )
-        self._unsubscribe = store.subscribe(self._hub.publish)
+        self._unsubscribe = store.subscribe(self._hear)
         self._sweeping: asyncio.Task[None] | None = None
         self._is_stopping = False
+
+    def _hear(self, topics: frozenset[str]) -> None:
+        self.tokens.memory.hear(topics)
+        self._hub.publish(topics)
 
     async def start(self) -> None:
         """Starts the sweep, and prepares the next points of the studies that are open."""

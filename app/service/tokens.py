@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from datetime import timedelta
 
 from ..domain.token import Role, Token
@@ -15,6 +16,7 @@ from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.page import Page
 from ..store.transaction import Tx
+from .auth_memory import KEPT_S, TOKENS, AuthMemory
 
 SECRET_PREFIX = "tw_"
 _SHOWN_CHARS = 8
@@ -22,11 +24,18 @@ _TOUCH_AFTER = timedelta(minutes=1)
 
 
 class TokenService:
-    """The use cases of tokens."""
+    """The use cases of tokens.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: the database.
+        is_alone: whether no other process serves the database; one that does remembers tokens for a
+            moment, which revoking one and making the first one have to wait for.
+    """
+
+    def __init__(self, store: Store, *, is_alone: bool = False) -> None:
         self._store = store
-        self._is_required = False
+        self._is_alone = is_alone
+        self.memory = AuthMemory()
 
     def create(
         self,
@@ -43,6 +52,8 @@ class TokenService:
         """
         secret = SECRET_PREFIX + secrets.token_urlsafe(32)
 
+        is_first = not self.auth_required()
+
         def create(tx: Tx) -> tuple[Token, str]:
             expires_at = tx.now + timedelta(seconds=expires_in_s) if expires_in_s else None
             token = token_rows.insert(
@@ -53,9 +64,12 @@ class TokenService:
                 prefix=secret[:_SHOWN_CHARS],
                 expires_at=expires_at,
             )
+            tx.signal(TOKENS)
             return token, secret
 
-        return self._store.write(create, receipt=receipt)
+        made = self._store.write(create, receipt=receipt)
+        self._told(must_wait=is_first)
+        return made
 
     def page(self, size: int, token: str | None) -> Page[Token]:
         """A page of tokens, without secrets."""
@@ -67,15 +81,37 @@ class TokenService:
         Raises:
             NotFound: there is none.
         """
-        return self._store.write(lambda tx: token_rows.revoke(tx, token_id))
+
+        def revoke(tx: Tx) -> Token:
+            tx.signal(TOKENS)
+            return token_rows.revoke(tx, token_id)
+
+        revoked = self._store.write(revoke)
+        self._told(must_wait=True)
+        return revoked
+
+    def _told(self, *, must_wait: bool) -> None:
+        """Returns when every process knows of the change."""
+        self.memory.forget()
+        if must_wait and not self._is_alone:
+            time.sleep(KEPT_S)
 
     def auth_required(self) -> bool:
-        """False only while no token was ever made. A `True` is final, so it is asked for only
-        until then.
-        """
-        if not self._is_required:
-            self._is_required = self._store.read(token_rows.any_ever)
-        return self._is_required
+        """False only while no token was ever made. A `True` is final."""
+        known = self.memory.is_required()
+        if known is None:
+            begun = self.memory.begin()
+            known = self._store.read(token_rows.any_ever)
+            self.memory.keep_required(begun, known)
+        return known
+
+    def remembered(self, secret: str) -> Token | None:
+        """The token of a secret that was found good a moment ago; None: ask the database."""
+        return self.memory.token(self._key(_hash(secret)))
+
+    def _key(self, digest: str) -> object:
+        # With the clock moved, what was good before need not be.
+        return digest, self._store.clock.offset_s
 
     def authenticate(self, secret: str) -> Token:
         """The token of a secret.
@@ -84,6 +120,7 @@ class TokenService:
             Denied: `unauthenticated`: unknown, expired or revoked.
         """
         digest = _hash(secret)
+        key, begun = self._key(digest), self.memory.begin()
         found = self._store.read(lambda conn: token_rows.by_hash(conn, digest))
         if found is None:
             raise Denied("the token is not known", code="unauthenticated")
@@ -94,6 +131,7 @@ class TokenService:
             raise Denied("the token has expired", code="unauthenticated")
         if found.last_used_at is None or now - found.last_used_at > _TOUCH_AFTER:
             self._store.write(lambda tx: token_rows.touch(tx, found.id))
+        self.memory.keep_token(begun, key, found, now)
         return found
 
 

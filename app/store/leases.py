@@ -65,9 +65,6 @@ _FINISH: Update = _OPEN_ONE.values(
     failure=bindparam("b_failure"),
     answer=bindparam("b_answer"),
 )
-_ANSWER: Update = (
-    update(leases).where(leases.c.id == bindparam("b_id")).values(answer=bindparam("b_answer"))
-)
 _other = leases.alias()
 _REVIVE: Update = (
     update(leases)
@@ -205,11 +202,6 @@ def finish(
     }
     tx.update(_FINISH, values, lambda: _stale(lease))
     return replace(lease, ended_at=tx.now, end=end, failure=failure, answer=answer)
-
-
-def set_answer(tx: Tx, lease_id: str, answer: Mapping[str, Any]) -> None:
-    """Keeps the answer to the write that ended a lease, when it is known only after that."""
-    tx.conn.execute(_ANSWER, {"b_id": lease_id, "b_answer": dict(answer)})
 
 
 def _times(tx: Tx, lease: Lease) -> dict[str, Any]:

@@ -42,6 +42,7 @@ __all__ = [
     "by_name",
     "claimable",
     "get",
+    "hold",
     "insert",
     "lock",
     "open_of",
@@ -141,8 +142,15 @@ def lock(tx: Tx, study_id: str, *, deleted: bool = False) -> LockedStudy:
         study = _found(row, study_id)
         if row is not None and row.now_micros is not None:
             tx.set_now(row.now_micros)
-        held = tx.held[study_id] = LockedStudy(tx, study)
+        held = hold(tx, study)
     _refuse_deleted(held.study, deleted)
+    return held
+
+
+def hold(tx: Tx, study: Study) -> LockedStudy:
+    """A study whose row was just locked and read; the object that already stands for it, if any."""
+    held: LockedStudy = tx.held.get(study.id) or LockedStudy(tx, study)
+    tx.held[study.id] = held
     return held
 
 

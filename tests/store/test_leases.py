@@ -110,16 +110,6 @@ def test_of_many_that_end_a_lease_at_once_one_does(store: Store) -> None:
     assert sum(isinstance(one, StaleLease) for one in found) == 7
 
 
-def test_an_answer_can_be_kept_after_the_end(store: Store) -> None:
-    made = making.study(store)
-    _, lease = making.running(store, made.id)
-    finish(store, lease, LeaseEnd.COMPLETED)
-    store.write(lambda tx: leases.set_answer(tx, lease.id, {"id": "tr"}))
-    kept = stored(store, lease)
-    assert kept is not None
-    assert kept.answer == {"id": "tr"}
-
-
 def test_expiry_goes_by_the_clock_of_the_database(store: Store) -> None:
     made = making.study(store)
     _, short = making.running(store, made.id, duration_s=10)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,12 +21,13 @@ from ..store import workers as worker_rows
 from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.transaction import Tx
+from .asks import Holder
 from .fence import renewed, revived
-from .handout import Handout, Holder, grant
+from .handout import Handout, grant
 from .placement import devices_cover, may_use_data, offers_of
 from .threads import Threads
 from .views import Caller, Claim, DeviceFree, Grant, Suggested
-from .wake import WORK, WakeHub, study_topic
+from .wake import WORK, WakeHub, work_topic
 
 
 class ClaimService:
@@ -63,7 +65,7 @@ class ClaimService:
         Raises:
             NotFound: no such worker: register again.
         """
-        await self._threads.run(self._replay, receipt)
+        await self._replay(receipt)
         worker = await self._threads.run(self._seen, worker_id)
         holder = Holder(worker_id=worker.id, token_id=caller.token_id, duration_s=self._lease_ttl_s)
         deadline = asyncio.get_running_loop().time() + wait_s
@@ -81,7 +83,7 @@ class ClaimService:
                 await watch.wait(left)
         is_open = await self._threads.run(self._has_open_work, worker)
         answer = Claim(grants=tuple(grants), open_work=is_open)
-        await self._threads.run(self._keep, receipt if grants else None, answer)
+        await self._keep(receipt if grants else None, answer)
         return answer
 
     async def _claim_of(
@@ -98,7 +100,8 @@ class ClaimService:
                 break
             if not devices_cover(study.definition.resources, worker.devices, devices_free):
                 continue
-            grants += await self._handout.take(study.id, holder, want - len(grants))
+            taken = await self._handout.take(study, holder, want - len(grants))
+            grants += taken.grants
         return grants
 
     async def suggest(
@@ -115,37 +118,40 @@ class ClaimService:
         """Trials for a client: its open ones first under their old leases, then pending and new
         ones.
         """
-        await self._threads.run(self._replay, receipt)
+        await self._replay(receipt)
         holder = Holder(client_id=client_id, token_id=caller.token_id, duration_s=lease_s)
-        grants = await self._threads.run(self._open_of_client, study_id, holder, count)
         deadline = asyncio.get_running_loop().time() + wait_s
-        with self._hub.watch([study_topic(study_id)]) as watch:
+        with self._hub.watch([work_topic(study_id)]) as watch:
+            study, grants = await self._threads.run(self._arrived, study_id, holder, count)
             while True:
-                watch.clear()
                 if len(grants) < count:
-                    grants += await self._handout.take(study_id, holder, count - len(grants))
-                study = await self._threads.run(self._study, study_id)
+                    taken = await self._handout.take(study, holder, count - len(grants))
+                    grants += taken.grants
+                    study = taken.study
                 left = deadline - asyncio.get_running_loop().time()
                 is_over = left <= 0 or self.is_closing or study.state is not StudyState.ACTIVE
                 if grants or is_over or study.exhausted:
                     break
                 await watch.wait(left)
+                watch.clear()
+                study = await self._threads.run(self._study, study_id)
         answer = Suggested(grants=tuple(grants), study_state=study.state)
-        await self._threads.run(self._keep, receipt if grants else None, answer)
+        await self._keep(receipt if grants else None, answer)
         return answer
 
     def _study(self, study_id: str) -> Study:
         return self._store.read(lambda conn: study_rows.get(conn, study_id))
 
-    def _replay(self, receipt: Receipt[Any] | None) -> None:
+    async def _replay(self, receipt: Receipt[Any] | None) -> None:
         """Ends the call with the first answer when its key was answered before."""
         if receipt is not None:
             key = receipt.key
-            self._store.write(lambda tx: idempotency.look_up(tx, key))
+            await self._threads.run(self._store.write, lambda tx: idempotency.look_up(tx, key))
 
-    def _keep(self, receipt: Receipt[Any] | None, answer: Any) -> None:
+    async def _keep(self, receipt: Receipt[Any] | None, answer: Any) -> None:
         if receipt is not None:
-            self._store.write(lambda tx: answer, receipt=receipt)
+            keep = partial(self._store.write, lambda tx: answer, receipt=receipt)
+            await self._threads.run(keep)
 
     def _seen(self, worker_id: str) -> Worker:
         def seen(tx: Tx) -> Worker:
@@ -168,28 +174,26 @@ class ClaimService:
         names = [offer.name for offer in worker.objectives]
         return self._store.read(lambda conn: study_rows.open_of(conn, names))
 
-    def _open_of_client(self, study_id: str, holder: Holder, count: int) -> list[Grant]:
+    def _arrived(self, study_id: str, holder: Holder, count: int) -> tuple[Study, list[Grant]]:
+        """The study, and the open trials of a client under their old leases, renewed."""
         client_id = holder.client_id
-        if client_id is None:
-            self._study(study_id)
-            return []
-
-        def reopen(tx: Tx) -> list[Grant]:
-            study = study_rows.lock(tx, study_id)
-            grants = []
-            for lease in lease_rows.open_of_client(tx.conn, study_id, client_id)[:count]:
-                trial = trial_rows.get(tx.conn, lease.trial_id)
-                held = revived(study, trial, lease)
-                if held is None or held.lease.token_id != holder.token_id:
-                    continue
-                lease_now = renewed(held)
-                grants.append(grant(study.study, held.trial, lease_now))
-            return grants
-
-        known = self._store.read(
-            lambda conn: (
-                study_rows.get(conn, study_id),
-                lease_rows.open_of_client(conn, study_id, client_id),
-            )
+        study, has_open = self._store.read(
+            lambda conn: lease_rows.study_for_client(conn, study_id, client_id)
         )
-        return self._store.write(reopen) if known[1] else []
+        if client_id is None or not has_open:
+            return study, []
+        return self._store.write(lambda tx: _reopened(tx, study_id, client_id, holder, count))
+
+
+def _reopened(
+    tx: Tx, study_id: str, client_id: str, holder: Holder, count: int
+) -> tuple[Study, list[Grant]]:
+    study = study_rows.lock(tx, study_id)
+    grants = []
+    for lease in lease_rows.open_of_client(tx.conn, study_id, client_id)[:count]:
+        trial = trial_rows.get(tx.conn, lease.trial_id)
+        held = revived(study, trial, lease)
+        if held is None or held.lease.token_id != holder.token_id:
+            continue
+        grants.append(grant(study.study, held.trial, renewed(held)))
+    return study.study, grants

@@ -5,13 +5,13 @@ claims and `:suggest`.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ..domain.lease import Lease
 from ..domain.space import point_key
 from ..domain.study import Study
 from ..domain.trial import Trial, TrialSource, TrialState
-from ..errors import Unavailable
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
 from ..store import trial_sets
@@ -20,33 +20,16 @@ from ..store.engine import Store
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from ..suggest.base import Suggestion
+from .asks import Ask, AskQueue, Holder, Taken
+from .fence import after
 from .points import Batch, PointSource, parallel_room, room, uses_model
-from .settle import settle, wake
 from .threads import Threads
 from .views import Budget, Grant
-
-LONGEST_TURN_S = 60.0
-"""How long an ask of a suggester without a model waits for its turn."""
 
 MAX_CLASHES = 20
 """How often a point that somebody else made meanwhile is asked for again before the call gives up
 for now.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """Who gets the lease. Exactly one of `worker_id` and `token_id`/`client_id` names a worker or a
-    client.
-
-    Attributes:
-        duration_s: how long the lease and each renewal last.
-    """
-
-    worker_id: str | None = None
-    client_id: str | None = None
-    token_id: str | None = None
-    duration_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +47,6 @@ class Waits:
         return self.alone_s if is_alone else self.suggest_wait_s
 
 
-@dataclass(slots=True)
-class _Taken:
-    """What one transaction brought."""
-
-    grants: list[Grant] = field(default_factory=list)
-    study: Study | None = None
-    clashed: bool = False
-
-
 class Handout:
     """Hands out trials of one study at a time."""
 
@@ -81,103 +55,159 @@ class Handout:
         self._threads = threads
         self._points = points
         self._waits = waits
+        self._asks = AskQueue(threads, self._serve)
 
-    async def take(self, study_id: str, holder: Holder, want: int) -> list[Grant]:
-        """Up to `want` trials of a study: pending ones, then new points; empty when none may start
+    async def close(self) -> None:
+        """Waits for the asks under way."""
+        await self._asks.close()
+
+    async def take(self, study: Study, holder: Holder, want: int) -> Taken:
+        """Up to `want` trials of a study: pending ones, then new points; none when none may start
         now.
 
-        Raises:
-            NotFound: there is no such study.
-        """
-        taken = await self._threads.run(self._take_pending, study_id, holder, want)
-        grants = list(taken.grants)
-        arrived = taken.study
-        if arrived is None or len(grants) >= want or room(arrived) == 0:
-            return grants
-        # A suggester without a model has no fallback: a grid must stay a grid.
-        wait_s = self._waits.of(arrived) if uses_model(arrived) else LONGEST_TURN_S
-        deadline = asyncio.get_running_loop().time() + wait_s
-        async with self._points.turn(study_id, wait_s) as is_ours:
-            more = await self._new_trials(
-                arrived, holder, want - len(grants), deadline=deadline, may_wait=is_ours
-            )
-        return grants + more
+        Args:
+            study: as it was read a moment ago.
 
-    async def _new_trials(
-        self, arrived: Study, holder: Holder, want: int, *, deadline: float, may_wait: bool
-    ) -> list[Grant]:
-        grants: list[Grant] = []
-        study = arrived
+        Raises:
+            NotFound: there is no such study any more.
+        """
+        if not uses_model(study):
+            return await self._asks.put(study.id, holder, want)
+        taken = await self._pending(study, holder, want)
+        arrived = taken.study
+        if len(taken.grants) >= want or room(arrived) == 0:
+            return taken
+        wait_s = self._waits.of(arrived)
+        deadline = asyncio.get_running_loop().time() + wait_s
+        async with self._points.turn(study.id, wait_s) as is_ours:
+            await self._add_new(taken, holder, want, deadline=deadline, may_wait=is_ours)
+        return taken
+
+    async def _add_new(
+        self, taken: Taken, holder: Holder, want: int, *, deadline: float, may_wait: bool
+    ) -> None:
+        """New trials up to `want`, at points of the model or, where it is late, fallbacks."""
+        study_id, results_seq = taken.study.id, taken.study.results_seq
         for _ in range(MAX_CLASHES):
-            count = min(want - len(grants), room(study))
+            count = min(want - len(taken.grants), room(taken.study))
             if count <= 0:
                 break
-            batch = await self._batch(study, count, arrived.results_seq, deadline, may_wait)
-            taken = await self._threads.run(self._create, study.id, holder, batch)
-            grants += taken.grants
-            study = taken.study or study
-            if not taken.clashed:
+            batch = await self._batch(study_id, count, results_seq, deadline, may_wait)
+            ask = Share(holder, want - len(taken.grants))
+            (more,), has_clashed = await self._threads.run(self._write, study_id, [ask], batch)
+            taken.grants += more.grants
+            taken.study = more.study
+            if not has_clashed:
                 break
-        return grants
 
     async def _batch(
-        self, study: Study, count: int, results_seq: int, deadline: float, may_wait: bool
+        self, study_id: str, count: int, results_seq: int, deadline: float, may_wait: bool
     ) -> Batch:
         if may_wait:
             return await self._points.obtain(
-                study.id, count, results_seq=results_seq, deadline=deadline
-            )
-        if not uses_model(study):
-            raise Unavailable(
-                "too many asks of this study are waiting",
-                code="suggester-unavailable",
-                retry_after_s=1,
+                study_id, count, results_seq=results_seq, deadline=deadline
             )
         reason = "the model was not ready in time: other asks were before this one"
-        return await self._points.fallback(study.id, count, reason)
+        return await self._points.fallback(study_id, count, reason)
 
-    def _take_pending(self, study_id: str, holder: Holder, want: int) -> _Taken:
-        """Pending trials first. The study is only locked when it has one that may start."""
-        study = self._store.read(lambda conn: study_rows.get(conn, study_id))
+    async def _pending(self, study: Study, holder: Holder, want: int) -> Taken:
+        """Pending trials. The study is only locked when it has one that may start."""
         if study.counts.get(TrialState.PENDING, 0) == 0 or parallel_room(study) == 0:
-            return _Taken(study=study)
-        return self._store.write(lambda tx: self._pending_in(tx, study_id, holder, want))
-
-    def _pending_in(self, tx: Tx, study_id: str, holder: Holder, want: int) -> _Taken:
-        study = study_rows.lock(tx, study_id)
-        taken = _Taken()
-        while len(taken.grants) < want and parallel_room(study.study) > 0:
-            trial = trial_rows.next_pending(study, client_id=holder.client_id)
-            if trial is None:
-                break
-            taken.grants.append(start(study, trial, holder))
-        taken.study = study.study
-        if taken.grants:
-            wake(study)
+            return Taken(study)
+        (taken,), _ = await self._threads.run(
+            self._write, study.id, [Share(holder, want)], Batch.none_of(study)
+        )
         return taken
 
-    def _create(self, study_id: str, holder: Holder, batch: Batch) -> _Taken:
-        taken = self._store.write(lambda tx: self._create_in(tx, study_id, holder, batch))
-        if taken.study is not None and taken.study.exhausted:
+    def _serve(self, study_id: str, asks: Sequence[Ask]) -> list[Taken]:
+        """Serves asks of a study whose points need no model, in a thread."""
+        shares = [Share(ask.holder, ask.want) for ask in asks]
+        taken: list[Taken] = []
+        for _ in range(MAX_CLASHES):
+            study, batch = self._points.inline(study_id, sum(share.want for share in shares))
+            if not batch.suggestions and not batch.exhausted and not _has_pending(study):
+                return _added(taken, [Taken(study) for _ in shares])
+            more, has_clashed = self._write(study_id, shares, batch)
+            taken = _added(taken, more)
+            for share, one in zip(shares, more, strict=True):
+                share.want -= len(one.grants)
+            if not has_clashed:
+                break
+        return taken
+
+    def _write(
+        self, study_id: str, shares: Sequence[Share], batch: Batch
+    ) -> tuple[list[Taken], bool]:
+        """Starts trials for the shares, in one transaction; the last says whether a point of the
+        batch was taken meanwhile, so that it is worth coming again.
+        """
+        result = self._store.write(lambda tx: _start_all(tx, study_id, shares, batch))
+        if result[0][0].study.exhausted:
             self._points.forget(study_id)
-        return taken
+        return result
 
-    def _create_in(self, tx: Tx, study_id: str, holder: Holder, batch: Batch) -> _Taken:
-        study = study_rows.lock(tx, study_id)
-        taken = _Taken()
-        made_since = _made_since(study, batch.index)
-        for suggestion in batch.suggestions:
-            if room(study.study) == 0:
-                break
-            if _clashes(suggestion, made_since):
-                taken.clashed = True
-                break
-            taken.grants.append(start(study, insert_point(study, suggestion), holder))
-        if batch.exhausted and not taken.clashed:
-            _note_exhausted(study, batch)
-        taken.study = study.study
-        wake(study)
-        return taken
+
+@dataclass(slots=True)
+class Share:
+    """How many trials a holder still wants."""
+
+    holder: Holder
+    want: int
+
+
+def _added(taken: list[Taken], more: list[Taken]) -> list[Taken]:
+    if not taken:
+        return more
+    return [Taken(b.study, a.grants + b.grants) for a, b in zip(taken, more, strict=True)]
+
+
+def _has_pending(study: Study) -> bool:
+    return study.counts.get(TrialState.PENDING, 0) > 0 and parallel_room(study) > 0
+
+
+def _start_all(
+    tx: Tx, study_id: str, shares: Sequence[Share], batch: Batch
+) -> tuple[list[Taken], bool]:
+    study = study_rows.lock(tx, study_id)
+    points = _Points(study, batch)
+    grants = [_start_some(study, share, points) for share in shares]
+    if batch.exhausted and not points.has_clashed:
+        _note_exhausted(study, batch)
+    return [Taken(study.study, some) for some in grants], points.has_clashed
+
+
+def _start_some(study: LockedStudy, share: Share, points: _Points) -> list[Grant]:
+    grants: list[Grant] = []
+    while len(grants) < share.want:
+        trial = None
+        if _has_pending(study.study):
+            trial = trial_rows.next_pending(study, client_id=share.holder.client_id)
+        if trial is not None:
+            grants.append(start(study, trial, share.holder))
+        elif (suggestion := points.next()) is not None:
+            grants.append(start_new(study, suggestion, share.holder))
+        else:
+            break
+    return grants
+
+
+class _Points:
+    """The points of a batch, while the study has room and nobody made the next one meanwhile."""
+
+    def __init__(self, study: LockedStudy, batch: Batch) -> None:
+        self._study = study
+        self._left = list(batch.suggestions[::-1])
+        self._made_since = _made_since(study, batch.index) if batch.suggestions else frozenset()
+        self.has_clashed = False
+
+    def next(self) -> Suggestion | None:
+        """The next point, or None."""
+        if not self._left or self.has_clashed or room(self._study.study) == 0:
+            return None
+        if _clashes(self._left[-1], self._made_since):
+            self.has_clashed = True
+            return None
+        return self._left.pop()
 
 
 def _made_since(study: LockedStudy, index: int) -> frozenset[str]:
@@ -200,29 +230,12 @@ def _note_exhausted(study: LockedStudy, batch: Batch) -> None:
     """
     if study.study.results_seq == batch.results_seq and study.study.state.value == "active":
         study.set(exhausted=True)
-        settle(study)
-
-
-def insert_point(study: LockedStudy, suggestion: Suggestion) -> Trial:
-    """A pending trial for a suggested point."""
-    return trial_rows.insert(
-        study,
-        params=suggestion.params,
-        source=suggestion.source,
-        provenance=suggestion.provenance,
-    )
+        after(study)
 
 
 def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
     """Gives a pending trial to a holder: a new lease, the trial running under it."""
-    lease = lease_rows.insert(
-        study,
-        trial,
-        worker_id=holder.worker_id,
-        client_id=holder.client_id,
-        token_id=holder.token_id,
-        duration_s=holder.duration_s,
-    )
+    lease = lease_rows.insert(study, trial, **holder.fields())
     running = trial_rows.move(
         study,
         trial,
@@ -234,6 +247,21 @@ def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
         reserved_until=None,
     )
     return grant(study.study, replace(running, lease_expires_at=lease.expires_at), lease)
+
+
+def start_new(study: LockedStudy, suggestion: Suggestion, holder: Holder) -> Grant:
+    """A trial at a new point, running under a lease of its holder from the start."""
+    trial_id = trial_rows.new_trial_id(study)
+    lease = lease_rows.new(study, trial_id, **holder.fields())
+    trial = trial_rows.insert_running(
+        study,
+        lease,
+        params=suggestion.params,
+        source=suggestion.source,
+        provenance=suggestion.provenance,
+    )
+    lease_rows.store(study, lease)
+    return grant(study.study, trial, lease)
 
 
 def grant(study: Study, trial: Trial, lease: Lease) -> Grant:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from ..domain.study import Study
-from ..store import studies as study_rows
-from ..store import trials as trial_rows
+from ..store import trial_changes
 from ..store.engine import Store
-from .history import StudyHistory, TrialRecord, record
+from .history import StudyHistory, TrialRecord, record_of
 from .shelf import Shelf, history_size
 
 
@@ -21,10 +20,12 @@ def changes_since(
     conn: Connection, study_id: str, seq: int
 ) -> tuple[Study, tuple[TrialRecord, ...]]:
     """A study and its trials that changed after `seq`, of one moment."""
-    study = study_rows.get(conn, study_id)
+    study, changed = trial_changes.since(conn, study_id, seq)
     metrics = tuple(metric.name for metric in study.definition.metrics)
-    changed = trial_rows.changed_since(conn, study_id, seq)
-    return study, tuple(record(trial, metrics) for trial in changed)
+    return study, tuple(
+        record_of(one.id, one.number, one.params, one.state, one.values, one.failure, metrics)
+        for one in changed
+    )
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from ..domain.space import Params
 from ..domain.study import StudyDefinition
-from ..domain.trial import OPEN_TRIAL_STATES, FailureKind, Trial, TrialState
+from ..domain.trial import OPEN_TRIAL_STATES, FailureKind, TrialState
 from ..suggest.base import FinishedTrial, PendingTrial, SuggestRequest
 from ..suggest.memory import SuggestMemory
 
@@ -30,14 +30,6 @@ class TrialRecord:
     state: TrialState
     values: tuple[float, ...] | None
     failure: FailureKind | None
-
-
-def record(trial: Trial, metrics: tuple[str, ...]) -> TrialRecord:
-    """The part of a trial that a suggester sees; `metrics` orders its values."""
-    failure = trial.failure.kind if trial.failure else None
-    return record_of(
-        trial.id, trial.number, trial.params, trial.state, trial.values, failure, metrics
-    )
 
 
 def record_of(

@@ -48,6 +48,11 @@ class Batch:
     suggestions: tuple[Suggestion, ...]
     exhausted: bool = False
 
+    @classmethod
+    def none_of(cls, study: Study) -> Batch:
+        """No points of a study."""
+        return cls(index=study.next_number, results_seq=study.results_seq, suggestions=())
+
 
 @dataclass(slots=True)
 class _StudyPoints:
@@ -145,14 +150,12 @@ class PointSource:
         """Up to `count` points that know at least the results up to `results_seq`.
 
         Args:
-            study_id: the study, whose turn the caller has.
+            study_id: the study, whose suggester has a model, and whose turn the caller has.
             count: how many points, >= 1.
             results_seq: the study's `results_seq` when the ask came.
             deadline: loop time after which a fallback is given instead.
         """
         study = await self._run(self._read_study, study_id)
-        if not uses_model(study):
-            return await self._run(self._inline, study_id, count)
         state = self._state(study_id)
         while True:
             batch = _take_prepared(state, study.next_number, results_seq, count)
@@ -238,12 +241,26 @@ class PointSource:
         )
         return request, study
 
-    def _inline(self, study_id: str, count: int) -> Batch:
+    def inline(self, study_id: str, want: int) -> tuple[Study, Batch]:
+        """Points of a suggester without a model, for as many of `want` trials as are not pending
+        and may start; in the caller's thread.
+
+        Returns:
+            The study as it was when the points were made, and the points.
+
+        Raises:
+            NotFound: there is no such study.
+        """
         with self._histories.of(study_id) as (study, history):
+            n_pending = study.counts.get(TrialState.PENDING, 0)
+            # A pending trial may be kept for somebody else.
+            count = min(room(study), max(1, want - n_pending))
+            if count == 0:
+                return study, Batch.none_of(study)
             request = history.request(study.next_number, count)
             name = study.definition.suggester.name
             decision, spent = timed(lambda: suggest(name, request))
-            return _batch(study, decision, history.pending_ids, count, spent)
+            return study, _batch(study, decision, history.pending_ids, count, spent)
 
     def _fallback(self, study_id: str, count: int, reason: str) -> Batch:
         with self._histories.of(study_id) as (study, history):

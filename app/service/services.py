@@ -48,11 +48,11 @@ class Services:
             store, FitPool(settings.n_suggest_processes()), fit_limit_s=settings.fit_limit_s
         )
         waits = Waits(suggest_wait_s=settings.suggest_wait_s, alone_s=settings.fit_limit_s)
-        handout = Handout(store, self._threads, self._points, waits)
+        self._handout = Handout(store, self._threads, self._points, waits)
         self.studies = StudyService(store, self._points)
         self.trials = TrialService(store, self._points)
         self.claims = ClaimService(
-            store, self._threads, handout, self._hub, lease_ttl_s=settings.lease_ttl_s
+            store, self._threads, self._handout, self._hub, lease_ttl_s=settings.lease_ttl_s
         )
         self.leases = LeaseService(store, self._points)
         self.workers = WorkerService(
@@ -98,6 +98,7 @@ class Services:
         self.sweeper.stop()
         if self._sweeping is not None:
             await self._sweeping
+        await self._handout.close()
         await self._points.close()
         await asyncio.to_thread(self.replays.close)
         await asyncio.to_thread(self._threads.close)

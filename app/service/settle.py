@@ -16,15 +16,15 @@ from ..store import measurements as measurement_rows
 from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store.studies import LockedStudy
-from .wake import WORK, study_topic
+from .wake import WORK, study_topic, work_topic
 
 _RANKED = frozenset({TrialState.COMPLETED, TrialState.STOPPED})
 """States whose values may be a best."""
 
 
 def wake(study: LockedStudy) -> None:
-    """Tells everything that waits on the study or on work, once the transaction has committed."""
-    study.tx.signal(study_topic(study.study.id), WORK)
+    """Tells everything that waits for work or for the study, once the transaction has committed."""
+    study.tx.signal(study_topic(study.study.id), work_topic(study.study.id), WORK)
 
 
 def note_best(study: LockedStudy, trial: Trial) -> None:

@@ -13,6 +13,12 @@ from ..store.signals import EVERYTHING
 WORK = "work"
 """Topic of everything that may give a waiting claim something to do."""
 
+
+def work_topic(study_id: str) -> str:
+    """Topic of what may let one more trial of a study start, or end the wait for one."""
+    return f"work:{study_id}"
+
+
 EVENTS = "events"
 """Topic of commits that write events but bring no work, such as measurements."""
 

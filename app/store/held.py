@@ -4,16 +4,15 @@ lease begins with.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from dataclasses import dataclass, replace
-from typing import Any
 
-from sqlalchemy import Table, bindparam, literal_column, select
+from sqlalchemy import bindparam, literal_column, select
 
 from ..domain.lease import Lease
 from ..domain.trial import Trial
 from . import studies as study_rows
 from .locked import LockedStudy
+from .row_types import LeaseRow, StudyRow, TrialRow
 from .rows import lease_of, study_of, trial_of
 from .tables import leases, studies, trials
 from .transaction import POSTGRES_MICROS, Tx
@@ -30,12 +29,6 @@ class Found:
     lease: Lease
 
 
-def _row_type(table: Table, *more: str) -> Any:
-    return namedtuple(f"{table.name}_row", [*(column.name for column in table.c), *more])
-
-
-_StudyRow, _LeaseRow = _row_type(studies), _row_type(leases)
-_TrialRow = _row_type(trials, "lease_expires_at")
 _STUDY_END = len(studies.c)
 _TRIAL_END = _STUDY_END + len(trials.c)
 _LEASE_END = _TRIAL_END + len(leases.c)
@@ -67,9 +60,9 @@ def find(tx: Tx, lease_id: str) -> Found | None:
         return None
     if row.now_micros is not None:
         tx.set_now(row.now_micros)
-    lease = lease_of(_LeaseRow._make(row[_TRIAL_END:_LEASE_END]))
-    trial = trial_of(_TrialRow(*row[_STUDY_END:_TRIAL_END], None))
+    lease = lease_of(LeaseRow._make(row[_TRIAL_END:_LEASE_END]))
+    trial = trial_of(TrialRow(*row[_STUDY_END:_TRIAL_END], None))
     if trial.lease_id == lease.id and lease.end is None:
         trial = replace(trial, lease_expires_at=lease.expires_at)
-    study = study_rows.hold(tx, study_of(_StudyRow._make(row[:_STUDY_END])))
+    study = study_rows.hold(tx, study_of(StudyRow._make(row[:_STUDY_END])))
     return Found(study, trial, lease)

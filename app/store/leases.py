@@ -7,15 +7,27 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Update, bindparam, case, exists, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Update,
+    bindparam,
+    case,
+    exists,
+    or_,
+    select,
+    update,
+)
 
 from ..domain.ids import new_id
 from ..domain.lease import Lease, LeaseEnd
+from ..domain.study import Study
 from ..domain.trial import Failure, Trial, TrialState
-from ..errors import StaleLease
+from ..errors import NotFound, StaleLease
 from .locked import LockedStudy
-from .rows import failure_json, lease_of
-from .tables import leases, trials
+from .row_types import StudyRow
+from .rows import failure_json, lease_of, study_of
+from .tables import leases, studies, trials
 from .transaction import Tx
 from .types import to_micros
 
@@ -77,27 +89,24 @@ _REVIVE: Update = (
 )
 
 
-def insert(
+def new(
     study: LockedStudy,
-    trial: Trial,
+    trial_id: str,
     *,
     worker_id: str | None = None,
     client_id: str | None = None,
     token_id: str | None = None,
     duration_s: float,
 ) -> Lease:
-    """Adds an active lease; the caller then moves the trial to running under it.
+    """A lease that begins now; `store` stores it.
 
     Args:
         duration_s: how long it and each renewal last, > 0.
-
-    Raises:
-        Conflict: the trial has an active lease.
     """
     now = study.tx.now
-    lease = Lease(
+    return Lease(
         id=new_id("ls", now_ms=to_micros(now) // 1000),
-        trial_id=trial.id,
+        trial_id=trial_id,
         study_id=study.id,
         worker_id=worker_id,
         client_id=client_id,
@@ -107,8 +116,25 @@ def insert(
         renewed_at=now,
         expires_at=now + timedelta(seconds=duration_s),
     )
-    row = {name: getattr(lease, name) for name in _FIELDS}
-    study.tx.insert(leases, [row])
+
+
+def store(study: LockedStudy, lease: Lease) -> None:
+    """Stores a new lease, beside the change that makes its trial run under it.
+
+    Raises:
+        Conflict: the trial has an active lease; at the latest before the commit.
+    """
+    study.tx.insert(leases, [{name: getattr(lease, name) for name in _FIELDS}])
+
+
+def insert(study: LockedStudy, trial: Trial, **of: Any) -> Lease:
+    """Adds an active lease, `of` as for `new`; the caller then moves the trial to running under it.
+
+    Raises:
+        Conflict: the trial has an active lease; at the latest before the commit.
+    """
+    lease = new(study, trial.id, **of)
+    store(study, lease)
     return lease
 
 
@@ -135,6 +161,24 @@ def open_of_client(conn: Connection, study_id: str, client_id: str) -> list[Leas
     """The leases of a client that are active, or expired with their trial not claimed again."""
     values = {"b_study_id": study_id, "b_client_id": client_id}
     return [lease_of(row) for row in conn.execute(_OPEN_OF_CLIENT, values)]
+
+
+_STUDY_FOR_CLIENT = select(*studies.c, _OPEN_OF_CLIENT.order_by(None).exists()).where(
+    studies.c.id == bindparam("b_study_id"), studies.c.deleted_at.is_(None)
+)
+
+
+def study_for_client(conn: Connection, study_id: str, client_id: str | None) -> tuple[Study, bool]:
+    """A study, and whether `open_of_client` would find any lease in it.
+
+    Raises:
+        NotFound: there is no such study.
+    """
+    values = {"b_study_id": study_id, "b_client_id": client_id}
+    row = conn.execute(_STUDY_FOR_CLIENT, values).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no study {study_id}")
+    return study_of(StudyRow._make(row[:-1])), bool(row[-1])
 
 
 def expired(conn: Connection, now: datetime, limit: int) -> list[Lease]:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Update, bindparam, or_
 from sqlalchemy import update as update_of
 
 from ..domain.ids import new_id
+from ..domain.lease import Lease
 from ..domain.space import Params
 from ..domain.trial import (
     OPEN_TRIAL_STATES,
@@ -56,7 +57,9 @@ __all__ = [
     "get",
     "get_many",
     "insert",
+    "insert_running",
     "move",
+    "new_trial_id",
     "next_pending",
     "page",
     "update",
@@ -120,7 +123,7 @@ def insert(
     """
     if requested is not None:
         provenance = {**provenance, "requested": dict(requested)}
-    trial = _new_trial(study, params, source, state, provenance)
+    trial = _new_trial(study, params, source, state, provenance, new_trial_id(study))
     if state not in OPEN_TRIAL_STATES:
         trial = _ended_trial(trial, ended or Finished(), study.tx.now)
     study.tx.insert(trials, [_new_row(study, trial, ended)])
@@ -136,16 +139,55 @@ def insert(
     return trial
 
 
+def insert_running(
+    study: LockedStudy,
+    lease: Lease,
+    *,
+    params: Params,
+    source: TrialSource,
+    provenance: Mapping[str, Any],
+) -> Trial:
+    """Adds a trial that runs from the start, under a lease of its id that the caller stores.
+
+    Watchers see what they see of a trial that was pending first: both of its `trial.state`.
+    """
+    pending = _new_trial(study, params, source, TrialState.PENDING, provenance, lease.trial_id)
+    _emit(study, pending, None)
+    running = replace(
+        pending,
+        state=TrialState.RUNNING,
+        lease_id=lease.id,
+        lease_expires_at=lease.expires_at,
+        worker_id=lease.worker_id,
+        client_id=lease.client_id,
+        started_at=study.tx.now,
+        change_seq=study.next_seq,
+        revision=pending.revision + 1,
+    )
+    study.tx.insert(trials, [_new_row(study, running, None)])
+    study.count(TrialState.RUNNING, 1)
+    study.add(next_number=1, places=_place(running))
+    _note_start(study)
+    _emit(study, running, TrialState.PENDING)
+    return running
+
+
+def new_trial_id(study: LockedStudy) -> str:
+    """The id of a trial that is made now."""
+    return new_id("tr", now_ms=to_micros(study.tx.now) // 1000)
+
+
 def _new_trial(
     study: LockedStudy,
     params: Params,
     source: TrialSource,
     state: TrialState,
     provenance: Mapping[str, Any],
+    trial_id: str,
 ) -> Trial:
     now = study.tx.now
     return Trial(
-        id=new_id("tr", now_ms=to_micros(now) // 1000),
+        id=trial_id,
         study_id=study.id,
         number=study.next_number,
         state=state,
@@ -212,10 +254,15 @@ def move(study: LockedStudy, trial: Trial, to: TrialState, **changes: Any) -> Tr
     study.count(to, 1)
     is_result = has_ended or trial.state is TrialState.FAILED
     study.add(places=_place(moved) - _place(trial), results_seq=int(is_result))
-    if to is TrialState.RUNNING and study.study.started_at is None:
-        study.set(started_at=now)
+    if to is TrialState.RUNNING:
+        _note_start(study)
     _emit(study, moved, trial.state)
     return moved
+
+
+def _note_start(study: LockedStudy) -> None:
+    if study.study.started_at is None:
+        study.set(started_at=study.tx.now)
 
 
 def update(study: LockedStudy, trial: Trial, **changes: Any) -> Trial:

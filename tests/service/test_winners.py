@@ -9,7 +9,8 @@ import pytest
 
 from app.domain.trial import TrialSource
 from app.errors import InvalidInput
-from app.service.handout import Holder
+from app.service.asks import Holder
+from app.service.handout import Share
 from app.service.points import Batch
 from app.service.services import Services
 from app.suggest.base import Suggestion
@@ -125,11 +126,12 @@ async def test_a_replicate_may_repeat_a_point_and_holds_a_place(
     def hand_out(source: TrialSource) -> Any:
         made = Suggestion(params=point, source=source)
         batch = Batch(index=1, results_seq=0, suggestions=(made,))
-        return handout._create(study_id, holder, batch)
+        (taken,), has_clashed = handout._write(study_id, [Share(holder, 1)], batch)
+        return taken, has_clashed
 
-    assert hand_out(TrialSource.SUGGESTER).clashed
-    taken = hand_out(TrialSource.REPLICATE)
-    assert not taken.clashed
+    assert hand_out(TrialSource.SUGGESTER)[1]
+    taken, has_clashed = hand_out(TrialSource.REPLICATE)
+    assert not has_clashed
     [repeat] = taken.grants
     assert repeat.trial.params == point
     assert repeat.trial.source is TrialSource.REPLICATE

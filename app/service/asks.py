@@ -1,0 +1,107 @@
+"""Asks of one study that come while others are being served are served together: one read, one
+draw of points and one transaction for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..domain.study import Study
+from .threads import Threads
+from .views import Grant
+
+MOST_TOGETHER = 32
+"""Asks that share a transaction at most, so that it stays short."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who gets the lease. Exactly one of `worker_id` and `token_id`/`client_id` names a worker or a
+    client.
+
+    Attributes:
+        duration_s: how long the lease and each renewal last.
+    """
+
+    worker_id: str | None = None
+    client_id: str | None = None
+    token_id: str | None = None
+    duration_s: float
+
+    def fields(self) -> dict[str, Any]:
+        """What a lease says of its holder."""
+        return {
+            "worker_id": self.worker_id,
+            "client_id": self.client_id,
+            "token_id": self.token_id,
+            "duration_s": self.duration_s,
+        }
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one ask has brought, and the study as it was left."""
+
+    study: Study
+    grants: list[Grant] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """One ask for `want` trials of a study."""
+
+    holder: Holder
+    want: int
+    done: asyncio.Future[Taken]
+
+
+Serve = Callable[[str, Sequence[Ask]], list[Taken]]
+"""Serves asks of a study in a thread; answers in their order."""
+
+
+class AskQueue:
+    """Serves asks in the order in which they come, those of one study one batch after another."""
+
+    def __init__(self, threads: Threads, serve: Serve) -> None:
+        self._threads = threads
+        self._serve = serve
+        self._waiting: dict[str, list[Ask]] = {}
+        self._serving: dict[str, asyncio.Task[None]] = {}
+
+    async def put(self, study_id: str, holder: Holder, want: int) -> Taken:
+        """One ask, served; who stops waiting before its turn takes nothing."""
+        loop = asyncio.get_running_loop()
+        ask = Ask(holder, want, loop.create_future())
+        self._waiting.setdefault(study_id, []).append(ask)
+        if study_id not in self._serving:
+            self._serving[study_id] = loop.create_task(self._serve_all(study_id))
+        return await ask.done
+
+    async def close(self) -> None:
+        """Waits until every ask that has come is served."""
+        await asyncio.gather(*self._serving.values())
+
+    async def _serve_all(self, study_id: str) -> None:
+        while waiting := self._waiting.pop(study_id, None):
+            if rest := waiting[MOST_TOGETHER:]:
+                self._waiting[study_id] = rest
+            asks = [ask for ask in waiting[:MOST_TOGETHER] if not ask.done.done()]
+            if asks:
+                await self._serve_some(study_id, asks)
+        del self._serving[study_id]
+
+    async def _serve_some(self, study_id: str, asks: Sequence[Ask]) -> None:
+        outcome: Any
+        try:
+            outcome = await self._threads.run(self._serve, study_id, asks)
+        except Exception as error:
+            for ask in asks:
+                if not ask.done.done():
+                    ask.done.set_exception(error)
+            return
+        for ask, taken in zip(asks, outcome, strict=True):
+            if not ask.done.done():
+                ask.done.set_result(taken)

@@ -5,7 +5,7 @@ nothing yet.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,12 +22,13 @@ from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.transaction import Tx
 from .asks import Holder
+from .board import WorkBoard, capacity
 from .fence import renewed, revived
 from .handout import Handout, grant
 from .placement import devices_cover, may_use_data, offers_of
 from .threads import Threads
 from .views import Caller, Claim, DeviceFree, Grant, Suggested
-from .wake import WORK, WakeHub, work_topic
+from .wake import WakeHub, work_topic, worker_topic
 
 
 class ClaimService:
@@ -46,6 +47,7 @@ class ClaimService:
         self._threads = threads
         self._handout = handout
         self._hub = hub
+        self._board = WorkBoard(store, threads, hub)
         self._lease_ttl_s = lease_ttl_s
         self.is_closing = False
 
@@ -66,43 +68,47 @@ class ClaimService:
             NotFound: no such worker: register again.
         """
         await self._replay(receipt)
-        worker = await self._threads.run(self._seen, worker_id)
-        holder = Holder(worker_id=worker.id, token_id=caller.token_id, duration_s=self._lease_ttl_s)
+        await self._threads.run(self._note_seen, worker_id)
+        holder = Holder(worker_id=worker_id, token_id=caller.token_id, duration_s=self._lease_ttl_s)
         deadline = asyncio.get_running_loop().time() + wait_s
         grants: list[Grant] = []
-        with self._hub.watch([WORK]) as watch:
+        with self._hub.watch([worker_topic(worker_id)]) as watch:
             while True:
                 watch.clear()
-                worker, studies = await self._threads.run(self._candidates, worker.id)
+                version = self._board.version
+                worker, studies = await self._threads.run(self._candidates, worker_id)
                 if worker.draining:
                     break
-                grants = await self._claim_of(worker, studies, holder, max_leases, devices_free)
+                fits = partial(_fits, worker, devices_free)
+                grants = await self._claim_of(filter(fits, studies), holder, max_leases)
                 left = deadline - asyncio.get_running_loop().time()
                 if grants or left <= 0 or self.is_closing:
                     break
-                await watch.wait(left)
-        is_open = await self._threads.run(self._has_open_work, worker)
+                await self._board.wait(watch, version, max_leases, fits, left)
+        # A study of which something was handed out has not ended.
+        is_open = bool(grants) or await self._threads.run(self._has_open_work, worker)
         answer = Claim(grants=tuple(grants), open_work=is_open)
         await self._keep(receipt if grants else None, answer)
         return answer
 
-    async def _claim_of(
-        self,
-        worker: Worker,
-        studies: Sequence[Study],
-        holder: Holder,
-        want: int,
-        devices_free: Sequence[DeviceFree] | None,
-    ) -> list[Grant]:
+    async def _claim_of(self, studies: Iterable[Study], holder: Holder, want: int) -> list[Grant]:
         grants: list[Grant] = []
         for study in studies:
             if len(grants) >= want:
                 break
-            if not devices_cover(study.definition.resources, worker.devices, devices_free):
-                continue
-            taken = await self._handout.take(study, holder, want - len(grants))
-            grants += taken.grants
+            if capacity(study) > 0:
+                taken = await self._handout.take(study, holder, want - len(grants))
+                grants += taken.grants
         return grants
+
+    def end_waits(self) -> None:
+        """Has waiting calls end now, with what they have."""
+        self.is_closing = True
+        self._board.wake_all()
+
+    async def close(self) -> None:
+        """Stops looking for work."""
+        await self._board.close()
 
     async def suggest(
         self,
@@ -153,12 +159,8 @@ class ClaimService:
             keep = partial(self._store.write, lambda tx: answer, receipt=receipt)
             await self._threads.run(keep)
 
-    def _seen(self, worker_id: str) -> Worker:
-        def seen(tx: Tx) -> Worker:
-            worker_rows.seen(tx, worker_id)
-            return worker_rows.get(tx.conn, worker_id)
-
-        return self._store.write(seen)
+    def _note_seen(self, worker_id: str) -> None:
+        self._store.write(lambda tx: worker_rows.seen(tx, worker_id))
 
     def _candidates(self, worker_id: str) -> tuple[Worker, list[Study]]:
         def read(conn: Connection) -> tuple[Worker, list[Study]]:
@@ -166,9 +168,7 @@ class ClaimService:
             names = [offer.name for offer in worker.objectives]
             return worker, study_rows.claimable(conn, names)
 
-        worker, studies = self._store.read(read)
-        offers = offers_of(worker)
-        return worker, [study for study in studies if may_use_data(study, offers)]
+        return self._store.read(read)
 
     def _has_open_work(self, worker: Worker) -> bool:
         names = [offer.name for offer in worker.objectives]
@@ -183,6 +183,17 @@ class ClaimService:
         if client_id is None or not has_open:
             return study, []
         return self._store.write(lambda tx: _reopened(tx, study_id, client_id, holder, count))
+
+
+def _fits(worker: Worker, devices_free: Sequence[DeviceFree] | None, study: Study) -> bool:
+    """Whether a worker can evaluate a study: objective, data set and devices."""
+    offers, objective = offers_of(worker), study.definition.objective
+    return (
+        objective is not None
+        and objective.name in offers
+        and may_use_data(study, offers)
+        and devices_cover(study.definition.resources, worker.devices, devices_free)
+    )
 
 
 def _reopened(

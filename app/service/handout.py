@@ -25,6 +25,7 @@ from .fence import after
 from .points import Batch, PointSource, parallel_room, room, uses_model
 from .threads import Threads
 from .views import Budget, Grant
+from .wake import EVENTS
 
 MAX_CLASHES = 20
 """How often a point that somebody else made meanwhile is asked for again before the call gives up
@@ -171,6 +172,7 @@ def _start_all(
     study = study_rows.lock(tx, study_id)
     points = _Points(study, batch)
     grants = [_start_some(study, share, points) for share in shares]
+    study.tx.signal(EVENTS)
     if batch.exhausted and not points.has_clashed:
         _note_exhausted(study, batch)
     return [Taken(study.study, some) for some in grants], points.has_clashed

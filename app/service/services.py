@@ -88,7 +88,8 @@ class Services:
 
     def drain(self) -> None:
         """Lets waiting calls and event streams end now, with what they have."""
-        self._is_stopping = self.claims.is_closing = self.events.is_closing = True
+        self._is_stopping = self.events.is_closing = True
+        self.claims.end_waits()
         self._hub.wake_all()
 
     async def stop(self) -> None:
@@ -98,6 +99,7 @@ class Services:
         self.sweeper.stop()
         if self._sweeping is not None:
             await self._sweeping
+        await self.claims.close()
         await self._handout.close()
         await self._points.close()
         await asyncio.to_thread(self.replays.close)

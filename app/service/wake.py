@@ -19,8 +19,13 @@ def work_topic(study_id: str) -> str:
     return f"work:{study_id}"
 
 
+def worker_topic(worker_id: str) -> str:
+    """Topic of changes of a worker that end its waiting claim."""
+    return f"worker:{worker_id}"
+
+
 EVENTS = "events"
-"""Topic of commits that write events but bring no work, such as measurements."""
+"""Topic of commits that write events but bring no work, such as measurements and hand-outs."""
 
 
 def study_topic(study_id: str) -> str:
@@ -59,6 +64,8 @@ class WakeHub:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._watches: dict[str, set[Watch]] = {}
+        self.n_work = 0
+        """How often there may have been new work."""
 
     def publish(self, topics: frozenset[str]) -> None:
         """Wakes the watches of these topics; may be called from any thread."""
@@ -70,13 +77,14 @@ class WakeHub:
                 self._loop.call_soon_threadsafe(self._wake, topics)
 
     def _wake(self, topics: frozenset[str]) -> None:
+        self.n_work += WORK in topics
         for topic in topics:
             for watch in self._watches.get(topic, ()):
                 watch.wake()
 
     def wake_all(self) -> None:
         """Wakes every watch, so that waiting calls end when the service stops."""
-        self._wake(frozenset(self._watches))
+        self._wake(frozenset(self._watches) | {WORK})
 
     @contextmanager
     def watch(self, topics: Iterable[str]) -> Iterator[Watch]:

@@ -15,7 +15,7 @@ from ..store.page import Page
 from ..store.transaction import Tx
 from .fence import supersede
 from .views import WorkerView
-from .wake import WORK
+from .wake import worker_topic
 
 
 class WorkerService:
@@ -56,7 +56,7 @@ class WorkerService:
                 leases = lease_rows.active_of_worker(tx.conn, registered.worker.id)
                 for lease in sorted(leases, key=lambda each: each.study_id):
                     supersede(tx, lease)
-            tx.signal(WORK)
+            tx.signal(worker_topic(registered.worker.id))
             return self._view(tx.conn, registered.worker)
 
         return self._store.write(register, receipt=receipt)
@@ -84,7 +84,7 @@ class WorkerService:
 
         def change(tx: Tx) -> WorkerView:
             worker_rows.set_draining(tx, worker_id, is_draining)
-            tx.signal(WORK)
+            tx.signal(worker_topic(worker_id))
             return self._view(tx.conn, worker_rows.get(tx.conn, worker_id))
 
         return self._store.write(change)
@@ -98,6 +98,7 @@ class WorkerService:
             for lease in sorted(leases, key=lambda each: each.study_id):
                 supersede(tx, lease)
             worker_rows.delete(tx, worker_id)
+            tx.signal(worker_topic(worker_id))
 
         self._store.write(delete)
 

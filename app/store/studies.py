@@ -49,6 +49,7 @@ __all__ = [
     "open_studies",
     "page",
     "purge",
+    "served",
 ]
 
 
@@ -73,9 +74,11 @@ _LOCKS = {
 _LIVE = studies.c.deleted_at.is_(None)
 _BY_NAME = _ALL.where(studies.c.name == bindparam("b_name"), _LIVE)
 _SERVED = and_(_LIVE, studies.c.objective.in_(bindparam("b_objectives", expanding=True)))
-_CLAIMABLE = _ALL.where(_SERVED, studies.c.state == StudyState.ACTIVE).order_by(
-    studies.c.priority.desc(), studies.c.n_running, studies.c.id
-)
+_IN_TURN = (studies.c.priority.desc(), studies.c.n_running, studies.c.id)
+_CLAIMABLE = _ALL.where(_SERVED, studies.c.state == StudyState.ACTIVE).order_by(*_IN_TURN)
+_ALL_CLAIMABLE = _ALL.where(
+    _LIVE, studies.c.state == StudyState.ACTIVE, studies.c.objective.is_not(None)
+).order_by(*_IN_TURN)
 _OPEN_STATES = sorted(OPEN_STUDY_STATES)
 _OPEN_OF = select(exists().where(_SERVED, studies.c.state.in_(_OPEN_STATES)))
 _OPEN = _ALL.where(_LIVE, studies.c.state.in_(_OPEN_STATES)).order_by(studies.c.id)
@@ -186,6 +189,11 @@ def claimable(conn: Connection, objective_names: Sequence[str]) -> list[Study]:
     """Active studies of these objectives: by priority, then fewest running trials, then age."""
     rows = conn.execute(_CLAIMABLE, {"b_objectives": list(objective_names)})
     return [study_of(row) for row in rows]
+
+
+def served(conn: Connection) -> list[Study]:
+    """Active studies that workers evaluate, in the order of `claimable`."""
+    return [study_of(row) for row in conn.execute(_ALL_CLAIMABLE)]
 
 
 def open_of(conn: Connection, objective_names: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.trial import TrialSource
 from app.service.fitting import FitRequest
-from app.service.history import StudyHistory, record
+from app.service.history import StudyHistory, record_of
 from app.service.pool import FitFailed, FitProcess
 from app.service.services import Services
 from app.settings import Settings
@@ -45,7 +45,9 @@ def replayed(store: Store, services: Services, study_id: str) -> list[Any]:
     for trial in trials:
         request = history.request(trial.number, 1)
         points.append(suggest(study.definition.suggester.name, request).suggestions[0].params)
-        history.apply([record(trial, metrics)])
+        failure = trial.failure.kind if trial.failure else None
+        seen = (trial.id, trial.number, trial.params, trial.state, trial.values, failure)
+        history.apply([record_of(*seen, metrics)])
     return points
 
 

@@ -31,9 +31,7 @@ async def fill(client: Client, name: str, trials: int) -> str:
     study_id = await create(client, name)
     for first in range(0, trials, IMPORTED):
         items = [_item(k) for k in range(first, min(trials, first + IMPORTED))]
-        await client.call(
-            "import", "POST", f"/v1/studies/{study_id}/trials", {"trials": items}
-        )
+        await client.call("import", "POST", f"/v1/studies/{study_id}/trials", {"trials": items})
     return study_id
 
 

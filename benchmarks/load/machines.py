@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -23,7 +24,8 @@ ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-START_LIMIT_S = 120
+ROOT = Path(__file__).resolve().parent.parent.parent
+"""Where the code lies that is measured."""
 
 
 class Postgres:
@@ -136,13 +138,12 @@ class Service:
             stderr=self._errors,
             stdin=subprocess.DEVNULL,
             text=True,
+            cwd=ROOT,
             env={**os.environ, **ONE_THREAD, **environment},
         )  # fmt: skip
         self.url = self._ready()
 
     def _ready(self) -> str:
-        import json
-
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if '"ready"' in line:

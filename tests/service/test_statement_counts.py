@@ -1,0 +1,156 @@
+"""What a trial's lifecycle sends to the database: counted, so that a statement too many shows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from app.domain.trial import TrialState
+from app.service.services import Services
+from app.service.views import Point
+from app.store.engine import Store
+
+from .conftest import Bench, definition, worker_study
+
+pytestmark = pytest.mark.anyio
+
+CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+
+
+@contextmanager
+def counting() -> Iterator[dict[str, int]]:
+    """Statements and commits of all engines while the block runs."""
+    counts = {"statements": 0, "commits": 0}
+
+    def on_statement(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        counts["statements"] += not statement.lstrip().upper().startswith(CONTROL)
+
+    def on_commit(_conn: Any) -> None:
+        counts["commits"] += 1
+
+    event.listen(Engine, "before_cursor_execute", on_statement)
+    event.listen(Engine, "commit", on_commit)
+    try:
+        yield counts
+    finally:
+        event.remove(Engine, "before_cursor_execute", on_statement)
+        event.remove(Engine, "commit", on_commit)
+
+
+class Cycle:
+    """The steps of one trial's lifecycle: ask, three reports, tell."""
+
+    def __init__(self, services: Services, bench: Bench, study_id: str) -> None:
+        self.services = services
+        self.bench = bench
+        self.study_id = study_id
+        self.trial_id = self.lease_id = ""
+
+    async def ask(self) -> None:
+        [grant] = await self.bench.suggest(self.study_id, client_id="c")
+        self.trial_id, self.lease_id = grant.trial.id, grant.lease.id
+
+    async def report(self) -> None:
+        for seq in range(3):
+            self.services.leases.report(
+                self.trial_id,
+                lease_id=self.lease_id,
+                seq=seq,
+                points=[Point(step=seq + 1, values={"value": 1.0})],
+                caller=self.bench.caller,
+            )
+
+    async def tell(self) -> None:
+        self.services.leases.complete(
+            self.trial_id,
+            lease_id=self.lease_id,
+            state=TrialState.COMPLETED,
+            values={"value": 9.0},
+            step=None,
+            usage={},
+            data=None,
+            caller=self.bench.caller,
+        )
+
+
+async def counted(step: Callable[[], Awaitable[None]]) -> tuple[int, int]:
+    with counting() as counts:
+        await step()
+    return counts["statements"], counts["commits"]
+
+
+async def test_a_lifecycle_takes_few_statements_and_a_commit_a_call(
+    bench: Bench, services: Services, store: Store
+) -> None:
+    space = [{"name": f"x{k}", "type": "float", "low": 0, "high": 1} for k in range(5)]
+    cycle = Cycle(services, bench, bench.study(definition(space=space)))
+    for step in (cycle.ask, cycle.report, cycle.tell):  # the first one reads the whole history
+        await step()
+    found = [await counted(step) for step in (cycle.ask, cycle.report, cycle.tell)]
+    # Postgres takes the writes of a transition as one statement, SQLite one by one.
+    expected = {
+        "postgresql": [(4, 1), (6, 3), (2, 1)],
+        "sqlite": [(7, 1), (18, 3), (5, 1)],
+    }
+    assert found == expected[store.dialect]
+
+
+@pytest.mark.parametrize("n_points", [1, 50])
+async def test_a_report_takes_as_many_statements_whatever_its_size(
+    bench: Bench, services: Services, store: Store, n_points: int
+) -> None:
+    study_id = bench.study(definition())
+    [grant] = await bench.suggest(study_id)
+    points = [Point(step=k + 1, values={"value": 1.0}) for k in range(n_points)]
+
+    async def report() -> None:
+        services.leases.report(
+            grant.trial.id, lease_id=grant.lease.id, seq=0, points=points, caller=bench.caller
+        )
+
+    assert await counted(report) == ({"postgresql": 2, "sqlite": 6}[store.dialect], 1)
+
+
+async def test_waiting_claims_without_work_send_nothing_when_others_work(
+    bench: Bench, services: Services
+) -> None:
+    import asyncio
+
+    study_id = bench.study(worker_study(limits={"max_parallel": 1}))
+    first = await bench.claim(bench.worker("busy"))
+    assert first is not None
+    waiting = [asyncio.create_task(bench.claim(bench.worker(f"w{k}"), wait_s=60)) for k in range(5)]
+    board = services.claims._board
+    while len(board._waiting) < 5 or board._looking is None:
+        await asyncio.sleep(0)
+    await services._threads.run(lambda: None)
+    with counting() as counts:
+        # A report is no news to them.
+        services.leases.report(
+            first.trial.id,
+            lease_id=first.lease.id,
+            seq=0,
+            points=[Point(step=1, values={"value": 1.0})],
+            caller=bench.caller,
+        )
+    assert counts["commits"] == 1
+    services.leases.complete(
+        first.trial.id,
+        lease_id=first.lease.id,
+        state=TrialState.COMPLETED,
+        values={"value": 1.0},
+        step=None,
+        usage={},
+        data=None,
+        caller=bench.caller,
+    )
+    done, still = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=60)
+    assert len(done) == 1
+    assert len(still) == 4
+    assert services.studies.get(study_id).study.counts[TrialState.RUNNING] == 1
+    services.claims.end_waits()
+    assert [task.result() for task in (await asyncio.wait(still))[0]] == [None] * 4

@@ -47,7 +47,7 @@ async def large(running: Service, sizes: tuple[int, ...], rounds: int) -> Large:
     found = {size: timings() for size in sizes}
     async with Client(running.url, timings()) as client:
         studies = {size: await fill(client, f"of-{size}", size) for size in sizes}
-        for size, study_id in studies.items():  # what is read once is read before
+        for study_id in studies.values():  # what is read once is read before
             await _touch(running, study_id, timings(), 3)
         for _ in range(rounds):
             for size, study_id in studies.items():

@@ -69,10 +69,11 @@ async def waiting(running: Service, workers: int, idle_s: float, busy_s: float) 
     crowd = _Crowd(running, workers)
     async with Client(running.url, crowd.routes) as client:
         await crowd.register(client)
-        claims = [asyncio.create_task(crowd.wait(worker_id)) for worker_id in crowd.ids]
-        try:
-            await asyncio.sleep(5.0)  # until all of them wait
-            idle = await _share(running, asyncio.sleep(idle_s))
+    claims = [asyncio.create_task(crowd.wait(worker_id)) for worker_id in crowd.ids]
+    try:
+        await asyncio.sleep(5.0)  # until all of them wait
+        idle = await _share(running, asyncio.sleep(idle_s))
+        async with Client(running.url, crowd.routes) as client:
             body = definition(
                 "waiting",
                 objective={"name": "function", "options": {"function": "sphere"}},
@@ -83,10 +84,10 @@ async def waiting(running: Service, workers: int, idle_s: float, busy_s: float) 
             ends = _end_trials(crowd, client, busy_s)
             taken: list[float] = []
             busy = await _share(running, _into(taken, ends))
-        finally:
-            for claim in claims:
-                claim.cancel()
-            await asyncio.gather(*claims, return_exceptions=True)
+    finally:
+        for claim in claims:
+            claim.cancel()
+        await asyncio.gather(*claims, return_exceptions=True)
     return Waited(taken, idle, busy, len(taken) / busy_s)
 
 

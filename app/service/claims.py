@@ -5,14 +5,17 @@ nothing yet.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 
 from ..domain.study import Study, StudyState
+from ..domain.trial import TrialState
 from ..domain.worker import Worker
-from ..store import idempotency
+from ..store import idempotency, queue
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
 from ..store import workers as worker_rows
@@ -21,10 +24,15 @@ from ..store.idempotency import Receipt
 from ..store.transaction import Tx
 from .fence import renewed, revived
 from .handout import Handout, Holder, grant
-from .placement import devices_cover, may_use_data, offers_of
+from .placement import devices_cover, may_use_data, memory_of, offers_of
 from .threads import Threads
 from .views import Caller, Claim, DeviceFree, Grant, Suggested
 from .wake import WORK, WakeHub, study_topic
+
+SHORTEST_WAIT_S = 0.005
+"""Shortest wait for a trial that falls due: the clocks of the database and of this process differ
+a little.
+"""
 
 
 class ClaimService:
@@ -77,7 +85,7 @@ class ClaimService:
                 left = deadline - asyncio.get_running_loop().time()
                 if grants or left <= 0 or self.is_closing:
                     break
-                await watch.wait(left)
+                await watch.wait(min(left, await self._due_in_s(studies)))
         is_open = await self._threads.run(self._has_open_work, worker)
         answer = Claim(grants=tuple(grants), open_work=is_open)
         await self._threads.run(self._keep, receipt if grants else None, answer)
@@ -92,6 +100,7 @@ class ClaimService:
         devices_free: Sequence[DeviceFree] | None,
     ) -> list[Grant]:
         grants: list[Grant] = []
+        holder = replace(holder, memory_bytes=memory_of(worker))
         for study in studies:
             if len(grants) >= want:
                 break
@@ -126,12 +135,22 @@ class ClaimService:
                 study = await self._threads.run(self._study, study_id)
                 left = deadline - asyncio.get_running_loop().time()
                 is_over = left <= 0 or self.is_closing or study.state is not StudyState.ACTIVE
-                if grants or is_over or study.exhausted:
+                if grants or is_over or (study.exhausted and not _has_pending(study)):
                     break
-                await watch.wait(left)
+                await watch.wait(min(left, await self._due_in_s([study])))
         answer = Suggested(grants=tuple(grants), study_state=study.state)
         await self._threads.run(self._keep, receipt if grants else None, answer)
         return answer
+
+    async def _due_in_s(self, studies: Sequence[Study]) -> float:
+        """Seconds until a trial of these studies has waited long enough after its failure."""
+        ids = [study.id for study in studies if _has_pending(study)]
+        if not ids:
+            return math.inf
+        found = await self._threads.run(
+            self._store.read, lambda conn: queue.next_due_in_s(conn, ids)
+        )
+        return math.inf if found is None else max(found, SHORTEST_WAIT_S)
 
     def _study(self, study_id: str) -> Study:
         return self._store.read(lambda conn: study_rows.get(conn, study_id))
@@ -191,3 +210,7 @@ class ClaimService:
             )
         )
         return self._store.write(reopen) if known[1] else []
+
+
+def _has_pending(study: Study) -> bool:
+    return study.counts.get(TrialState.PENDING, 0) > 0

@@ -7,14 +7,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
+from sqlalchemy import Connection
+
 from ..domain.lease import Lease
 from ..domain.space import point_key
 from ..domain.study import Study
 from ..domain.trial import Trial, TrialSource, TrialState
 from ..errors import Unavailable
 from ..store import leases as lease_rows
+from ..store import queue, trial_sets
 from ..store import studies as study_rows
-from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store.engine import Store
 from ..store.studies import LockedStudy
@@ -41,12 +43,14 @@ class Holder:
 
     Attributes:
         duration_s: how long the lease and each renewal last.
+        memory_bytes: of the device that the trials would run on, where it is known.
     """
 
     worker_id: str | None = None
     client_id: str | None = None
     token_id: str | None = None
     duration_s: float
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,13 +145,17 @@ class Handout:
         study = self._store.read(lambda conn: study_rows.get(conn, study_id))
         if study.counts.get(TrialState.PENDING, 0) == 0 or parallel_room(study) == 0:
             return _Taken(study=study)
+        if not self._store.read(lambda conn: _has_pending(conn, study_id, holder)):
+            return _Taken(study=study)
         return self._store.write(lambda tx: self._pending_in(tx, study_id, holder, want))
 
     def _pending_in(self, tx: Tx, study_id: str, holder: Holder, want: int) -> _Taken:
         study = study_rows.lock(tx, study_id)
         taken = _Taken()
         while len(taken.grants) < want and parallel_room(study.study) > 0:
-            trial = trial_rows.next_pending(study, client_id=holder.client_id)
+            trial = queue.next_pending(
+                study, client_id=holder.client_id, memory_bytes=holder.memory_bytes
+            )
             if trial is None:
                 break
             taken.grants.append(start(study, trial, holder))
@@ -178,6 +186,12 @@ class Handout:
         taken.study = study.study
         wake(study)
         return taken
+
+
+def _has_pending(conn: Connection, study_id: str, holder: Holder) -> bool:
+    return queue.has_pending(
+        conn, study_id, client_id=holder.client_id, memory_bytes=holder.memory_bytes
+    )
 
 
 def _made_since(study: LockedStudy, index: int) -> frozenset[str]:
@@ -232,6 +246,7 @@ def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
         client_id=holder.client_id,
         reserved_for=None,
         reserved_until=None,
+        not_before=None,
     )
     return grant(study.study, replace(running, lease_expires_at=lease.expires_at), lease)
 

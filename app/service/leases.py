@@ -21,7 +21,8 @@ from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
-from .fence import Held, after, hold, lose, loss, renewed, stale, use_attempt
+from .failures import judge_worker, pause_when_broken, use_attempt
+from .fence import Held, after, directive_of, hold, lose, loss, renewed, stale
 from .points import PointSource
 from .settle import last_values, note_best
 from .views import Beat, BeatAnswer, Budget, Caller, Failed, Point, Reported
@@ -60,11 +61,7 @@ class LeaseService:
 
     def _beat(self, beat: Beat, caller: Caller) -> BeatAnswer:
         def renew(tx: Tx) -> BeatAnswer:
-            held = hold(tx, beat.lease_id, None, caller)
-            lease = renewed(held)
-            return BeatAnswer(
-                lease_id=lease.id, expires_at=lease.expires_at, directive=Directive.CONTINUE
-            )
+            return _renewed(hold(tx, beat.lease_id, None, caller))
 
         try:
             return self._store.write(renew)
@@ -82,10 +79,7 @@ class LeaseService:
         """
 
         def renew(tx: Tx) -> BeatAnswer:
-            lease = renewed(hold(tx, lease_id, None, caller))
-            return BeatAnswer(
-                lease_id=lease.id, expires_at=lease.expires_at, directive=Directive.CONTINUE
-            )
+            return _renewed(hold(tx, lease_id, None, caller))
 
         return self._store.write(renew, receipt=receipt)
 
@@ -154,7 +148,7 @@ class LeaseService:
             renewed(held, last_seq=seq, last_step=max(steps, default=None))
             held.study.tx.signal(study_topic(held.study.study.id), EVENTS)
             return Reported(
-                accepted=len(points), duplicates=0, directive=Directive.CONTINUE, budget=Budget()
+                accepted=len(points), duplicates=0, directive=directive_of(held), budget=Budget()
             )
 
         return self._store.write(take)
@@ -196,6 +190,7 @@ class LeaseService:
             _pin_data(held.study, trial)
             _count_resource(held.study, trial)
             note_best(held.study, trial)
+            judge_worker(tx, lease, None)
             _keep_answer(tx, lease, "complete", trial)
             after(held.study)
             return trial
@@ -229,10 +224,12 @@ class LeaseService:
             trial = (
                 lose(held.study, held.trial, failure)
                 if kind in _COUNTS_AS_LOSS
-                else use_attempt(held.study, held.trial, failure)
+                else use_attempt(held.study, held.trial, failure, worker_id=lease.worker_id)
             )
+            judge_worker(tx, lease, failure)
             _keep_answer(tx, lease, "fail", trial)
             after(held.study)
+            pause_when_broken(held.study, held.trial, failure)
             return trial
 
         trial = self._store.write(fail)
@@ -245,6 +242,13 @@ class LeaseService:
             self._points.kick(study)
         else:
             self._points.forget(study_id)
+
+
+def _renewed(held: Held) -> BeatAnswer:
+    """A lease renewed, unless its holder is to abort: then it runs out."""
+    directive = directive_of(held)
+    lease = held.lease if directive is Directive.ABORT else renewed(held)
+    return BeatAnswer(lease_id=lease.id, expires_at=lease.expires_at, directive=directive)
 
 
 def _final_values(held: Held, state: TrialState, values: Mapping[str, float]) -> dict[str, float]:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_failure_is_retried_until_it_is_not(http: httpx.AsyncClient) -> None:
-    study = await create(http, failure_policy={"max_attempts": 2})
+    study = await create(http, failure_policy={"max_attempts": 2, "backoff_s": 0})
     for will_retry, state in ((True, "pending"), (False, "failed")):
         trial = await ask(http, study["id"])
         body = {

@@ -71,6 +71,7 @@ class Trial(Wire):
     step: int | None
     n_attempts: int
     losses: int
+    not_before: datetime | None = None
     failure: Failure | None
     note: str
     provenance: dict[str, Any]

@@ -12,12 +12,13 @@ from ..domain.lease import Lease
 from ..domain.retry import backoff_s, is_retried
 from ..domain.study import PauseReason, StudyState
 from ..domain.trial import Failure, FailureKind, Trial, TrialState
+from ..domain.worker import Worker
 from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store import workers as worker_rows
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
-from .placement import could_run, memory_of
+from .placement import could_run, is_alive, memory_of
 
 MOST_INFRASTRUCTURE_FAILURES = 3
 """Trials one after the other that fail on a worker's infrastructure before it is drained."""
@@ -67,13 +68,20 @@ def _more_memory(study: LockedStudy, worker_id: str | None) -> int | None:
 
 
 def _is_there(study: LockedStudy, min_memory_bytes: int | None) -> bool:
-    """Whether a worker is there that could run a trial of the study in that much memory."""
-    if min_memory_bytes is None:
-        return False
-    return any(
-        could_run(worker, study.study, min_memory_bytes=min_memory_bytes, now=study.tx.now)
+    """Whether a worker is registered that could run a trial of the study in that much memory.
+
+    It need not live: after an outage of the service none does. The sweep looks again later.
+    """
+    return min_memory_bytes is not None and bool(_fit(study, min_memory_bytes))
+
+
+def _fit(study: LockedStudy, min_memory_bytes: int) -> list[Worker]:
+    """The workers that could run a trial of the study in that much memory."""
+    return [
+        worker
         for worker in worker_rows.all_of(study.tx.conn)
-    )
+        if could_run(worker, study.study, min_memory_bytes=min_memory_bytes)
+    ]
 
 
 def _without_room(failure: Failure) -> Failure:
@@ -84,11 +92,11 @@ def _without_room(failure: Failure) -> Failure:
 
 
 def fail_without_room(tx: Tx, study: LockedStudy, trial_id: str) -> bool:
-    """Fails a pending trial that waits for more memory than any worker has; whether it did."""
+    """Fails a pending trial that needs more memory than any live worker has; whether it did."""
     trial = trial_rows.get(tx.conn, trial_id)
     if trial.state is not TrialState.PENDING or trial.min_memory_bytes is None:
         return False
-    if _is_there(study, trial.min_memory_bytes):
+    if any(is_alive(worker, tx.now) for worker in _fit(study, trial.min_memory_bytes)):
         return False
     failure = trial.failure or Failure(kind=FailureKind.OOM)
     trial_rows.move(study, trial, TrialState.FAILED, failure=_without_room(failure))

@@ -63,19 +63,26 @@ def memory_of(worker: Worker) -> int | None:
     return sum(size for size in cores if size is not None)
 
 
-def could_run(worker: Worker, study: Study, *, min_memory_bytes: int, now: datetime) -> bool:
-    """Whether a worker that lives could be given a trial that needs so much memory."""
+def could_run(worker: Worker, study: Study, *, min_memory_bytes: int) -> bool:
+    """Whether a worker could be given a trial of the study that needs so much memory.
+
+    One that the service drains could not. One that a person drains, or that is ending, may be back
+    soon: it counts for as long as it counts as alive.
+    """
     objective, offers = study.definition.objective, offers_of(worker)
-    is_alive = now - worker.last_seen_at <= WORKER_ALIVE
     return (
-        is_alive
-        and not worker.draining
+        worker.drain_reason is None
         and objective is not None
         and objective.name in offers
         and may_use_data(study, offers)
         and devices_cover(study.definition.resources, worker.devices, None)
         and (memory_of(worker) or 0) >= min_memory_bytes
     )
+
+
+def is_alive(worker: Worker, now: datetime) -> bool:
+    """Whether a worker has given a sign of life lately."""
+    return now - worker.last_seen_at <= WORKER_ALIVE
 
 
 def _free_memory(gpus: Sequence[Device], free: Sequence[DeviceFree] | None) -> list[int | None]:

@@ -28,6 +28,7 @@ from ..store.engine import Store
 from ..store.transaction import Tx
 from .failures import fail_without_room
 from .fence import expire, overrun
+from .placement import WORKER_ALIVE
 from .points import PointSource
 from .settle import settle, wake
 from .threads import Threads
@@ -75,7 +76,7 @@ class Sweeper:
                     await self._threads.run(self.sweep_overtime, started_at)
                 if now >= room_at:
                     room_at = now + _ROOM_EVERY_S
-                    await self._threads.run(self.fail_those_without_room)
+                    await self._threads.run(self.fail_those_without_room, started_at)
                 if now >= purge_at:
                     purge_at = now + _PURGE_EVERY_S
                     await self._threads.run(self._purge)
@@ -156,8 +157,16 @@ class Sweeper:
         since = now - timedelta(seconds=limit_s + OVERTIME_GRACE_S)
         return self._store.read(lambda conn: lease_rows.held_since(conn, study.id, since, _BATCH))
 
-    def fail_those_without_room(self) -> int:
-        """Fails the pending trials that need more memory than any worker has; returns how many."""
+    def fail_those_without_room(self, not_before: datetime) -> int:
+        """Fails the pending trials that need more memory than any live worker has; returns how
+        many.
+
+        Args:
+            not_before: database instant before which nothing is swept; the workers then have the
+                time to be heard of that they always have.
+        """
+        if self._store.now() < not_before + WORKER_ALIVE:
+            return 0
         n_failed = 0
         for study in self._store.read(study_rows.open_studies):
             if study.definition.objective is None or not study.counts.get(TrialState.PENDING, 0):

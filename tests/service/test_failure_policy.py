@@ -198,16 +198,19 @@ async def test_cores_count_with_all_their_memory(bench: Bench) -> None:
     assert await bench.claim(large) is not None
 
 
-@pytest.mark.parametrize("case", ["none larger", "unknown", "a client's", "drained", "silent"])
+@pytest.mark.parametrize("case", ["none larger", "unknown", "a client's", "drained"])
 async def test_an_oom_that_no_worker_could_bear_ends_its_trial(
-    bench: Bench, store: Store, services: Services, case: str
+    bench: Bench, services: Services, case: str
 ) -> None:
-    study_id = bench.study(worker_study(limits={"max_trials": 1}))
     large = bench.worker("large", devices=[gpu(8 if case == "none larger" else 24)])
     if case == "drained":
-        services.workers.set_draining(large, True)
-    if case == "silent":
-        store.clock.offset_s += WORKER_ALIVE.total_seconds() + 1
+        bench.study(worker_study("other", failure_policy={"backoff_s": 0, "max_attempts": 9}))
+        for _ in range(3):
+            grant = await bench.claim(large)
+            assert grant is not None
+            bench.fail(grant, "infrastructure")
+        services.studies.cancel(grant.trial.study_id)
+    study_id = bench.study(worker_study(limits={"max_trials": 1}))
     small = bench.worker("small", devices=[] if case == "unknown" else [gpu(8)])
     if case == "a client's":
         [grant] = await bench.suggest(study_id)
@@ -218,24 +221,34 @@ async def test_an_oom_that_no_worker_could_bear_ends_its_trial(
     assert (failed.will_retry, failed.trial.state) == (False, TrialState.FAILED)
 
 
+@pytest.mark.parametrize("how", ["removed", "silent"])
 async def test_a_trial_whose_larger_worker_goes_away_fails(
-    bench: Bench, store: Store, services: Services
+    bench: Bench, store: Store, services: Services, how: str
 ) -> None:
+    began_at = store.now() - WORKER_ALIVE
     study_id = bench.study(worker_study(limits={"max_trials": 1}))
     small, large = (bench.worker(f"w{gib}", devices=[gpu(gib)]) for gib in (8, 24))
     grant = await bench.claim(small)
     assert grant is not None
     assert bench.fail(grant, "oom").will_retry
-    assert services.sweeper.fail_those_without_room() == 0
-    services.workers.delete(large)
-    assert services.sweeper.fail_those_without_room() == 1
+    # A worker that ends may start again: it counts until it has been silent for long enough.
+    services.workers.set_draining(large, True)
+    assert services.sweeper.fail_those_without_room(began_at) == 0
+    if how == "removed":
+        services.workers.delete(large)
+    else:
+        store.clock.offset_s += WORKER_ALIVE.total_seconds() + 1
+        began_at = services.sweeper.begin()
+        assert services.sweeper.fail_those_without_room(began_at) == 0
+        store.clock.offset_s += WORKER_ALIVE.total_seconds() + LEASE_TTL_S
+    assert services.sweeper.fail_those_without_room(began_at) == 1
     trial = services.trials.get(grant.trial.id).trial
     assert (trial.state, trial.attempts) == (TrialState.FAILED, 1)
     assert trial.failure is not None
     assert trial.failure.kind == "oom"
     study = services.studies.get(study_id).study
     assert (study.places, study.state) == (0, StudyState.ACTIVE)
-    assert services.sweeper.fail_those_without_room() == 0
+    assert services.sweeper.fail_those_without_room(began_at) == 0
 
 
 async def test_an_oom_is_not_retried_where_the_policy_says_so(bench: Bench) -> None:

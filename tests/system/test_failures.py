@@ -73,3 +73,38 @@ def test_a_worker_keeps_the_time_limit_and_the_trial_times_out(
         service.wait_ended(made["id"])
     [trial] = service.trials(made["id"])
     assert (trial["state"], trial["failure"]["kind"]) == ("failed", "timeout")
+
+
+KILLED = """
+import os, signal
+import tunewell
+
+@tunewell.objective(name="killed", metrics={"value": "minimize"})
+def killed(trial):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_whose_trials_are_killed_is_drained_until_a_person_takes_it_back(
+    service: Service, folder: Path
+) -> None:
+    """As by the system for want of memory: not the fault of the objective's code."""
+    (folder / "own_code.py").write_text(KILLED)
+    study = failing("killed", policy={"max_attempts": 9, "backoff_s": 0}, trials=2)
+    study["objective"] = {"name": "killed"}
+    made = service.call("POST", "/v1/studies", study)
+    with workers(service, folder, 1, "--objective", "own_code:killed"):
+
+        def drained() -> Any:
+            found = service.call("GET", "/v1/workers")["workers"]
+            return next((worker for worker in found if worker["draining"]), None)
+
+        worker = service.wait(drained)
+        assert worker["drain_reason"].startswith("its last 3 trials failed on its infrastructure")
+        assert "SIGKILL" in worker["drain_reason"]
+        failures = [t["n_attempts"] for t in service.trials(made["id"])]
+        assert sum(failures) == 3
+        undone = service.call("PATCH", f"/v1/workers/{worker['id']}", {"draining": False})
+        assert (undone["drain_reason"], undone["n_infrastructure_failures"]) == (None, 0)
+        service.wait(drained)
+    assert sum(t["n_attempts"] for t in service.trials(made["id"])) == 6

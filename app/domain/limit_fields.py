@@ -93,7 +93,7 @@ FAILURE_FIELDS: Mapping[str, OptionSpec] = MappingProxyType(
             type="float",
             default=1.0,
             low=0.0,
-            high=3_600.0,
+            high=86_400.0,
             help="Longest wait before the second attempt, doubled for each further one; the wait "
             "is drawn between 0 and that. 0: no wait.",
         ),

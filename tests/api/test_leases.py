@@ -49,7 +49,7 @@ async def failed(http: httpx.AsyncClient, study_id: str, kind: str = "user_error
 
 
 async def test_a_trial_that_waits_says_until_when(http: httpx.AsyncClient) -> None:
-    policy = {"backoff_s": 3600, "max_backoff_s": 86400}
+    policy = {"backoff_s": 86400, "max_backoff_s": 86400}
     study = await create(http, failure_policy=policy)
     answer = await failed(http, study["id"])
     shown = (await http.get(f"/v1/trials/{answer['id']}")).json()
@@ -59,7 +59,9 @@ async def test_a_trial_that_waits_says_until_when(http: httpx.AsyncClient) -> No
 
 
 async def test_a_study_that_paused_itself_says_why(http: httpx.AsyncClient) -> None:
-    study = await create(http, failure_policy={"backoff_s": 3600, "pause_after": 2})
+    study = await create(
+        http, failure_policy={"backoff_s": 86400, "max_backoff_s": 86400, "pause_after": 2}
+    )
     assert (study["pause_reason"], study["pause_detail"]) == (None, None)
     for _ in range(2):
         await failed(http, study["id"])

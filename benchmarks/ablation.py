@@ -107,10 +107,6 @@ def _plain_ei() -> None:
     gp_training.Model.acquisition = gain
 
 
-def _never(m: int, columns: Any) -> bool:
-    return False
-
-
 def _no_failure_model() -> None:
     gp_training._success = lambda *_: None
 
@@ -129,8 +125,7 @@ def _flat(weights: str) -> Callable[[], None]:
 PARTS: Mapping[str, Mapping[str, Callable[[], None]]] = {
     "gp": {
         "everything": lambda: None,
-        "no quadratic trend": _set(gp_training__takes_trend=_never, gp__takes_trend=_never),
-        "no input warping": _set(gp__n_looked_at=lambda n: 0),
+        "no quadratic trend": _set(gp_training___has_trend=lambda m, columns: False),
         "half-rank targets alone": _one_kind(HALF_RANK),
         "plain targets alone": _one_kind(PLAIN),
         "no soft targets under noise": _no_soft_targets,

@@ -7,13 +7,13 @@ posteriori, and the point where the logarithm of the expected improvement is lar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..domain.space import Params, Value, point_key
+from ..domain.space import Value, point_key
 from ..domain.trial import TrialSource
 from . import gp_several
 from .base import Decision, Suggestion, SuggestRequest, provenance, rng_of, taken_keys, targets
@@ -21,10 +21,9 @@ from .design import design_point, new_point, satisfies
 from .gp_candidates import Region
 from .gp_search import Known, Search, score_points
 from .gp_space import GpSpace, row_keys
-from .gp_training import History, Model, takes_trend, train
-from .input_warp import chosen_shapes, n_looked_at
+from .gp_training import History, Model, train
 from .numerics import Array
-from .warp import HALF_RANK, PLAIN, SOFT, model_targets
+from .warp import HALF_RANK, PLAIN, SOFT
 
 NAME = "gp"
 ENUMERATED = 20_000
@@ -95,28 +94,16 @@ def _in_order(request: SuggestRequest) -> SuggestRequest:
     )
 
 
-def _space(request: SuggestRequest, params: Sequence[Params], y: Array) -> GpSpace:
-    """The search space, its coordinates bent where the first trials say so."""
-    straight, m = GpSpace(request.space), n_looked_at(y.size)
-    if m == 0 or not np.isfinite(y[:m]).any():
-        return straight
-    x = straight.features(straight.encode(params[:m]))
-    z = model_targets(y[:m], HALF_RANK).z
-    columns = straight.columns
-    has_trend = takes_trend(m, columns)
-    shapes = chosen_shapes(x, z, columns, straight.bendable(), has_trend=has_trend)
-    return GpSpace(request.space, shapes) if shapes else straight
-
-
 class _Maker:
     """Makes the points of one request, one after another, earlier ones pending for later ones."""
 
     def __init__(self, request: SuggestRequest) -> None:
         self.request = request
+        self.space = GpSpace(request.space)
         self.taken = taken_keys(request)
-        params, y = [t.params for t in request.finished], targets(request)
-        self.space = _space(request, params, y)
-        self.history = History(points=self.space.encode(params), y=y)
+        self.history = History(
+            points=self.space.encode([t.params for t in request.finished]), y=targets(request)
+        )
         self.pending = self.space.encode([t.params for t in request.pending])
         self.n_varying = int((self.space.column_of >= 0).sum())
         self.n_initial = design_size(request, self.n_varying)
@@ -275,10 +262,6 @@ class _Maker:
             "trend_variances": [float(hyper.linear), float(hyper.quadratic)],
             "is_noisy": bool(model.gp.is_noisy),
             "warp": model.warp,
-            "bent": {
-                self.space.axes[j].parameter.name: [shape.a, shape.b]
-                for j, shape in self.space.shapes.items()
-            },
             "models_failures": model.success is not None,
             "region": "local" if region.half_sides is not None else "global",
             "mean": mean,

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from ..domain.space import CategoricalParameter, Condition, LinearConstraint, Params, Space, Value
 from .encode import CATEGORY, Axis, Encoder
 from .gp_kernel import Columns
-from .input_warp import STRAIGHT, Shapes
 from .numerics import Array
 
 Mask = NDArray[np.bool_]
@@ -42,8 +41,7 @@ class GpSpace:
     """One search space, ready for vectorised search.
 
     Attributes:
-        encoder: the scalar mapping this one agrees with, but for bent coordinates.
-        shapes: of the bent coordinates, by the parameter's place.
+        encoder: the scalar mapping this one agrees with.
         p: number of parameters.
         columns: what the feature columns are.
         column_of: first feature column of each parameter, -1 for one that never varies.
@@ -51,9 +49,8 @@ class GpSpace:
             by the gradient. A parameter that never varies is none of them.
     """
 
-    def __init__(self, space: Space, shapes: Shapes = STRAIGHT) -> None:
+    def __init__(self, space: Space) -> None:
         self.space = space
-        self.shapes = shapes
         self.encoder = Encoder(space)
         self.axes = self.encoder.axes
         self.p = len(self.axes)
@@ -97,33 +94,11 @@ class GpSpace:
         """Points as rows (n, p), NaN where inactive; equal points give equal bits."""
         rows = self.encoder.to_unit_many(points)
         is_active = ~np.isnan(rows)
-        out = np.where(is_active, self.snap(np.where(is_active, rows, 0.5)), math.nan)
-        for j, shape in self.shapes.items():
-            out[:, j] = shape.bend(out[:, j])
-        return out
+        return np.where(is_active, self.snap(np.where(is_active, rows, 0.5)), math.nan)
 
     def decode(self, row: Array) -> dict[str, Value]:
         """The parameters of one row (p,)."""
-        if self.shapes:
-            row = row.copy()
-            for j, shape in self.shapes.items():
-                row[j] = shape.unbend(row[j])
         return self.encoder.from_unit(row)
-
-    def bendable(self) -> dict[int, int]:
-        """Places and feature columns of the parameters that may be bent: continuous ones that are
-        always active, and at which no condition and no linear constraint looks.
-        """
-        looked_at = {name for rule in self.space.constraints for name in rule.terms}
-        whens = (axis.parameter.when for axis in self.axes)
-        looked_at |= {when.param for when in whens if when is not None}
-        return {
-            j: int(self.column_of[j])
-            for j, axis in enumerate(self.axes)
-            if axis.n_cells is None
-            and axis.parameter.when is None
-            and axis.parameter.name not in looked_at
-        }
 
     def snap(self, full: Array) -> Array:
         """Full rows (m, p) with every coordinate at the middle of its cell."""

@@ -167,7 +167,7 @@ def _process(space: GpSpace, history: History, x: Array, kind: str) -> GaussianP
 def _fitted(space: GpSpace, history: History, x: Array, m: int, kind: str) -> GaussianProcess:
     """The process of the first m rows, with hyper-parameters by the plan of anchors."""
     columns, y = space.columns, history.y
-    has_trend = takes_trend(m, columns)
+    has_trend = _has_trend(m, columns)
     if m > FIT_ROWS:
         rows = active_rows(space, history, FIT_SUBSET)
         data = _Data(x=x[rows], z=model_targets(y[rows], kind).z, columns=columns)
@@ -179,7 +179,7 @@ def _fitted(space: GpSpace, history: History, x: Array, m: int, kind: str) -> Ga
     anchor = anchor_size(m)
     if anchor:
         first = _Data(x=x[:anchor], z=model_targets(y[:anchor], kind).z, columns=columns)
-        warm = first.fit((), has_trend=takes_trend(anchor, columns)).hyper
+        warm = first.fit((), has_trend=_has_trend(anchor, columns)).hyper
         if has_trend and not warm.has_trend:
             warm = replace(warm, linear=default.linear, quadratic=default.quadratic)
         starts = (warm, default) if m <= MANY_ROWS else (warm,)
@@ -246,7 +246,7 @@ class _Data:
         return made
 
 
-def takes_trend(m: int, columns: Columns) -> bool:
+def _has_trend(m: int, columns: Columns) -> bool:
     """Whether m trials suffice for a quadratic trend: 2d + 2 for d numeric columns."""
     d = int(columns.is_numeric.sum())
     return d > 0 and m >= 2 * d + 2

@@ -21,7 +21,8 @@ _FRONT_SIZE = 100
 def follow(
     client: Client, study_id: str, reporter: Reporter, *, check: Callable[[], None] | None = None
 ) -> Study:
-    """Shows each trial when it ends, until the study has ended, then its best; returns the study.
+    """Shows each trial when it ends, until the study has ended or paused itself, then its best;
+    returns the study.
 
     Args:
         client: where the study is.
@@ -39,11 +40,16 @@ def follow(
     with reporter:
         reporter.begin(view.study)
         view.catch_up()
-        if not view.study.has_ended:
+        if not _is_over(view.study):
             _attend(client, view, check or _nothing)
     best = [view.study.best] if view.study.best else _front(client, view.study)
     reporter.end(view.study, best)
     return view.study
+
+
+def _is_over(study: Study) -> bool:
+    """Whether nothing more comes of it unless a person does something."""
+    return study.has_ended or study.has_paused_itself
 
 
 def _nothing() -> None:
@@ -55,7 +61,7 @@ def _attend(client: Client, view: _View, check: Callable[[], None]) -> None:
     for raw in client.stream_events(view.study.id, after=view.study.change_seq):
         if _is_news(raw, view.study.change_seq):
             view.catch_up()
-            if view.study.has_ended:
+            if _is_over(view.study):
                 return
         if raw["event"] in ("tick", "reset"):
             check()

@@ -71,6 +71,7 @@ class Trial(Wire):
     step: int | None
     n_attempts: int
     losses: int
+    not_before: datetime | None = None
     failure: Failure | None
     note: str
     provenance: dict[str, Any]
@@ -102,6 +103,8 @@ class Study(Wire):
     definition: dict[str, Any]
     state: str
     stop_reason: str | None
+    pause_reason: str | None = None
+    pause_detail: str | None = None
     trial_counts: dict[str, int]
     best: Trial | None
     warnings: list[str]
@@ -115,6 +118,16 @@ class Study(Wire):
     def has_ended(self) -> bool:
         """Whether no trial of it will run any more."""
         return self.state in ENDED_STUDY
+
+    @property
+    def has_paused_itself(self) -> bool:
+        """Whether it waits for a person to look at its failures and resume it."""
+        return self.state == "paused" and self.pause_reason == "failures"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it stands where it stands, if there is something to say."""
+        return self.stop_reason or self.pause_detail
 
     @property
     def params(self) -> list[str]:
@@ -177,6 +190,7 @@ class Worker(Wire):
     objectives: list[OfferedObjective]
     slots: int
     draining: bool
+    drain_reason: str | None = None
     last_seen_at: datetime
     leases: list[HeldLease]
 

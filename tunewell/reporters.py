@@ -76,6 +76,9 @@ class Quiet:
         """The result."""
         reason = f" ({study.stop_reason})" if study.stop_reason else ""
         say(f"study {clean(study.name)}  {study.state}{reason}  {study.n_finished} trials")
+        if study.has_paused_itself:
+            say(f"it has paused itself: {clean(study.pause_detail or '')}")
+            say(f"go on with `tunewell study resume {study.id}`")
         for trial in best:
             print(f"best: {trial_line(trial, study)}", flush=True)
         if not best:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,9 @@ from .log import Log
 
 FIT_S = 60.0
 """How much longer than its wait a claim may take: a model may be fitted for it."""
+
+DRAINED_PAUSE_S = 5.0
+"""How long to wait before asking again when the service answers at once and has nothing to give."""
 
 Placed = tuple[Mapping[str, Any], int | None]
 """A lease as the service gave it, and the slot that it is to run in."""
@@ -117,7 +121,7 @@ class Claimer:
 
     def _run(self) -> None:
         while not self._ended.is_set() and (n_free := self._slots.wait_free()) > 0:
-            was_idle = self._slots.are_all_free
+            was_idle, asked_at = self._slots.are_all_free, time.monotonic()
             try:
                 answer = self._ask(n_free)
             except Refused as refusal:
@@ -129,6 +133,9 @@ class Claimer:
                 self._on_leases([(lease, self._slots.take()) for lease in answer["leases"]])
             elif was_idle and not answer["open_work"]:
                 self._on_idle()
+            elif time.monotonic() - asked_at < self._wait_s / 2:
+                # The service does not let it wait: it drains the worker, or is ending itself.
+                self._ended.wait(DRAINED_PAUSE_S)
 
     def _ask(self, n_free: int) -> Any:
         """One claim, tried until it is answered; None when the worker ends or is registered anew.

@@ -25,6 +25,12 @@ class LeaseEnd(StrEnum):
     SUPERSEDED = "superseded"  # the worker came back with a new boot id
 
 
+OVERTIME_GRACE_S = 30.0
+"""How long past `max_trial_duration_s` an attempt may go on before the service ends it: a worker
+keeps the limit itself, from the start of the trial's process on, and says so better.
+"""
+
+
 class Directive(StrEnum):
     """What the service tells the holder of a lease to do."""
 

@@ -62,6 +62,11 @@ NO_PROGRESS_FIELDS: Mapping[str, OptionSpec] = MappingProxyType(
 )
 """`limits.no_progress`; at least one of `trials` and `seconds`."""
 
+
+def _retry(default: bool, text: str) -> OptionSpec:
+    return OptionSpec(type="bool", default=default, help=f"Whether to retry a trial after {text}.")
+
+
 FAILURE_FIELDS: Mapping[str, OptionSpec] = MappingProxyType(
     {
         "max_attempts": OptionSpec(
@@ -79,6 +84,29 @@ FAILURE_FIELDS: Mapping[str, OptionSpec] = MappingProxyType(
             low=1,
             high=1_000_000,
             help="Failed trials that end the study as failed; left out: 20, if none went well.",
+        ),
+        "retry_user_error": _retry(True, "an exception of the objective's code"),
+        "retry_oom": _retry(True, "want of memory, then only on a device with more of it"),
+        "retry_nan": _retry(False, "a value that is not finite"),
+        "retry_timeout": _retry(False, "`max_trial_duration_s`"),
+        "backoff_s": OptionSpec(
+            type="float",
+            default=1.0,
+            low=0.0,
+            high=86_400.0,
+            help="Longest wait before the second attempt, doubled for each further one; the wait "
+            "is drawn between 0 and that. 0: no wait.",
+        ),
+        "max_backoff_s": OptionSpec(
+            type="float", default=300.0, low=0.0, high=86_400.0, help="Bound of that doubling."
+        ),
+        "pause_after": OptionSpec(
+            type="int",
+            default=5,
+            low=0,
+            high=1_000,
+            help="The study pauses when its first so many trials all fail with `user_error`; "
+            "0: never.",
         ),
     }
 )

@@ -158,12 +158,25 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailurePolicy:
     """How many failures are borne: per trial `max_attempts` and `max_losses`, per study
-    `max_failed`.
+    `max_failed`; which kinds are retried, and how long a trial waits before it is.
+
+    Attributes:
+        backoff_s: the longest wait after a trial's first failure; doubled after each further one,
+            up to `max_backoff_s`.
+        pause_after: the study pauses when its first that many trials all fail with `user_error`;
+            0: never.
     """
 
     max_attempts: int = 3
     max_losses: int = 5
     max_failed: int | None = None
+    retry_user_error: bool = True
+    retry_oom: bool = True
+    retry_nan: bool = False
+    retry_timeout: bool = False
+    backoff_s: float = 1.0
+    max_backoff_s: float = 300.0
+    pause_after: int = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +233,7 @@ class Study:
         resource_used: steps consumed by ended trials.
         data_digest: digest of the data set that the first completed trial pinned, or None.
         exhausted: the suggester has said that no further point exists.
+        pause_reason: why it is paused; None unless it is. `pause_detail` says it in words.
     """
 
     id: str

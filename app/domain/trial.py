@@ -50,7 +50,10 @@ class FailureKind(StrEnum):
 
 TRIAL_TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = MappingProxyType(
     {
-        TrialState.PENDING: frozenset({TrialState.RUNNING, TrialState.CANCELLED}),
+        # Failed: no worker is left with the memory that its next attempt needs.
+        TrialState.PENDING: frozenset(
+            {TrialState.RUNNING, TrialState.FAILED, TrialState.CANCELLED}
+        ),
         TrialState.RUNNING: frozenset(
             {
                 TrialState.COMPLETED,

@@ -24,12 +24,14 @@ class Holder:
 
     Attributes:
         duration_s: how long the lease and each renewal last.
+        memory_bytes: of the device that the trials would run on, where it is known.
     """
 
     worker_id: str | None = None
     client_id: str | None = None
     token_id: str | None = None
     duration_s: float
+    memory_bytes: int | None = None
 
     def fields(self) -> dict[str, Any]:
         """What a lease says of its holder."""

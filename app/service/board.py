@@ -8,30 +8,48 @@ of the study, as for every claim.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from sqlalchemy import Connection
 
 from ..domain.study import Study
 from ..domain.trial import TrialState
+from ..store import queue
 from ..store import studies as study_rows
 from ..store.engine import Store
 from .points import parallel_room, room
 from .threads import Threads
 from .wake import WORK, WakeHub, Watch
 
+SHORTEST_WAIT_S = 0.005
+"""Shortest wait for a trial that falls due: the clocks of the database and of this process differ
+a little.
+"""
+
 LOOK_AGAIN_S = 15.0
 """After this long without a word the board looks by itself: a word from a replica may get lost."""
 
 
 def capacity(study: Study) -> int:
-    """How many trials of a study could be handed out now, if its pending ones are nobody's."""
+    """How many trials of a study could be handed out now, if its pending ones are anyone's."""
     n_pending = study.counts.get(TrialState.PENDING, 0)
     return min(parallel_room(study), n_pending + room(study))
+
+
+@dataclass(slots=True)
+class _News:
+    """What could be started: places by study, in the order of claims; when a trial falls due."""
+
+    places: dict[str, tuple[Study, int]]
+    due_in_s: float
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
     watch: Watch
+    version: int
     want: int
     fits: Callable[[Study], bool]
     is_called: bool = False
@@ -46,6 +64,7 @@ class WorkBoard:
         self._hub = hub
         self._waiting: dict[_Waiting, None] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._again = Watch()  # another one while it looks
 
     @property
     def version(self) -> int:
@@ -54,7 +73,7 @@ class WorkBoard:
 
     async def wait(
         self, watch: Watch, version: int, want: int, fits: Callable[[Study], bool], left_s: float
-    ) -> None:
+    ) -> bool:
         """Waits until there may be work for a claim, `watch` is woken otherwise, or time is up.
 
         Args:
@@ -63,21 +82,30 @@ class WorkBoard:
             want: how many trials it would take.
             fits: whether it could take one of a study.
             left_s: how long to wait at most, in seconds.
+
+        Returns:
+            Whether it was called for something: if it is not for this claim, then for another
+            (`pass_on`).
         """
         if version != self.version:
-            return
-        waiting = _Waiting(watch, want, fits)
+            return False
+        waiting = _Waiting(watch, version, want, fits)
         self._waiting[waiting] = None
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
         try:
             await watch.wait(left_s)
         except asyncio.CancelledError:
-            if waiting.is_called:  # what it was called for is there for another
-                self._hub.publish(frozenset({WORK}))
+            if waiting.is_called:
+                self.pass_on()
             raise
         finally:
             self._waiting.pop(waiting, None)
+        return waiting.is_called
+
+    def pass_on(self) -> None:
+        """Has the board look again: what a claim was called for is there for another one."""
+        self._again.wake()
 
     def wake_all(self) -> None:
         """Ends every wait."""
@@ -93,28 +121,51 @@ class WorkBoard:
     async def _look(self) -> None:
         try:
             with self._hub.watch([WORK]) as news:
+                self._again = news
                 while self._waiting:
                     news.clear()
-                    self._call(await self._threads.run(self._read))
-                    await news.wait(LOOK_AGAIN_S)
+                    found = await self._threads.run(self._read)
+                    self._call(found)
+                    if not await news.wait(min(LOOK_AGAIN_S, found.due_in_s)):
+                        self._hub.n_work += 1  # by the time that has passed
         finally:
             self._looking = None
 
-    def _read(self) -> list[Study]:
-        studies = self._store.read(study_rows.served)
-        return [study for study in studies if capacity(study) > 0]
+    def _read(self) -> _News:
+        return self._store.read(_news)
 
-    def _call(self, studies: Sequence[Study]) -> None:
-        """Wakes the claims that the work would go to; each once, for the first study that fits."""
-        left = {study.id: capacity(study) for study in studies}
+    def _call(self, found: _News) -> None:
+        """Wakes the claims that the work would go to; each once, for the first study that fits.
+
+        One that has looked since the last change would find the same again.
+        """
+        left = dict(found.places)
         for waiting in list(self._waiting):
             if not left:
                 return
-            study = next((s for s in studies if s.id in left and waiting.fits(s)), None)
+            if waiting.is_called or waiting.version >= self.version:
+                continue
+            fitting = ((study, n) for study, n in left.values() if waiting.fits(study))
+            study, n_places = next(fitting, (None, 0))
             if study is None:
                 continue
-            left[study.id] -= waiting.want
-            if left[study.id] <= 0:
+            left[study.id] = (study, n_places - waiting.want)
+            if n_places <= waiting.want:
                 del left[study.id]
             waiting.is_called = True
             waiting.watch.wake()
+
+
+def _news(conn: Connection) -> _News:
+    studies = [study for study in study_rows.served(conn) if capacity(study) > 0]
+    pending = [study.id for study in studies if study.counts.get(TrialState.PENDING, 0) > 0]
+    n_due = queue.n_due(conn, pending) if pending else {}
+    due_in_s = queue.next_due_in_s(conn, pending) if pending else None
+    places = {
+        study.id: (study, min(parallel_room(study), n_due.get(study.id, 0) + room(study)))
+        for study in studies
+    }
+    return _News(
+        places={study_id: at for study_id, at in places.items() if at[1] > 0},
+        due_in_s=math.inf if due_in_s is None else max(due_in_s, SHORTEST_WAIT_S),
+    )

@@ -5,15 +5,18 @@ nothing yet.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from ..domain.study import Study, StudyState
+from ..domain.trial import TrialState
 from ..domain.worker import Worker
-from ..store import idempotency
+from ..store import idempotency, queue
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
 from ..store import trials as trial_rows
@@ -22,10 +25,10 @@ from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.transaction import Tx
 from .asks import Holder
-from .board import WorkBoard, capacity
+from .board import SHORTEST_WAIT_S, WorkBoard, capacity
 from .fence import renewed, revived
 from .handout import Handout, grant
-from .placement import devices_cover, may_use_data, offers_of
+from .placement import devices_cover, may_use_data, memory_of, offers_of
 from .threads import Threads
 from .views import Caller, Claim, DeviceFree, Grant, Suggested
 from .wake import WakeHub, work_topic, worker_topic
@@ -72,6 +75,7 @@ class ClaimService:
         holder = Holder(worker_id=worker_id, token_id=caller.token_id, duration_s=self._lease_ttl_s)
         deadline = asyncio.get_running_loop().time() + wait_s
         grants: list[Grant] = []
+        was_called = False
         with self._hub.watch([worker_topic(worker_id)]) as watch:
             while True:
                 watch.clear()
@@ -80,11 +84,17 @@ class ClaimService:
                 if worker.draining:
                     break
                 fits = partial(_fits, worker, devices_free)
-                grants = await self._claim_of(filter(fits, studies), holder, max_leases)
+                grants = await self._claim_of(
+                    filter(fits, studies),
+                    replace(holder, memory_bytes=memory_of(worker)),
+                    max_leases,
+                )
                 left = deadline - asyncio.get_running_loop().time()
                 if grants or left <= 0 or self.is_closing:
                     break
-                await self._board.wait(watch, version, max_leases, fits, left)
+                if was_called:
+                    self._board.pass_on()
+                was_called = await self._board.wait(watch, version, max_leases, fits, left)
         # A study of which something was handed out has not ended.
         is_open = bool(grants) or await self._threads.run(self._has_open_work, worker)
         answer = Claim(grants=tuple(grants), open_work=is_open)
@@ -136,14 +146,24 @@ class ClaimService:
                     study = taken.study
                 left = deadline - asyncio.get_running_loop().time()
                 is_over = left <= 0 or self.is_closing or study.state is not StudyState.ACTIVE
-                if grants or is_over or study.exhausted:
+                if grants or is_over or (study.exhausted and not _has_pending(study)):
                     break
-                await watch.wait(left)
+                await watch.wait(min(left, await self._due_in_s([study])))
                 watch.clear()
                 study = await self._threads.run(self._study, study_id)
         answer = Suggested(grants=tuple(grants), study_state=study.state)
         await self._keep(receipt if grants else None, answer)
         return answer
+
+    async def _due_in_s(self, studies: Sequence[Study]) -> float:
+        """Seconds until a trial of these studies has waited long enough after its failure."""
+        ids = [study.id for study in studies if _has_pending(study)]
+        if not ids:
+            return math.inf
+        found = await self._threads.run(
+            self._store.read, lambda conn: queue.next_due_in_s(conn, ids)
+        )
+        return math.inf if found is None else max(found, SHORTEST_WAIT_S)
 
     def _study(self, study_id: str) -> Study:
         return self._store.read(lambda conn: study_rows.get(conn, study_id))
@@ -183,6 +203,10 @@ class ClaimService:
         if client_id is None or not has_open:
             return study, []
         return self._store.write(lambda tx: _reopened(tx, study_id, client_id, holder, count))
+
+
+def _has_pending(study: Study) -> bool:
+    return study.counts.get(TrialState.PENDING, 0) > 0
 
 
 def _fits(worker: Worker, devices_free: Sequence[DeviceFree] | None, study: Study) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from ..domain.lease import Lease, LeaseEnd
+from ..domain.lease import OVERTIME_GRACE_S, Directive, Lease, LeaseEnd
 from ..domain.token import Role
 from ..domain.trial import Failure, FailureKind, Trial, TrialState
 from ..errors import Denied, NotFound, StaleLease
@@ -18,8 +18,10 @@ from ..store import held as held_rows
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
 from ..store import trials as trial_rows
+from ..store import workers as worker_rows
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
+from .failures import judge_worker, overran, overtime_s, use_attempt
 from .settle import settle, wake
 from .views import Caller
 
@@ -101,19 +103,19 @@ def renewed(held: Held, *, last_seq: int | None = None, last_step: int | None = 
     return lease_rows.renew(held.study.tx, held.lease, last_seq=last_seq, last_step=last_step)
 
 
+def directive_of(held: Held) -> Directive:
+    """What the holder is to do: `abort` past the trial's time limit, else `continue`.
+
+    A worker keeps the limit itself and is given the grace that the sweep gives.
+    """
+    over_s = overtime_s(held.study, held.lease)
+    grace_s = OVERTIME_GRACE_S if held.lease.worker_id else 0.0
+    return Directive.CONTINUE if over_s is None or over_s < grace_s else Directive.ABORT
+
+
 def stale(lease: Lease) -> StaleLease:
     how = lease.end.value if lease.end else "replaced"
     return StaleLease(f"lease {lease.id} is no longer the trial's current one ({how})")
-
-
-def use_attempt(study: LockedStudy, trial: Trial, failure: Failure) -> Trial:
-    """A failure that uses up an attempt: the trial runs again, or ends."""
-    attempts = trial.attempts + 1
-    if attempts >= study.study.definition.failure_policy.max_attempts:
-        return trial_rows.move(study, trial, TrialState.FAILED, attempts=attempts, failure=failure)
-    return trial_rows.move(
-        study, trial, TrialState.PENDING, attempts=attempts, failure=failure, lease_id=None
-    )
 
 
 def lose(study: LockedStudy, trial: Trial, failure: Failure, **pending: Any) -> Trial:
@@ -126,7 +128,7 @@ def lose(study: LockedStudy, trial: Trial, failure: Failure, **pending: Any) -> 
             traceback=failure.traceback,
         )
         return trial_rows.move(study, trial, TrialState.FAILED, losses=losses, failure=ended)
-    changes: dict[str, Any] = {"lease_id": None, **pending}
+    changes: dict[str, Any] = {"lease_id": None, "not_before": None, **pending}
     return trial_rows.move(study, trial, TrialState.PENDING, losses=losses, **changes)
 
 
@@ -138,15 +140,18 @@ def expire(tx: Tx, lease_id: str) -> str | None:
     """Takes an expired lease back: its trial is pending again. Returns the study's id, None when it
     lives on.
 
-    The trial keeps the lease's id until somebody claims it, so that a late beat can revive the
-    lease; for one lease
-    time it is kept for the client that had it.
+    One that expires past the trial's time limit has timed out instead. The trial keeps the lease's
+    id until somebody claims it, so that a late beat can revive the lease; for one lease time it is
+    kept for the client that had it.
     """
     found = held_rows.find(tx, lease_id)
     if found is None or found.lease.end is not None or found.lease.expires_at > tx.now:
         return None
     study, trial, lease = found.study, found.trial, found.lease
+    if (overtime_s(study, lease) or -1.0) >= 0.0:
+        return _time_out(study, trial, lease)
     lease_rows.finish(tx, lease, LeaseEnd.EXPIRED)
+    _judge_silence(tx, lease)
     if trial.state is TrialState.RUNNING and trial.lease_id == lease.id:
         kept_until = tx.now + timedelta(seconds=lease.duration_s) if lease.client_id else None
         lose(
@@ -157,6 +162,40 @@ def expire(tx: Tx, lease_id: str) -> str | None:
             reserved_for=lease.client_id,
             reserved_until=kept_until,
         )
+    after(study)
+    return study.study.id
+
+
+def _judge_silence(tx: Tx, lease: Lease) -> None:
+    """An expired lease speaks against a worker that was heard of in the second half of its time:
+    the worker lives, the trial was lost on it. One that fell silent altogether may be cut off.
+    """
+    if lease.worker_id is None:
+        return
+    worker = worker_rows.find(tx.conn, lease.worker_id)
+    half = timedelta(seconds=lease.duration_s / 2)
+    if worker is not None and worker.last_seen_at >= lease.renewed_at + half:
+        judge_worker(tx, lease, loss("lost: its lease expired while its worker lived"))
+
+
+def overrun(tx: Tx, lease_id: str) -> str | None:
+    """Fails an attempt that is past the trial's time limit and the grace. Returns the study's id,
+    None when it lives on.
+    """
+    found = held_rows.find(tx, lease_id)
+    if found is None or found.lease.end is not None:
+        return None
+    over_s = overtime_s(found.study, found.lease)
+    if over_s is None or over_s < OVERTIME_GRACE_S:
+        return None
+    return _time_out(found.study, found.trial, found.lease)
+
+
+def _time_out(study: LockedStudy, trial: Trial, lease: Lease) -> str:
+    failure = overran(study)
+    lease_rows.finish(study.tx, lease, LeaseEnd.FAILED, failure=failure)
+    if trial.state is TrialState.RUNNING and trial.lease_id == lease.id:
+        use_attempt(study, trial, failure, worker_id=lease.worker_id)
     after(study)
     return study.study.id
 

@@ -13,8 +13,8 @@ from ..domain.space import point_key
 from ..domain.study import Study
 from ..domain.trial import Trial, TrialSource, TrialState
 from ..store import leases as lease_rows
+from ..store import queue, trial_sets
 from ..store import studies as study_rows
-from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store.engine import Store
 from ..store.studies import LockedStudy
@@ -115,9 +115,10 @@ class Handout:
         """Pending trials. The study is only locked when it has one that may start."""
         if study.counts.get(TrialState.PENDING, 0) == 0 or parallel_room(study) == 0:
             return Taken(study)
-        (taken,), _ = await self._threads.run(
-            self._write, study.id, [Share(holder, want)], Batch.none_of(study)
-        )
+        shares = [Share(holder, want)]
+        if not await self._threads.run(self._has_pending, study.id, shares):
+            return Taken(study)
+        (taken,), _ = await self._threads.run(self._write, study.id, shares, Batch.none_of(study))
         return taken
 
     def _serve(self, study_id: str, asks: Sequence[Ask]) -> list[Taken]:
@@ -126,7 +127,10 @@ class Handout:
         taken: list[Taken] = []
         for _ in range(MAX_CLASHES):
             study, batch = self._points.inline(study_id, sum(share.want for share in shares))
-            if not batch.suggestions and not batch.exhausted and not _has_pending(study):
+            is_nothing_new = not batch.suggestions and not batch.exhausted
+            if is_nothing_new and not (
+                _may_start_pending(study) and self._has_pending(study_id, shares)
+            ):
                 return _added(taken, [Taken(study) for _ in shares])
             more, has_clashed = self._write(study_id, shares, batch)
             taken = _added(taken, more)
@@ -135,6 +139,20 @@ class Handout:
             if not has_clashed:
                 break
         return taken
+
+    def _has_pending(self, study_id: str, shares: Sequence[Share]) -> bool:
+        """Whether a pending trial is there for one of the shares: a look that takes no lock."""
+        return self._store.read(
+            lambda conn: any(
+                queue.has_pending(
+                    conn,
+                    study_id,
+                    client_id=share.holder.client_id,
+                    memory_bytes=share.holder.memory_bytes,
+                )
+                for share in shares
+            )
+        )
 
     def _write(
         self, study_id: str, shares: Sequence[Share], batch: Batch
@@ -162,7 +180,7 @@ def _added(taken: list[Taken], more: list[Taken]) -> list[Taken]:
     return [Taken(b.study, a.grants + b.grants) for a, b in zip(taken, more, strict=True)]
 
 
-def _has_pending(study: Study) -> bool:
+def _may_start_pending(study: Study) -> bool:
     return study.counts.get(TrialState.PENDING, 0) > 0 and parallel_room(study) > 0
 
 
@@ -172,8 +190,9 @@ def _start_all(
     study = study_rows.lock(tx, study_id)
     points = _Points(study, batch)
     grants = [_start_some(study, share, points) for share in shares]
-    study.tx.signal(EVENTS)
-    if batch.exhausted and not points.has_clashed:
+    if any(grants):
+        study.tx.signal(EVENTS)
+    if batch.exhausted and points.are_used_up:
         _note_exhausted(study, batch)
     return [Taken(study.study, some) for some in grants], points.has_clashed
 
@@ -182,8 +201,10 @@ def _start_some(study: LockedStudy, share: Share, points: _Points) -> list[Grant
     grants: list[Grant] = []
     while len(grants) < share.want:
         trial = None
-        if _has_pending(study.study):
-            trial = trial_rows.next_pending(study, client_id=share.holder.client_id)
+        if _may_start_pending(study.study):
+            trial = queue.next_pending(
+                study, client_id=share.holder.client_id, memory_bytes=share.holder.memory_bytes
+            )
         if trial is not None:
             grants.append(start(study, trial, share.holder))
         elif (suggestion := points.next()) is not None:
@@ -201,6 +222,11 @@ class _Points:
         self._left = list(batch.suggestions[::-1])
         self._made_since = _made_since(study, batch.index) if batch.suggestions else frozenset()
         self.has_clashed = False
+
+    @property
+    def are_used_up(self) -> bool:
+        """Whether every point was given to somebody."""
+        return not self._left
 
     def next(self) -> Suggestion | None:
         """The next point, or None."""
@@ -247,6 +273,7 @@ def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
         client_id=holder.client_id,
         reserved_for=None,
         reserved_until=None,
+        not_before=None,
     )
     return grant(study.study, replace(running, lease_expires_at=lease.expires_at), lease)
 

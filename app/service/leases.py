@@ -20,7 +20,8 @@ from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
-from .fence import Held, after, hold, lose, loss, renewed, stale, use_attempt
+from .failures import judge_worker, pause_when_broken, use_attempt
+from .fence import Held, after, directive_of, hold, lose, loss, renewed, stale
 from .points import PointSource
 from .settle import last_values, note_best
 from .views import Beat, BeatAnswer, Budget, Caller, Failed, Point, Reported
@@ -59,11 +60,7 @@ class LeaseService:
 
     def _beat(self, beat: Beat, caller: Caller) -> BeatAnswer:
         def renew(tx: Tx) -> BeatAnswer:
-            held = hold(tx, beat.lease_id, None, caller)
-            lease = renewed(held)
-            return BeatAnswer(
-                lease_id=lease.id, expires_at=lease.expires_at, directive=Directive.CONTINUE
-            )
+            return _renewed(hold(tx, beat.lease_id, None, caller))
 
         try:
             return self._store.write(renew)
@@ -81,10 +78,7 @@ class LeaseService:
         """
 
         def renew(tx: Tx) -> BeatAnswer:
-            lease = renewed(hold(tx, lease_id, None, caller))
-            return BeatAnswer(
-                lease_id=lease.id, expires_at=lease.expires_at, directive=Directive.CONTINUE
-            )
+            return _renewed(hold(tx, lease_id, None, caller))
 
         return self._store.write(renew, receipt=receipt)
 
@@ -156,7 +150,7 @@ class LeaseService:
             renewed(held, last_seq=seq, last_step=max(steps, default=None))
             held.study.tx.signal(study_topic(held.study.study.id), EVENTS)
             return Reported(
-                accepted=len(points), duplicates=0, directive=Directive.CONTINUE, budget=Budget()
+                accepted=len(points), duplicates=0, directive=directive_of(held), budget=Budget()
             )
 
         return self._store.write(take)
@@ -200,6 +194,7 @@ class LeaseService:
             _count_resource(held.study, trial)
             note_best(held.study, trial)
             lease_rows.finish(tx, held.lease, _END_OF[state], answer=_kept("complete", trial))
+            judge_worker(tx, held.lease, None)
             after(held.study)
             changed[:] = [held.study.study]
             return trial
@@ -234,12 +229,14 @@ class LeaseService:
             trial = (
                 lose(held.study, held.trial, failure)
                 if kind in _COUNTS_AS_LOSS
-                else use_attempt(held.study, held.trial, failure)
+                else use_attempt(held.study, held.trial, failure, worker_id=held.lease.worker_id)
             )
             lease_rows.finish(
                 tx, held.lease, LeaseEnd.FAILED, failure=failure, answer=_kept("fail", trial)
             )
+            judge_worker(tx, held.lease, failure)
             after(held.study)
+            pause_when_broken(held.study, held.trial, failure)
             changed[:] = [held.study.study]
             return trial
 
@@ -254,6 +251,13 @@ class LeaseService:
                 self._points.kick(study)
             else:
                 self._points.forget(study.id)
+
+
+def _renewed(held: Held) -> BeatAnswer:
+    """A lease renewed, unless its holder is to abort: then it runs out."""
+    directive = directive_of(held)
+    lease = held.lease if directive is Directive.ABORT else renewed(held)
+    return BeatAnswer(lease_id=lease.id, expires_at=lease.expires_at, directive=directive)
 
 
 def _final_values(held: Held, state: TrialState, values: Mapping[str, float]) -> dict[str, float]:

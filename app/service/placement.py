@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from ..domain.study import Resources, Study
 from ..domain.worker import Device, ObjectiveOffer, Worker
 from .views import DeviceFree
+
+WORKER_ALIVE = timedelta(minutes=5)
+"""How long after its last sign of life a worker counts as one that may still take trials."""
 
 
 def offers_of(worker: Worker) -> Mapping[str, ObjectiveOffer]:
@@ -41,6 +45,44 @@ def devices_cover(
         return True
     cores = [entry.cpu for entry in free if entry.cpu is not None]
     return not cores or sum(cores) >= need.cpu
+
+
+def memory_of(worker: Worker) -> int | None:
+    """Bytes of memory that a trial finds on a worker; None where they are not known.
+
+    Which of its devices a trial ran on is the worker's affair: its largest GPU is taken, and where
+    it has none all the memory of its cores.
+    """
+    gpus = [d.memory_total_bytes for d in worker.devices if d.kind == "gpu"]
+    known = [size for size in gpus if size is not None]
+    if gpus:
+        return max(known, default=None)
+    cores = [d.memory_total_bytes for d in worker.devices]
+    if not cores or None in cores:
+        return None
+    return sum(size for size in cores if size is not None)
+
+
+def could_run(worker: Worker, study: Study, *, min_memory_bytes: int) -> bool:
+    """Whether a worker could be given a trial of the study that needs so much memory.
+
+    One that the service drains could not. One that a person drains, or that is ending, may be back
+    soon: it counts for as long as it counts as alive.
+    """
+    objective, offers = study.definition.objective, offers_of(worker)
+    return (
+        worker.drain_reason is None
+        and objective is not None
+        and objective.name in offers
+        and may_use_data(study, offers)
+        and devices_cover(study.definition.resources, worker.devices, None)
+        and (memory_of(worker) or 0) >= min_memory_bytes
+    )
+
+
+def is_alive(worker: Worker, now: datetime) -> bool:
+    """Whether a worker has given a sign of life lately."""
+    return now - worker.last_seen_at <= WORKER_ALIVE
 
 
 def _free_memory(gpus: Sequence[Device], free: Sequence[DeviceFree] | None) -> list[int | None]:

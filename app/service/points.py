@@ -242,8 +242,8 @@ class PointSource:
         return request, study
 
     def inline(self, study_id: str, want: int) -> tuple[Study, Batch]:
-        """Points of a suggester without a model, for as many of `want` trials as are not pending
-        and may start; in the caller's thread.
+        """Points of a suggester without a model, for as many of `want` trials as may start; in the
+        caller's thread. Some may turn out not to be needed, where trials are pending.
 
         Returns:
             The study as it was when the points were made, and the points.
@@ -252,9 +252,7 @@ class PointSource:
             NotFound: there is no such study.
         """
         with self._histories.of(study_id) as (study, history):
-            n_pending = study.counts.get(TrialState.PENDING, 0)
-            # A pending trial may be kept for somebody else.
-            count = min(room(study), max(1, want - n_pending))
+            count = min(room(study), want)
             if count == 0:
                 return study, Batch.none_of(study)
             request = history.request(study.next_number, count)

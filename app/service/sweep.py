@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
+from sqlalchemy import Connection
+
 from ..domain.ids import new_id
+from ..domain.lease import OVERTIME_GRACE_S, Lease
 from ..domain.study import OPEN_STUDY_STATES, Study
+from ..domain.trial import Trial, TrialState
 from ..errors import AppError
-from ..store import idempotency
+from ..store import idempotency, queue
 from ..store import leases as lease_rows
 from ..store import replicas as replica_rows
 from ..store import studies as study_rows
 from ..store.engine import Store
 from ..store.transaction import Tx
-from .fence import expire
+from .failures import fail_without_room
+from .fence import expire, overrun
+from .placement import WORKER_ALIVE
 from .points import PointSource
 from .settle import settle, wake
 from .threads import Threads
@@ -30,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _BATCH = 200
 _LIMITS_EVERY_S = 1.0
+_ROOM_EVERY_S = 10.0
 _PURGE_EVERY_S = 600.0
 _REPLICA_ALIVE_S = 10.0
 
@@ -57,7 +65,7 @@ class Sweeper:
     async def run(self) -> None:
         """Sweeps until `stop`; an error of the database is logged and tried again."""
         started_at = await self._threads.run(self.begin)
-        limits_at = purge_at = 0.0
+        limits_at = room_at = purge_at = 0.0
         while not self._stop.is_set():
             now = asyncio.get_running_loop().time()
             try:
@@ -65,6 +73,10 @@ class Sweeper:
                 if now >= limits_at:
                     limits_at = now + _LIMITS_EVERY_S
                     await self._threads.run(self.apply_limits)
+                    await self._threads.run(self.sweep_overtime, started_at)
+                if now >= room_at:
+                    room_at = now + _ROOM_EVERY_S
+                    await self._threads.run(self.fail_those_without_room, started_at)
                 if now >= purge_at:
                     purge_at = now + _PURGE_EVERY_S
                     await self._threads.run(self._purge)
@@ -120,6 +132,60 @@ class Sweeper:
             if _has_time_limit(study):
                 self._settle(study.id)
 
+    def sweep_overtime(self, not_before: datetime) -> int:
+        """Fails the attempts that are past their time limit and the grace; returns how many.
+
+        Args:
+            not_before: database instant before which nothing is swept.
+        """
+        now = self._store.now()
+        if now < not_before:
+            return 0
+        n_failed = 0
+        for study in self._store.read(study_rows.open_studies):
+            for lease in self._over_time(study, now):
+                if self._store.write(partial(overrun, lease_id=lease.id)) is not None:
+                    log.info("trial_timed_out", extra={"trial_id": lease.trial_id})
+                    n_failed += 1
+                    self._follow_up(study.id)
+        return n_failed
+
+    def _over_time(self, study: Study, now: datetime) -> Sequence[Lease]:
+        limit_s = study.definition.limits.max_trial_duration_s
+        if limit_s is None or not study.counts.get(TrialState.RUNNING, 0):
+            return ()
+        since = now - timedelta(seconds=limit_s + OVERTIME_GRACE_S)
+        return self._store.read(lambda conn: lease_rows.held_since(conn, study.id, since, _BATCH))
+
+    def fail_those_without_room(self, not_before: datetime) -> int:
+        """Fails the pending trials that need more memory than any live worker has; returns how
+        many.
+
+        Args:
+            not_before: database instant before which nothing is swept; the workers then have the
+                time to be heard of that they always have.
+        """
+        if self._store.now() < not_before + WORKER_ALIVE:
+            return 0
+        n_failed = 0
+        for study in self._store.read(study_rows.open_studies):
+            if study.definition.objective is None or not study.counts.get(TrialState.PENDING, 0):
+                continue
+            for trial in self._store.read(partial(_in_need, study_id=study.id)):
+                if self._store.write(partial(_fail_without_room, trial=trial)):
+                    log.info("trial_without_room", extra={"trial_id": trial.id})
+                    n_failed += 1
+                    self._follow_up(study.id)
+        return n_failed
+
+    def _follow_up(self, study_id: str) -> None:
+        """The next points are other ones once a trial has ended."""
+        study = self._store.read(lambda conn: study_rows.get(conn, study_id, deleted=True))
+        if study.state in OPEN_STUDY_STATES:
+            self._points.kick(study)
+        else:
+            self._points.forget(study_id)
+
     def _settle(self, study_id: str) -> None:
         def run(tx: Tx) -> Study:
             study = study_rows.lock(tx, study_id)
@@ -136,6 +202,19 @@ class Sweeper:
     def _purge(self) -> None:
         self._store.write(lambda tx: idempotency.purge(tx, tx.now))
         self._store.write(lambda tx: study_rows.purge(tx, tx.now))
+
+
+def _in_need(conn: Connection, study_id: str) -> list[Trial]:
+    return queue.in_need_of_memory(conn, study_id, _BATCH)
+
+
+def _fail_without_room(tx: Tx, trial: Trial) -> bool:
+    study = study_rows.lock(tx, trial.study_id, deleted=True)
+    is_failed = fail_without_room(tx, study, trial.id)
+    if is_failed:
+        settle(study)
+        wake(study)
+    return is_failed
 
 
 def _has_time_limit(study: Study) -> bool:

@@ -156,7 +156,14 @@ class TrialService:
                 _check_open(study.study)
                 _check_places(study.study, 1)
             again = trial_rows.move(
-                study, trial, TrialState.PENDING, attempts=0, losses=0, lease_id=None
+                study,
+                trial,
+                TrialState.PENDING,
+                attempts=0,
+                losses=0,
+                lease_id=None,
+                not_before=None,
+                min_memory_bytes=None,
             )
             wake(study)
             return again

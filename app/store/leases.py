@@ -53,6 +53,15 @@ _EXPIRED = (
     .order_by(leases.c.expires_at)
     .limit(bindparam("b_limit"))
 )
+_HELD_SINCE = (
+    _ALL.where(
+        leases.c.study_id == bindparam("b_study_id"),
+        leases.c.ended_at.is_(None),
+        leases.c.acquired_at <= bindparam("b_acquired_at"),
+    )
+    .order_by(leases.c.acquired_at)
+    .limit(bindparam("b_limit"))
+)
 
 _SEQ = bindparam("b_seq", type_=BigInteger)
 _STEP = bindparam("b_step", type_=BigInteger)
@@ -184,6 +193,12 @@ def study_for_client(conn: Connection, study_id: str, client_id: str | None) -> 
 def expired(conn: Connection, now: datetime, limit: int) -> list[Lease]:
     """Active leases whose time is up, those first that have been so for longest."""
     return [lease_of(row) for row in conn.execute(_EXPIRED, {"b_now": now, "b_limit": limit})]
+
+
+def held_since(conn: Connection, study_id: str, acquired_at: datetime, limit: int) -> list[Lease]:
+    """Active leases of a study that were given out at an instant or before it, oldest first."""
+    values = {"b_study_id": study_id, "b_acquired_at": acquired_at, "b_limit": limit}
+    return [lease_of(row) for row in conn.execute(_HELD_SINCE, values)]
 
 
 def renew(

@@ -13,6 +13,7 @@ from sqlalchemy import Update, bindparam, insert, literal_column, select, update
 from ..domain.study import (
     OPEN_STUDY_STATES,
     STUDY_TRANSITIONS,
+    PauseReason,
     StopReason,
     Study,
     StudyDefinition,
@@ -103,11 +104,20 @@ class LockedStudy:
                 self._changes[name] = self._value(name) + delta
                 self._changed.add(name)
 
-    def move(self, to: StudyState, reason: StopReason | None = None) -> None:
+    def move(
+        self,
+        to: StudyState,
+        reason: StopReason | None = None,
+        *,
+        pause: PauseReason = PauseReason.USER,
+        pause_detail: str | None = None,
+    ) -> None:
         """Changes the study's state.
 
         Args:
             reason: why it stops; without one an earlier reason stays. Active studies have none.
+            pause: why it is paused, where it is to be.
+            pause_detail: the same in a sentence.
 
         Raises:
             Conflict: illegal-transition, with `current_state` and `allowed`.
@@ -117,9 +127,12 @@ class LockedStudy:
         if to not in allowed:
             raise illegal("study", self.id, current, to, allowed)
         reason = None if to is StudyState.ACTIVE else reason or self._value("stop_reason")
+        is_paused = to is StudyState.PAUSED
         self.set(
             state=to,
             stop_reason=reason,
+            pause_reason=pause if is_paused else None,
+            pause_detail=pause_detail if is_paused else None,
             ended_at=None if to in OPEN_STUDY_STATES else self.tx.now,
             revision=self._value("revision") + 1,
         )
@@ -128,12 +141,15 @@ class LockedStudy:
     def emit_state(self, previous: StudyState | None = None) -> int:
         """Tells the study's state to who watches; returns the event's sequence number."""
         reason: StopReason | None = self._value("stop_reason")
+        pause: PauseReason | None = self._value("pause_reason")
         return self.emit(
             "study.state",
             data={
                 "state": self._value("state").value,
                 "previous": previous.value if previous else None,
                 "stop_reason": reason.value if reason else None,
+                "pause_reason": pause.value if pause else None,
+                "pause_detail": self._value("pause_detail"),
             },
         )
 

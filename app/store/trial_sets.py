@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam
+from sqlalchemy import Connection, bindparam, or_
 
-from ..domain.trial import OPEN_TRIAL_STATES, Trial, TrialState
+from ..domain.trial import OPEN_TRIAL_STATES, Trial, TrialSource, TrialState
 from .rows import trial_of
 from .tables import trials
 from .trial_select import SELECT_TRIALS
@@ -19,6 +19,13 @@ _FROM = _OF_STUDY.where(trials.c.number >= bindparam("b_number")).order_by(trial
 _NUMBERED = _OF_STUDY.where(trials.c.number.in_(bindparam("b_numbers", expanding=True)))
 _ENDED_AS = _OF_STUDY.where(trials.c.state == bindparam("b_state"))
 _LAST = _ENDED_AS.order_by(trials.c.ended_at.desc()).limit(bindparam("b_limit"))
+_BEGUN_TO_END = _OF_STUDY.where(
+    trials.c.source != TrialSource.IMPORT,
+    or_(
+        trials.c.failure.is_not(None),
+        trials.c.state.in_([TrialState.COMPLETED, TrialState.STOPPED, TrialState.INFEASIBLE]),
+    ),
+).limit(bindparam("b_limit"))
 _BY_NUMBER = _ENDED_AS.order_by(trials.c.number)
 
 
@@ -50,3 +57,11 @@ def last_failed(conn: Connection, study_id: str, limit: int) -> list[Trial]:
     """The trials that failed last, latest first."""
     values = {"b_study_id": study_id, "b_state": TrialState.FAILED, "b_limit": limit}
     return [trial_of(row) for row in conn.execute(_LAST, values)]
+
+
+def with_an_outcome(conn: Connection, study_id: str, limit: int) -> list[Trial]:
+    """Trials of this study's own that ended well or of which an attempt has failed, `limit` at
+    most, in no order.
+    """
+    values = {"b_study_id": study_id, "b_limit": limit}
+    return [trial_of(row) for row in conn.execute(_BEGUN_TO_END, values)]

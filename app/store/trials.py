@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, or_
+from sqlalchemy import Connection, Update, bindparam
 from sqlalchemy import update as update_of
 
 from ..domain.ids import new_id
@@ -60,7 +60,6 @@ __all__ = [
     "insert_running",
     "move",
     "new_trial_id",
-    "next_pending",
     "page",
     "update",
 ]
@@ -86,21 +85,6 @@ class Finished:
 
 _BY_ID = SELECT_TRIALS.where(trials.c.id == bindparam("b_id"))
 _BY_IDS = SELECT_TRIALS.where(trials.c.id.in_(bindparam("b_ids", expanding=True)))
-_QUEUED = SELECT_TRIALS.where(
-    trials.c.study_id == bindparam("b_study_id"), trials.c.state == TrialState.PENDING
-).with_for_update(skip_locked=True, of=trials)
-_RESERVED = (
-    _QUEUED.where(trials.c.reserved_for == bindparam("b_client_id"))
-    .order_by(trials.c.queue_rank, trials.c.number)
-    .limit(1)
-)
-_FREE = (
-    _QUEUED.where(
-        or_(trials.c.reserved_for.is_(None), trials.c.reserved_until <= bindparam("b_now"))
-    )
-    .order_by(trials.c.queue_rank, trials.c.number)
-    .limit(1)
-)
 
 
 def insert(
@@ -364,18 +348,3 @@ def get_many(conn: Connection, ids: Sequence[str]) -> list[Trial]:
         rows = conn.execute(_BY_IDS, {"b_ids": list(ids[start : start + _CHUNK])})
         found |= {row.id: trial_of(row) for row in rows}
     return [found[one] for one in ids if one in found]
-
-
-def next_pending(study: LockedStudy, *, client_id: str | None) -> Trial | None:
-    """The pending trial to hand out next, or None.
-
-    First the ones kept for this client, then the user's points and trials that come back, then
-    by number. One kept for another client is passed over until its time is up.
-    """
-    conn, values = study.tx.conn, {"b_study_id": study.id}
-    row = None
-    if client_id is not None:
-        row = conn.execute(_RESERVED, {**values, "b_client_id": client_id}).one_or_none()
-    if row is None:
-        row = conn.execute(_FREE, {**values, "b_now": study.tx.now}).one_or_none()
-    return None if row is None else trial_of(row)

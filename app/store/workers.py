@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, select, tuple_, update
+from sqlalchemy import Connection, Update, and_, bindparam, case, or_, select, tuple_, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -34,7 +34,20 @@ _BY_NAME = _ALL.where(workers.c.name == bindparam("b_name"))
 _LOCK_BY_NAME = _BY_NAME.with_for_update()
 _ONE = update(workers).where(workers.c.id == bindparam("b_id"))
 _SEEN: Update = _ONE.values(last_seen_at=bindparam("b_now"))
-_DRAINING: Update = _ONE.values(draining=bindparam("b_draining"))
+_DRAINING: Update = _ONE.values(
+    draining=bindparam("b_draining"), drain_reason=None, n_infrastructure_failures=0
+)
+_IS_ONE_TOO_MANY = and_(
+    workers.c.n_infrastructure_failures + 1 >= bindparam("b_most"), ~workers.c.draining
+)
+_FAILED: Update = _ONE.values(
+    n_infrastructure_failures=workers.c.n_infrastructure_failures + 1,
+    draining=or_(workers.c.draining, _IS_ONE_TOO_MANY),
+    drain_reason=case((_IS_ONE_TOO_MANY, bindparam("b_reason")), else_=workers.c.drain_reason),
+)
+_SERVED_WELL: Update = _ONE.where(workers.c.n_infrastructure_failures > 0).values(
+    n_infrastructure_failures=0
+)
 # An INSERT tells how many rows it made only when asked to.
 _INSERTS = {
     name: insert_into(workers).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
@@ -69,13 +82,16 @@ def register(
         "name": name,
         "draining": False,
         "registered_at": tx.now,
+        "n_infrastructure_failures": 0,
     }
     if tx.conn.execute(_INSERTS[tx.dialect], {**fresh, **new}).rowcount == 1:
         known, restarted = None, False
     else:
         known = tx.conn.execute(_LOCK_BY_NAME, {"b_name": name}).one()
         restarted = known.boot_id != boot_id
-        again = {**fresh, "draining": known.draining and not restarted}
+        again: dict[str, Any] = dict(fresh)
+        if restarted:
+            again |= {"draining": False, "drain_reason": None, "n_infrastructure_failures": 0}
         tx.conn.execute(update(workers).where(workers.c.id == known.id).values(again))
     row = tx.conn.execute(_BY_NAME, {"b_name": name}).one()
     return Registered(worker=_worker(row), restarted=restarted)
@@ -91,6 +107,12 @@ def get(conn: Connection, worker_id: str) -> Worker:
     if row is None:
         raise NotFound(f"there is no worker {worker_id}")
     return _worker(row)
+
+
+def find(conn: Connection, worker_id: str) -> Worker | None:
+    """A worker by its id, None when it is gone."""
+    row = conn.execute(_BY_ID, {"b_id": worker_id}).one_or_none()
+    return None if row is None else _worker(row)
 
 
 def page(conn: Connection, size: int, token: str | None = None) -> Page[Worker]:
@@ -127,13 +149,27 @@ def seen(tx: Tx, worker_id: str) -> None:
 
 
 def set_draining(tx: Tx, worker_id: str, draining: bool) -> Worker:
-    """Says whether a worker still takes new trials.
+    """Says whether a worker still takes new trials; its failures are counted anew.
 
     Raises:
         NotFound: there is none.
     """
     tx.conn.execute(_DRAINING, {"b_id": worker_id, "b_draining": draining})
     return get(tx.conn, worker_id)
+
+
+def failed_on_infrastructure(tx: Tx, worker_id: str, *, most: int, reason: str) -> None:
+    """Counts a trial that a worker lost to its infrastructure, and drains it at `most` in a row.
+
+    Args:
+        reason: why it is drained then, in a sentence.
+    """
+    tx.update(_FAILED, {"b_id": worker_id, "b_most": most, "b_reason": reason})
+
+
+def served_well(tx: Tx, worker_id: str) -> None:
+    """Notes that a trial of a worker ended in another way: its failures are counted anew."""
+    tx.update(_SERVED_WELL, {"b_id": worker_id})
 
 
 def delete(tx: Tx, worker_id: str) -> None:

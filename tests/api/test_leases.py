@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_failure_is_retried_until_it_is_not(http: httpx.AsyncClient) -> None:
-    study = await create(http, failure_policy={"max_attempts": 2})
+    study = await create(http, failure_policy={"max_attempts": 2, "backoff_s": 0})
     for will_retry, state in ((True, "pending"), (False, "failed")):
         trial = await ask(http, study["id"])
         body = {
@@ -38,6 +38,45 @@ async def test_a_failure_is_retried_until_it_is_not(http: httpx.AsyncClient) -> 
     again = await http.post(f"/v1/trials/{trial['id']}:retry")
     assert again.json()["state"] == "pending"
     assert again.json()["n_attempts"] == 0
+
+
+async def failed(http: httpx.AsyncClient, study_id: str, kind: str = "user_error") -> Any:
+    trial = await ask(http, study_id)
+    body = {"lease_id": trial["lease_id"], "kind": kind, "message": "broke"}
+    answer = await http.post(f"/v1/trials/{trial['id']}:fail", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_a_trial_that_waits_says_until_when(http: httpx.AsyncClient) -> None:
+    policy = {"backoff_s": 86400, "max_backoff_s": 86400}
+    study = await create(http, failure_policy=policy)
+    answer = await failed(http, study["id"])
+    shown = (await http.get(f"/v1/trials/{answer['id']}")).json()
+    assert answer["will_retry"]
+    assert shown["updated_at"] < shown["not_before"] == answer["not_before"]
+    assert (shown["state"], shown["min_memory_bytes"]) == ("pending", None)
+
+
+async def test_a_study_that_paused_itself_says_why(http: httpx.AsyncClient) -> None:
+    study = await create(
+        http, failure_policy={"backoff_s": 86400, "max_backoff_s": 86400, "pause_after": 2}
+    )
+    assert (study["pause_reason"], study["pause_detail"]) == (None, None)
+    for _ in range(2):
+        await failed(http, study["id"])
+    shown = (await http.get(f"/v1/studies/{study['id']}")).json()
+    assert (shown["state"], shown["pause_reason"]) == ("paused", "failures")
+    assert shown["pause_detail"].endswith("the last one said: broke")
+    assert shown["revision"] == study["revision"] + 1
+    resumed = (await http.post(f"/v1/studies/{study['id']}:resume")).json()
+    assert (resumed["state"], resumed["pause_reason"]) == ("active", None)
+
+
+async def test_a_kind_of_failure_is_retried_as_the_policy_says(http: httpx.AsyncClient) -> None:
+    study = await create(http, failure_policy={"retry_user_error": False, "retry_nan": True})
+    assert not (await failed(http, study["id"]))["will_retry"]
+    assert (await failed(http, study["id"], "nan"))["will_retry"]
 
 
 async def test_a_released_trial_is_pending_again(http: httpx.AsyncClient) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
+from app.domain.worker import Device
 from app.service.services import Services
 from app.service.views import Caller, Grant
 from app.settings import Settings
@@ -61,14 +62,16 @@ class Bench:
     def study(self, raw: dict[str, Any]) -> str:
         return self.services.studies.create(raw).study.id
 
-    def worker(self, name: str = "w", boot_id: str = "1", **more: Any) -> str:
+    def worker(
+        self, name: str = "w", boot_id: str = "1", devices: Sequence[Device] = (), **more: Any
+    ) -> str:
         from app.domain.objectives import BUILT_IN
 
         view = self.services.workers.register(
             name=name,
             boot_id=boot_id,
             labels={},
-            devices=[],
+            devices=devices,
             objectives=[BUILT_IN["function"]],
             slots=1,
             **more,
@@ -101,14 +104,14 @@ class Bench:
             grant.trial.id, lease_id=grant.lease.id, caller=self.caller, **given
         )
 
-    def fail(self, grant: Grant, kind: str = "user_error") -> Any:
+    def fail(self, grant: Grant, kind: str = "user_error", message: str = "it broke") -> Any:
         from app.domain.trial import FailureKind
 
         return self.services.leases.fail(
             grant.trial.id,
             lease_id=grant.lease.id,
             kind=FailureKind(kind),
-            message="it broke",
+            message=message,
             traceback="",
             caller=self.caller,
         )

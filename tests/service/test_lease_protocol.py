@@ -124,7 +124,8 @@ async def test_a_report_counts_once_and_renews_the_lease(
 async def test_failures_use_up_attempts_and_the_last_one_ends_the_trial(
     bench: Bench, services: Services
 ) -> None:
-    grant: Grant | None = await running(bench, failure_policy={"max_attempts": 2})
+    policy = {"max_attempts": 2, "backoff_s": 0}
+    grant: Grant | None = await running(bench, failure_policy=policy)
     assert grant is not None
     first = bench.fail(grant)
     assert first.will_retry

@@ -45,7 +45,7 @@ def study_of(suggester: str, **more: Any) -> dict[str, Any]:
         "space": space,
         "suggester": {"name": suggester, "seed": 11},
         "limits": {"max_trials": 60, "max_parallel": 12},
-        "failure_policy": {"max_attempts": 2, "max_failed": 50},
+        "failure_policy": {"max_attempts": 2, "max_failed": 50, "backoff_s": 0, "pause_after": 0},
         **more,
     }
     return definition(suggester, **made)

@@ -18,7 +18,7 @@ from app.domain.trial import (
     TrialState,
 )
 from app.errors import Conflict, NotFound
-from app.store import events, leases, measurements, studies, trials
+from app.store import events, leases, measurements, queue, studies, trials
 from app.store.engine import Store
 from app.store.measurements import Point
 from app.store.transaction import Tx
@@ -252,7 +252,7 @@ def test_a_note_is_an_update_that_watchers_hear_of(store: Store) -> None:
 
 def next_up(store: Store, made: Study, client_id: str | None = None) -> int | None:
     def write(tx: Tx) -> int | None:
-        found = trials.next_pending(studies.lock(tx, made.id), client_id=client_id)
+        found = queue.next_pending(studies.lock(tx, made.id), client_id=client_id)
         return None if found is None else found.number
 
     return store.write(write)
@@ -291,7 +291,7 @@ def test_of_many_that_claim_one_trial_at_once_one_gets_it(store: Store) -> None:
     def take() -> str | None:
         def write(tx: Tx) -> str | None:
             locked = studies.lock(tx, made.id)
-            found = trials.next_pending(locked, client_id=None)
+            found = queue.next_pending(locked, client_id=None)
             return None if found is None else making.claim(tx, made.id, found)[1].id
 
         return store.write(write)
@@ -309,7 +309,7 @@ def test_sixteen_that_claim_share_out_all_trials(store: Store) -> None:
 
     def take() -> int:
         def write(tx: Tx) -> int:
-            found = trials.next_pending(studies.lock(tx, made.id), client_id=None)
+            found = queue.next_pending(studies.lock(tx, made.id), client_id=None)
             if found is None:
                 return 0
             return making.claim(tx, made.id, found)[0].number

@@ -186,7 +186,7 @@ def _facts(study: Study) -> Iterator[tuple[str, Any]]:
     counts = ", ".join(f"{n} {state}" for state, n in sorted(study.trial_counts.items()))
     yield "name", study.name
     yield "id", study.id
-    yield "state", f"{study.state} ({study.stop_reason})" if study.stop_reason else study.state
+    yield "state", f"{study.state} ({study.reason})" if study.reason else study.state
     yield "objective", study.objective or "none: its clients evaluate the trials"
     yield "metrics", ", ".join(f"{m['direction']} {m['name']}" for m in metrics)
     yield "parameters", ", ".join(study.params)

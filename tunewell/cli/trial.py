@@ -104,6 +104,7 @@ def _facts(trial: TrialDetail, study: Study) -> Iterator[tuple[str, Any]]:
     yield "id", trial.id
     yield "study", f"{study.name} ({study.id})"
     yield "state", trial.state
+    yield "not before", trial.not_before
     yield "source", trial.source
     yield "suggester", trial.provenance.get("suggester")
     yield "step", trial.step

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ApiError
 from ..lines import ago, cell
 from .output import Json, TokenOption, Url, connect, load, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from ..models import Worker
 
 app = typer.Typer(
     no_args_is_help=True, help="Workers: run one here, look at all, drain.", rich_markup_mode=None
@@ -102,7 +105,7 @@ def list_workers(url: Url = None, token: TokenOption = None, json: Json = False)
     rows = [
         (
             worker.name,
-            "draining" if worker.draining else "taking trials",
+            _state(worker),
             f"{len(worker.leases)}/{worker.slots}",
             ", ".join(offer.name for offer in worker.objectives),
             ago(worker.last_seen_at),
@@ -112,6 +115,12 @@ def list_workers(url: Url = None, token: TokenOption = None, json: Json = False)
     ]
     columns = ("name", "state", "running", "objectives", "seen", "id")
     print_table(columns, rows, empty="No worker. Start one: tunewell worker run")
+
+
+def _state(worker: Worker) -> str:
+    if not worker.draining:
+        return "taking trials"
+    return f"draining: {worker.drain_reason}" if worker.drain_reason else "draining"
 
 
 @app.command()

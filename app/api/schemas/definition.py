@@ -193,6 +193,24 @@ class FailurePolicyBody(Wire):
     max_failed: Integer | None = Field(
         default=None, description="Failed trials that end the study."
     )
+    retry_user_error: Flag = Field(
+        default=True, description="Retry after an exception of the objective's code."
+    )
+    retry_oom: Flag = Field(
+        default=True, description="Retry after want of memory, on a device with more of it."
+    )
+    retry_nan: Flag = Field(default=False, description="Retry after a value that is not finite.")
+    retry_timeout: Flag = Field(default=False, description="Retry after `max_trial_duration_s`.")
+    backoff_s: Number = Field(
+        default=1.0,
+        ge=0,
+        description="Longest wait before the second attempt; doubled for each further one.",
+    )
+    max_backoff_s: Number = Field(default=300.0, ge=0, description="Bound of that doubling.")
+    pause_after: Integer = Field(
+        default=5,
+        description="First trials that all fail with `user_error` and pause the study; 0: never.",
+    )
 
 
 class ResourcesBody(Wire):

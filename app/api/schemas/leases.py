@@ -152,7 +152,9 @@ class BeatOut(Wire):
 
     lease_id: str = Field(description="The lease.")
     expires_at: Instant | None = Field(description="The new expiry; null for a stale lease.")
-    directive: Directive = Field(description="What to do: `abort` for a stale lease.")
+    directive: Directive = Field(
+        description="What to do: `abort` for a stale lease or past `max_trial_duration_s`."
+    )
 
 
 class HeartbeatOut(Wire):

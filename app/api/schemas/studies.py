@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from ...domain.study import StopReason, StudyState
+from ...domain.study import PauseReason, StopReason, StudyState
 from ...domain.trial import TrialSource
 from .common import Instant, Wire
 from .definition import EXAMPLE
@@ -18,6 +18,8 @@ STUDY_EXAMPLE: dict[str, Any] = {
     "definition": EXAMPLE,
     "state": "active",
     "stop_reason": None,
+    "pause_reason": None,
+    "pause_detail": None,
     "trial_counts": {"completed": 12, "running": 4},
     "places": 16,
     "best": TRIAL_EXAMPLE,
@@ -49,6 +51,10 @@ class StudyOut(Wire):
     )
     state: StudyState = Field(description="Where the study stands; changed by verbs only.")
     stop_reason: StopReason | None = Field(description="Why it ended, or null.")
+    pause_reason: PauseReason | None = Field(
+        description="Why it is paused: `user`, or `failures` when it paused itself; else null."
+    )
+    pause_detail: str | None = Field(description="The same in a sentence, where it paused itself.")
     trial_counts: dict[str, int] = Field(description="Number of trials in each state that has any.")
     places: int = Field(description="Places taken in `max_trials`.")
     best: TrialOut | None = Field(

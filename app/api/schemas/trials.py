@@ -33,6 +33,8 @@ TRIAL_EXAMPLE: dict[str, Any] = {
     "step": 3,
     "n_attempts": 0,
     "losses": 0,
+    "not_before": None,
+    "min_memory_bytes": None,
     "failure": None,
     "note": "",
     "provenance": {"suggester": "gp", "seed": 42},
@@ -95,6 +97,12 @@ class TrialOut(Wire):
     step: int | None = Field(description="Resource consumed when the values were taken.")
     n_attempts: int = Field(description="Failures reported so far that used up an attempt.")
     losses: int = Field(description="Leases lost, released or pre-empted so far.")
+    not_before: Instant | None = Field(
+        description="A pending trial is not handed out before: it waits after a failure."
+    )
+    min_memory_bytes: int | None = Field(
+        description="Least memory of the device of its next attempt; it ran out of less."
+    )
     failure: FailureOut | None = Field(description="The last failure.")
     note: str = Field(description="A person's note.")
     provenance: dict[str, Any] = Field(

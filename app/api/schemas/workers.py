@@ -151,6 +151,12 @@ class WorkerOut(Wire):
     objectives: list[OfferOut] = Field(description="What it can evaluate.")
     slots: int = Field(description="Trials it runs at once.")
     draining: bool = Field(description="Whether it is given no more trials.")
+    drain_reason: str | None = Field(
+        description="Why the service drains it; null where a person does."
+    )
+    n_infrastructure_failures: int = Field(
+        description="Trials one after the other that failed on its infrastructure; drained at 3."
+    )
     registered_at: Instant = Field(description="When it first registered.")
     last_seen_at: Instant = Field(description="When it was last heard of.")
     lease_ttl_s: float = Field(description="How long its leases last unless renewed.")

@@ -122,8 +122,9 @@ function show() {
   part("crumb").replaceChildren(named(study.name));
   part("state").replaceChildren(stateBadge(study.state));
   part("description").textContent = study.description;
-  part("warnings").hidden = !study.warnings.length;
-  part("warnings").replaceChildren(...study.warnings.map((text) => el("li", {}, text)));
+  const warnings = study.pause_detail ? [`Paused itself: ${study.pause_detail}`, ...study.warnings] : study.warnings;
+  part("warnings").hidden = !warnings.length;
+  part("warnings").replaceChildren(...warnings.map((text) => el("li", {}, text)));
   showFacts(metric);
   showPlot(metric);
   showTrials(metric);

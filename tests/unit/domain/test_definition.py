@@ -180,7 +180,18 @@ def test_the_json_has_every_default() -> None:
         "default": None,
         "when": None,
     }
-    assert body["failure_policy"] == {"max_attempts": 3, "max_losses": 5, "max_failed": None}
+    assert body["failure_policy"] == {
+        "max_attempts": 3,
+        "max_losses": 5,
+        "max_failed": None,
+        "retry_user_error": True,
+        "retry_oom": True,
+        "retry_nan": False,
+        "retry_timeout": False,
+        "backoff_s": 1.0,
+        "max_backoff_s": 300.0,
+        "pause_after": 5,
+    }
     assert body["limits"]["max_trials"] == 5
     assert body["limits"]["max_parallel"] is None
 

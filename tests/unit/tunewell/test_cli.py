@@ -402,6 +402,27 @@ def test_workers_are_listed_and_drained_by_name(run: Any, service: Any) -> None:
     assert run("worker", "drain", "none").status == 1
 
 
+def test_a_worker_that_the_service_drains_says_why(run: Any, service: Any) -> None:
+    drained = worker(draining=True, drain_reason="its last 3 trials failed on its infrastructure")
+    service.on("GET /v1/workers", {"workers": [drained], "next_page_token": None})
+    line = run("worker", "list").out.splitlines()[1]
+    assert line.startswith("lab\tdraining: its last 3 trials failed on its infrastructure\t")
+
+
+def test_a_study_that_paused_itself_says_why(run: Any, service: Any) -> None:
+    why = "the first 5 trials all failed with user_error; the last one said: no module\x1b[1m"
+    paused = study(state="paused", pause_reason="failures", pause_detail=why)
+    service.on(STUDY, paused)
+    service.on(f"{STUDY}/trials", {"trials": [], "next_page_token": None, "change_seq": 1})
+    shown = run("study", "show", "st_1")
+    assert "paused (the first 5 trials all failed with user_error" in shown.out
+    watched = run("study", "watch", "st_1")
+    assert watched.status == 1
+    assert "it has paused itself: the first 5 trials" in watched.err
+    assert "`tunewell study resume st_1`" in watched.err
+    assert "\x1b" not in shown.out + watched.err
+
+
 @pytest.mark.parametrize("text", ["30", "d", "-1d", "0s", "1y"])
 def test_an_expiry_has_a_unit(run: Any, text: str) -> None:
     ran = run("token", "create", "--role", "worker", "--name", "x", "--expires-in", text)

@@ -154,3 +154,32 @@ def test_following_outlasts_a_restart_of_the_service() -> None:
     client = FakeService({STUDY: done(), TRIALS: page()}).client(retries=3)
     follow(client, "st_1", Notes())
     assert client.retries >= 8
+
+
+def paused(**changes: Any) -> dict[str, Any]:
+    why = {"pause_reason": "failures", "pause_detail": "the first 5 trials all failed"}
+    return study(**{"state": "paused", "change_seq": 9, **why, **changes})
+
+
+def test_a_study_that_pauses_itself_is_followed_no_longer() -> None:
+    failed = trial(5, state="failed")
+    service = FakeService({EVENTS: stream(event(9, "study.state"))})
+    service.on(STUDY, study(), study(), paused())
+    service.on(TRIALS, page(), page(failed))
+    notes = followed(service)
+    assert notes.trials == [(5, "failed")]
+    assert notes.ended == ("paused", [])
+
+
+def test_one_that_has_paused_itself_is_not_waited_for() -> None:
+    service = FakeService({STUDY: paused(), TRIALS: page()})
+    assert followed(service).ended == ("paused", [])
+    assert EVENTS not in service.sent()
+
+
+def test_one_that_a_person_paused_is_followed_on() -> None:
+    by_person = paused(pause_reason="user", pause_detail=None, change_seq=5)
+    service = FakeService({EVENTS: stream(event(5, "study.state"), event(9, "study.state"))})
+    service.on(STUDY, study(), study(), by_person, done())
+    service.on(TRIALS, page())
+    assert followed(service).ended == ("completed", [2])

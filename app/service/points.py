@@ -22,10 +22,11 @@ from ..errors import AppError
 from ..store import studies as study_rows
 from ..store.engine import Store
 from ..suggest.base import Decision, Suggestion
-from ..suggest.registry import ENTRIES, suggest
+from ..suggest.registry import ENTRIES, needs_history, suggest
 from ..suggest.winner import Posterior
 from .fitting import FitReply, FitRequest, Task
 from .histories import Histories, changes_since
+from .history import StudyHistory
 from .pool import FitFailed, FitPool, FitProcess
 from .posteriors import Posteriors
 from .provenance import Spent, fallback_decision, timed, traced
@@ -251,14 +252,13 @@ class PointSource:
         Raises:
             NotFound: there is no such study.
         """
-        with self._histories.of(study_id) as (study, history):
-            count = min(room(study), want)
-            if count == 0:
-                return study, Batch.none_of(study)
-            request = history.request(study.next_number, count)
-            name = study.definition.suggester.name
-            decision, spent = timed(lambda: suggest(name, request))
-            return study, _batch(study, decision, history.pending_ids, count, spent)
+        study = self._read_study(study_id)
+        if needs_history(study.definition.suggester.name, study.definition.space):
+            with self._histories.of(study_id) as (study, history):
+                return study, _inline(study, history, want)
+        # Told of no result and no pending trial, it is derived again from none.
+        knows_none = replace(study, results_seq=0)
+        return study, _inline(knows_none, StudyHistory(study.definition), want)
 
     def _fallback(self, study_id: str, count: int, reason: str) -> Batch:
         with self._histories.of(study_id) as (study, history):
@@ -293,6 +293,15 @@ class PointSource:
         state = self._studies.get(study_id)
         if state is not None and state.fit is None and not state.turn.locked():
             del self._studies[study_id]
+
+
+def _inline(study: Study, history: StudyHistory, want: int) -> Batch:
+    count = min(room(study), want)
+    if count == 0:
+        return Batch.none_of(study)
+    request = history.request(study.next_number, count)
+    decision, spent = timed(lambda: suggest(study.definition.suggester.name, request))
+    return _batch(study, decision, history.pending_ids, count, spent)
 
 
 def _take_prepared(state: _StudyPoints, index: int, results_seq: int, count: int) -> Batch | None:

@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from ..domain.space import FloatParameter, Parameter, Space
 from .base import Decision, SuggestFunction, SuggestRequest, modelled_metric
+
+_WIDE = 1e-3
+"""Width of a continuous parameter, by its largest value, from which on its draws do not repeat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +23,14 @@ class Entry:
     Attributes:
         is_cheap: costs next to nothing.
         models_all: every objective is modelled, not only the first.
+        only_distinct: looks at earlier points only to repeat none.
     """
 
     name: str
     module: str
     is_cheap: bool = False
     models_all: bool = False
+    only_distinct: bool = False
 
     def load(self) -> SuggestFunction:
         """The function; imported when it is first needed, since some load large libraries."""
@@ -37,9 +43,9 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
     {
         entry.name: entry
         for entry in (
-            Entry(name="random", module="random_search", is_cheap=True),
+            Entry(name="random", module="random_search", is_cheap=True, only_distinct=True),
             Entry(name="grid", module="grid", is_cheap=True),
-            Entry(name="sobol", module="sobol", is_cheap=True),
+            Entry(name="sobol", module="sobol", is_cheap=True, only_distinct=True),
             Entry(name="gp", module="gp", models_all=True),
             Entry(name="tpe", module="tpe", models_all=True),
             Entry(name="cmaes", module="cmaes"),
@@ -49,6 +55,23 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
         )
     }
 )
+
+
+def needs_history(name: str, space: Space) -> bool:
+    """Whether a suggester has to know the study's earlier points.
+
+    One that only avoids repeats need not where a parameter that is always active is continuous and
+    not too narrow: among some 1e13 values it meets none again.
+    """
+    return not (ENTRIES[name].only_distinct and any(_is_wide(p) for p in space.parameters))
+
+
+def _is_wide(parameter: Parameter) -> bool:
+    if not isinstance(parameter, FloatParameter) or parameter.step is not None:
+        return False
+    width = parameter.high - parameter.low
+    largest = max(abs(parameter.low), abs(parameter.high))
+    return parameter.when is None and width > _WIDE * largest
 
 
 def suggest(name: str, request: SuggestRequest) -> Decision:

@@ -258,7 +258,7 @@ async def test_a_trial_that_ends_well_after_a_lost_attempt_is_a_result(
 
 
 async def test_results_that_are_gone_are_said_to_be(bench: Bench, store: Store) -> None:
-    study_id = bench.study(study_of("sobol"))
+    study_id = bench.study(study_of("tpe"))
     await told(bench, study_id, 3)
     store.write(lambda tx: tx.conn.execute(events.delete()))
     found = replayed(store, study_id)

@@ -18,7 +18,7 @@ from starlette.types import Message
 from ..errors import Unavailable
 from ..service.views import Caller
 from ..store.idempotency import Answer, Receipt
-from . import etags
+from . import cookies, etags
 from .access import authenticated
 from .answers import respond
 from .idempotency import Attempt
@@ -59,15 +59,22 @@ async def is_auth_on(request: Request) -> bool:
 
 
 async def caller_of(request: Request) -> Caller:
-    """Who calls: an admin without a token while auth is off.
+    """Who calls: by a token, by the session of a browser; an admin while auth is off.
 
     Raises:
-        Denied: `unauthenticated`.
+        Denied: `unauthenticated`; `forbidden` for a write of a session that another page may have
+            made.
     """
     if not await is_auth_on(request):
         return Caller()
     services, header = services_of(request), request.headers.get("authorization")
-    return await threaded(request, authenticated, services, header)
+    cookie = cookies.session_cookie(request)
+    if header is not None or not cookie:
+        return await threaded(request, authenticated, services, header)
+    signed_in = await threaded(request, services.sessions.authenticate, cookie)
+    cookies.check_csrf(request, signed_in)
+    request.state.signed_in = signed_in
+    return Caller(token_id=signed_in.token.id, role=signed_in.token.role)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import AppError
-from . import idempotency
+from . import actor, idempotency
 from .engine import Store, StoreStats
 from .failures import is_retriable, storage_busy, translate
 from .idempotency import Receipt
@@ -73,7 +73,7 @@ class PostgresStore(Store):
         is_committing = False
         try:
             with self._engine.connect() as conn:
-                tx = Tx(conn, self.clock, self.dialect)
+                tx = Tx(conn, self.clock, self.dialect, actor.present())
                 result = idempotency.run(tx, fn, receipt)
                 tx.flush()
                 is_committing = True

@@ -14,7 +14,7 @@ from .. import render
 from ..access import READ
 from ..answers import json_answer, respond
 from ..deps import ApiDep
-from ..export import FORMATS, chunks
+from ..export import FORMATS, chunks, disposition
 from ..operation import operation
 from ..route import ServiceRoute
 from ..schemas.events import EventListOut
@@ -93,7 +93,9 @@ async def list_events(
         {200: "The study's trials, by number."},
         errors=("not-found",),
         media={
-            "text/csv": "RFC 4180, with a header line; text that could be a formula begins with '",
+            "text/csv": "RFC 4180, with a header line. Text that a spreadsheet could take for a "
+            "formula (it begins with = + - @, a tab, a line end, or an apostrophe) has one "
+            "apostrophe in front; numbers have none",
             "application/jsonl": "one JSON object a line",
         },
     ),
@@ -112,8 +114,9 @@ async def export_trials(
             detail, faults=[Fault(pointer="/format", code="not-one-of", detail=detail)]
         )
     media_type, write = FORMATS[file_format]
+    view = await api.call(api.services.studies.get, study_id)
     columns, rows = await api.call(api.services.studies.export_rows, study_id)
-    name = f'attachment; filename="{study_id}.{file_format}"'
+    name = disposition(view.study.id, view.study.definition.name, file_format)
     return StreamingResponse(
         chunks(api, write(columns, rows)),
         media_type=media_type,

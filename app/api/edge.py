@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import AppError
-from ..store.actor import Actor, act_as
+from ..store.actor import Actor, acting_as
 from .access import check_origin
 from .deps import is_auth_on
 from .problems import log, problem_response
@@ -51,15 +51,17 @@ class Edge:
             return
         state = scope.setdefault("state", {})
         state["request_id"] = _request_id(Headers(scope=scope))
-        act_as(Actor(request_id=state["request_id"]))
-        outgoing = _Outgoing(send, state)
+        with acting_as(Actor(request_id=state["request_id"])):
+            await self._answer(scope, receive, _Outgoing(send, state))
+
+    async def _answer(self, scope: Scope, receive: Receive, outgoing: _Outgoing) -> None:
         try:
             await self._admit(scope)
             incoming = _Incoming(receive, limit_bytes=self._limit_bytes, limit_s=self._limit_s)
             await self._app(scope, incoming.receive, outgoing.send)
         except Exception as exc:
             if outgoing.has_started:
-                log.exception("answer_broken", extra={"request_id": state["request_id"]})
+                log.exception("answer_broken", extra={"request_id": outgoing.request_id})
                 raise
             response = problem_response(exc, Request(scope))
             await response(scope, receive, outgoing.send)
@@ -130,11 +132,16 @@ class _Outgoing:
         self._state = state
         self.has_started = False
 
+    @property
+    def request_id(self) -> str:
+        """The request's id."""
+        return str(self._state["request_id"])
+
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_started = True
             headers = MutableHeaders(scope=message)
-            headers[REQUEST_ID] = self._state["request_id"]
+            headers[REQUEST_ID] = self.request_id
             for name, value in self._state.get("rate_headers", {}).items():
                 headers[name] = value
             for name, value in _SECURITY_HEADERS.items():

@@ -27,6 +27,11 @@ MAX_HEADERS = 100
 DRAIN_S = 5.0
 """How long the rest of a body may still come in after its request was answered."""
 
+LINGER_S = 2.0
+"""How long a refused client may read its refusal: closed at once, what it still sends would have
+the system throw the answer away.
+"""
+
 STALL_S = 60.0
 """How long a client may leave an answer unread while more of it waits."""
 
@@ -63,6 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stalled: asyncio.TimerHandle | None = None
         self._is_idle = False
         self._is_in_head = False
+        self._is_refused = False
         self._is_message_whole = True
         self._n_head_bytes = self._n_parsed_bytes = self._n_headers = 0
         self._refusal = "malformed-request"
@@ -80,7 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes; a head that is not whole yet counts towards its limit."""
-        if self.transport.is_closing():
+        if self._is_refused or self.transport.is_closing():
             return
         if self._is_idle:
             self._is_idle = False
@@ -182,9 +188,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, code: str) -> None:
         """Answers without the application, and closes. Within another answer it just closes."""
         is_answering = self.cycle is not None and not self.cycle.response_complete
-        if not is_answering and not self.transport.is_closing():
-            self.transport.write(_refusal(code))
-        self._close()
+        if is_answering or self.transport.is_closing():
+            self._close()
+            return
+        self._is_refused = True
+        self.transport.write(_refusal(code))
+        self.transport.write_eof()
+        self._watch(LINGER_S, self.transport.abort)
 
 
 _DETAILS = {

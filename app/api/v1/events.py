@@ -54,7 +54,10 @@ async def stream_study_events(
     ] = None,
     last_event_id: Annotated[
         str | None,
-        Header(description="As `after`, and before it: what browsers send when they come back."),
+        Header(
+            max_length=100,
+            description="As `after`, and before it: what browsers send when they come back.",
+        ),
     ] = None,
 ) -> Response:
     """Follow a study's events as server-sent events."""

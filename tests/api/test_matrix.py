@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from app.domain.token import Role
 from app.service.services import Services
 
-from .conftest import BASE, client_of
+from .conftest import BASE, client_of, create
 from .contract import Contract
 from .test_access import MAY, OPEN, OPERATIONS
 
@@ -160,3 +160,39 @@ async def test_every_route_is_on_the_page_or_open_on_purpose(app: FastAPI) -> No
     assert {method for method, _ in in_app} <= {method for method, _ in on_page}
     assert len(in_app) == len(OPERATIONS)
     assert BASE.startswith("http://127.")
+
+
+async def test_a_worker_token_writes_under_its_own_leases_only(
+    app: FastAPI, contract: Contract, services: Services, secrets: dict[str, str]
+) -> None:
+    """Another worker's token knows the ids, and changes nothing with them."""
+    _, other = services.tokens.create("other worker", Role.WORKER, None)
+    async with (
+        client_of(app, contract, **header(secrets, "worker")) as mine,
+        client_of(app, contract, Authorization=f"Bearer {other}") as theirs,
+        client_of(app, contract, **header(secrets, "submitter")) as user,
+    ):
+        space = [{"name": "x0", "type": "float", "low": 0, "high": 1}]
+        objective = {"name": "function", "options": {"function": "sphere"}}
+        await create(user, objective=objective, space=space)
+        registered = {"name": "w", "boot_id": "1", "objectives": ["function"]}
+        worker_id = (await mine.post("/v1/workers", json=registered)).json()["id"]
+        claimed = await mine.post("/v1/leases:claim", json={"worker_id": worker_id})
+        [lease] = claimed.json()["leases"]
+        trial, lease_id = f"/v1/trials/{lease['trial']['id']}", lease["lease_id"]
+        points = [{"step": 1, "values": {"value": 1.0}}]
+        calls: list[tuple[str, dict[str, object]]] = [
+            (f"{trial}/measurements", {"lease_id": lease_id, "seq": 0, "points": points}),
+            (f"{trial}:complete", {"lease_id": lease_id, "values": {"value": 1.0}}),
+            (f"{trial}:fail", {"lease_id": lease_id, "kind": "user_error"}),
+            (f"/v1/leases/{lease_id}:renew", {}),
+            (f"/v1/leases/{lease_id}:release", {}),
+        ]
+        before = (await user.get(trial)).json()
+        for path, body in calls:
+            answer = await theirs.post(path, json=body)
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path
+        beat = await theirs.post("/v1/leases:heartbeat", json={"leases": [{"lease_id": lease_id}]})
+        assert [one["directive"] for one in beat.json().get("leases", [])] in ([], ["abort"])
+        assert (await user.get(trial)).json() == before
+        assert (await mine.post(calls[0][0], json=calls[0][1])).status_code == 200

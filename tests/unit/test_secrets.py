@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +87,19 @@ def test_a_session_prints_neither_its_cookie_nor_its_csrf_token() -> None:
 
 def test_a_sign_in_body_prints_no_token() -> None:
     assert "tw_abc" not in repr(SignInBody(token="tw_abc"))
+
+
+def test_the_security_page_tells_each_setting_and_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `TUNEWELL_(\w+)` \| `([^`]*)` \|", text, re.MULTILINE))
+    assert len(told) == 9
+    for name, default in told.items():
+        assert str(Settings.model_fields[name.lower()].default) == default, name
+
+
+def test_the_security_page_names_tests_that_exist() -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    assert len(named) >= 8
+    assert [name for name in named if not (root / name).exists()] == []

@@ -76,7 +76,8 @@ class Edge:
             return
         if not path.startswith("/v1/"):
             count_call(request, None)  # the routes of /v1 count for themselves, by token
-        if not await is_auth_on(request):
+        scope["state"]["is_auth_on"] = await is_auth_on(request)
+        if not scope["state"]["is_auth_on"]:
             check_origin(request)
 
 

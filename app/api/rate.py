@@ -110,5 +110,8 @@ def count_call(request: Request, token_id: str | None) -> None:
     host = request.client.host if request.client else ""
     caller = token_id if token_id is not None else f"at {_network(host)}"
     state = request.scope["state"]
-    state["rate_headers"] = limiter.headers_when_empty()
-    state["rate_headers"] = limiter.take(caller)
+    try:
+        state["rate_headers"] = limiter.take(caller)
+    except Unavailable:
+        state["rate_headers"] = limiter.headers_when_empty()
+        raise

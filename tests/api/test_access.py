@@ -214,6 +214,7 @@ async def test_a_revoked_token_ends_its_streams(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sse, "TICK_S", 0.01)
+    monkeypatch.setattr(sse, "RECHECK_S", 0.0)
     study = services.studies.create(definition()).study
     token, secret = services.tokens.create("watcher", Role.READER, None)
     headers = {"authorization": f"Bearer {secret}"}

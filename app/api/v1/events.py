@@ -82,6 +82,7 @@ async def list_events(
 ) -> Response:
     """Wait for events of all studies; none is ever skipped, whatever order transactions end in."""
     answer = await api.while_connected(api.services.events.wait_feed(after, wait_s, limit))
+    await api.recheck()
     events, cursor = answer if answer is not None else ([], after or "")
     shown = [render.event(event) for event in events]
     return respond(json_answer({"events": shown, "next_after": cursor}))

@@ -38,6 +38,9 @@ MANAGE = (Role.ADMIN,)
 """Tokens and workers."""
 
 
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+
+
 def authenticated(services: Services, authorization: str | None) -> Caller:
     """The caller behind an Authorization header.
 
@@ -75,6 +78,9 @@ def check_origin(request: Request) -> None:
     host = request.headers.get("host", "")
     if not _is_loopback(host):
         raise Denied("without a token the service answers to loopback names only (Host header)")
+    # A proxy may call itself a loopback name; what came through one came from anywhere.
+    if any(name in request.headers for name in _FORWARDED):
+        raise Denied("without a token the service takes no calls through a proxy: make one first")
     check_same_origin(request)
 
 

@@ -71,7 +71,9 @@ def check_same_origin(request: Request) -> None:
     host = request.headers.get("host", "")
     if not all(is_same_site(origin, host) for origin in request.headers.getlist("origin")):
         raise Denied("this call may not come from another site (Origin)")
-    if not _comes_from_here(request.headers.getlist("sec-fetch-site")):
+    # A link on another site may lead here: reading changes nothing, and that site cannot read it.
+    is_read = request.method in _SAFE_METHODS
+    if not is_read and not _comes_from_here(request.headers.getlist("sec-fetch-site")):
         raise Denied("this call may not come from another site (Sec-Fetch-Site)")
 
 

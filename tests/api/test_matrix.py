@@ -93,8 +93,14 @@ async def test_with_auth_off_this_machine_gets_everywhere(
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Host": "tuner.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}],
-    ids=["rebound name", "page of another site", "sandboxed page"],
+    [
+        {"Host": "tuner.example"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"X-Forwarded-For": "203.0.113.9"},
+        {"Via": "1.1 proxy"},
+    ],
+    ids=["rebound name", "foreign page", "sandboxed page", "proxy", "other proxy"],
 )
 async def test_with_auth_off_nobody_else_gets_anywhere(
     app: FastAPI, contract: Contract, headers: dict[str, str]
@@ -196,3 +202,13 @@ async def test_a_worker_token_writes_under_its_own_leases_only(
         assert [one["directive"] for one in beat.json().get("leases", [])] in ([], ["abort"])
         assert (await user.get(trial)).json() == before
         assert (await mine.post(calls[0][0], json=calls[0][1])).status_code == 200
+
+
+async def test_with_auth_off_a_link_of_another_site_opens_a_page_and_writes_nothing(
+    app: FastAPI, contract: Contract
+) -> None:
+    async with client_of(app, contract, **{"Sec-Fetch-Site": "cross-site"}) as http:
+        assert (await http.get("/")).status_code == 200
+        for name, method, path in OPERATIONS:
+            answer = await http.request(method, path)
+            assert (answer.status_code == 403) is (method in WRITES), name

@@ -46,6 +46,7 @@ class PostgresStore(Store):
             max_overflow=0,
             pool_timeout=_POOL_WAIT_S,
             connect_args={"connect_timeout": _CONNECT_S, "application_name": "tunewell"},
+            hide_parameters=True,  # values end in no error and no log
             execution_options={CLOCK_OPTION: self.clock},
         )
         self._reading = self._engine.execution_options(

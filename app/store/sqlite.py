@@ -195,6 +195,7 @@ def _engine(
         max_overflow=0,
         pool_timeout=_READ_WAIT_S,
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        hide_parameters=True,  # values end in no error and no log
         execution_options={CLOCK_OPTION: clock},
     )
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 
 from app.domain.audit import Action
 from app.store import actor, audit, events, signing_keys, tokens
@@ -112,3 +112,17 @@ def test_auth_stays_on_when_somebody_empties_the_table_of_tokens(store: Store) -
     store.write(lambda tx: signing_keys.make(tx, signing_keys.SESSION))
     store.write(lambda tx: tx.conn.execute(token_table.delete()))
     assert store.read(tokens.any_ever)
+
+
+def test_no_value_of_a_statement_is_in_the_error_that_it_ends_in(store: Store) -> None:
+    """An error that nobody foresaw is logged with its text: a key must not be in it."""
+
+    def break_it(tx: Any) -> None:
+        tx.conn.execute(text("INSERT INTO signing_keys (nme) VALUES (:it)"), {"it": "s3cret"})
+
+    with pytest.raises(Exception, match="signing_keys") as broken:
+        store.write(break_it)
+    chain: BaseException | None = broken.value
+    while chain is not None:
+        assert "s3cret" not in str(chain)
+        chain = chain.__cause__

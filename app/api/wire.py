@@ -61,6 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     head_limit_s = 10.0
     idle_limit_s = 30.0
+    stall_limit_s = STALL_S
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -150,7 +151,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client does not read."""
         super().pause_writing()
-        self._watch_writing(STALL_S)
+        self._watch_writing(self.stall_limit_s)
 
     def resume_writing(self) -> None:
         """The client reads again."""

@@ -10,12 +10,14 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.api import build
 from app.api.rate import MAX_CALLERS, RateLimiter
 from app.domain.token import Role
 from app.errors import Unavailable
 from app.service.services import Services
+from app.settings import Settings
 
-from .conftest import client_of
+from .conftest import BASE, client_of
 from .contract import Contract
 from .problems import is_problem
 
@@ -197,3 +199,24 @@ async def test_a_refused_call_is_not_kept_under_its_idempotency_key(
         assert (await http.post("/v1/tokens", json=body, headers=key)).status_code == 429
         watch.now += 10
         assert (await http.post("/v1/tokens", json=body, headers=key)).status_code == 201
+
+
+@pytest_anyio
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        ({"rate_limit_per_s": 0.001, "rate_limit_burst": 2}, [200, 200, 429]),
+        ({"rate_limit_per_s": 0, "rate_limit_burst": 1}, [200, 200, 200]),
+    ],
+    ids=["set", "off"],
+)
+async def test_the_settings_decide(
+    services: Services, settings: Settings, given: dict[str, float], got: list[int]
+) -> None:
+    app = build(settings.model_copy(update=given))
+    app.state.services = services
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url=BASE) as http:
+        answers = [await http.get("/v1/studies") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == got
+    assert ("RateLimit" in answers[0].headers) is (429 in got)

@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 import json
 import logging
+import math
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from .api import build
+from .api.wire import bounded_protocol
 from .domain.token import Role, Token
 from .errors import AppError, Conflict
 from .logs import configure_logging
@@ -132,6 +134,11 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
             port=settings.port,
             log_config=None,
             access_log=False,
+            http=bounded_protocol(head_s=settings.head_timeout_s, idle_s=settings.idle_timeout_s),
+            ws="none",
+            timeout_keep_alive=math.ceil(settings.idle_timeout_s),
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
             timeout_graceful_shutdown=GRACE_S,
             server_header=False,
         )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,27 @@ class Settings(BaseSettings):
     )
     sweep_s: float = Field(0.5, gt=0.0, description="How often expired leases are looked for.")
     body_limit_bytes: int = Field(8 * MIB, ge=1024, description="Largest request body.")
+    body_timeout_s: float = Field(
+        60.0, gt=0.0, description="How long a request's body may take to come in."
+    )
+    head_timeout_s: float = Field(
+        10.0, gt=0.0, description="How long the first line and the headers of a request may take."
+    )
+    idle_timeout_s: float = Field(
+        30.0, gt=0.0, description="How long a connection may be silent between two requests."
+    )
+    rate_limit_per_s: float = Field(
+        1000.0, ge=0.0, description="Calls a second that one token may make for ever; 0: no limit."
+    )
+    rate_limit_burst: int = Field(2000, ge=1, description="Calls that one token may make at once.")
+    session_s: int = Field(
+        43_200, ge=60, le=30 * 86_400, description="How long a browser stays signed in."
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.1",
+        description="Addresses of proxies, separated by commas, whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed; empty: none.",
+    )
     pool_size: int = Field(8, ge=2, le=100, description="Database connections and worker threads.")
 
     def n_suggest_processes(self) -> int:
@@ -60,9 +82,31 @@ class Settings(BaseSettings):
         return min(self.heartbeat_s, self.lease_ttl_s / 4)
 
     def masked(self) -> dict[str, Any]:
-        """The settings as they may be printed: a password in the database URL is hidden."""
+        """The settings as they may be printed: passwords and secrets are hidden."""
         shown = self.model_dump()
-        head, at, tail = self.database_url.rpartition("@")
-        if at and ":" in head.split("//", 1)[-1]:
-            shown["database_url"] = f"{head.rsplit(':', 1)[0]}:***@{tail}"
+        for name, value in shown.items():
+            if name.endswith(_SECRET_ENDINGS):
+                shown[name] = "***" if value else value
+        shown["database_url"] = masked_url(self.database_url)
         return shown
+
+    def __repr__(self) -> str:
+        """As `masked`: a repr may end in a log."""
+        return (
+            f"Settings({', '.join(f'{name}={value!r}' for name, value in self.masked().items())})"
+        )
+
+    __str__ = __repr__
+
+
+_SECRET_ENDINGS = ("_secret", "_secrets", "_password", "_key", "_token")
+_PASSWORD_PARAMETER = re.compile(r"(?i)\b((?:ssl)?password=)[^&]*")
+
+
+def masked_url(url: str) -> str:
+    """A database URL whose password, before the host or among the parameters, is hidden."""
+    scheme, has_scheme, rest = url.partition("://")
+    head, at, tail = rest.rpartition("@")
+    if has_scheme and at and ":" in head:
+        rest = f"{head.split(':', 1)[0]}:***@{tail}"
+    return _PASSWORD_PARAMETER.sub(r"\1***", f"{scheme}{has_scheme}{rest}")

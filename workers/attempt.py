@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -185,6 +186,15 @@ def _memory_bytes(pid: int | None) -> int | None:
 
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+def is_sound(granted: Mapping[str, Any]) -> bool:
+    """Whether a lease's ids can name files: they come from outside."""
+    ids = (granted["lease_id"], granted["trial"]["id"])
+    return all(isinstance(each, str) and _ID.fullmatch(each) for each in ids)
 
 
 def lease_of(

@@ -47,4 +47,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return json.dumps(text) if isinstance(value, str) and (" " in text or not text) else text
+    is_plain = text.isprintable() and " " not in text and text
+    # What a terminal obeys, and a line end that would begin a line of its own, are spelled out.
+    return text if is_plain or not isinstance(value, str) else json.dumps(text)

@@ -22,11 +22,12 @@ from .edge import Edge
 from .idempotency import InFlight
 from .pages import add_pages
 from .problems import problem_response
-from .v1 import events, leases, meta, studies, tokens, trials, workers
+from .rate import RateLimiter, count_call
+from .v1 import audit, events, leases, meta, sessions, studies, tokens, trials, workers
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
-_ROUTERS = (studies, trials, leases, workers, tokens, events, meta)
+_ROUTERS = (studies, trials, leases, workers, sessions, tokens, audit, events, meta)
 _COMPRESSED = (
     "/studies",
     "/trials",
@@ -60,6 +61,7 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     app.state.services = None
     app.state.is_auth_on = False
     app.state.in_flight = InFlight()
+    app.state.rate_limiter = _rate_limiter(settings)
     app.state.limiter = anyio.CapacityLimiter(settings.pool_size)
     for module in _ROUTERS:
         app.router.routes.extend(module.router.routes)
@@ -68,13 +70,28 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     add_pages(app)
     description.install(app)
     app.add_middleware(_Compress)
-    app.add_middleware(Edge, body_limit_bytes=settings.body_limit_bytes)
+    app.add_middleware(
+        Edge,
+        body_limit_bytes=settings.body_limit_bytes,
+        body_timeout_s=settings.body_timeout_s,
+    )
     return app
+
+
+def _rate_limiter(settings: Settings) -> RateLimiter | None:
+    if settings.rate_limit_per_s == 0:
+        return None
+    return RateLimiter(settings.rate_limit_per_s, settings.rate_limit_burst)
 
 
 async def _on_error(request: Request, exc: Exception) -> Response:
     if isinstance(exc, HTTPException) and exc.status_code == 405:
         request.state.allow = ", ".join(_methods(request))
+    if isinstance(exc, HTTPException) and request.url.path.startswith("/v1/"):
+        try:
+            count_call(request, None)  # no route took it, so none has counted it
+        except AppError as refused:
+            return problem_response(refused, request)
     return problem_response(exc, request)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import anyio
@@ -18,13 +19,16 @@ from starlette.types import Message
 from ..errors import Unavailable
 from ..service.views import Caller
 from ..store.idempotency import Answer, Receipt
-from . import etags
+from . import cookies, etags
 from .access import authenticated
 from .answers import respond
 from .idempotency import Attempt
 
 if TYPE_CHECKING:
     from ..service.services import Services
+
+RECHECK_S = 1.0
+"""A call that goes on for longer looks again whether its caller may still be here."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,15 +63,24 @@ async def is_auth_on(request: Request) -> bool:
 
 
 async def caller_of(request: Request) -> Caller:
-    """Who calls: an admin without a token while auth is off.
+    """Who calls: by a token, by the session of a browser; an admin while auth is off.
 
     Raises:
-        Denied: `unauthenticated`.
+        Denied: `unauthenticated`; `forbidden` for a write of a session that another page may have
+            made.
     """
-    if not await is_auth_on(request):
+    # The edge has just asked; a stream that asks again later asks anew.
+    known: bool | None = request.scope["state"].pop("is_auth_on", None)
+    if not (await is_auth_on(request) if known is None else known):
         return Caller()
     services, header = services_of(request), request.headers.get("authorization")
-    return await threaded(request, authenticated, services, header)
+    cookie = cookies.session_cookie(request)
+    if header is not None or not cookie:
+        return await threaded(request, authenticated, services, header)
+    signed_in = await threaded(request, services.sessions.authenticate, cookie)
+    cookies.check_csrf(request, signed_in)
+    request.state.signed_in = signed_in
+    return Caller(token_id=signed_in.token.id, role=signed_in.token.role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,7 @@ class Api:
     services: Services
     caller: Caller
     attempt: Attempt | None
+    began_at: float
 
     async def call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One service call, in a thread."""
@@ -107,6 +121,15 @@ class Api:
             call.cancel()
             gone.cancel()
             await asyncio.gather(call, gone, return_exceptions=True)
+
+    async def recheck(self) -> None:
+        """Looks again whether the caller may be here, for a call that has waited a while.
+
+        Raises:
+            Denied: its token was revoked or has expired meanwhile.
+        """
+        if monotonic() - self.began_at >= RECHECK_S:
+            await caller_of(self.request)
 
     async def revision(
         self, current: Callable[[], int], *, is_required: bool = False
@@ -148,6 +171,7 @@ def api_of(request: Request) -> Api:
         services=services_of(request),
         caller=request.state.caller,
         attempt=request.state.attempt,
+        began_at=monotonic(),
     )
 
 

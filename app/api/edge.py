@@ -1,9 +1,10 @@
-"""The outermost ring: request ids, security headers, the size of bodies, and a problem document for
-what nobody foresaw.
+"""The outermost ring: request ids, security headers, how large and how slow a body may be, and a
+problem document for what nobody foresaw.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from typing import Any
@@ -13,9 +14,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import AppError
+from ..store.actor import Actor, acting_as
 from .access import check_origin
 from .deps import is_auth_on
 from .problems import log, problem_response
+from .rate import count_call
 
 REQUEST_ID = "X-Request-ID"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -28,6 +31,7 @@ _SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
 """Set on every answer that does not bring its own (pages bring their own policy)."""
 
@@ -35,9 +39,10 @@ _SECURITY_HEADERS = {
 class Edge:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, body_limit_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, body_limit_bytes: int, body_timeout_s: float) -> None:
         self._app = app
-        self._limit = body_limit_bytes
+        self._limit_bytes = body_limit_bytes
+        self._limit_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -46,13 +51,17 @@ class Edge:
             return
         state = scope.setdefault("state", {})
         state["request_id"] = _request_id(Headers(scope=scope))
-        outgoing = _Outgoing(send, state["request_id"])
+        with acting_as(Actor(request_id=state["request_id"])):
+            await self._answer(scope, receive, _Outgoing(send, state))
+
+    async def _answer(self, scope: Scope, receive: Receive, outgoing: _Outgoing) -> None:
         try:
             await self._admit(scope)
-            await self._app(scope, self._bounded(receive), outgoing.send)
+            incoming = _Incoming(receive, limit_bytes=self._limit_bytes, limit_s=self._limit_s)
+            await self._app(scope, incoming.receive, outgoing.send)
         except Exception as exc:
             if outgoing.has_started:
-                log.exception("answer_broken", extra={"request_id": state["request_id"]})
+                log.exception("answer_broken", extra={"request_id": outgoing.request_id})
                 raise
             response = problem_response(exc, Request(scope))
             await response(scope, receive, outgoing.send)
@@ -60,48 +69,82 @@ class Edge:
     async def _admit(self, scope: Scope) -> None:
         request = Request(scope)
         length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._limit:
-            raise self._too_large()
-        if scope["path"] in _NO_DATABASE:
+        if length.isdigit() and int(length) > self._limit_bytes:
+            raise too_large(self._limit_bytes)
+        path = scope["path"]
+        if path in _NO_DATABASE:
             return
-        if not await is_auth_on(request):
+        if not path.startswith("/v1/"):
+            count_call(request, None)  # the routes of /v1 count for themselves, by token
+        scope["state"]["is_auth_on"] = await is_auth_on(request)
+        if not scope["state"]["is_auth_on"]:
             check_origin(request)
 
-    def _bounded(self, receive: Receive) -> Receive:
-        """`receive`, which stops a body that grows past the limit while it comes in."""
-        seen = 0
 
-        async def bounded() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._limit:
-                raise self._too_large()
-            return message
+class _Incoming:
+    """`receive`, which ends a body that grows past its limit or takes too long."""
 
-        return bounded
+    def __init__(self, receive: Receive, *, limit_bytes: int, limit_s: float) -> None:
+        self._receive = receive
+        self._limit_bytes = limit_bytes
+        self._limit_s = limit_s
+        self._n_bytes = 0
+        self._deadline: float | None = None
+        self._is_whole = False
 
-    def _too_large(self) -> AppError:
-        return AppError(
-            f"a body may have {self._limit} bytes at most",
-            code="too-large",
-            members={"limit_bytes": self._limit},
-        )
+    async def receive(self) -> Message:
+        """The next part of the body; once it is whole, whatever the server says."""
+        if self._is_whole:
+            return await self._receive()
+        message = await self._part()
+        self._n_bytes += len(message.get("body", b""))
+        if self._n_bytes > self._limit_bytes:
+            raise too_large(self._limit_bytes)
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+    async def _part(self) -> Message:
+        if self._deadline is None:
+            # From when somebody reads: a request that waits for its turn is not the client's fault.
+            self._deadline = asyncio.get_running_loop().time() + self._limit_s
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._receive()
+        except TimeoutError as error:
+            raise AppError(
+                f"the body did not come in within {self._limit_s:g} s", code="request-timeout"
+            ) from error
+
+
+def too_large(limit_bytes: int) -> AppError:
+    """The error of a body that is over its limit."""
+    return AppError(
+        f"a body may have {limit_bytes} bytes at most",
+        code="too-large",
+        members={"limit_bytes": limit_bytes},
+    )
 
 
 class _Outgoing:
     """`send`, which adds the headers that every answer has."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, state: dict[str, Any]) -> None:
         self._send = send
-        self._request_id = request_id
+        self._state = state
         self.has_started = False
+
+    @property
+    def request_id(self) -> str:
+        """The request's id."""
+        return str(self._state["request_id"])
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_started = True
             headers = MutableHeaders(scope=message)
-            headers[REQUEST_ID] = self._request_id
+            headers[REQUEST_ID] = self.request_id
+            for name, value in self._state.get("rate_headers", {}).items():
+                headers[name] = value
             for name, value in _SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)

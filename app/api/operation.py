@@ -16,15 +16,16 @@ from .problems import DOCS_PATH, MEDIA_TYPE, PROBLEMS
 
 ROLES = "x-roles"
 REPEATABLE = "x-repeatable"
-_SENT_HEADERS = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
+_SENT_HEADERS = {
+    name: {"$ref": f"#/components/headers/{name}"}
+    for name in ("X-Request-ID", "RateLimit", "RateLimit-Policy")
+}
 
-_ALWAYS = ("invalid-value", "internal", "storage-busy")
-_WITH_ROLES = ("forbidden", "unauthenticated")
-_WITH_BODY = ("malformed-request", "too-large", "unsupported-media-type")
+_ALWAYS = ("invalid-value", "headers-too-large", "internal", "storage-busy")
+_WITH_ROLES = ("forbidden", "unauthenticated", "rate-limited")
+_WITH_BODY = ("malformed-request", "too-large", "unsupported-media-type", "request-timeout")
 _ON_POST = (
-    "malformed-request",
-    "too-large",
-    "unsupported-media-type",
+    *_WITH_BODY,
     "idempotency-in-progress",
     "idempotency-key-reused",
 )
@@ -72,7 +73,7 @@ def operation(
     codes |= set(_ON_POST) if method == "POST" else set()
     extra: dict[str, Any] = {
         ROLES: [role.value for role in roles],
-        "security": [{"bearer": []}] if roles else [],
+        "security": [{"bearer": []}, {"session": []}] if roles else [],
     }
     if repeatable:
         extra[REPEATABLE] = list(repeatable)
@@ -157,6 +158,18 @@ def example(code: str) -> dict[str, Any]:
     }
 
 
+RATE_LIMIT = {
+    "description": "Calls that the caller has left (`r`), and seconds until it has all (`t`).",
+    "schema": {"type": "string"},
+    "example": '"default";r=1999;t=1',
+}
+
+RATE_LIMIT_POLICY = {
+    "description": "Calls at once (`q`), and seconds in which they come back (`w`).",
+    "schema": {"type": "string"},
+    "example": '"default";q=2000;w=2',
+}
+
 REQUEST_ID = {
     "description": "The request's id: the one sent, or a fresh one. The service's log has it.",
     "schema": {"type": "string"},
@@ -169,6 +182,11 @@ HEADERS: dict[str, dict[str, Any]] = {
             "Idempotency-Key",
             "Makes a repeated call safe: the first final answer is kept 24 hours and given again.",
             {"type": "string", "minLength": 1, "maxLength": 255},
+        ),
+        (
+            "X-CSRF-Token",
+            "The session's CSRF token: needed on every write that comes with the session cookie.",
+            {"type": "string", "maxLength": 100},
         ),
         (
             "If-None-Match",

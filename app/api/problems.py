@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -55,6 +56,9 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "idempotency-in-progress": ProblemType(
             status=409, title="The first call with this key is still running", is_retryable=True
         ),
+        "request-timeout": ProblemType(
+            status=408, title="The request took too long to come in", is_retryable=True
+        ),
         "etag-mismatch": ProblemType(status=412, title="The resource has changed since"),
         "too-large": ProblemType(status=413, title="The body is too large"),
         "unsupported-media-type": ProblemType(status=415, title="The body has to be JSON"),
@@ -64,6 +68,7 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
             status=422, title="The key was used with another request"
         ),
         "etag-required": ProblemType(status=428, title="If-Match is needed"),
+        "headers-too-large": ProblemType(status=431, title="The head of the request is too large"),
         "rate-limited": ProblemType(status=429, title="Too many requests", is_retryable=True),
         "internal": ProblemType(status=500, title="The service failed", is_retryable=True),
         "storage-busy": ProblemType(
@@ -194,7 +199,9 @@ def problem_response(exc: Exception, request: Request) -> Response:
     response = Response(text, problem["status"], media_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if problem["status"] == HTTPStatus.REQUEST_TIMEOUT:
+        response.headers["Connection"] = "close"  # the rest of the body is not waited for
     if problem["status"] == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="tunewell"'
     allow = getattr(request.state, "allow", None)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ..domain.audit import AuditEntry
 from ..domain.definition import definition_to_json
 from ..domain.event import Event
 from ..domain.lease import Lease
 from ..domain.token import Token
 from ..domain.trial import Failure, Measurement, Trial
 from ..domain.worker import ObjectiveOffer
+from ..service.sessions import SignedIn
 from ..service.views import (
     BeatAnswer,
     Budget,
+    Caller,
     Claim,
     Expected,
     Grant,
@@ -307,6 +310,29 @@ def token(value: Token) -> dict[str, Any]:
     }
 
 
+def audit_entry(value: AuditEntry) -> dict[str, Any]:
+    """An entry of the audit log."""
+    return {
+        "id": value.id,
+        "occurred_at": instant(value.occurred_at),
+        "token_id": value.token_id,
+        "request_id": value.request_id,
+        "action": value.action,
+        "target_id": value.target_id,
+        "data": dict(value.data),
+    }
+
+
+def session(caller: Caller, signed_in: SignedIn | None) -> dict[str, Any]:
+    """Who calls, and the CSRF token when that is by a session."""
+    return {
+        "token_id": caller.token_id,
+        "role": caller.role,
+        "csrf_token": signed_in.session.csrf_token if signed_in else None,
+        "expires_at": instant(signed_in.session.expires_at) if signed_in else None,
+    }
+
+
 def event(value: Event) -> dict[str, Any]:
     """An event, the same in the stream and in the long poll."""
     return {
@@ -317,4 +343,5 @@ def event(value: Event) -> dict[str, Any]:
         "trial_id": value.trial_id,
         "data": dict(value.data),
         "occurred_at": instant(value.occurred_at),
+        "token_id": value.token_id,
     }

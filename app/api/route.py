@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..domain.token import Role
-from ..errors import Fault, InvalidInput, NotFound
+from ..errors import Denied, Fault, InvalidInput, NotFound
+from ..service.views import Caller
+from ..store.actor import Actor, act_as
 from ..store.idempotency import Replay
 from . import idempotency
 from .access import check_role
@@ -23,6 +25,7 @@ from .bodies import check_media_type
 from .deps import caller_of, services_of, threaded
 from .operation import ROLES
 from .problems import problem_response
+from .rate import count_call
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -58,13 +61,30 @@ class ServiceRoute(APIRoute):
             if "\0" in request.scope["path"]:
                 raise NotFound("there is nothing at this path")  # no database could look for it
             if roles:
-                request.state.caller = await caller_of(request)
+                request.state.caller = await _admitted(request)
                 check_role(request.state.caller, roles)
             _check_query(request, known, repeatable)
             check_media_type(request)
             return await _once(request, answer) if roles else await answer(request)
 
         return handle
+
+
+async def _admitted(request: Request) -> Caller:
+    """The caller, counted; from here on what the request changes is the caller's doing.
+
+    Raises:
+        Denied: nobody that is known.
+        Unavailable: `rate-limited`.
+    """
+    try:
+        caller = await caller_of(request)
+    except Denied:
+        count_call(request, None)
+        raise
+    count_call(request, caller.token_id)
+    act_as(Actor(token_id=caller.token_id, request_id=request.state.request_id))
+    return caller
 
 
 def _check_query(request: Request, known: frozenset[str], repeatable: frozenset[str]) -> None:

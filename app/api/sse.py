@@ -14,7 +14,7 @@ from ..domain.event import Event
 from ..errors import Denied
 from . import render
 from .answers import dumps
-from .deps import Api, caller_of
+from .deps import RECHECK_S, Api, caller_of
 
 if TYPE_CHECKING:
     from ..service.services import Services
@@ -69,11 +69,11 @@ async def stream(api: Api, study_id: str, after: int | None) -> AsyncIterator[by
         yield _line("reset", after, {"study_id": study_id, "change_seq": after})
     checked_at = monotonic()
     while not events.is_closing:
-        if monotonic() - checked_at >= TICK_S:
+        found = await events.wait_study(study_id, after, TICK_S, _BATCH)
+        if monotonic() - checked_at >= RECHECK_S:
             checked_at = monotonic()
             if not await _may_go_on(api):
                 return
-        found = await events.wait_study(study_id, after, TICK_S, _BATCH)
         for event in found:
             after = event.seq
             yield _event(event)

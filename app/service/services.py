@@ -11,6 +11,7 @@ from ..settings import Settings
 from ..store import schema
 from ..store import studies as study_rows
 from ..store.engine import Store
+from .audits import AuditService
 from .claims import ClaimService
 from .events import EventService
 from .handout import Handout, Waits
@@ -19,6 +20,7 @@ from .points import PointSource
 from .pool import FitPool
 from .provenance import library_versions
 from .replay import ReplayService
+from .sessions import SessionService
 from .studies import StudyService
 from .sweep import Sweeper
 from .threads import Threads
@@ -34,8 +36,8 @@ class Services:
 
     Attributes:
         store: the database.
-        studies, trials, claims, leases, workers, tokens, winners, replays, events: the use cases
-            by noun.
+        studies, trials, claims, leases, workers, tokens, sessions, audits, winners, replays,
+            events: the use cases by noun.
         sweeper: the housekeeping.
     """
 
@@ -61,6 +63,8 @@ class Services:
             heartbeat_s=settings.effective_heartbeat_s(),
         )
         self.tokens = TokenService(store)
+        self.sessions = SessionService(store, self.tokens, session_s=settings.session_s)
+        self.audits = AuditService(store)
         self.winners = WinnerService(store, self._threads, self._points)
         self.replays = ReplayService(store, fit_limit_s=settings.fit_limit_s)
         self.events = EventService(store, self._threads, self._hub)

@@ -171,6 +171,7 @@ class LockedStudy:
                 "trial_id": trial_id,
                 "data": dict(data or {}),
                 "occurred_at": self.tx.now,
+                "token_id": self.tx.actor.token_id,
             }
         )
         self.tx.signal(f"study:{self.id}")

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import AppError
-from . import idempotency
+from . import actor, idempotency
 from .engine import Store, StoreStats
 from .failures import is_retriable, storage_busy, translate
 from .idempotency import Receipt
@@ -46,6 +46,7 @@ class PostgresStore(Store):
             max_overflow=0,
             pool_timeout=_POOL_WAIT_S,
             connect_args={"connect_timeout": _CONNECT_S, "application_name": "tunewell"},
+            hide_parameters=True,  # values end in no error and no log
             execution_options={CLOCK_OPTION: self.clock},
         )
         self._reading = self._engine.execution_options(
@@ -73,7 +74,7 @@ class PostgresStore(Store):
         is_committing = False
         try:
             with self._engine.connect() as conn:
-                tx = Tx(conn, self.clock, self.dialect)
+                tx = Tx(conn, self.clock, self.dialect, actor.present())
                 result = idempotency.run(tx, fn, receipt)
                 tx.flush()
                 is_committing = True

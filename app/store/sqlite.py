@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
 from ..errors import AppError
-from . import idempotency
+from . import actor, idempotency
 from .engine import Store, StoreStats
 from .failures import storage_busy, translate
 from .idempotency import Receipt
@@ -43,11 +43,12 @@ _READ_WAIT_S = 10.0
 class _Write(Generic[T]):
     """One queued write: what to run, and where its caller waits."""
 
-    __slots__ = ("done", "error", "fn", "receipt", "result", "topics")
+    __slots__ = ("actor", "done", "error", "fn", "receipt", "result", "topics")
 
     def __init__(self, fn: Callable[[Tx], T], receipt: Receipt[T] | None) -> None:
         self.fn = fn
         self.receipt = receipt
+        self.actor = actor.present()  # of the thread that waits; the writer's own has none
         self.done = threading.Event()
         self.result: T
         self.error: BaseException | None = None
@@ -155,7 +156,7 @@ class SqliteStore(Store):
 
     def _run(self, conn: Connection, raw: sqlite3.Connection, job: _Write[Any]) -> None:
         raw.execute("SAVEPOINT one")
-        tx = Tx(conn, self.clock, self.dialect)
+        tx = Tx(conn, self.clock, self.dialect, job.actor)
         try:
             job.result = idempotency.run(tx, job.fn, job.receipt)
             tx.flush()
@@ -194,6 +195,7 @@ def _engine(
         max_overflow=0,
         pool_timeout=_READ_WAIT_S,
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        hide_parameters=True,  # values end in no error and no log
         execution_options={CLOCK_OPTION: clock},
     )
 
@@ -210,8 +212,9 @@ def _engine(
 
 
 def _prepare_writer(raw: sqlite3.Connection) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-        raw.execute(f"PRAGMA {pragma}").close()
+    raw.execute("PRAGMA journal_mode = WAL").close()
+    raw.execute("PRAGMA synchronous = FULL").close()
+    raw.execute("PRAGMA foreign_keys = ON").close()
 
 
 def _prepare_reader(raw: sqlite3.Connection) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, text
 
 from ..clock import SystemClock
+from .actor import Actor
 from .types import from_micros
 
 CLOCK_OPTION = "tunewell_clock"
@@ -58,10 +59,12 @@ class Tx:
     Attributes:
         conn: the connection it runs on.
         dialect: "sqlite" or "postgresql".
+        actor: who asked for it.
     """
 
-    def __init__(self, conn: Connection, clock: DatabaseClock, dialect: str) -> None:
+    def __init__(self, conn: Connection, clock: DatabaseClock, dialect: str, actor: Actor) -> None:
         self.conn = conn
+        self.actor = actor
         self.dialect = dialect
         self.clock = clock
         self.held: dict[str, Any] = {}

@@ -35,7 +35,11 @@ def token(store: Store, name: str, **more: Any) -> Token:
 def test_a_token_is_found_by_its_hash_for_ever(store: Store) -> None:
     assert not store.read(tokens.any_ever)
     made = token(store, "a", expires_at=store.now() + timedelta(days=1))
-    assert store.read(lambda conn: tokens.by_hash(conn, "hash a")) == made
+    found = store.read(lambda conn: tokens.by_hash(conn, "hash a"))
+    assert found is not None
+    assert found.token == made
+    assert made.created_at <= found.now <= store.now()
+    assert store.read(lambda conn: tokens.by_id(conn, made.id)).token == made
     assert store.read(lambda conn: tokens.by_hash(conn, "hash b")) is None
     store.clock.offset_s += 60
     revoked = store.write(lambda tx: tokens.revoke(tx, made.id))
@@ -45,7 +49,7 @@ def test_a_token_is_found_by_its_hash_for_ever(store: Store) -> None:
     store.write(lambda tx: tokens.touch(tx, made.id))
     touched = store.read(lambda conn: tokens.by_hash(conn, "hash a"))
     assert touched is not None
-    assert touched.last_used_at is not None
+    assert touched.token.last_used_at is not None
     assert store.read(tokens.any_ever)
     with pytest.raises(NotFound):
         store.write(lambda tx: tokens.revoke(tx, "tk_0"))

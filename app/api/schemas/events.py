@@ -21,6 +21,9 @@ class EventOut(Wire):
     trial_id: str | None = Field(description="The trial it is about, if any.")
     data: dict[str, Any] = Field(description="The news, by kind.")
     occurred_at: Instant = Field(description="When it happened.")
+    token_id: str | None = Field(
+        description="The token whose call caused it; null: the service itself, or auth was off."
+    )
 
 
 class EventListOut(Wire):

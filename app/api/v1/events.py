@@ -14,7 +14,7 @@ from .. import render
 from ..access import READ
 from ..answers import json_answer, respond
 from ..deps import ApiDep
-from ..export import FORMATS, chunks
+from ..export import FORMATS, chunks, disposition
 from ..operation import operation
 from ..route import ServiceRoute
 from ..schemas.events import EventListOut
@@ -54,7 +54,10 @@ async def stream_study_events(
     ] = None,
     last_event_id: Annotated[
         str | None,
-        Header(description="As `after`, and before it: what browsers send when they come back."),
+        Header(
+            max_length=100,
+            description="As `after`, and before it: what browsers send when they come back.",
+        ),
     ] = None,
 ) -> Response:
     """Follow a study's events as server-sent events."""
@@ -79,6 +82,7 @@ async def list_events(
 ) -> Response:
     """Wait for events of all studies; none is ever skipped, whatever order transactions end in."""
     answer = await api.while_connected(api.services.events.wait_feed(after, wait_s, limit))
+    await api.recheck()
     events, cursor = answer if answer is not None else ([], after or "")
     shown = [render.event(event) for event in events]
     return respond(json_answer({"events": shown, "next_after": cursor}))
@@ -93,7 +97,9 @@ async def list_events(
         {200: "The study's trials, by number."},
         errors=("not-found",),
         media={
-            "text/csv": "RFC 4180, with a header line; text that could be a formula begins with '",
+            "text/csv": "RFC 4180, with a header line. Text that a spreadsheet could take for a "
+            "formula (it begins with = + - @, a tab, a line end, or an apostrophe) has one "
+            "apostrophe in front; numbers have none",
             "application/jsonl": "one JSON object a line",
         },
     ),
@@ -112,8 +118,9 @@ async def export_trials(
             detail, faults=[Fault(pointer="/format", code="not-one-of", detail=detail)]
         )
     media_type, write = FORMATS[file_format]
+    view = await api.call(api.services.studies.get, study_id)
     columns, rows = await api.call(api.services.studies.export_rows, study_id)
-    name = f'attachment; filename="{study_id}.{file_format}"'
+    name = disposition(view.study.id, view.study.definition.name, file_format)
     return StreamingResponse(
         chunks(api, write(columns, rows)),
         media_type=media_type,

@@ -125,10 +125,12 @@ async def put_study(
 async def list_studies(
     api: ApiDep,
     state: Annotated[
-        list[str] | None, Query(description="States to show; repeat it or separate by commas.")
+        list[Annotated[str, Query(max_length=200)]] | None,
+        Query(max_length=64, description="States to show; repeat it or separate by commas."),
     ] = None,
     label: Annotated[
-        list[str] | None, Query(description="`key=value` that has to hold; may be repeated.")
+        list[Annotated[str, Query(max_length=401)]] | None,
+        Query(max_length=64, description="`key=value` that has to hold; may be repeated."),
     ] = None,
     name_prefix: Annotated[str, Query(max_length=200, description="How names begin.")] = "",
     view: Annotated[

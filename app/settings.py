@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -49,6 +49,19 @@ class Settings(BaseSettings):
     )
     sweep_s: float = Field(0.5, gt=0.0, description="How often expired leases are looked for.")
     body_limit_bytes: int = Field(8 * MIB, ge=1024, description="Largest request body.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="From which level on the service writes its lines."
+    )
+    access_log: bool = Field(True, description="Whether each request is a line of the log.")
+    grace_s: float = Field(
+        5.0, ge=0.0, le=3600.0, description="How long open requests may take to end at a stop."
+    )
+    drain_s: float = Field(
+        0.0,
+        ge=0.0,
+        le=3600.0,
+        description="How long it still answers after SIGTERM, with `readyz` red; for a balancer.",
+    )
     pool_size: int = Field(8, ge=2, le=100, description="Database connections and worker threads.")
 
     def n_suggest_processes(self) -> int:

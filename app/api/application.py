@@ -68,7 +68,9 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     add_pages(app)
     description.install(app)
     app.add_middleware(_Compress)
-    app.add_middleware(Edge, body_limit_bytes=settings.body_limit_bytes)
+    app.add_middleware(
+        Edge, body_limit_bytes=settings.body_limit_bytes, has_access_log=settings.access_log
+    )
     return app
 
 

@@ -12,6 +12,7 @@ from ..settings import Settings
 from ..store import studies as study_rows
 from ..store.engine import Store
 from .claims import ClaimService
+from .courier import Courier
 from .events import EventService
 from .gauges import MetricsService
 from .handout import Handout, Waits
@@ -19,6 +20,7 @@ from .health import WAIT_S, HealthService
 from .leases import LeaseService
 from .points import PointSource
 from .pool import FitPool
+from .posting import Poster
 from .provenance import library_versions
 from .replay import ReplayService
 from .studies import StudyService
@@ -40,6 +42,7 @@ class Services:
             by noun.
         points: where new points come from.
         sweeper: the housekeeping.
+        courier: delivers webhooks.
         health: whether it can serve.
         counters, metrics: what this process counts, and the page that shows it.
     """
@@ -62,7 +65,7 @@ class Services:
         )
         waits = Waits(suggest_wait_s=settings.suggest_wait_s, alone_s=settings.fit_limit_s)
         handout = Handout(store, self._threads, self.points, waits, self.counters)
-        self.studies = StudyService(store, self.points)
+        self.studies = StudyService(store, self.points, webhook_hosts=settings.webhook_hosts)
         self.trials = TrialService(store, self.points)
         self.claims = ClaimService(
             store,
@@ -90,12 +93,16 @@ class Services:
             every_s=settings.sweep_s,
             metrics=self.counters,
         )
+        poster = Poster(settings.webhook_hosts, settings.webhook_secret.get_secret_value())
+        self.courier = Courier(store, self._threads, self._hub, poster, self.counters)
         self._unsubscribe = store.subscribe(self._hub.publish)
         self._sweeping: asyncio.Task[None] | None = None
+        self._delivering: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Starts the sweep, and prepares the next points of the studies that are open."""
+        """Starts the sweep and the webhooks; prepares the next points of the open studies."""
         self._sweeping = asyncio.create_task(self.sweeper.run())
+        self._delivering = asyncio.create_task(self.courier.run())
         for study in await self._threads.run(self.store.read, study_rows.open_studies):
             self.points.kick(study)
 
@@ -111,6 +118,8 @@ class Services:
         self.sweeper.stop()
         if self._sweeping is not None:
             await self._sweeping
+        if self._delivering is not None:
+            await self.courier.stop(self._delivering)
         await self.points.close()
         await asyncio.to_thread(self.replays.close)
         await asyncio.to_thread(self._threads.close)

@@ -110,7 +110,8 @@ def _with_settings(run: Callable[..., int], *args: Any, **given: Any) -> int:
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_context=False):
             name = "_".join(str(part) for part in fault["loc"])
-            say(f"tunewell: TUNEWELL_{name.upper()} or its option: {fault['msg']}")
+            where = f"TUNEWELL_{name.upper()} or its option: " if name else ""
+            say(f"tunewell: {where}{fault['msg'].removeprefix('Value error, ')}")
         return 2
 
 

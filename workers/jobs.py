@@ -22,6 +22,7 @@ class Job:
         device: as torch names it; the environment hides the other ones.
         data_digest: of the data set that the study is bound to, or None.
         environment: variables set for the process.
+        study_id: for the worker's log.
     """
 
     trial_id: str
@@ -34,6 +35,7 @@ class Job:
     device: str = "cpu"
     data_digest: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    study_id: str = ""
 
     def to_line(self) -> bytes:
         """One JSON line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,8 +64,7 @@ class HealthService:
         """What it finds; while the service stops nothing is looked at."""
         if self.is_draining:
             return Readiness(database=True, writer=True, schema_current=None, draining=True)
-        current = await self._reading.answer()
-        written = None if current is None else await self._writing.answer()
+        current, written = await asyncio.gather(self._reading.answer(), self._writing.answer())
         return Readiness(
             database=current is not None,
             writer=bool(written),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -17,10 +18,10 @@ import pytest
 
 from tests import postgres
 
-from .running import Service
+from .running import Process, Service, tunewell
 
 SOON_S = 10.0
-"""Two looks of 2 s each, on a machine that may be busy."""
+"""A look of 2 s, on a machine that may be busy."""
 
 
 def look(service: Service) -> tuple[int, dict[str, Any]]:
@@ -99,3 +100,18 @@ def test_a_postgres_that_stands_still_or_is_gone_makes_it_red(
         assert wait_for(service, 503)["database"] == "no-answer"
     finally:
         service.end()
+
+
+def test_a_database_that_hangs_does_not_keep_a_service_that_is_told_to_stop(
+    private_postgres: Any, folder: Path
+) -> None:
+    url = str(private_postgres.get_uri(database="postgres"))
+    command = tunewell("serve", "--port", "0", "--database-url", url, "--json")
+    process = Process(command, folder, {"TUNEWELL_GRACE_S": "0"})
+    address = json.loads(process.line("ready"))["url"]
+    with suspended(private_postgres):
+        assert httpx.get(f"{address}/readyz", timeout=60).status_code == 503
+        process.process.send_signal(signal.SIGTERM)
+        assert process.process.wait(timeout=60) == 1
+    process.end()
+    assert "stop_overdue" in process.errors.read_text()

@@ -47,8 +47,8 @@ def _why_not(found: Readiness) -> str:
 
 @router.get("/readyz", **operation("get_readiness", "meta", (), {200: ReadyOut}))
 async def get_readiness(state: Annotated[dict[str, object], Depends(_ready)]) -> Response:
-    """Say whether requests can be sent here: the database answers reads and writes within 2 s each,
-    its schema is current, and the service is not stopping.
+    """Say whether requests can be sent here: the database answers reads and writes within 2 s, its
+    schema is current, and the service is not stopping.
     """
     return respond(json_answer(state))
 

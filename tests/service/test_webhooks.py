@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.study import PauseReason, StudyState
+from app.domain.study import StudyState
 from app.errors import InvalidInput
 from app.service.courier import HELD_S
 from app.service.services import Services
@@ -184,23 +184,21 @@ async def test_one_whose_sender_died_is_sent_by_another(
 
 
 async def test_a_pause_of_its_own_is_told_one_by_a_person_is_not(
-    services: Services, store: Store, bench: Bench, receiver: Receiver
+    services: Services, bench: Bench, receiver: Receiver
 ) -> None:
-    study_id = bench.study(told_study(receiver))
+    policy = {"max_attempts": 1, "pause_after": 2}
+    study_id = bench.study(told_study(receiver, failure_policy=policy))
     services.studies.pause(study_id)
     services.studies.resume(study_id)
-
-    def pause_itself(tx: Any) -> None:
-        study = studies.lock(tx, study_id)
-        study.move(StudyState.PAUSED)
-        study.set(pause_reason=PauseReason.FAILURES, pause_detail="5 of 5 trials failed")
-
-    store.write(pause_itself)
+    for _ in range(2):
+        [grant] = await bench.suggest(study_id)
+        bench.fail(grant, "user_error")
     await services.courier.deliver_due()
     message = receiver.next().message
     assert (message["type"], message["state"]) == ("study.paused", "paused")
     assert message["pause_reason"] == "failures"
-    assert message["pause_detail"] == "5 of 5 trials failed"
+    assert message["pause_detail"] == services.studies.get(study_id).study.pause_detail
+    assert message["trial_counts"] == {"failed": 2}
     assert receiver.received.empty()
 
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024 * 1024
 
@@ -26,6 +27,15 @@ def data_home() -> Path:
 def default_database_url() -> str:
     """An SQLite file in the user's data folder."""
     return f"sqlite:///{data_home() / 'tunewell.db'}"
+
+
+SECRET_CHARS = 16
+"""The shortest secret that signs webhooks."""
+
+
+def _hosts(given: Iterable[str]) -> tuple[str, ...]:
+    """Hosts as they are compared: lower case, without brackets."""
+    return tuple(host for each in given if (host := each.strip().strip("[]").rstrip(".").lower()))
 
 
 class Settings(BaseSettings):
@@ -71,7 +81,40 @@ class Settings(BaseSettings):
         description="Addresses of proxies, separated by commas, whose `X-Forwarded-For` and "
         "`X-Forwarded-Proto` are believed; empty: none.",
     )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="From which level on the service writes its lines."
+    )
+    access_log: bool = Field(True, description="Whether each request is a line of the log.")
+    grace_s: float = Field(
+        5.0, ge=0.0, le=3600.0, description="How long open requests may take to end at a stop."
+    )
+    drain_s: float = Field(
+        0.0,
+        ge=0.0,
+        le=3600.0,
+        description="How long it still answers after SIGTERM, with `readyz` red; for a balancer.",
+    )
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Hosts that webhooks may go to, separated by commas; none: no webhooks."
+    )
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="Signs webhooks; 16 characters or more where hosts are listed."
+    )
     pool_size: int = Field(8, ge=2, le=100, description="Database connections and worker threads.")
+
+    @field_validator("webhook_hosts", mode="before")
+    @classmethod
+    def _split(cls, given: Any) -> Any:
+        return _hosts(given.split(",")) if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _check_secret(self) -> Settings:
+        if self.webhook_hosts and len(self.webhook_secret.get_secret_value()) < SECRET_CHARS:
+            raise ValueError(
+                f"TUNEWELL_WEBHOOK_HOSTS needs a TUNEWELL_WEBHOOK_SECRET of {SECRET_CHARS} "
+                "characters or more, which signs what is sent"
+            )
+        return self
 
     def n_suggest_processes(self) -> int:
         """How many fitting processes to run."""

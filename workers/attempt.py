@@ -164,6 +164,7 @@ class Attempt:
     def _note(self, outcome: Outcome) -> None:
         fields: dict[str, Any] = {
             "trial_id": self.lease.job.trial_id,
+            "study_id": self.lease.job.study_id or None,
             "number": self.lease.job.number,
         }
         if outcome.end is not None:
@@ -218,6 +219,7 @@ def lease_of(
         device=device,
         data_digest=objective.get("data_digest"),
         environment=environment,
+        study_id=trial.get("study_id") or "",
     )
     return Lease(
         lease_id=granted["lease_id"],

@@ -295,6 +295,8 @@ class Worker:
         self._log(
             "trial_started",
             trial_id=lease.job.trial_id,
+            study_id=lease.job.study_id or None,
+            lease_id=lease.lease_id,
             number=lease.job.number,
             objective=name,
             params=dict(lease.job.params),

@@ -74,6 +74,7 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
         Edge,
         body_limit_bytes=settings.body_limit_bytes,
         body_timeout_s=settings.body_timeout_s,
+        has_access_log=settings.access_log,
     )
     return app
 

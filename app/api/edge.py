@@ -5,8 +5,10 @@ problem document for what nobody foresaw.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import secrets
+from time import perf_counter
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,6 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import AppError
+from ..logs import serving
 from ..store.actor import Actor, acting_as
 from .access import check_origin
 from .deps import is_auth_on
@@ -22,6 +25,7 @@ from .rate import count_call
 
 REQUEST_ID = "X-Request-ID"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_access = logging.getLogger("tunewell.access")
 _NO_DATABASE = frozenset({"/healthz", "/readyz"})
 """Paths that answer while the database does not, so nothing is looked up for them beforehand."""
 
@@ -39,20 +43,33 @@ _SECURITY_HEADERS = {
 class Edge:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, body_limit_bytes: int, body_timeout_s: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        body_limit_bytes: int,
+        body_timeout_s: float,
+        has_access_log: bool = True,
+    ) -> None:
         self._app = app
         self._limit_bytes = body_limit_bytes
         self._limit_s = body_timeout_s
+        self._has_access_log = has_access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answers one request, and says so in a line."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
         state["request_id"] = _request_id(Headers(scope=scope))
-        with acting_as(Actor(request_id=state["request_id"])):
-            await self._answer(scope, receive, _Outgoing(send, state))
+        outgoing = _Outgoing(send, state)
+        request_id = state["request_id"]
+        with serving(request_id), acting_as(Actor(request_id=request_id)):
+            try:
+                await self._answer(scope, receive, outgoing)
+            finally:
+                self._note(scope, outgoing)
 
     async def _answer(self, scope: Scope, receive: Receive, outgoing: _Outgoing) -> None:
         try:
@@ -61,10 +78,22 @@ class Edge:
             await self._app(scope, incoming.receive, outgoing.send)
         except Exception as exc:
             if outgoing.has_started:
-                log.exception("answer_broken", extra={"request_id": outgoing.request_id})
+                log.exception("answer_broken")
                 raise
             response = problem_response(exc, Request(scope))
             await response(scope, receive, outgoing.send)
+
+    def _note(self, scope: Scope, outgoing: _Outgoing) -> None:
+        """Counts the request and writes its line; its query and headers may hold secrets."""
+        route: str = getattr(scope.get("route"), "path_format", "")
+        method: str = scope["method"]
+        services = scope["app"].state.services if "app" in scope else None
+        if services is not None and outgoing.has_started:
+            services.counters.request(route, method, outgoing.status, outgoing.waited_s)
+        if self._has_access_log:
+            took = {"duration_ms": round(outgoing.age_s() * 1000, 3)}
+            shown = {"method": method[:20], "route": route, "status": outgoing.status}
+            _access.info("request", extra={**shown, **took})
 
     async def _admit(self, scope: Scope) -> None:
         request = Request(scope)
@@ -126,12 +155,28 @@ def too_large(limit_bytes: int) -> AppError:
 
 
 class _Outgoing:
-    """`send`, which adds the headers that every answer has."""
+    """`send`, which adds the headers that every answer has, and notes when it began with what.
+
+    Attributes:
+        status: of the answer; 0 while there is none.
+        waited_s: seconds from the request to the beginning of the answer.
+    """
 
     def __init__(self, send: Send, state: dict[str, Any]) -> None:
         self._send = send
         self._state = state
-        self.has_started = False
+        self._begun = perf_counter()
+        self.status = 0
+        self.waited_s = 0.0
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the answer has begun."""
+        return self.status != 0
+
+    def age_s(self) -> float:
+        """Seconds since the request came."""
+        return perf_counter() - self._begun
 
     @property
     def request_id(self) -> str:
@@ -140,7 +185,8 @@ class _Outgoing:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.has_started = True
+            self.status = message["status"]
+            self.waited_s = self.age_s()
             headers = MutableHeaders(scope=message)
             headers[REQUEST_ID] = self.request_id
             for name, value in self._state.get("rate_headers", {}).items():

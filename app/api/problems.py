@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ..errors import AppError, Fault
+from ..errors import AppError, Fault, StaleLease
 
 MEDIA_TYPE = "application/problem+json"
 DOCS_PATH = "/docs"
@@ -187,12 +187,14 @@ def problem_response(exc: Exception, request: Request) -> Response:
     """
     error = as_app_error(exc)
     request_id = str(getattr(request.state, "request_id", ""))
+    if error.code == StaleLease.code and request.app.state.services is not None:
+        request.app.state.services.counters.stale_writes.inc()
     problem = document(error, request_id=request_id, instance=request.url.path)
     if problem["status"] == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error(
             "request_failed",
             exc_info=exc,
-            extra={"request_id": request_id, "path": request.url.path, "method": request.method},
+            extra={"path": request.url.path, "method": request.method},
         )
     # A lone surrogate, should one have got here, becomes the escape that JSON has for it.
     text = json.dumps(problem, ensure_ascii=False).encode("utf-8", "backslashreplace")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..domain.audit import AuditEntry
 from ..domain.definition import definition_to_json
+from ..domain.delivery import Delivery
 from ..domain.event import Event
 from ..domain.lease import Lease
 from ..domain.token import Token
@@ -151,6 +152,7 @@ def study(view: StudyView) -> dict[str, Any]:
         "places": value.places,
         "best": trial(view.best) if view.best else None,
         "warnings": list(view.warnings),
+        "webhook_deliveries": [delivery(each) for each in view.deliveries],
         "labels": dict(definition.labels),
         "priority": definition.priority,
         "description": definition.description,
@@ -163,6 +165,19 @@ def study(view: StudyView) -> dict[str, Any]:
         "change_seq": value.change_seq,
         "revision": value.revision,
         "data_digest": value.data_digest,
+    }
+
+
+def delivery(value: Delivery) -> dict[str, Any]:
+    """A webhook under way; its URL stands in the definition."""
+    return {
+        "event_id": value.id,
+        "state": value.state,
+        "attempts": value.attempts,
+        "next_at": instant(value.next_at),
+        "delivered_at": instant(value.delivered_at),
+        "last_error": value.last_error,
+        "created_at": instant(value.created_at),
     }
 
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from ..domain.token import Role
 from ..errors import Denied, Fault, InvalidInput, NotFound
+from ..logs import bind
 from ..service.views import Caller
 from ..store.actor import Actor, act_as
 from ..store.idempotency import Replay
@@ -28,6 +29,10 @@ from .problems import problem_response
 from .rate import count_call
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+_NOUNS = frozenset({"study_id", "trial_id", "worker_id", "lease_id"})
+"""Path parameters that the lines of the log carry."""
 
 
 class _IdConvertor(Convertor[str]):
@@ -54,14 +59,17 @@ class ServiceRoute(APIRoute):
         extra = self.openapi_extra or {}
         roles = tuple(Role(name) for name in extra.get(ROLES, ()))
         known = frozenset(param.alias for param in self.dependant.query_params)
+        known_in_path = frozenset(self.param_convertors)
         repeatable = frozenset(extra.get("x-repeatable", ()))
 
         async def handle(request: Request) -> Response:
             request.state.attempt = None
             if "\0" in request.scope["path"]:
                 raise NotFound("there is nothing at this path")  # no database could look for it
+            bind(**{name: request.path_params.get(name) for name in _NOUNS & known_in_path})
             if roles:
                 request.state.caller = await _admitted(request)
+                bind(token_id=request.state.caller.token_id)
                 check_role(request.state.caller, roles)
             _check_query(request, known, repeatable)
             check_media_type(request)

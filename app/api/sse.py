@@ -4,6 +4,7 @@ one.
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ TICK_S = 15.0
 
 RETRY_MS = 1_000
 """How long a client should wait before it comes back."""
+
+RETRY_AT_STOP_MS = (1_000, 5_000)
+"""The same where the service stops: drawn in between, so that not all come back at once."""
 
 _BATCH = 500
 
@@ -79,6 +83,8 @@ async def stream(api: Api, study_id: str, after: int | None) -> AsyncIterator[by
             yield _event(event)
         if not found and not events.is_closing:
             yield _line("tick", after, {"study_id": study_id, "change_seq": after})
+    retry_ms = random.randint(*RETRY_AT_STOP_MS)
+    yield format_sse_event(retry=retry_ms, comment="the service is stopping")
 
 
 async def _may_go_on(api: Api) -> bool:

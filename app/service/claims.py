@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from ..domain.study import Study, StudyState
 from ..domain.trial import TrialState
 from ..domain.worker import Worker
+from ..metrics import Metrics
 from ..store import idempotency, queue
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
@@ -46,8 +47,10 @@ class ClaimService:
         hub: WakeHub,
         *,
         lease_ttl_s: float,
+        metrics: Metrics,
     ) -> None:
         self._store = store
+        self._metrics = metrics
         self._threads = threads
         self._handout = handout
         self._hub = hub
@@ -79,13 +82,14 @@ class ClaimService:
             while True:
                 watch.clear()
                 worker, studies = await self._threads.run(self._candidates, worker.id)
-                if worker.draining:
+                if worker.draining or self.is_closing:
                     break
                 grants = await self._claim_of(worker, studies, holder, max_leases, devices_free)
                 left = deadline - asyncio.get_running_loop().time()
                 if grants or left <= 0 or self.is_closing:
                     break
                 await watch.wait(min(left, await self._due_in_s(studies)))
+        self._metrics.claimed(len(grants))
         is_open = await self._threads.run(self._has_open_work, worker)
         answer = Claim(grants=tuple(grants), open_work=is_open)
         await self._threads.run(self._keep, receipt if grants else None, answer)

@@ -14,6 +14,8 @@ from ..domain.space import point_key
 from ..domain.study import Study
 from ..domain.trial import Trial, TrialSource, TrialState
 from ..errors import Unavailable
+from ..logs import bind
+from ..metrics import Metrics
 from ..store import leases as lease_rows
 from ..store import queue, trial_sets
 from ..store import studies as study_rows
@@ -80,8 +82,16 @@ class _Taken:
 class Handout:
     """Hands out trials of one study at a time."""
 
-    def __init__(self, store: Store, threads: Threads, points: PointSource, waits: Waits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        threads: Threads,
+        points: PointSource,
+        waits: Waits,
+        metrics: Metrics,
+    ) -> None:
         self._store = store
+        self._metrics = metrics
         self._threads = threads
         self._points = points
         self._waits = waits
@@ -93,6 +103,13 @@ class Handout:
         Raises:
             NotFound: there is no such study.
         """
+        grants = await self._take(study_id, holder, want)
+        for each in grants:
+            self._metrics.granted(to_worker=holder.worker_id is not None)
+            bind(study_id=study_id, trial_id=each.trial.id, lease_id=each.lease.id)
+        return grants
+
+    async def _take(self, study_id: str, holder: Holder, want: int) -> list[Grant]:
         taken = await self._threads.run(self._take_pending, study_id, holder, want)
         grants = list(taken.grants)
         arrived = taken.study
@@ -116,7 +133,10 @@ class Handout:
             count = min(want - len(grants), room(study))
             if count <= 0:
                 break
+            begun = asyncio.get_running_loop().time()
             batch = await self._batch(study, count, arrived.results_seq, deadline, may_wait)
+            waited_s = asyncio.get_running_loop().time() - begun
+            self._metrics.suggested(study.definition.suggester.name, waited_s)
             taken = await self._threads.run(self._create, study.id, holder, batch)
             grants += taken.grants
             study = taken.study or study

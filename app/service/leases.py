@@ -12,6 +12,8 @@ from ..domain.lease import Directive, Lease, LeaseEnd
 from ..domain.study import OPEN_STUDY_STATES
 from ..domain.trial import Failure, FailureKind, Trial, TrialState
 from ..errors import AppError, Conflict, Fault, InvalidInput, NotFound, StaleLease
+from ..logs import bind
+from ..metrics import Metrics
 from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
 from ..store import studies as study_rows
@@ -45,8 +47,9 @@ _END_OF = {
 class LeaseService:
     """The writes of whoever holds a lease."""
 
-    def __init__(self, store: Store, points: PointSource) -> None:
+    def __init__(self, store: Store, points: PointSource, metrics: Metrics) -> None:
         self._store = store
+        self._metrics = metrics
         self._points = points
 
     def beat(
@@ -66,6 +69,7 @@ class LeaseService:
         try:
             return self._store.write(renew)
         except (StaleLease, NotFound):
+            self._metrics.stale_writes.inc()
             return BeatAnswer(lease_id=beat.lease_id, expires_at=None, directive=Directive.ABORT)
 
     def renew(
@@ -237,6 +241,7 @@ class LeaseService:
         return Failed(trial=trial, will_retry=trial.state is TrialState.PENDING)
 
     def _kick(self, study_id: str) -> None:
+        bind(study_id=study_id)
         study = self._store.read(lambda conn: study_rows.get(conn, study_id, deleted=True))
         if study.state in OPEN_STUDY_STATES:
             self._points.kick(study)

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from ..domain.study import Study, StudyState
 from ..domain.trial import TrialState
 from ..errors import AppError
+from ..metrics import Metrics
 from ..store import studies as study_rows
 from ..store.engine import Store
 from ..suggest.base import Decision, Suggestion
@@ -88,8 +89,11 @@ def parallel_room(study: Study) -> int:
 class PointSource:
     """Prepares and hands out points, per study in turn."""
 
-    def __init__(self, store: Store, pool: FitPool, *, fit_limit_s: float) -> None:
+    def __init__(
+        self, store: Store, pool: FitPool, *, fit_limit_s: float, metrics: Metrics
+    ) -> None:
         self._store = store
+        self._metrics = metrics
         self._pool = pool
         self._fit_limit_s = fit_limit_s
         self._loop = asyncio.get_running_loop()
@@ -249,6 +253,7 @@ class PointSource:
         with self._histories.of(study_id) as (study, history):
             request = history.request(study.next_number, count)
             name = study.definition.suggester.name
+            self._metrics.fell_back(name)
             decision, spent = timed(lambda: fallback_decision(request, name, reason))
             return _batch(study, decision, history.pending_ids, count, spent)
 

@@ -7,17 +7,21 @@ from typing import Any
 
 from ..domain.catalog import EARLY_STOPPING, SUGGESTERS
 from ..domain.objectives import BUILT_IN
+from ..metrics import Metrics
 from ..settings import Settings
-from ..store import schema
 from ..store import studies as study_rows
 from ..store.engine import Store
 from .audits import AuditService
 from .claims import ClaimService
+from .courier import Courier
 from .events import EventService
+from .gauges import MetricsService
 from .handout import Handout, Waits
+from .health import WAIT_S, HealthService
 from .leases import LeaseService
 from .points import PointSource
 from .pool import FitPool
+from .posting import Poster
 from .provenance import library_versions
 from .replay import ReplayService
 from .sessions import SessionService
@@ -38,25 +42,42 @@ class Services:
         store: the database.
         studies, trials, claims, leases, workers, tokens, sessions, audits, winners, replays,
             events: the use cases by noun.
+        points: where new points come from.
         sweeper: the housekeeping.
+        courier: delivers webhooks.
+        health: whether it can serve.
+        counters, metrics: what this process counts, and the page that shows it.
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self._settings = settings
+        self.counters = Metrics()
+        self.health = HealthService(store)
+        self.metrics = MetricsService(
+            store, self.counters, version=library_versions()["tunewell"], wait_s=WAIT_S
+        )
         self._hub = WakeHub(asyncio.get_running_loop())
         self._threads = Threads(settings.pool_size)
-        self._points = PointSource(
-            store, FitPool(settings.n_suggest_processes()), fit_limit_s=settings.fit_limit_s
+        self.points = PointSource(
+            store,
+            FitPool(settings.n_suggest_processes()),
+            fit_limit_s=settings.fit_limit_s,
+            metrics=self.counters,
         )
         waits = Waits(suggest_wait_s=settings.suggest_wait_s, alone_s=settings.fit_limit_s)
-        handout = Handout(store, self._threads, self._points, waits)
-        self.studies = StudyService(store, self._points)
-        self.trials = TrialService(store, self._points)
+        handout = Handout(store, self._threads, self.points, waits, self.counters)
+        self.studies = StudyService(store, self.points, webhook_hosts=settings.webhook_hosts)
+        self.trials = TrialService(store, self.points)
         self.claims = ClaimService(
-            store, self._threads, handout, self._hub, lease_ttl_s=settings.lease_ttl_s
+            store,
+            self._threads,
+            handout,
+            self._hub,
+            lease_ttl_s=settings.lease_ttl_s,
+            metrics=self.counters,
         )
-        self.leases = LeaseService(store, self._points)
+        self.leases = LeaseService(store, self.points, self.counters)
         self.workers = WorkerService(
             store,
             lease_ttl_s=settings.lease_ttl_s,
@@ -65,29 +86,33 @@ class Services:
         self.tokens = TokenService(store)
         self.sessions = SessionService(store, self.tokens, session_s=settings.session_s)
         self.audits = AuditService(store)
-        self.winners = WinnerService(store, self._threads, self._points)
+        self.winners = WinnerService(store, self._threads, self.points)
         self.replays = ReplayService(store, fit_limit_s=settings.fit_limit_s)
         self.events = EventService(store, self._threads, self._hub)
         self.sweeper = Sweeper(
             store,
             self._threads,
-            self._points,
+            self.points,
             lease_ttl_s=settings.lease_ttl_s,
             every_s=settings.sweep_s,
+            metrics=self.counters,
         )
+        poster = Poster(settings.webhook_hosts, settings.webhook_secret.get_secret_value())
+        self.courier = Courier(store, self._threads, self._hub, poster, self.counters)
         self._unsubscribe = store.subscribe(self._hub.publish)
         self._sweeping: asyncio.Task[None] | None = None
-        self._is_stopping = False
+        self._delivering: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Starts the sweep, and prepares the next points of the studies that are open."""
+        """Starts the sweep and the webhooks; prepares the next points of the open studies."""
         self._sweeping = asyncio.create_task(self.sweeper.run())
+        self._delivering = asyncio.create_task(self.courier.run())
         for study in await self._threads.run(self.store.read, study_rows.open_studies):
-            self._points.kick(study)
+            self.points.kick(study)
 
     def drain(self) -> None:
         """Lets waiting calls and event streams end now, with what they have."""
-        self._is_stopping = self.claims.is_closing = self.events.is_closing = True
+        self.health.is_draining = self.claims.is_closing = self.events.is_closing = True
         self._hub.wake_all()
 
     async def stop(self) -> None:
@@ -97,20 +122,11 @@ class Services:
         self.sweeper.stop()
         if self._sweeping is not None:
             await self._sweeping
-        await self._points.close()
+        if self._delivering is not None:
+            await self.courier.stop(self._delivering)
+        await self.points.close()
         await asyncio.to_thread(self.replays.close)
         await asyncio.to_thread(self._threads.close)
-
-    def ready(self) -> dict[str, Any]:
-        """Whether the service can serve: the database answers and its schema is current.
-
-        Raises:
-            Unavailable: the database does not answer.
-        """
-        self.store.ping()
-        is_current = schema.is_current(self.store)
-        is_ready = is_current and not self._is_stopping
-        return {"ready": is_ready, "database": "ok", "schema_current": is_current}
 
     def meta(self) -> dict[str, Any]:
         """Versions, and what is compiled in."""

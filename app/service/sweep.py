@@ -20,6 +20,7 @@ from ..domain.lease import OVERTIME_GRACE_S, Lease
 from ..domain.study import OPEN_STUDY_STATES, Study
 from ..domain.trial import Trial, TrialState
 from ..errors import AppError
+from ..metrics import Metrics
 from ..store import idempotency, queue
 from ..store import leases as lease_rows
 from ..store import replicas as replica_rows
@@ -53,12 +54,14 @@ class Sweeper:
         *,
         lease_ttl_s: float,
         every_s: float,
+        metrics: Metrics,
     ) -> None:
         self._store = store
         self._threads = threads
         self._points = points
         self._lease_ttl_s = lease_ttl_s
         self._every_s = every_s
+        self._metrics = metrics
         self._replica_id = new_id("rp")
         self._stop = asyncio.Event()
 
@@ -122,7 +125,8 @@ class Sweeper:
         expired = self._store.read(lambda conn: lease_rows.expired(conn, now, _BATCH))
         for lease in expired:
             if self._store.write(partial(expire, lease_id=lease.id)) is not None:
-                log.info("lease_expired", extra={"lease_id": lease.id, "trial_id": lease.trial_id})
+                self._metrics.expired_leases.inc()
+                log.info("lease_expired", extra=_ids(lease))
         return len(expired)
 
     def apply_limits(self) -> None:
@@ -215,6 +219,15 @@ def _fail_without_room(tx: Tx, trial: Trial) -> bool:
         settle(study)
         wake(study)
     return is_failed
+
+
+def _ids(lease: Lease) -> dict[str, str | None]:
+    return {
+        "lease_id": lease.id,
+        "trial_id": lease.trial_id,
+        "study_id": lease.study_id,
+        "worker_id": lease.worker_id,
+    }
 
 
 def _has_time_limit(study: Study) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ..domain.delivery import Delivery
 from ..domain.lease import Directive, Lease
 from ..domain.study import ObjectiveRef, Study, StudyState
 from ..domain.token import Role
@@ -47,11 +48,15 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyView:
-    """A study with its best trial and what a person should know about it."""
+    """A study with its best trial and what a person should know about it.
+
+    `deliveries`: its latest webhooks, newest first; lists leave them out.
+    """
 
     study: Study
     best: Trial | None
     warnings: tuple[str, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

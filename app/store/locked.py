@@ -21,6 +21,7 @@ from ..domain.study import (
 )
 from ..domain.trial import TrialState
 from ..errors import Conflict
+from . import deliveries
 from .definitions import definition_text
 from .rows import study_columns
 from .tables import events, past_definitions, studies
@@ -191,6 +192,8 @@ class LockedStudy:
                 raise Conflict(f"study {study.id} was changed without its lock")
         if "definition" in self._changed and study.definition != stored.definition:
             self._keep_definition(stored)
+        if deliveries.tells(stored, study):
+            deliveries.insert_for(self.tx, study)
         if self._events:
             self.tx.conn.execute(_INSERT_EVENTS[self.tx.dialect], self._events)
         self._stored, self._changed, self._events = study, set(), []

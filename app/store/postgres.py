@@ -56,6 +56,8 @@ class PostgresStore(Store):
         self._relay = Relay(conninfo, self.hub)
         self._count_lock = threading.Lock()
         self._n_commits = 0
+        self._n_waiting = 0
+        self._waited_s = 0.0
         self._is_closed = False
 
     def write(self, fn: Callable[[Tx], T], *, receipt: Receipt[T] | None = None) -> T:
@@ -73,7 +75,7 @@ class PostgresStore(Store):
         self._refuse_when_closed()
         is_committing = False
         try:
-            with self._engine.connect() as conn:
+            with self._connected() as conn:
                 tx = Tx(conn, self.clock, self.dialect, actor.present())
                 result = idempotency.run(tx, fn, receipt)
                 tx.flush()
@@ -92,6 +94,18 @@ class PostgresStore(Store):
             self._n_commits += 1
         self._publish(tx)
         return result
+
+    def _connected(self) -> Connection:
+        """A connection of the pool, with the wait for it counted."""
+        begun = time.monotonic()
+        with self._count_lock:
+            self._n_waiting += 1
+        try:
+            return self._engine.connect()
+        finally:
+            with self._count_lock:
+                self._n_waiting -= 1
+                self._waited_s += time.monotonic() - begun
 
     def _publish(self, tx: Tx) -> None:
         if tx.topics:
@@ -122,7 +136,12 @@ class PostgresStore(Store):
         return unsubscribe
 
     def stats(self) -> StoreStats:
-        return StoreStats(n_transactions=self._n_commits, n_commits=self._n_commits)
+        return StoreStats(
+            n_transactions=self._n_commits,
+            n_commits=self._n_commits,
+            n_waiting=self._n_waiting,
+            waited_s=self._waited_s,
+        )
 
     def close(self) -> None:
         if not self._is_closed:

@@ -29,6 +29,9 @@ from .tables import metadata
 _MIGRATION_LOCK = 0x74756E6577656C6C
 """Key of the advisory lock on Postgres: "tunewell" in ASCII."""
 
+MIGRATION_LOCK = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=_MIGRATION_LOCK)
+"""Taken on Postgres, until its transaction ends, by whoever makes or fills a schema."""
+
 _INSTALLED_AS = "tunewell_migrations"
 
 
@@ -83,7 +86,7 @@ def _migrate(url: str, run: Any) -> None:
             # Kept in the file. Later the first writer would have to wait for all readers.
             connection.execute(text("PRAGMA journal_mode = WAL"))
         else:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            connection.execute(MIGRATION_LOCK)
         run(alembic_config(connection))
         connection.commit()
 

@@ -12,6 +12,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -43,12 +44,13 @@ _READ_WAIT_S = 10.0
 class _Write(Generic[T]):
     """One queued write: what to run, and where its caller waits."""
 
-    __slots__ = ("actor", "done", "error", "fn", "receipt", "result", "topics")
+    __slots__ = ("actor", "done", "error", "fn", "queued_at", "receipt", "result", "topics")
 
     def __init__(self, fn: Callable[[Tx], T], receipt: Receipt[T] | None) -> None:
         self.fn = fn
         self.receipt = receipt
         self.actor = actor.present()  # of the thread that waits; the writer's own has none
+        self.queued_at = time.monotonic()
         self.done = threading.Event()
         self.result: T
         self.error: BaseException | None = None
@@ -76,6 +78,8 @@ class SqliteStore(Store):
         self._queue: queue.SimpleQueue[_Write[Any] | None] = queue.SimpleQueue()
         self._n_transactions = 0
         self._n_commits = 0
+        self._waited_s = 0.0
+        self._busy_since: float | None = None
         self._closing = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="tunewell-write", daemon=True)
@@ -106,7 +110,14 @@ class SqliteStore(Store):
             raise known from error
 
     def stats(self) -> StoreStats:
-        return StoreStats(n_transactions=self._n_transactions, n_commits=self._n_commits)
+        since = self._busy_since
+        return StoreStats(
+            n_transactions=self._n_transactions,
+            n_commits=self._n_commits,
+            n_waiting=self._queue.qsize(),
+            waited_s=self._waited_s,
+            busy_s=0.0 if since is None else time.monotonic() - since,
+        )
 
     def close(self) -> None:
         with self._closing:
@@ -121,12 +132,14 @@ class SqliteStore(Store):
     def _serve(self) -> None:
         while (first := self._queue.get()) is not None:
             batch: list[_Write[Any]] = []
+            self._busy_since = time.monotonic()
             try:
                 self._commit_together(first, batch)
             except BaseException as error:
                 known = (translate(error) if isinstance(error, Exception) else None) or error
                 for job in batch:
                     job.error = job.error or known
+            self._busy_since = None
             for job in batch:
                 job.done.set()
             self._publish(batch)
@@ -155,6 +168,7 @@ class SqliteStore(Store):
         return job
 
     def _run(self, conn: Connection, raw: sqlite3.Connection, job: _Write[Any]) -> None:
+        self._waited_s += time.monotonic() - job.queued_at
         raw.execute("SAVEPOINT one")
         tx = Tx(conn, self.clock, self.dialect, job.actor)
         try:

@@ -32,7 +32,7 @@ from ..errors import Conflict, NotFound
 from .locked import LockedStudy, refuse_taken_name
 from .page import Page, bounded, cut, decode
 from .rows import AnyRow, study_columns, study_of
-from .tables import events, leases, measurements, past_definitions, studies, trials
+from .tables import deliveries, events, leases, measurements, past_definitions, studies, trials
 from .transaction import POSTGRES_MICROS, Tx
 from .types import from_micros, to_micros
 
@@ -244,6 +244,7 @@ _PURGES = (
     delete(measurements).where(measurements.c.trial_id.in_(_OF_DUE_TRIALS)),
     delete(leases).where(leases.c.study_id.in_(_DUE)),
     delete(events).where(events.c.study_id.in_(_DUE)),
+    delete(deliveries).where(deliveries.c.study_id.in_(_DUE)),
     delete(past_definitions).where(past_definitions.c.study_id.in_(_DUE)),
     delete(trials).where(trials.c.study_id.in_(_DUE)),
     delete(studies).where(studies.c.id.in_(_DUE)),

@@ -58,7 +58,7 @@ async def test_a_body_that_is_no_definition(
         ("/space/0/choices", {"space": [{"name": "c", "type": "categorical", "choices": []}]}),
         ("/space/1/name", {"space": [SPACE[0], SPACE[0]]}),
         ("/space/0/when/param", {"space": [{**SPACE[0], "when": {"param": "later", "low": 1}}]}),
-        ("/metrics", {"metrics": []}),
+        ({"metrics": []}),
         ("/suggester/name", {"suggester": {"name": "radnom"}}),
         ("/suggester/options/n_inital", {"suggester": {"name": "gp", "options": {"n_inital": 3}}}),
         ("/space/0/high", {"space": [{**SPACE[0], "high": "NaN"}]}),
@@ -135,7 +135,7 @@ async def test_json_in_utf8_by_name_is_taken(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2", "/v1", "/v1/studies/", "/v1/study", "/v1/studies/st_1:explode", "/metrics"]
+    "path", ["/v2", "/v1", "/v1/studies/", "/v1/study", "/v1/studies/st_1:explode"]
 )
 async def test_an_unknown_path_is_404(http: httpx.AsyncClient, path: str) -> None:
     is_problem(await http.get(path), 404, "not-found")

@@ -239,6 +239,16 @@ class ConstraintBody(Wire):
     bound: Number = Field(description="The right-hand side.")
 
 
+class WebhookBody(Wire):
+    """Who is told when the study ends or pauses itself."""
+
+    url: str = Field(
+        description="An https URL; its host has to be listed in the service's settings.",
+        max_length=2_000,
+        examples=["https://hooks.example/tunewell"],
+    )
+
+
 class StudyDefinitionBody(Wire):
     """A study definition; `name`, `metrics` and `space` are required."""
 
@@ -277,6 +287,9 @@ class StudyDefinitionBody(Wire):
     labels: Labels = Field(default_factory=dict, description="Words to find it by.")
     priority: Integer = Field(default=0, description="Studies of higher priority are served first.")
     description: Description = Field(default="", description="For people.")
+    webhook: WebhookBody | None = Field(
+        default=None, description="Who is told when the study ends or pauses itself."
+    )
 
 
 class StudyChangesBody(Wire):
@@ -295,4 +308,7 @@ class StudyChangesBody(Wire):
     description: Description | None = Field(default=None, description="The new description.")
     resources: ResourcesBody | None = Field(
         default=None, description="What one trial needs from now on."
+    )
+    webhook: WebhookBody | None = Field(
+        default=None, description="Who is told from now on; null: nobody."
     )

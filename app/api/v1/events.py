@@ -24,9 +24,10 @@ from .common import StudyId
 router = APIRouter(prefix="/v1", route_class=ServiceRoute)
 
 STREAM_DOC = (
-    "`trial.state`, `trial.measurement`, `study.state`, `study.best` with the event as data and "
-    "its `seq` as id; `tick` each 15 s when idle; `reset` when the cursor is unknown or too old: "
-    "read the study anew"
+    "`trial.state`, `trial.measurement`, `study.state`, `study.best` and, where the study has a "
+    "webhook, `study.webhook` (it was taken, or given up) with the event as data and its `seq` as "
+    "id; `tick` each 15 s when idle; `reset` when the cursor is unknown or too old: read the study "
+    "anew"
 )
 
 

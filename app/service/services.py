@@ -14,13 +14,15 @@ from ..store.engine import Store
 from .claims import ClaimService
 from .events import EventService
 from .handout import Handout, Waits
+from .housekeeping import Housekeeping
+from .leadership import Leadership
 from .leases import LeaseService
 from .points import PointSource
 from .pool import FitPool
 from .provenance import library_versions
 from .replay import ReplayService
+from .sharing import Sharing
 from .studies import StudyService
-from .sweep import Sweeper
 from .threads import Threads
 from .tokens import TokenService
 from .trials import TrialService
@@ -36,7 +38,8 @@ class Services:
         store: the database.
         studies, trials, claims, leases, workers, tokens, winners, replays, events: the use cases
             by noun.
-        sweeper: the housekeeping.
+        leadership: this process among the replicas.
+        housekeeping: what runs beside the use cases; `sweeper` is a part of it.
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
@@ -44,8 +47,12 @@ class Services:
         self._settings = settings
         self._hub = WakeHub(asyncio.get_running_loop())
         self._threads = Threads(settings.pool_size)
+        self.leadership = Leadership(store, self._threads, self._hub)
         self._points = PointSource(
-            store, FitPool(settings.n_suggest_processes()), fit_limit_s=settings.fit_limit_s
+            store,
+            FitPool(settings.n_suggest_processes()),
+            Sharing.of(store, self.leadership.replica_id, self._hub),
+            fit_limit_s=settings.fit_limit_s,
         )
         waits = Waits(suggest_wait_s=settings.suggest_wait_s, alone_s=settings.fit_limit_s)
         handout = Handout(store, self._threads, self._points, waits)
@@ -64,20 +71,17 @@ class Services:
         self.winners = WinnerService(store, self._threads, self._points)
         self.replays = ReplayService(store, fit_limit_s=settings.fit_limit_s)
         self.events = EventService(store, self._threads, self._hub)
-        self.sweeper = Sweeper(
-            store,
-            self._threads,
-            self._points,
-            lease_ttl_s=settings.lease_ttl_s,
-            every_s=settings.sweep_s,
+        self.housekeeping = Housekeeping(
+            store, self._threads, self._points, self.leadership, settings
         )
+        self.sweeper = self.housekeeping.sweeper
         self._unsubscribe = store.subscribe(self._hub.publish)
-        self._sweeping: asyncio.Task[None] | None = None
         self._is_stopping = False
 
     async def start(self) -> None:
-        """Starts the sweep, and prepares the next points of the studies that are open."""
-        self._sweeping = asyncio.create_task(self.sweeper.run())
+        """Starts the housekeeping, and prepares the next points of the studies that are open."""
+        await self._threads.run(self.leadership.begin)
+        self.housekeeping.start()
         for study in await self._threads.run(self.store.read, study_rows.open_studies):
             self._points.kick(study)
 
@@ -89,10 +93,8 @@ class Services:
     async def stop(self) -> None:
         """Ends what runs beside the use cases; the store stays open."""
         self.drain()
+        await self.housekeeping.stop()
         self._unsubscribe()
-        self.sweeper.stop()
-        if self._sweeping is not None:
-            await self._sweeping
         await self._points.close()
         await asyncio.to_thread(self.replays.close)
         await asyncio.to_thread(self._threads.close)

@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 HOUSEKEEPING = "housekeeping"
 """The duty of the replica that sweeps, applies limits and purges."""
 
-LEASE_S = 6.0
+LEASE_S = 4.0
 """How long a duty is kept after its holder was last heard of."""
 
-RENEW_S = 2.0
+RENEW_S = 1.0
 """How often duties are renewed, and a free one is looked for: a dead leader is followed within
 LEASE_S + RENEW_S.
 """

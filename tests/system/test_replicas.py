@@ -199,6 +199,23 @@ def test_a_killed_leader_is_followed_within_ten_seconds_and_a_stopped_one_at_onc
     assert 0 <= late_s <= 2.0
 
 
+def test_the_first_token_turns_auth_on_in_every_replica_and_the_schema_can_be_checked(
+    folder: Path, database_url: str, migrated: None
+) -> None:
+    with replicas(folder, database_url, 2) as both:
+        check = Process(tunewell("migrate", "--check", "--database-url", database_url), folder)
+        assert check.process.wait(timeout=60) == 0
+        check.end()
+        create = ["token", "create", "--role", "reader", "--name", "me", "--quiet"]
+        made = Process(tunewell(*create, "--database-url", database_url), folder)
+        secret = made.line("tw_").strip()
+        made.end()
+        for one in both:
+            assert one.http.get(f"{one.url}/v1/studies").status_code == 401
+            granted = {"Authorization": f"Bearer {secret}"}
+            assert one.http.get(f"{one.url}/v1/studies", headers=granted).status_code == 200
+
+
 def taken_back(service: Service, trial_id: str) -> Any:
     trial = service.call("GET", f"/v1/trials/{trial_id}")
     return trial if trial["state"] == "pending" else None

@@ -69,6 +69,27 @@ def serve(
     body_limit_bytes: Annotated[
         int | None, _setting("body-limit-bytes", "Largest request body; 8 MiB.")
     ] = None,
+    purge_s: Annotated[
+        float | None,
+        _setting("purge-s", "Seconds between purges of what is kept no longer; 600."),
+    ] = None,
+    keep_events_s: Annotated[
+        float | None, _setting("keep-events-s", "Keep events so long after a study's end; 30 days.")
+    ] = None,
+    keep_measurement_events_s: Annotated[
+        float | None,
+        _setting("keep-measurement-events-s", "Keep events of measurements so long; 7 days."),
+    ] = None,
+    keep_measurements_s: Annotated[
+        float | None,
+        _setting("keep-measurements-s", "Keep measurements so long after a study's end; for good."),
+    ] = None,
+    keep_audit_s: Annotated[
+        float | None, _setting("keep-audit-s", "Keep the audit so long; 365 days.")
+    ] = None,
+    keep_deliveries_s: Annotated[
+        float | None, _setting("keep-deliveries-s", "Keep webhook deliveries so long; 30 days.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run the service. Prints one line with `ready` and its address once it listens."""
@@ -87,6 +108,12 @@ def serve(
         suggest_processes=suggest_processes,
         pool_size=pool_size,
         body_limit_bytes=body_limit_bytes,
+        purge_s=purge_s,
+        keep_events_s=keep_events_s,
+        keep_measurement_events_s=keep_measurement_events_s,
+        keep_measurements_s=keep_measurements_s,
+        keep_audit_s=keep_audit_s,
+        keep_deliveries_s=keep_deliveries_s,
     )
     raise typer.Exit(status)
 

@@ -68,11 +68,13 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweeps until `stop`; an error of the database is logged and tried again."""
-        not_before = await self._threads.run(self.begin)
+        not_before: datetime | None = None
         limits_at = room_at = 0.0
         while not self._stop.is_set():
             now, is_leader = asyncio.get_running_loop().time(), self._leadership.is_leader
             try:
+                if not_before is None:
+                    not_before = await self._threads.run(self.begin)
                 left_s = 0.0 if is_leader else LEFT_LYING_S
                 await self._threads.run(self.sweep_leases, not_before, left_s)
                 if is_leader and now >= limits_at:

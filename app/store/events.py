@@ -58,6 +58,11 @@ _PURGED_FEED = (
     .order_by(purges.c.xid.desc(), purges.c.event_id.desc())
     .limit(1)
 )
+_PURGED_FEEDS = {
+    # What was noted in another database, before a restore, says nothing of the feed of this one.
+    "sqlite": _PURGED_FEED.where(purges.c.xid == 0),
+    "postgresql": _PURGED_FEED.where(purges.c.xid < HORIZON),
+}
 _LONGEST_CURSOR = 40
 
 
@@ -117,7 +122,7 @@ def is_too_old(conn: Connection, cursor: str | None) -> bool:
     Raises:
         InvalidInput: the cursor is none of ours.
     """
-    purged = conn.execute(_PURGED_FEED).one_or_none()
+    purged = conn.execute(_PURGED_FEEDS[conn.dialect.name]).one_or_none()
     return purged is not None and _parse(cursor) < (purged.xid, purged.event_id)
 
 

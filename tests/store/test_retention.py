@@ -17,7 +17,7 @@ from app.store import events, leases, measurements, prepared, retention, studies
 from app.store.engine import Store
 from app.store.measurements import Point
 from app.store.prepared import Prepared
-from app.store.tables import audit, checkpoints, deliveries, metadata
+from app.store.tables import audit, checkpoints, deliveries, metadata, purges
 from app.store.tables import events as event_table
 
 from . import making
@@ -145,6 +145,16 @@ def test_a_cursor_of_the_feed_is_too_old_once_something_behind_it_has_gone(store
     assert is_too_old(start)
     assert is_too_old(None)
     assert not is_too_old(store.read(events.tail))
+
+
+def test_what_was_purged_before_a_restore_into_another_database_resets_no_cursor_for_ever(
+    store: Store,
+) -> None:
+    study_id = making.study(store).id
+    far = {"study_id": study_id, "seq": 1, "xid": 2**60, "event_id": 7}
+    store.write(lambda tx: tx.conn.execute(insert(purges).values(far)))
+    at = store.read(events.tail)
+    assert not store.read(lambda conn: events.is_too_old(conn, at))
 
 
 def test_measurements_of_an_ended_study_go_and_the_summary_stays(store: Store) -> None:

@@ -213,8 +213,9 @@ class PointSource:
     def _fit(self, study_id: str, count: int) -> _Fitted:
         """Makes the next points, unless another replica does, or has done so just now."""
         process = self._pool.of(study_id)
-        # Only when the process is free: a study that waits for it is any other replica's.
+        # Only when the process is free and up: a study that waits for it is any other replica's.
         with process.lock:
+            process.start()
             if not self._sharing.begin(study_id):
                 return _Fitted()
             try:
@@ -250,7 +251,7 @@ class PointSource:
             FitFailed: the process died, or the suggester failed.
             FitTimeout: it took too long.
         """
-        process.start()
+        process.start()  # it may just have been ended
         request, study = self._fit_request(process, study_id, task, count)
         reply = process.call(request, self._fit_limit_s)
         if reply.error is not None:

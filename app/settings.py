@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024 * 1024
+DAY_S = 86_400.0
 
 
 def data_home() -> Path:
@@ -59,6 +60,26 @@ class Settings(BaseSettings):
         0, ge=0, le=64, description="Fitting processes; 0: one for each two cores, at least one."
     )
     sweep_s: float = Field(0.5, gt=0.0, description="How often expired leases are looked for.")
+    purge_s: float = Field(
+        600.0, ge=1.0, description="How often what is kept no longer is removed."
+    )
+    keep_events_s: float = Field(
+        30 * DAY_S,
+        ge=60.0,
+        description="How long after its end a study's events are kept; `trial.state` events stay.",
+    )
+    keep_measurement_events_s: float = Field(
+        7 * DAY_S, ge=60.0, description="How long `trial.measurement` events are kept."
+    )
+    keep_measurements_s: float | None = Field(
+        None,
+        ge=60.0,
+        description="How long after its end a study's measurements are kept; none: as the study.",
+    )
+    keep_audit_s: float = Field(365 * DAY_S, ge=60.0, description="How long the audit is kept.")
+    keep_deliveries_s: float = Field(
+        30 * DAY_S, ge=60.0, description="How long webhook deliveries that are over are kept."
+    )
     body_limit_bytes: int = Field(8 * MIB, ge=1024, description="Largest request body.")
     body_timeout_s: float = Field(
         60.0, gt=0.0, description="How long a request's body may take to come in."

@@ -24,8 +24,9 @@ from ..store.engine import Store
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from ..suggest.base import Suggestion
-from .points import Batch, PointSource, parallel_room, room, uses_model
+from .points import PointSource, parallel_room, room, uses_model
 from .settle import settle, wake
+from .sharing import Batch
 from .threads import Threads
 from .views import Budget, Grant
 

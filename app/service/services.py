@@ -18,6 +18,8 @@ from .events import EventService
 from .gauges import MetricsService
 from .handout import Handout, Waits
 from .health import WAIT_S, HealthService
+from .housekeeping import Housekeeping
+from .leadership import Leadership
 from .leases import LeaseService
 from .points import PointSource
 from .pool import FitPool
@@ -25,8 +27,8 @@ from .posting import Poster
 from .provenance import library_versions
 from .replay import ReplayService
 from .sessions import SessionService
+from .sharing import Sharing
 from .studies import StudyService
-from .sweep import Sweeper
 from .threads import Threads
 from .tokens import TokenService
 from .trials import TrialService
@@ -43,7 +45,8 @@ class Services:
         studies, trials, claims, leases, workers, tokens, sessions, audits, winners, replays,
             events: the use cases by noun.
         points: where new points come from.
-        sweeper: the housekeeping.
+        leadership: this process among the replicas.
+        housekeeping: what runs beside the use cases; `sweeper` is a part of it.
         courier: delivers webhooks.
         health: whether it can serve.
         counters, metrics: what this process counts, and the page that shows it.
@@ -59,9 +62,11 @@ class Services:
         )
         self._hub = WakeHub(asyncio.get_running_loop())
         self._threads = Threads(settings.pool_size)
+        self.leadership = Leadership(store, self._threads, self._hub)
         self.points = PointSource(
             store,
             FitPool(settings.n_suggest_processes()),
+            Sharing.of(store, self.leadership.replica_id, self._hub),
             fit_limit_s=settings.fit_limit_s,
             metrics=self.counters,
         )
@@ -89,23 +94,20 @@ class Services:
         self.winners = WinnerService(store, self._threads, self.points)
         self.replays = ReplayService(store, fit_limit_s=settings.fit_limit_s)
         self.events = EventService(store, self._threads, self._hub)
-        self.sweeper = Sweeper(
-            store,
-            self._threads,
-            self.points,
-            lease_ttl_s=settings.lease_ttl_s,
-            every_s=settings.sweep_s,
-            metrics=self.counters,
+        self.housekeeping = Housekeeping(
+            store, self._threads, self.points, self.leadership, settings, self.counters
         )
+        self.sweeper = self.housekeeping.sweeper
         poster = Poster(settings.webhook_hosts, settings.webhook_secret.get_secret_value())
         self.courier = Courier(store, self._threads, self._hub, poster, self.counters)
         self._unsubscribe = store.subscribe(self._hub.publish)
-        self._sweeping: asyncio.Task[None] | None = None
         self._delivering: asyncio.Task[None] | None = None
+        self._is_stopping = False
 
     async def start(self) -> None:
-        """Starts the sweep and the webhooks; prepares the next points of the open studies."""
-        self._sweeping = asyncio.create_task(self.sweeper.run())
+        """Starts the housekeeping and webhooks; prepares the next points of the open studies."""
+        await self._threads.run(self.leadership.begin)
+        self.housekeeping.start()
         self._delivering = asyncio.create_task(self.courier.run())
         for study in await self._threads.run(self.store.read, study_rows.open_studies):
             self.points.kick(study)
@@ -118,10 +120,8 @@ class Services:
     async def stop(self) -> None:
         """Ends what runs beside the use cases; the store stays open."""
         self.drain()
+        await self.housekeeping.stop()
         self._unsubscribe()
-        self.sweeper.stop()
-        if self._sweeping is not None:
-            await self._sweeping
         if self._delivering is not None:
             await self.courier.stop(self._delivering)
         await self.points.close()

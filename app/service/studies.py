@@ -25,7 +25,7 @@ from ..domain.study import OPEN_STUDY_STATES, StopReason, Study, StudyState
 from ..domain.trial import Trial, TrialState
 from ..domain.webhook import Webhook, may_tell
 from ..domain.worker import ObjectiveOffer
-from ..errors import Conflict, Fault, InvalidInput, Precondition
+from ..errors import Conflict, Fault, InvalidInput, NotFound, Precondition
 from ..store import deliveries as delivery_rows
 from ..store import studies as study_rows
 from ..store import trial_sets
@@ -285,12 +285,15 @@ class StudyService:
 
         Raises:
             Conflict: `already-exists` when another study has taken the name.
+            NotFound: its `purge_at` has passed: part of it may be gone.
         """
 
         def restore(tx: Tx) -> StudyView:
             study = study_rows.lock(tx, study_id, deleted=True)
             if study.study.deleted_at is None:
                 return _view(tx.conn, study.study)
+            if study.study.purge_at is not None and study.study.purge_at <= tx.now:
+                raise NotFound(f"study {study_id} is deleted for good")
             name = study.study.definition.name
             taken = study_rows.by_name(tx.conn, name)
             if taken is not None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from ..domain.delivery import Delivery
+from ..domain.event import Event
 from ..domain.lease import Directive, Lease
 from ..domain.study import ObjectiveRef, Study, StudyState
 from ..domain.token import Role
@@ -25,6 +26,7 @@ __all__ = [
     "DeviceFree",
     "Expected",
     "Failed",
+    "Feed",
     "Front",
     "Grant",
     "Point",
@@ -44,6 +46,17 @@ class Caller:
 
     token_id: str | None = None
     role: Role = Role.ADMIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """Events of all studies and the cursor to go on from; `is_reset` when the one before was older
+    than what is kept.
+    """
+
+    events: tuple[Event, ...]
+    cursor: str
+    is_reset: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,18 @@ WORK = "work"
 EVENTS = "events"
 """Topic of commits that write events but bring no work, such as measurements."""
 
+LEADER = "leader"
+"""Topic of a leader that has stepped down: another may follow at once."""
+
 
 def study_topic(study_id: str) -> str:
     """Topic of one study's events."""
     return f"study:{study_id}"
+
+
+def points_topic(study_id: str) -> str:
+    """Topic of the points that a replica prepares for a study: they are ready, or will not come."""
+    return f"points:{study_id}"
 
 
 class Watch:
@@ -61,16 +69,17 @@ class WakeHub:
             if topics >= EVERYTHING:
                 self._loop.call_soon_threadsafe(self.wake_all)
             else:
-                self._loop.call_soon_threadsafe(self._wake, topics)
+                self._loop.call_soon_threadsafe(self.wake, topics)
 
-    def _wake(self, topics: frozenset[str]) -> None:
+    def wake(self, topics: Iterable[str]) -> None:
+        """Wakes the watches of these topics in this process; called in the event loop only."""
         for topic in topics:
             for watch in self._watches.get(topic, ()):
                 watch.wake()
 
     def wake_all(self) -> None:
         """Wakes every watch, so that waiting calls end when the service stops."""
-        self._wake(frozenset(self._watches))
+        self.wake(frozenset(self._watches))
 
     @contextmanager
     def watch(self, topics: Iterable[str]) -> Iterator[Watch]:

@@ -10,8 +10,8 @@ import pytest
 from app.domain.trial import TrialSource
 from app.errors import InvalidInput
 from app.service.handout import Holder
-from app.service.points import Batch
 from app.service.services import Services
+from app.service.sharing import Batch
 from app.suggest.base import Suggestion
 
 from .conftest import Bench, definition

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -119,18 +119,36 @@ def test_a_worker_shows_signs_of_life_and_can_be_forgotten(store: Store) -> None
             call()
 
 
-def test_replicas_know_whether_another_one_is_alive(store: Store) -> None:
-    def others(within_s: float = 10) -> bool:
-        return store.read(lambda conn: replicas.others_alive(conn, "one", within_s))
+def test_a_young_replica_knows_whether_an_older_one_watched_all_along(store: Store) -> None:
+    def beat(name: str) -> None:
+        store.write(lambda tx: replicas.beat(tx, name))
 
-    store.write(lambda tx: replicas.beat(tx, "one"))
-    assert not others()
-    store.write(lambda tx: replicas.beat(tx, "two"))
-    assert others()
+    def is_watched(since: datetime) -> bool:
+        return store.read(lambda conn: replicas.watched(conn, "young", since, 60))
+
+    beat("old")
+    store.clock.offset_s += 50
+    early = store.now()
+    beat("old")
+    assert not is_watched(early)  # it had been up for 50 s only
     store.clock.offset_s += 20
-    assert not others()
-    assert others(within_s=30)
-    store.write(lambda tx: replicas.beat(tx, "two"))
-    assert others()
+    since = store.now()
+    beat("young")
+    assert not is_watched(since)  # its row may be all that is left of it
+    beat("old")
+    assert is_watched(since)
+
+
+def test_replicas_that_are_alive_are_listed_and_dead_ones_forgotten(store: Store) -> None:
+    def alive() -> list[str]:
+        return store.read(lambda conn: replicas.alive(conn, 10))
+
+    for name in ("one", "two", "three"):
+        store.write(lambda tx, name=name: replicas.beat(tx, name))
+    assert alive() == ["one", "three", "two"]
     store.write(lambda tx: replicas.remove(tx, "two"))
-    assert not others(within_s=1000)
+    store.clock.offset_s += 20
+    store.write(lambda tx: replicas.beat(tx, "three"))
+    assert alive() == ["three"]
+    assert store.write(lambda tx: replicas.purge(tx, 15)) == 1
+    assert store.write(lambda tx: replicas.purge(tx, 15)) == 0

@@ -100,6 +100,27 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    purge_s: Annotated[
+        float | None,
+        _setting("purge-s", "Seconds between purges of what is kept no longer; 600."),
+    ] = None,
+    keep_events_s: Annotated[
+        float | None, _setting("keep-events-s", "Keep events so long after a study's end; 30 days.")
+    ] = None,
+    keep_measurement_events_s: Annotated[
+        float | None,
+        _setting("keep-measurement-events-s", "Keep events of measurements so long; 7 days."),
+    ] = None,
+    keep_measurements_s: Annotated[
+        float | None,
+        _setting("keep-measurements-s", "Keep measurements so long after a study's end; for good."),
+    ] = None,
+    keep_audit_s: Annotated[
+        float | None, _setting("keep-audit-s", "Keep the audit so long; 365 days.")
+    ] = None,
+    keep_deliveries_s: Annotated[
+        float | None, _setting("keep-deliveries-s", "Keep webhook deliveries so long; 30 days.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run the service. Prints one line with `ready` and its address once it listens."""
@@ -123,6 +144,12 @@ def serve(
         grace_s=grace_s,
         drain_s=drain_s,
         webhook_hosts=webhook_hosts,
+        purge_s=purge_s,
+        keep_events_s=keep_events_s,
+        keep_measurement_events_s=keep_measurement_events_s,
+        keep_measurements_s=keep_measurements_s,
+        keep_audit_s=keep_audit_s,
+        keep_deliveries_s=keep_deliveries_s,
     )
     raise typer.Exit(status)
 

@@ -31,3 +31,7 @@ class EventListOut(Wire):
 
     events: list[EventOut] = Field(description="The events; none when the wait ran out.")
     next_after: str = Field(description="Send it as `after` to go on from here.")
+    reset: bool = Field(
+        description="Whether `after` is older than what is kept (docs/reference/retention.md): "
+        "read the studies anew, then go on after `next_after`."
+    )

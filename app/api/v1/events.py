@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
 
 from ...errors import Fault, InvalidInput
+from ...service.views import Feed
 from .. import render
 from ..access import READ
 from ..answers import json_answer, respond
@@ -81,12 +82,16 @@ async def list_events(
     ] = 0.0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Events at most, 1 to 1,000.")] = 1000,
 ) -> Response:
-    """Wait for events of all studies; none is ever skipped, whatever order transactions end in."""
-    answer = await api.while_connected(api.services.events.wait_feed(after, wait_s, limit))
+    """Wait for events of all studies; none is ever skipped, whatever order transactions end in.
+
+    Events that were purged behind `after` are not passed over in silence: the answer says `reset`.
+    """
+    feed = await api.while_connected(api.services.events.wait_feed(after, wait_s, limit))
     await api.recheck()
-    events, cursor = answer if answer is not None else ([], after or "")
-    shown = [render.event(event) for event in events]
-    return respond(json_answer({"events": shown, "next_after": cursor}))
+    feed = feed or Feed(events=(), cursor=after or "")
+    shown = [render.event(event) for event in feed.events]
+    answer = {"events": shown, "next_after": feed.cursor, "reset": feed.is_reset}
+    return respond(json_answer(answer))
 
 
 @router.get(

@@ -102,7 +102,6 @@ class Services:
         self.courier = Courier(store, self._threads, self._hub, poster, self.counters)
         self._unsubscribe = store.subscribe(self._hub.publish)
         self._delivering: asyncio.Task[None] | None = None
-        self._is_stopping = False
 
     async def start(self) -> None:
         """Starts the housekeeping and webhooks; prepares the next points of the open studies."""

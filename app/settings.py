@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 DAY_S = 86_400.0
 
 
@@ -121,6 +122,23 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="Signs webhooks; 16 characters or more where hosts are listed."
     )
+    checkpoint_dir: str | None = Field(
+        None,
+        description="Where checkpoints lie: a folder of this database's own, or `protocol://place` "
+        "by fsspec, such as `s3://bucket/prefix`. On SQLite `<database>.checkpoints` by default.",
+    )
+    checkpoint_study_quota_bytes: int = Field(
+        10 * GIB, ge=0, description="Largest size of a study's checkpoints together."
+    )
+    checkpoint_total_quota_bytes: int = Field(
+        100 * GIB, ge=0, description="Largest size of all checkpoints together."
+    )
+    checkpoint_upload_age_s: float = Field(
+        86_400.0, gt=0.0, description="Age at which an upload that was never committed is removed."
+    )
+    checkpoint_grace_s: float = Field(
+        3_600.0, ge=0.0, description="How long the checkpoint of an ended trial is kept."
+    )
     pool_size: int = Field(8, ge=2, le=100, description="Database connections and worker threads.")
 
     @field_validator("webhook_hosts", mode="before")
@@ -144,6 +162,12 @@ class Settings(BaseSettings):
     def effective_heartbeat_s(self) -> float:
         """The heartbeat told to workers: never more than a quarter of the lease."""
         return min(self.heartbeat_s, self.lease_ttl_s / 4)
+
+    def checkpoint_place(self) -> str | None:
+        """Where checkpoints lie; None when nobody has said so and the database is no file."""
+        if self.checkpoint_dir or not self.database_url.startswith("sqlite:///"):
+            return self.checkpoint_dir or None
+        return self.database_url.removeprefix("sqlite:///") + ".checkpoints"
 
     def masked(self) -> dict[str, Any]:
         """The settings as they may be printed: passwords and secrets are hidden."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import secrets
 from time import perf_counter
@@ -26,6 +27,7 @@ from .rate import count_call
 REQUEST_ID = "X-Request-ID"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _access = logging.getLogger("tunewell.access")
+_CONTENT = re.compile(r"/v1/checkpoints/[^/:]+/content")
 _NO_DATABASE = frozenset({"/healthz", "/readyz"})
 """Paths that answer while the database does not, so nothing is looked up for them beforehand."""
 
@@ -74,7 +76,12 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, outgoing: _Outgoing) -> None:
         try:
             await self._admit(scope)
-            incoming = _Incoming(receive, limit_bytes=self._limit_bytes, limit_s=self._limit_s)
+            incoming = _Incoming(
+                receive,
+                limit_bytes=self._limit_bytes,
+                limit_s=self._limit_s,
+                is_streamed=is_streamed(scope),
+            )
             await self._app(scope, incoming.receive, outgoing.send)
         except Exception as exc:
             if outgoing.has_started:
@@ -98,7 +105,7 @@ class Edge:
     async def _admit(self, scope: Scope) -> None:
         request = Request(scope)
         length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._limit_bytes:
+        if not is_streamed(scope) and length.isdigit() and int(length) > self._limit_bytes:
             raise too_large(self._limit_bytes)
         path = scope["path"]
         if path in _NO_DATABASE:
@@ -111,12 +118,19 @@ class Edge:
 
 
 class _Incoming:
-    """`receive`, which ends a body that grows past its limit or takes too long."""
+    """`receive`, which ends a body that grows past its limit or takes too long.
 
-    def __init__(self, receive: Receive, *, limit_bytes: int, limit_s: float) -> None:
+    A body that is streamed through has no limit of its size here, and its time is that between two
+    parts.
+    """
+
+    def __init__(
+        self, receive: Receive, *, limit_bytes: int, limit_s: float, is_streamed: bool
+    ) -> None:
         self._receive = receive
-        self._limit_bytes = limit_bytes
+        self._limit_bytes = math.inf if is_streamed else limit_bytes
         self._limit_s = limit_s
+        self._is_streamed = is_streamed
         self._n_bytes = 0
         self._deadline: float | None = None
         self._is_whole = False
@@ -128,12 +142,12 @@ class _Incoming:
         message = await self._part()
         self._n_bytes += len(message.get("body", b""))
         if self._n_bytes > self._limit_bytes:
-            raise too_large(self._limit_bytes)
+            raise too_large(int(self._limit_bytes))
         self._is_whole = not message.get("more_body", False)
         return message
 
     async def _part(self) -> Message:
-        if self._deadline is None:
+        if self._deadline is None or self._is_streamed:
             # From when somebody reads: a request that waits for its turn is not the client's fault.
             self._deadline = asyncio.get_running_loop().time() + self._limit_s
         try:
@@ -143,6 +157,11 @@ class _Incoming:
             raise AppError(
                 f"the body did not come in within {self._limit_s:g} s", code="request-timeout"
             ) from error
+
+
+def is_streamed(scope: Scope) -> bool:
+    """Whether a request's body is the content of a checkpoint, which its endpoint bounds."""
+    return scope["method"] == "PUT" and _CONTENT.fullmatch(scope["path"]) is not None
 
 
 def too_large(limit_bytes: int) -> AppError:

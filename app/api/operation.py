@@ -16,6 +16,7 @@ from .problems import DOCS_PATH, MEDIA_TYPE, PROBLEMS
 
 ROLES = "x-roles"
 REPEATABLE = "x-repeatable"
+RAW_BODY = "x-raw-body"
 _SENT_HEADERS = {
     name: {"$ref": f"#/components/headers/{name}"}
     for name in ("X-Request-ID", "RateLimit", "RateLimit-Policy")
@@ -51,6 +52,7 @@ def operation(
     errors: Sequence[str] = (),
     headers: Sequence[str] = (),
     repeatable: Sequence[str] = (),
+    raw_body: str | None = None,
     media: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The keyword arguments of a route.
@@ -65,11 +67,12 @@ def operation(
         errors: problem codes beside those that every operation has.
         headers: names of conditional request headers that it heeds.
         repeatable: query parameters that may stand more than once.
+        raw_body: media type of a request body that is no JSON.
         media: other media types of the success, with a description of each.
     """
     codes = set(errors) | set(_ALWAYS)
     codes |= set(_WITH_ROLES) if roles else set()
-    codes |= set(_WITH_BODY) if body else set()
+    codes |= set(_WITH_BODY) if body or raw_body else set()
     codes |= set(_ON_POST) if method == "POST" else set()
     extra: dict[str, Any] = {
         ROLES: [role.value for role in roles],
@@ -81,6 +84,12 @@ def operation(
         extra["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": ref(body)}},
+        }
+    if raw_body:
+        extra[RAW_BODY] = True
+        extra["requestBody"] = {
+            "required": False,
+            "content": {raw_body: {"schema": {"type": "string", "format": "binary"}}},
         }
     sent = (*headers, "Idempotency-Key") if method == "POST" else tuple(headers)
     if sent:
@@ -199,5 +208,11 @@ HEADERS: dict[str, dict[str, Any]] = {
             "Needed on PATCH, optional elsewhere.",
             {"type": "string"},
         ),
+        (
+            "Content-Range",
+            "Where the chunk belongs: `bytes FIRST-LAST/SIZE`; `bytes */SIZE` asks what is there.",
+            {"type": "string"},
+        ),
+        ("Range", "Which part is asked for: `bytes=FIRST-LAST`.", {"type": "string"}),
     )
 }

@@ -53,6 +53,10 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "study-definition-mismatch": ProblemType(
             status=409, title="The study of that name has another definition"
         ),
+        "checkpoints-off": ProblemType(status=409, title="This service keeps no checkpoints"),
+        "upload-incomplete": ProblemType(
+            status=409, title="The content is not whole", is_retryable=True
+        ),
         "idempotency-in-progress": ProblemType(
             status=409, title="The first call with this key is still running", is_retryable=True
         ),
@@ -62,6 +66,7 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "etag-mismatch": ProblemType(status=412, title="The resource has changed since"),
         "too-large": ProblemType(status=413, title="The body is too large"),
         "unsupported-media-type": ProblemType(status=415, title="The body has to be JSON"),
+        "range-not-satisfiable": ProblemType(status=416, title="The content has no such part"),
         "invalid-study": ProblemType(status=422, title="The study definition has faults"),
         "invalid-value": ProblemType(status=422, title="A value is not allowed"),
         "idempotency-key-reused": ProblemType(

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..domain.audit import AuditEntry
+from ..domain.checkpoint import Checkpoint
 from ..domain.definition import definition_to_json
 from ..domain.delivery import Delivery
 from ..domain.event import Event
@@ -13,6 +14,7 @@ from ..domain.lease import Lease
 from ..domain.token import Token
 from ..domain.trial import Failure, Measurement, Trial
 from ..domain.worker import ObjectiveOffer
+from ..service.checkpoints import Upload
 from ..service.sessions import SignedIn
 from ..service.views import (
     BeatAnswer,
@@ -217,9 +219,39 @@ def _suggested_trial(grant: Grant) -> dict[str, Any]:
         "lease_id": grant.lease.id,
         "expires_at": instant(grant.lease.expires_at),
         "budget": budget(grant.budget),
-        "checkpoint": None,
+        "checkpoint": _resumed(grant.checkpoint),
         "last_seq": grant.last_seq,
         "last_step": grant.last_step,
+    }
+
+
+def _resumed(value: Checkpoint | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    return {
+        "id": value.id,
+        "url": f"/v1/checkpoints/{value.id}/content",
+        "step": value.step,
+        "size_bytes": value.size_bytes,
+        "sha256": value.sha256,
+    }
+
+
+def upload(value: Upload) -> dict[str, Any]:
+    """A checkpoint and how much of it is there."""
+    checkpoint = value.checkpoint
+    return {
+        "id": checkpoint.id,
+        "trial_id": checkpoint.trial_id,
+        "study_id": checkpoint.study_id,
+        "lease_id": checkpoint.lease_id,
+        "step": checkpoint.step,
+        "size_bytes": checkpoint.size_bytes,
+        "sha256": checkpoint.sha256,
+        "state": checkpoint.state,
+        "received_bytes": value.received_bytes,
+        "created_at": instant(checkpoint.created_at),
+        "committed_at": instant(checkpoint.committed_at),
     }
 
 
@@ -243,7 +275,7 @@ def _lease(grant: Grant) -> dict[str, Any]:
         else None,
         "budget": budget(grant.budget),
         "max_trial_duration_s": grant.max_trial_duration_s,
-        "checkpoint": None,
+        "checkpoint": _resumed(grant.checkpoint),
         "fuse_group": None,
     }
 

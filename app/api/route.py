@@ -24,7 +24,7 @@ from .access import check_role
 from .answers import respond
 from .bodies import check_media_type
 from .deps import caller_of, services_of, threaded
-from .operation import ROLES
+from .operation import RAW_BODY, ROLES
 from .problems import problem_response
 from .rate import count_call
 
@@ -61,6 +61,7 @@ class ServiceRoute(APIRoute):
         known = frozenset(param.alias for param in self.dependant.query_params)
         known_in_path = frozenset(self.param_convertors)
         repeatable = frozenset(extra.get("x-repeatable", ()))
+        is_raw = bool(extra.get(RAW_BODY))
 
         async def handle(request: Request) -> Response:
             request.state.attempt = None
@@ -72,7 +73,8 @@ class ServiceRoute(APIRoute):
                 bind(token_id=request.state.caller.token_id)
                 check_role(request.state.caller, roles)
             _check_query(request, known, repeatable)
-            check_media_type(request)
+            if not is_raw:
+                check_media_type(request)
             return await _once(request, answer) if roles else await answer(request)
 
         return handle

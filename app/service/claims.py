@@ -204,7 +204,7 @@ class ClaimService:
                 if held is None or held.lease.token_id != holder.token_id:
                     continue
                 lease_now = renewed(held)
-                grants.append(grant(study.study, held.trial, lease_now))
+                grants.append(grant(study, held.trial, lease_now))
             return grants
 
         known = self._store.read(

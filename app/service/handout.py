@@ -16,6 +16,7 @@ from ..domain.trial import Trial, TrialSource, TrialState
 from ..errors import Unavailable
 from ..logs import bind
 from ..metrics import Metrics
+from ..store import checkpoints as checkpoint_rows
 from ..store import leases as lease_rows
 from ..store import queue, trial_sets
 from ..store import studies as study_rows
@@ -269,18 +270,21 @@ def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
         reserved_until=None,
         not_before=None,
     )
-    return grant(study.study, replace(running, lease_expires_at=lease.expires_at), lease)
+    return grant(study, replace(running, lease_expires_at=lease.expires_at), lease)
 
 
-def grant(study: Study, trial: Trial, lease: Lease) -> Grant:
+def grant(locked: LockedStudy, trial: Trial, lease: Lease) -> Grant:
     """What the holder of a lease is told."""
+    study = locked.study
+    checkpoint = checkpoint_rows.last_of(locked.tx.conn, trial)
     return Grant(
         lease=lease,
         trial=trial,
         objective=study.definition.objective,
         data_digest=study.data_digest,
         max_trial_duration_s=study.definition.limits.max_trial_duration_s,
-        budget=Budget(),
+        budget=Budget(from_step=checkpoint.step if checkpoint else 0),
+        checkpoint=checkpoint,
         last_seq=lease.last_seq,
         last_step=lease.last_step,
     )

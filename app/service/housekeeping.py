@@ -7,6 +7,7 @@ import asyncio
 from ..metrics import Metrics
 from ..settings import Settings
 from ..store.engine import Store
+from .collect import Collector
 from .leadership import Leadership
 from .points import PointSource
 from .purge import Keeping, Purger
@@ -18,7 +19,7 @@ class Housekeeping:
     """Starts and stops all of it together.
 
     Attributes:
-        sweeper, purger: the parts, for who wants to run one step.
+        sweeper, purger, collector: the parts, for who wants to run one step.
     """
 
     def __init__(
@@ -29,8 +30,10 @@ class Housekeeping:
         leadership: Leadership,
         settings: Settings,
         metrics: Metrics,
+        collector: Collector,
     ) -> None:
         self._leadership = leadership
+        self.collector = collector
         self.sweeper = Sweeper(
             store,
             threads,
@@ -41,7 +44,7 @@ class Housekeeping:
             metrics=metrics,
         )
         self.purger = Purger(
-            store, threads, leadership, Keeping.of(settings), every_s=settings.purge_s
+            store, threads, leadership, Keeping.of(settings), collector, every_s=settings.purge_s
         )
         self._running: list[asyncio.Task[None]] = []
 

@@ -8,12 +8,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from ..domain.checkpoint import CheckpointState
 from ..domain.lease import Directive, Lease, LeaseEnd
 from ..domain.study import OPEN_STUDY_STATES
 from ..domain.trial import Failure, FailureKind, Trial, TrialState
 from ..errors import AppError, Conflict, Fault, InvalidInput, NotFound, StaleLease
 from ..logs import bind
 from ..metrics import Metrics
+from ..store import checkpoints as checkpoint_rows
 from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
 from ..store import studies as study_rows
@@ -101,13 +103,13 @@ class LeaseService:
         Raises:
             Conflict: `reason` is "paused": legal at a rung only, and no rule has rungs yet.
         """
-        if checkpoint_id is not None:
-            raise NotFound(f"there is no checkpoint {checkpoint_id}")
 
         def release(tx: Tx) -> Trial:
             held = hold(tx, lease_id, None, caller, replays="release")
             if held.lease.answer is not None:
                 return _first_answer(held.lease)
+            if checkpoint_id is not None:
+                _check_committed(held, checkpoint_id)
             if reason == "paused":
                 raise Conflict(
                     "a trial pauses at a rung only, and this study's rule has none here",
@@ -254,6 +256,12 @@ def _renewed(held: Held) -> BeatAnswer:
     directive = directive_of(held)
     lease = held.lease if directive is Directive.ABORT else renewed(held)
     return BeatAnswer(lease_id=lease.id, expires_at=lease.expires_at, directive=directive)
+
+
+def _check_committed(held: Held, checkpoint_id: str) -> None:
+    found = checkpoint_rows.get(held.study.tx.conn, checkpoint_id)
+    if found.trial_id != held.trial.id or found.state is not CheckpointState.COMMITTED:
+        raise NotFound(f"trial {held.trial.id} has no committed checkpoint {checkpoint_id}")
 
 
 def _final_values(held: Held, state: TrialState, values: Mapping[str, float]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from ..store import leaders as leader_rows
 from ..store import replicas as replica_rows
 from ..store.engine import Store
 from ..store.transaction import Tx
+from .collect import Collector
 from .leadership import Leadership
 from .threads import Threads
 
@@ -56,6 +57,7 @@ class Purger:
         threads: Threads,
         leadership: Leadership,
         keeping: Keeping,
+        collector: Collector,
         *,
         every_s: float,
     ) -> None:
@@ -63,6 +65,7 @@ class Purger:
         self._threads = threads
         self._leadership = leadership
         self._keeping = keeping
+        self._collector = collector
         self._every_s = every_s
         self._stop = asyncio.Event()
 
@@ -97,6 +100,7 @@ class Purger:
         """
         now = self._store.now()
         yield from self._repeated("keys", lambda tx: idempotency.purge(tx, now) > 0)
+        yield from self._collector.steps()  # a study's row outlives its checkpoints
         yield from self._studies()
         yield from self._events(now)
         yield from self._measurements(now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ..blobs.opening import open_blobs
 from ..domain.catalog import EARLY_STOPPING, SUGGESTERS
 from ..domain.objectives import BUILT_IN
 from ..metrics import Metrics
@@ -12,7 +13,9 @@ from ..settings import Settings
 from ..store import studies as study_rows
 from ..store.engine import Store
 from .audits import AuditService
+from .checkpoints import CheckpointService, Quotas
 from .claims import ClaimService
+from .collect import Collecting, Collector
 from .courier import Courier
 from .events import EventService
 from .gauges import MetricsService
@@ -42,8 +45,8 @@ class Services:
 
     Attributes:
         store: the database.
-        studies, trials, claims, leases, workers, tokens, sessions, audits, winners, replays,
-            events: the use cases by noun.
+        studies, trials, claims, leases, checkpoints, workers, tokens, sessions, audits, winners,
+            replays, events: the use cases by noun.
         points: where new points come from.
         leadership: this process among the replicas.
         housekeeping: what runs beside the use cases; `sweeper` is a part of it.
@@ -94,8 +97,12 @@ class Services:
         self.winners = WinnerService(store, self._threads, self.points)
         self.replays = ReplayService(store, fit_limit_s=settings.fit_limit_s)
         self.events = EventService(store, self._threads, self._hub)
+        place = settings.checkpoint_place()
+        blobs = None if place is None else open_blobs(place)
+        self.checkpoints = CheckpointService(store, blobs, Quotas.of(settings))
+        collector = Collector(store, blobs, Collecting.of(settings))
         self.housekeeping = Housekeeping(
-            store, self._threads, self.points, self.leadership, settings, self.counters
+            store, self._threads, self.points, self.leadership, settings, self.counters, collector
         )
         self.sweeper = self.housekeeping.sweeper
         poster = Poster(settings.webhook_hosts, settings.webhook_secret.get_secret_value())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ..domain.checkpoint import Checkpoint
 from ..domain.delivery import Delivery
 from ..domain.event import Event
 from ..domain.lease import Directive, Lease
@@ -135,7 +136,8 @@ class Budget:
 class Grant:
     """A trial handed to a worker or client, with the lease that fences its writes.
 
-    `last_seq` and `last_step` are those of the lease itself: -1 and None for a new one.
+    The attempt goes on from `checkpoint`; `last_seq` and `last_step` are those of the lease itself:
+    -1 and None for a new one.
     """
 
     lease: Lease
@@ -144,6 +146,7 @@ class Grant:
     data_digest: str | None
     max_trial_duration_s: float | None
     budget: Budget
+    checkpoint: Checkpoint | None = None
     last_seq: int = -1
     last_step: int | None = None
 

@@ -36,6 +36,7 @@ _TAGS = {
     "studies": "Tuning problems with their budgets.",
     "trials": "Evaluations of single points.",
     "leases": "How trials are handed out: to workers by claims, to clients by `:suggest`.",
+    "checkpoints": "What trials save of their training, so that another attempt goes on.",
     "workers": "Programs that evaluate trials.",
     "tokens": "Who may call, and who changed what.",
     "session": "Signing in with a browser.",

@@ -23,7 +23,9 @@ _BY_ROLES = {
         list_studies get_study get_best_trials get_pareto_front replay_study list_trials
         list_workers get_worker stream_study_events list_events export_trials get_metrics
     """,
-    frozenset(Role): "get_trial list_measurements get_meta get_session",
+    frozenset(Role): """
+        get_trial list_measurements get_meta get_session get_checkpoint read_checkpoint
+    """,
     frozenset({Role.SUBMITTER, Role.ADMIN}): """
         create_study put_study update_study pause_study resume_study stop_study cancel_study
         delete_study undelete_study enqueue_trials update_trial cancel_trial retry_trial
@@ -32,6 +34,7 @@ _BY_ROLES = {
     frozenset({Role.WORKER, Role.ADMIN}): "register_worker claim_leases",
     frozenset({Role.WORKER, Role.SUBMITTER, Role.ADMIN}): """
         heartbeat_leases renew_lease release_lease report_measurements complete_trial fail_trial
+        create_checkpoint upload_checkpoint commit_checkpoint
     """,
     frozenset({Role.ADMIN}): """
         update_worker delete_worker create_token list_tokens revoke_token list_audit

@@ -58,7 +58,7 @@ async def test_a_body_that_is_no_definition(
         ("/space/0/choices", {"space": [{"name": "c", "type": "categorical", "choices": []}]}),
         ("/space/1/name", {"space": [SPACE[0], SPACE[0]]}),
         ("/space/0/when/param", {"space": [{**SPACE[0], "when": {"param": "later", "low": 1}}]}),
-        ({"metrics": []}),
+        ("/metrics", {"metrics": []}),
         ("/suggester/name", {"suggester": {"name": "radnom"}}),
         ("/suggester/options/n_inital", {"suggester": {"name": "gp", "options": {"n_inital": 3}}}),
         ("/space/0/high", {"space": [{**SPACE[0], "high": "NaN"}]}),

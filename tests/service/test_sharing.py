@@ -109,7 +109,7 @@ async def test_a_point_prepared_by_one_replica_is_handed_out_by_another(
     (grant,) = await two.suggest(study_id)
     assert grant.trial.source is TrialSource.SUGGESTER
     assert grant.trial.provenance["history_seq"] == 6
-    assert all(process.pid is None for process in two.services._points._pool.processes)
+    assert all(process.pid is None for process in two.services.points._pool.processes)
 
 
 async def ready(store: Store, study_id: str, *, index: int, results_seq: int) -> None:

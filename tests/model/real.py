@@ -46,6 +46,17 @@ class Keyed:
     body: str
 
 
+class Counted:
+    """Stands in for `secrets` in the making of ids: of one instant, the later made sorts later."""
+
+    def __init__(self) -> None:
+        self._made = itertools.count()
+
+    def randbits(self, _n_bits: int) -> int:
+        """The next number."""
+        return next(self._made)
+
+
 class Real:
     """All services over one database whose clock stands still between the steps."""
 
@@ -59,9 +70,7 @@ class Real:
 
     async def _open(self) -> Services:
         # Nothing sweeps by itself: the machine's own rule does.
-        return Services(
-            self.store, Settings(database_url=self.store.url, lease_ttl_s=LEASE_TTL_S)
-        )
+        return Services(self.store, Settings(database_url=self.store.url, lease_ttl_s=LEASE_TTL_S))
 
     def close(self) -> None:
         self._runner.run(self._services.stop())
@@ -81,7 +90,9 @@ class Real:
     def keyed(self) -> Keyed:
         name = self.fresh("key")
         key = Key(scope="tk", method="POST", path="/", key=name, body_hash="1")
-        return Keyed(Receipt(key=key, keep=lambda _: Answer(status=200, headers={}, body=name)), name)
+        return Keyed(
+            Receipt(key=key, keep=lambda _: Answer(status=200, headers={}, body=name)), name
+        )
 
     def create(self, objective: str, study: dict[str, Any]) -> str:
         raw = {

@@ -10,14 +10,15 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from .machine import ServiceMachine
-from .real import Real
+from .real import Counted, Real
 
 STEPS = 50
 """Steps of one example at most."""
 
 
 @pytest.fixture
-def real(migrated_url: str) -> Iterator[Real]:
+def real(migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Real]:
+    monkeypatch.setattr("app.domain.ids.secrets", Counted())
     opened = Real(migrated_url)
     yield opened
     opened.close()

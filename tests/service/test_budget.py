@@ -116,6 +116,15 @@ async def test_a_failed_trial_can_be_run_again(bench: Bench, services: Services)
     assert again.trial.id == grant.trial.id
 
 
+async def test_only_a_failed_trial_is_run_again(bench: Bench, services: Services) -> None:
+    study_id = bench.study(definition())
+    (grant,) = await bench.suggest(study_id)
+    with pytest.raises(Conflict) as refused:
+        services.trials.retry(grant.trial.id)
+    assert refused.value.members["current_state"] == "running"
+    assert bench.complete(grant, 1.0).state is TrialState.COMPLETED
+
+
 async def test_a_grid_stays_a_grid_when_many_ask_at_once(bench: Bench) -> None:
     space = [{"name": "x", "type": "int", "low": 1, "high": 40}]
     study_id = bench.study(definition(space=space, suggester={"name": "grid"}))

@@ -20,7 +20,7 @@ from .service import OBJECTIVE, Reply, SimulatedService
 from .worker import Participant, SimulatedClient, SimulatedWorker
 from .world import CALM, World
 
-STORM_S, CALM_S = 400.0, 20_000.0
+STORM_S, CALM_S = 400.0, 4_000.0
 N_WORKERS, N_CLIENTS = 4, 2
 
 

@@ -209,12 +209,15 @@ class SimulatedService:
         )
 
     def cancel(self, study_id: str, number: int) -> Callable[[], Reply | None]:
-        """Cancels a trial."""
-        return lambda: self._answered(
-            lambda services: services.trials.cancel(
-                services.trials.page(study_id, TrialFilter(), "number", 1000, None).page.items[number - 1].id
-            ).state.value
-        )
+        """Cancels a trial, if there is one of that number by now."""
+
+        def run(services: Services) -> str:
+            page = services.trials.page(study_id, TrialFilter(), "number", 1000, None).page
+            if number > len(page.items):
+                return "too early"
+            return services.trials.cancel(page.items[number - 1].id).state.value
+
+        return lambda: self._answered(run)
 
 
 def _receipt(key: str, render: Callable[[Any], Any]) -> Receipt[Any]:

@@ -97,7 +97,7 @@ class Participant:
         on_silence: Callable[[], None],
     ) -> None:
         """One try of one call: either its first answer in time counts, or the silence."""
-        is_over = False
+        is_over, life = False, self.n_lives
 
         def once(call: Callable[[], None]) -> None:
             nonlocal is_over
@@ -105,9 +105,11 @@ class Participant:
                 is_over = True
                 call()
 
-        self.world.send(
-            request, lambda reply: self._later(0.0, lambda: once(lambda: on_answer(reply)))
-        )
+        def arrived(reply: Reply) -> None:
+            if self.n_lives == life:  # an answer to a dead process reaches nobody
+                self._later(0.0, lambda: once(lambda: on_answer(reply)))
+
+        self.world.send(request, arrived)
         self._later(ANSWER_S, lambda: once(on_silence))
 
     # Attempts ------------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ class Participant:
                 return silent()
             self.record.answered(spool.lease_id, kind, body, code, answer)
             self.world.note(kind, code, self.record.short(spool.lease_id), body.get("seq", ""))
-            if code != "ok":
+            if code != "ok" or not spool.waiting:  # refused, or told to abort meanwhile
                 self._drop(spool)
                 return None
             spool.waiting.popleft()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from app.domain.lease import Lease, LeaseEnd
-from app.domain.trial import OPEN_TRIAL_STATES, TrialState
+from app.domain.trial import OPEN_TRIAL_STATES, FailureKind, Trial, TrialState
 
 from .. import audit
 from ..audit import Ledger
@@ -88,10 +88,17 @@ def _has_ended_so(lease: Lease, said: Acknowledged) -> bool:
 
 
 def _grid(ledger: Ledger) -> list[str]:
-    points = Counter(trial.params["x"] for trial in ledger.trials)
+    """Each point once, those trials aside that say nothing of theirs: it is asked for again."""
+    told = [trial for trial in ledger.trials if not _says_nothing(trial)]
+    points = Counter(trial.params["x"] for trial in told)
     space = ledger.study.definition.space.parameters[0]
     wanted = Counter(range(int(space.low), int(space.high) + 1))  # type: ignore[union-attr]
     return [] if points == wanted else [f"the grid was run as {points}"]
+
+
+def _says_nothing(trial: Trial) -> bool:
+    is_lost = trial.failure is not None and trial.failure.kind is FailureKind.INFRASTRUCTURE
+    return trial.state is TrialState.CANCELLED or (trial.state is TrialState.FAILED and is_lost)
 
 
 def _enqueued(ledger: Ledger, record: Record) -> list[str]:

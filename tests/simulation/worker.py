@@ -50,6 +50,7 @@ class Participant:
         self.record = record
         self.name = name
         self.n_lives = 0
+        self.is_alive = False
         self.attempts: dict[str, Spool] = {}
         self._frozen_until = 0.0
 
@@ -58,13 +59,17 @@ class Participant:
     def begin(self) -> None:
         """Starts a new life."""
         self.n_lives += 1
+        self.is_alive = True
         self.world.note("started", self.name, self.n_lives)
         self._later(HEARTBEAT_S, self._beat)
 
     def crash(self) -> None:
         """Ends this life at once; the next one begins a while later."""
+        if not self.is_alive:
+            return
         self.world.note("crashed", self.name)
         self.n_lives += 1
+        self.is_alive = False
         self._die()
         self.world.later(self.world.random.uniform(1.0, 120.0), self.begin)
 

@@ -7,9 +7,7 @@ the test fills in for each new lease.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 OPEN_STUDY = ("active", "paused", "stopping")
 OPEN_TRIAL = ("pending", "running")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -15,7 +17,7 @@ from app.store.idempotency import Replay
 from .. import audit
 from ..audit import Ledger
 from . import reference
-from .real import LEASE_TTL_S, Keyed, Real, code_of, seconds
+from .real import LEASE_TTL_S, Keyed, Real, code_of, elapsed
 from .reference import OPEN_STUDY, Holder, Lease, Reference, Study, Trial, Worker
 
 T = TypeVar("T")
@@ -32,6 +34,7 @@ LIMITS = st.fixed_dictionaries(
         "max_attempts": st.integers(1, 3),
         "max_losses": st.sampled_from([0, 1, 5]),
         "max_failed": st.sampled_from([1, 2, 6]),
+        "backoff_s": st.sampled_from([0, 40]),
     }
 )
 
@@ -59,7 +62,8 @@ class ServiceMachine(RuleBasedStateMachine):
         self.model.now = self.real.clock.elapsed_s
         for given in limits:
             self._pass(1)
-            policy = {k: given[k] for k in ("max_attempts", "max_losses", "max_failed")}
+            named = ("max_attempts", "max_losses", "max_failed", "backoff_s")
+            policy = {"pause_after": 0, **{k: given[k] for k in named}}
             bounds = {k: given[k] for k in ("max_trials", "max_parallel")}
             raw = {"limits": bounds, "failure_policy": policy, "priority": given["priority"]}
             study_id = self.real.create(self.objective, raw)
@@ -68,6 +72,7 @@ class ServiceMachine(RuleBasedStateMachine):
             name = self.real.fresh("worker")
             worker_id = self.real.register(name, "0", self.objective)
             self.model.workers.append(Worker(id=worker_id, name=name, boot="0"))
+            self.model.workers[-1].seen_at = self.model.now
 
     # Time ----------------------------------------------------------------------------------------
 
@@ -220,7 +225,7 @@ class ServiceMachine(RuleBasedStateMachine):
     def drain(self, index: int, is_draining: bool) -> None:
         self._note("drain")
         worker = _nth(self.model.workers, index)
-        worker.is_draining = is_draining
+        self.model.drain(worker, is_draining)
         self.real.drain(worker, is_draining)
 
     @rule(index=INDEX, count=st.integers(1, 3))
@@ -288,12 +293,9 @@ class ServiceMachine(RuleBasedStateMachine):
         """A call whose answer got lost is sent again under its key: it is answered, not run."""
         self._note("deliver_again")
         call, body = _nth(self.answered, index)
-        try:
+        with pytest.raises(Replay) as replay:
             call()
-        except Replay as replay:
-            assert replay.answer.body == body
-        else:
-            raise AssertionError("a call under a key that was answered has run again")
+        assert replay.value.answer.body == body
 
     def _compare_keyed(
         self, name: str, expected: Callable[[], object], call: Callable[[Any], object]
@@ -324,6 +326,11 @@ class ServiceMachine(RuleBasedStateMachine):
         self.n_steps[name] += 1
 
     # After each step -----------------------------------------------------------------------------
+
+    @invariant()
+    def workers_are_drained_as_the_model_says(self) -> None:
+        for worker in self.model.workers:
+            assert self.real.is_draining(worker) == worker.is_draining
 
     @invariant()
     def tables_say_what_the_model_says(self) -> None:
@@ -360,7 +367,17 @@ def _compare_study(study: Study, ledger: Ledger) -> None:
         assert row.lease_id == (trial.lease.id if trial.lease else None)
         assert row.reserved_for == trial.reserved_for
         assert row.values == trial.values
+        _learn_wait(trial, row.not_before)
         assert reports[row.id] == trial.reports
+
+
+def _learn_wait(trial: Trial, not_before: datetime | None) -> None:
+    """How long a failed trial waits is drawn by the service: the model knows only the bound."""
+    until = 0.0 if not_before is None else elapsed(not_before)
+    if trial.longest_wait_s and trial.state == "pending" and not trial.not_before:
+        assert trial.failed_at <= until <= trial.failed_at + trial.longest_wait_s
+        trial.not_before = until
+    assert trial.state != "pending" or until == trial.not_before
 
 
 def _compare_leases(leases: Sequence[reference.Lease], ledger: Ledger) -> None:
@@ -369,5 +386,5 @@ def _compare_leases(leases: Sequence[reference.Lease], ledger: Ledger) -> None:
     for lease in leases:
         row = rows[lease.id]
         assert row.end == lease.end
-        assert seconds(row) == lease.expires_at
+        assert elapsed(row.expires_at) == lease.expires_at
         assert (row.last_seq, row.last_step) == (lease.last_seq, lease.last_step)

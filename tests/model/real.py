@@ -6,9 +6,9 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
-from app.domain.lease import Lease as LeaseRow
 from app.domain.token import Role
 from app.domain.trial import FailureKind, TrialState
 from app.domain.trial import Trial as TrialRow
@@ -115,6 +115,9 @@ class Real:
     def drain(self, worker: Worker, is_draining: bool) -> None:
         self._services.workers.set_draining(worker.id, is_draining)
 
+    def is_draining(self, worker: Worker) -> bool:
+        return self._services.workers.get(worker.id).worker.draining
+
     def claim(self, worker: Worker, holder: Holder, want: int, receipt: Any) -> Sequence[Grant]:
         claim = self._services.claims.claim(
             worker.id, max_leases=want, wait_s=0, devices_free=None,
@@ -198,6 +201,6 @@ def _caller(token: str) -> Caller:
     return Caller(token_id=token, role=Role.SUBMITTER)
 
 
-def seconds(lease: LeaseRow) -> float:
-    """When a lease runs out, in seconds since the start of the test."""
-    return (lease.expires_at - START).total_seconds()
+def elapsed(instant: datetime) -> float:
+    """Seconds since the start of the test."""
+    return (instant - START).total_seconds()

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 OPEN_STUDY = ("active", "paused", "stopping")
 OPEN_TRIAL = ("pending", "running")
+MAX_BACKOFF_S = 300.0
+RETRIED = ("user_error", "infrastructure")
 
 
 class Refused(Exception):
@@ -32,6 +34,7 @@ class Lease:
     trial: Trial
     holder: Holder
     acquired_at: float
+    renewed_at: float
     expires_at: float
     id: str = ""
     end: str | None = None
@@ -50,6 +53,9 @@ class Trial:
     lease: Lease | None = None  # the current one, or an expired one that may come back
     reserved_for: str | None = None
     reserved_until: float = 0.0
+    not_before: float = 0.0  # drawn by the service, up to `longest_wait_s`
+    longest_wait_s: float = 0.0
+    failed_at: float = 0.0
     values: dict[str, float] = field(default_factory=dict)
     reports: list[tuple[str, int, int, float]] = field(default_factory=list)  # lease, seq, step
 
@@ -63,6 +69,7 @@ class Study:
     max_attempts: int
     max_losses: int
     max_failed: int
+    backoff_s: float
     state: str = "active"
     reason: str | None = None
     trials: list[Trial] = field(default_factory=list)
@@ -81,6 +88,8 @@ class Worker:
     name: str
     boot: str
     is_draining: bool = False
+    seen_at: float = 0.0
+    n_bad: int = 0  # trials in a row that failed on its infrastructure
 
 
 class Reference:
@@ -95,6 +104,7 @@ class Reference:
     # Who gets what -------------------------------------------------------------------------------
 
     def claim(self, worker: Worker, holder: Holder, want: int) -> list[Lease]:
+        worker.seen_at = self.now
         granted: list[Lease] = []
         active = [study for study in self.studies if study.state == "active"]
         order = sorted(active, key=lambda s: (-s.priority, s.count("running"), s.id))
@@ -127,7 +137,7 @@ class Reference:
         return granted
 
     def _next_pending(self, study: Study, client: str | None) -> Trial | None:
-        pending = [trial for trial in study.trials if trial.state == "pending"]
+        pending = [t for t in study.trials if t.state == "pending" and t.not_before <= self.now]
         mine = [t for t in pending if client is not None and t.reserved_for == client]
         free = [t for t in pending if t.reserved_for is None or t.reserved_until <= self.now]
         return next(iter(mine + free), None)
@@ -141,7 +151,7 @@ class Reference:
         return trial
 
     def _start(self, trial: Trial, holder: Holder) -> Lease:
-        lease = Lease(trial=trial, holder=holder, acquired_at=self.now,
+        lease = Lease(trial=trial, holder=holder, acquired_at=self.now, renewed_at=self.now,
                       expires_at=self.now + holder.duration_s)  # fmt: skip
         trial.state, trial.lease, trial.reserved_for = "running", lease, None
         self.leases.append(lease)
@@ -160,21 +170,27 @@ class Reference:
             raise Refused("forbidden")
         if self._is_current(lease):
             return True
-        if lease.ended_by is not None and write in (lease.ended_by, "report"):
+        if write == "report" and lease.end not in (None, "expired"):
+            return False
+        if write and write == lease.ended_by:
             return False
         raise Refused("stale-lease")
 
     def _revive(self, lease: Lease) -> None:
         if lease.end == "expired":
-            lease.end, lease.expires_at = None, self.now + lease.holder.duration_s
+            lease.end, lease.renewed_at = None, self.now
+            lease.expires_at = self.now + lease.holder.duration_s
             lease.trial.state, lease.trial.reserved_for = "running", None
             lease.trial.losses = max(0, lease.trial.losses - 1)
 
     def _renew(self, lease: Lease) -> None:
         self._revive(lease)
+        lease.renewed_at = self.now
         lease.expires_at = self.now + lease.holder.duration_s
 
     def beat(self, lease: Lease, token: str) -> str:
+        for worker in self._workers_of(lease):
+            worker.seen_at = self.now
         try:
             self._fence(lease, token)
         except Refused as refused:
@@ -206,18 +222,23 @@ class Reference:
             raise Refused("invalid-value")
         self._end_attempt(lease, state, "complete")
         lease.trial.state, lease.trial.values = state, values
+        self._judge(lease, is_bad=False)
         self._settle(lease.trial.study)
 
     def fail(self, lease: Lease, token: str, kind: str) -> None:
         if not self._fence(lease, token, "fail"):
             return
         self._end_attempt(lease, "failed", "fail")
+        trial, study = lease.trial, lease.trial.study
         if kind == "preempted":
-            self._lose(lease.trial)
+            self._lose(trial)
         else:
-            lease.trial.attempts += 1
-            self._again(lease.trial, lease.trial.attempts >= lease.trial.study.max_attempts)
-        self._settle(lease.trial.study)
+            trial.attempts += 1
+            self._again(trial, kind not in RETRIED or trial.attempts >= study.max_attempts)
+            trial.longest_wait_s = min(study.backoff_s * 2 ** (trial.attempts - 1), MAX_BACKOFF_S)
+            trial.failed_at = self.now
+            self._judge(lease, is_bad=kind == "infrastructure")
+        self._settle(study)
 
     def release(self, lease: Lease, token: str) -> None:
         if self._fence(lease, token, "release"):
@@ -236,6 +257,16 @@ class Reference:
     def _again(self, trial: Trial, is_over: bool) -> None:
         trial.state = "failed" if is_over else "pending"
         trial.lease = trial.lease if is_over else None
+        trial.not_before, trial.longest_wait_s = 0.0, 0.0
+
+    def _judge(self, lease: Lease, *, is_bad: bool) -> None:
+        """A worker on which three trials in a row failed by its own fault takes no more."""
+        for worker in self._workers_of(lease):
+            worker.n_bad = worker.n_bad + 1 if is_bad else 0
+            worker.is_draining = worker.is_draining or worker.n_bad >= 3
+
+    def _workers_of(self, lease: Lease) -> list[Worker]:
+        return [worker for worker in self.workers if worker.id == lease.holder.worker]
 
     # Time, workers, people -----------------------------------------------------------------------
 
@@ -246,6 +277,9 @@ class Reference:
                 continue
             trial, lease.end = lease.trial, "expired"
             self._lose(trial)
+            for worker in self._workers_of(lease):  # that lived, and lost the trial all the same
+                if worker.seen_at >= lease.renewed_at + lease.holder.duration_s / 2:
+                    self._judge(lease, is_bad=True)
             if trial.state == "pending":  # nobody else has it: a late beat finds it again
                 trial.lease, trial.reserved_for = lease, lease.holder.client
                 trial.reserved_until = self.now + lease.holder.duration_s
@@ -254,8 +288,9 @@ class Reference:
 
     def boot(self, worker: Worker, boot: str) -> None:
         """A worker registers; a new process of the same name has lost what the old one ran."""
+        worker.seen_at = self.now
         if worker.boot != boot:
-            worker.boot, worker.is_draining = boot, False
+            worker.boot, worker.is_draining, worker.n_bad = boot, False, 0
             mine = [x for x in self.leases if x.end is None and x.holder.worker == worker.id]
             for lease in sorted(mine, key=lambda each: each.trial.study.id):
                 if lease.end is not None:
@@ -263,6 +298,9 @@ class Reference:
                 self._end_attempt(lease, "superseded")
                 self._lose(lease.trial)
                 self._settle(lease.trial.study)
+
+    def drain(self, worker: Worker, is_draining: bool) -> None:
+        worker.is_draining, worker.n_bad = is_draining, 0
 
     def enqueue(self, study: Study, count: int) -> list[Trial]:
         if study.state not in OPEN_STUDY:
@@ -282,7 +320,8 @@ class Reference:
         if trial.state != "failed" or trial.study.state not in OPEN_STUDY:
             raise Refused("illegal-transition")
         self._check_places(trial.study, 1)
-        trial.state, trial.attempts, trial.losses, trial.lease = "pending", 0, 0, None
+        self._again(trial, is_over=False)
+        trial.attempts, trial.losses = 0, 0
 
     def _check_places(self, study: Study, wanted: int) -> None:
         if study.places + wanted > study.max_trials:

@@ -77,10 +77,13 @@ def _acknowledged(ledgers: list[Ledger], record: Record) -> list[str]:
                 found.append(f"report {said.body['seq']} of {lease.id} was taken and is not there")
         elif not _has_ended_so(lease, said):
             found.append(f"a {said.kind} of {lease.id} was taken, and the lease is {lease.end}")
-        elif said.kind == "complete":
-            if trials[lease.trial_id].values.get("value") != said.body["value"]:
-                found.append(f"the result of {lease.id} was taken and is not there")
+        elif said.kind == "complete" and trials[lease.trial_id].values != _result(said):
+            found.append(f"the result of {lease.id} was taken and is not there")
     return found
+
+
+def _result(said: Acknowledged) -> dict[str, float]:
+    return {"value": said.body["value"]}
 
 
 def _has_ended_so(lease: Lease, said: Acknowledged) -> bool:

@@ -147,15 +147,11 @@ def _people(
 
         key, x = f"enqueue-{number}", (number + 1) / 100
         for delay_s in (0.0, 20.0):  # sent again, in case that the answer was lost
-            world.later(
-                delay_s, lambda: world.send(service.enqueue(study_id, x, key), answered)
-            )
+            world.later(delay_s, lambda: world.send(service.enqueue(study_id, x, key), answered))
 
     def cancel() -> None:
         number = world.random.randint(1, 4)
-        world.send(
-            service.cancel(study_id, number), lambda reply: note("cancel", number, *reply)
-        )
+        world.send(service.cancel(study_id, number), lambda reply: note("cancel", number, *reply))
 
     def change(verb: str) -> None:
         world.send(service.change(study_id, verb), lambda reply: note(verb, *reply))
@@ -175,9 +171,7 @@ def _people(
 class _Ended:
     """Looks, now and then, whether all studies have ended."""
 
-    def __init__(
-        self, world: World, service: SimulatedService, study_ids: Collection[str]
-    ) -> None:
+    def __init__(self, world: World, service: SimulatedService, study_ids: Collection[str]) -> None:
         self._world = world
         self._service = service
         self._study_ids = study_ids

@@ -197,9 +197,9 @@ class SimulatedService:
         """Adds a point of a user's under an idempotency key; its trial's number."""
         receipt = _receipt(key, lambda trials: trials[0].number)
         return lambda: self._answered(
-            lambda services: services.trials.enqueue(
-                study_id, [{"params": {"x": x}}], receipt=receipt
-            )[0].number
+            lambda services: (
+                services.trials.enqueue(study_id, [{"params": {"x": x}}], receipt=receipt)[0].number
+            )
         )
 
     def change(self, study_id: str, verb: str) -> Callable[[], Reply | None]:
@@ -222,9 +222,11 @@ class SimulatedService:
 
 def _receipt(key: str, render: Callable[[Any], Any]) -> Receipt[Any]:
     named = Key(scope="", method="POST", path="/", key=key, body_hash="1")
-    return Receipt(
-        key=named, keep=lambda result: Answer(status=200, headers={}, body=json.dumps(render(result)))
-    )
+
+    def keep(result: Any) -> Answer:
+        return Answer(status=200, headers={}, body=json.dumps(render(result)))
+
+    return Receipt(key=named, keep=keep)
 
 
 def _shown(grants: Sequence[Grant]) -> list[dict[str, Any]]:

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("tests.model.machine", "tests.model.real")
+pytest.register_assert_rewrite("tests.model.comparing", "tests.model.machine", "tests.model.real")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 import pytest
@@ -15,10 +14,10 @@ from app.service.views import Grant
 from app.store.idempotency import Replay
 
 from .. import audit
-from ..audit import Ledger
-from . import reference
-from .real import LEASE_TTL_S, Keyed, Real, code_of, elapsed
-from .reference import OPEN_STUDY, Holder, Lease, Reference, Study, Trial, Worker
+from .comparing import same_leases, same_study
+from .real import LEASE_TTL_S, Keyed, Real, code_of
+from .reference import Reference
+from .values import OPEN_STUDY, Holder, Lease, Study, Trial, Worker
 
 T = TypeVar("T")
 
@@ -337,9 +336,9 @@ class ServiceMachine(RuleBasedStateMachine):
         for study in self.model.studies:
             ledger = self.real.ledger(study.id)
             assert audit.faults(ledger) == []
-            _compare_study(study, ledger)
+            same_study(study, ledger)
             mine = [lease for lease in self.model.leases if lease.trial.study is study]
-            _compare_leases(mine, ledger)
+            same_leases(mine, ledger)
 
     def teardown(self) -> None:
         # Leases of this example must not be swept in the next one.
@@ -350,41 +349,3 @@ class ServiceMachine(RuleBasedStateMachine):
 
 def _nth(things: Sequence[T], index: int) -> T:
     return things[-1 - index % len(things)]
-
-
-def _compare_study(study: Study, ledger: Ledger) -> None:
-    found = ledger.study
-    assert (found.state, found.stop_reason) == (study.state, study.reason)
-    assert found.places == study.places
-    reports: dict[str, list[Any]] = {trial.id: [] for trial in ledger.trials}
-    for point in ledger.measurements:
-        reports[point.trial_id].append(
-            (point.lease_id, point.seq, point.step, point.values["value"])
-        )
-    for trial, row in zip(study.trials, ledger.trials, strict=True):
-        assert row.state == trial.state
-        assert (row.attempts, row.losses) == (trial.attempts, trial.losses)
-        assert row.lease_id == (trial.lease.id if trial.lease else None)
-        assert row.reserved_for == trial.reserved_for
-        assert row.values == trial.values
-        _learn_wait(trial, row.not_before)
-        assert reports[row.id] == trial.reports
-
-
-def _learn_wait(trial: Trial, not_before: datetime | None) -> None:
-    """How long a failed trial waits is drawn by the service: the model knows only the bound."""
-    until = 0.0 if not_before is None else elapsed(not_before)
-    if trial.longest_wait_s and trial.state == "pending" and not trial.not_before:
-        assert trial.failed_at <= until <= trial.failed_at + trial.longest_wait_s
-        trial.not_before = until
-    assert trial.state != "pending" or until == trial.not_before
-
-
-def _compare_leases(leases: Sequence[reference.Lease], ledger: Ledger) -> None:
-    rows = {row.id: row for row in ledger.leases}
-    assert set(rows) == {lease.id for lease in leases}
-    for lease in leases:
-        row = rows[lease.id]
-        assert row.end == lease.end
-        assert elapsed(row.expires_at) == lease.expires_at
-        assert (row.last_seq, row.last_step) == (lease.last_seq, lease.last_step)

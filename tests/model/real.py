@@ -24,7 +24,7 @@ from app.store.opening import open_store
 from .. import audit
 from ..audit import Ledger
 from ..clock import START, SetClock
-from .reference import Holder, Lease, Refused, Study, Trial, Worker
+from .values import Holder, Lease, Refused, Study, Trial, Worker
 
 T = TypeVar("T")
 LEASE_TTL_S = 60.0

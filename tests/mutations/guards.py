@@ -72,8 +72,8 @@ GUARDS = (
         cuts=(
             Cut(
                 path="app/store/sqlite.py",
-                guarded='"synchronous = FULL"',
-                unguarded='"synchronous = OFF"',
+                guarded='"PRAGMA synchronous = FULL"',
+                unguarded='"PRAGMA synchronous = OFF"',
             ),
         ),
         test="tests/store/test_engine.py::"

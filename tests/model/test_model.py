@@ -53,6 +53,7 @@ def test_random_calls_do_what_the_model_says(real: Real) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_twenty_thousand_random_calls_do_what_the_model_says(
     real: Real, capsys: pytest.CaptureFixture[str]
 ) -> None:

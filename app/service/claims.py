@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from ..domain.lease import Lease
 from ..domain.study import Study, StudyState
 from ..domain.trial import TrialState
 from ..domain.worker import Worker
@@ -196,12 +197,15 @@ class ClaimService:
             self._study(study_id)
             return []
 
+        def of_client(conn: Connection) -> list[Lease]:
+            return lease_rows.open_of_client(conn, study_id, client_id, holder.token_id)
+
         def reopen(tx: Tx) -> list[Grant]:
             study = study_rows.lock(tx, study_id)
             grants = []
-            for lease in lease_rows.open_of_client(tx.conn, study_id, client_id)[:count]:
+            for lease in of_client(tx.conn)[:count]:
                 held = revived(study, lease)
-                if held is None or held.lease.token_id != holder.token_id:
+                if held is None:
                     continue
                 lease_now = renewed(held)
                 grants.append(grant(study, held.trial, lease_now))
@@ -210,7 +214,7 @@ class ClaimService:
         known = self._store.read(
             lambda conn: (
                 study_rows.get(conn, study_id),
-                lease_rows.open_of_client(conn, study_id, client_id),
+                of_client(conn),
             )
         )
         return self._store.write(reopen) if known[1] else []

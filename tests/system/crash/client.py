@@ -38,6 +38,13 @@ class Client:
         self.http = httpx.Client(timeout=40.0)
         self.worker_id = ""
 
+    def with_record(self, record: Record) -> Client:
+        """The same worker, with another record for another study."""
+        twin = Client(self._url, record, self._recover)
+        twin.http.close()
+        twin.http, twin.worker_id = self.http, self.worker_id
+        return twin
+
     def call(self, method: str, path: str, body: Any = None, *, keyed: bool = False) -> Any:
         """One call, under one idempotency key, until it has an answer."""
         headers = {"Idempotency-Key": uuid.uuid4().hex} if keyed else {}

@@ -34,9 +34,11 @@ class FaultyEdge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, badly when the plan says so."""
         plan = self._injector.plan
-        if plan is None or not _is(scope, plan.step):
-            await self._app(scope, receive, send)
-        elif not self._injector.takes(plan.step, Point.REQUEST):
+        if (
+            plan is None
+            or not _is(scope, plan.step)
+            or not self._injector.takes(plan.step, Point.REQUEST)
+        ):
             await self._app(scope, receive, send)
         elif plan.action is Action.LOSE_REPLY:
             await self._lose(scope, receive, send)

@@ -19,21 +19,50 @@ def play(world: World, plan: Plan, on_struck: OnStruck | None = None) -> str:
     Raises:
         AssertionError: the fault did not strike, or a call was not answered as it should be.
     """
-    is_late = plan.step is Step.MIGRATION
-    replica = world.start(None if is_late else plan, on_struck=None if is_late else on_struck)
+    if plan.step is Step.MIGRATION:
+        return play_migrating(world, plan, lambda plan: world.start(plan, on_struck=on_struck))
+    replica = world.start(plan, on_struck=on_struck)
     client = world.client()
     study_id = client.create(definition("cell"))
     client.register()
-    _one_of_each(client, study_id)
-    if is_late:
-        replica = _migrate(world, client, study_id, plan, on_struck)
-    elif plan.step is Step.SWEEP:
+    if plan.step is Step.SWEEP:
         client.must_claim(study_id)  # and never heard of again
     elif plan.step is Step.STOP:
         _stop(world, client, study_id)
+    else:
+        _one_of_each(client, study_id)
     client.finish(study_id)
-    assert replica.n_struck == plan.times, f"{plan} struck {replica.n_struck} times"
+    _must_have_struck(replica, plan)
     return study_id
+
+
+def play_migrating(world: World, plan: Plan, start: Callable[[Plan], Replica]) -> str:
+    """Plays a study in whose midst the service is replaced by one with a newer schema.
+
+    Args:
+        world: the processes.
+        plan: strikes in the migration.
+        start: starts the service that migrates.
+    """
+    world.start()
+    client = world.client()
+    study_id = client.create(definition("cell"))
+    client.register()
+    lease = client.must_claim(study_id)
+    client.report(lease, 0, 1)
+    down = world.replica
+    world.downgrade()
+    replica = start(plan)
+    world.recover()
+    world.note_gap(down.ended_at or 0.0)
+    client.complete(lease)
+    client.finish(study_id)
+    _must_have_struck(replica, plan)
+    return study_id
+
+
+def _must_have_struck(replica: Replica, plan: Plan) -> None:
+    assert replica.n_struck == plan.times, f"{plan} struck {replica.n_struck} times"
 
 
 def _one_of_each(client: Client, study_id: str) -> None:
@@ -52,18 +81,3 @@ def _stop(world: World, client: Client, study_id: str) -> None:
     lease = client.must_claim(study_id)
     client.stop(study_id)
     client.complete(lease)
-
-
-def _migrate(
-    world: World, client: Client, study_id: str, plan: Plan, on_struck: OnStruck | None
-) -> Replica:
-    """The service is replaced by one with a newer schema, in mid-trial."""
-    lease = client.must_claim(study_id)
-    client.report(lease, 0, 1)
-    down = world.replica
-    world.downgrade()
-    replica = world.start(plan, on_struck=on_struck)
-    world.recover()
-    world.note_gap(down.ended_at or 0.0)
-    client.complete(lease)
-    return replica

@@ -11,6 +11,7 @@ from app.store import schema
 
 from .client import Client
 from .plan import Plan
+from .proxy import Proxy
 from .record import Record
 from .replica import Replica
 from .serving import LEASE_S
@@ -25,12 +26,21 @@ class World:
         database_url: the database as the checker reads it.
         folder: for logs.
         served_url: the database as the service reaches it, if that is another way.
+        proxy: on that way.
     """
 
-    def __init__(self, database_url: str, folder: Path, served_url: str | None = None) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        folder: Path,
+        *,
+        served_url: str | None = None,
+        proxy: Proxy | None = None,
+    ) -> None:
         self.database_url = database_url
         self.folder = folder
         self.served_url = served_url or database_url
+        self.proxy = proxy
         self.record = Record(budget=N_TRIALS, lease_s=LEASE_S)
         self.replicas: list[Replica] = []
         self._clients: list[Client] = []
@@ -60,9 +70,7 @@ class World:
         on_struck: Callable[[Replica, dict[str, Any]], None] | None = None,
     ) -> Replica:
         """Starts a service without waiting for it."""
-        replica = Replica(
-            self.served_url, self.folder, plan, port=port, on_struck=on_struck
-        )
+        replica = Replica(self.served_url, self.folder, plan, port=port, on_struck=on_struck)
         self.replicas.append(replica)
         return replica
 
@@ -83,9 +91,9 @@ class World:
         self.replica.kill()
         schema.downgrade(self.database_url, "-1")
 
-    def client(self, replica: Replica | None = None) -> Client:
+    def client(self, replica: Replica | None = None, record: Record | None = None) -> Client:
         """A scripted worker, of one replica or of the newest one."""
-        made = Client(lambda: (replica or self.replica).url, self.record, self.recover)
+        made = Client(lambda: (replica or self.replica).url, record or self.record, self.recover)
         self._clients.append(made)
         return made
 
@@ -109,5 +117,5 @@ def definition(name: str, objective: str = "function", **options: Any) -> dict[s
         ],
         "suggester": {"name": "random", "seed": 1},
         "limits": {"max_trials": N_TRIALS},
-        "failure_policy": {"max_attempts": 5, "max_losses": 50},
+        "failure_policy": {"max_attempts": 5, "max_losses": 50, "backoff_s": 0},
     }

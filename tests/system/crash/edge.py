@@ -1,4 +1,4 @@
-"""Faults of the way between client and service: a reply that is lost, a request that comes twice."""
+"""Faults between client and service: a reply that is lost, a request that comes twice."""
 
 from __future__ import annotations
 

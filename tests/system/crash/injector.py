@@ -132,9 +132,9 @@ class Injector:
     def _end(self, trace: list[Statement], point: Point, conn: Connection | None) -> None:
         self._local.trace = None
         plan = self.plan
-        if plan and plan.point is point and plan.step in steps_of(trace):
-            if self.takes(plan.step, point):
-                self._strike(conn)
+        is_there = plan is not None and plan.point is point and plan.step in steps_of(trace)
+        if plan is not None and is_there and self.takes(plan.step, point):
+            self._strike(conn)
 
     def _strike(self, conn: Connection | None) -> None:
         assert self.plan is not None

@@ -1,4 +1,4 @@
-"""What the checker is told beside the database: what was acknowledged, and when nobody could act."""
+"""What the checker is told: which writes were acknowledged, and when nobody could act."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two replicas on one Postgres that take back the same lease at once, while a step is on its way."""
+"""Two replicas on one Postgres take back the same lease at once, while a step is on its way."""
 
 from __future__ import annotations
 

@@ -36,6 +36,17 @@ def play(world: World, plan: Plan, on_struck: OnStruck | None = None) -> str:
     return study_id
 
 
+def play_plain(world: World) -> str:
+    """Plays a study in which nothing goes wrong."""
+    world.start()
+    client = world.client()
+    study_id = client.create(definition("cell"))
+    client.register()
+    _one_of_each(client, study_id)
+    client.finish(study_id)
+    return study_id
+
+
 def play_migrating(world: World, plan: Plan, start: Callable[[Plan], Replica]) -> str:
     """Plays a study in whose midst the service is replaced by one with a newer schema.
 

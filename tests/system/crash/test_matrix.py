@@ -72,7 +72,7 @@ def _proxy(url: str) -> Iterator[Proxy]:
         proxy.close()
 
 
-@pytest.mark.parametrize("case", _parameters())
+@pytest.mark.parametrize("case", list(_parameters()))
 def test_nothing_is_lost_and_nothing_counts_twice(case: Case, world: World) -> None:
     for study_id, record in _played(case, world):
         assert faults(world.database_url, study_id, record) == []

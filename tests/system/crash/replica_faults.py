@@ -71,7 +71,8 @@ def _act(world: World, client: Client, step: Step, lease: Any, study_id: str) ->
     if step is Step.CREATE:
         record = Record(budget=N_TRIALS, lease_s=world.record.lease_s)
         other = client.with_record(record)
-        other_id = other.create(definition("other"))
+        other.register("other")
+        other_id = other.create(definition("other", "other"))
         other.finish(other_id)
         return [(other_id, record)]
     if step is Step.STOP:

@@ -79,6 +79,8 @@ def play(world: World, plan: Plan, blow: Blow, offset_s: float = 0.0) -> str:
     study_id = client.create(_definition())
     if plan.step is Step.FAIL:
         (folder / objective.FAIL_ONCE.name).touch()
+    elif plan.step is Step.RELEASE or (plan.step is Step.STOP and blow is Blow.STOP):
+        (folder / objective.GO_ON.name).touch()  # the trial must not end before
     worker = RealWorker(folder, world.replica.url, offset_s)
     try:
         _strike(world, client, worker, plan, blow, study_id)

@@ -17,6 +17,8 @@ from .replica import Replica
 from .serving import LEASE_S
 
 N_TRIALS = 3
+MOST_STARTS = 6
+"""Starts of services in one cell; more means that one does not come up again."""
 
 
 class World:
@@ -78,6 +80,7 @@ class World:
         """Starts the service again when it has died of its fault."""
         while self.replica.is_dead:
             dead = self.replica
+            assert len(self.replicas) < MOST_STARTS, f"it never starts:\n{dead.log.read_text()}"
             dead.kill()
             self.start()
             self.note_gap(dead.ended_at or time.time())

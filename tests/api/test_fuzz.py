@@ -102,14 +102,14 @@ N_A_PART = 12_500
 def test_fifty_thousand_generated_requests(store: Store, contract: Contract, part: int) -> None:
     """All parts together; `-rP` shows the counts."""
     with fuzzing(store, contract, 100 + part) as fuzz:
-        fuzz.operations(30)
+        fuzz.operations(20)
         fuzz.call_as(with_tokens(store))
-        fuzz.operations(35)
-        fuzz.sequences(40, 15)
+        fuzz.operations(25)
         number = 0
         while fuzz.n_requests < N_A_PART:
             number += 1
-            fuzz.operations(5, number=number)
+            fuzz.sequences(15, 15, number=number)
+            fuzz.operations(2, number=number)
     hold(fuzz)
 
 

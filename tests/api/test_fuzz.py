@@ -39,6 +39,7 @@ def fuzzing(store: Store, contract: Contract, number: int) -> Iterator[Fuzz]:
         suggest_wait_s=0,
         fit_limit_s=1,
         body_limit_bytes=200_000,
+        rate_limit_per_s=0,
     )
     app = create_app(settings, store)
     try:

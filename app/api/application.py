@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -63,6 +64,7 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     app.state.in_flight = InFlight()
     app.state.rate_limiter = _rate_limiter(settings)
     app.state.limiter = anyio.CapacityLimiter(settings.pool_size)
+    app.state.unlimited = anyio.CapacityLimiter(math.inf)  # who has a place gets a thread
     for module in _ROUTERS:
         app.router.routes.extend(module.router.routes)
     for error in (AppError, HTTPException, RequestValidationError):

@@ -156,7 +156,7 @@ def validate(model: type[M], value: Any) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        faults = faults_of(error.errors(include_url=False, include_input=False))
+        faults = faults_of(error.errors(include_url=False))
         raise InvalidInput(_summary(faults), faults=faults) from error
 
 

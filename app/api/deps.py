@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 RECHECK_S = 1.0
 """A call that goes on for longer looks again whether its caller may still be here."""
 
+QUEUE_WAIT_S = 10.0
+"""How long a call waits for one of the database connections before it is told to come back."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -47,9 +50,29 @@ def services_of(request: Request) -> Services:
 
 
 async def threaded(request: Request, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs a blocking call in a thread; never more at once than there are database connections."""
-    limiter: anyio.CapacityLimiter = request.app.state.limiter
-    return await run_sync(partial(fn, *args, **kwargs), limiter=limiter)
+    """Runs a blocking call in a thread; never more at once than there are database connections.
+
+    Raises:
+        Unavailable: all of them were busy for `QUEUE_WAIT_S`.
+    """
+    state = request.app.state
+    place = object()
+    await _take_place(state.limiter, place)
+    try:
+        return await run_sync(partial(fn, *args, **kwargs), limiter=state.unlimited)
+    finally:
+        state.limiter.release_on_behalf_of(place)
+
+
+async def _take_place(limiter: anyio.CapacityLimiter, place: object) -> None:
+    try:
+        limiter.acquire_on_behalf_of_nowait(place)
+    except anyio.WouldBlock:
+        try:
+            with anyio.fail_after(QUEUE_WAIT_S):
+                await limiter.acquire_on_behalf_of(place)
+        except TimeoutError:
+            raise Unavailable("too many calls wait for the database", retry_after_s=1) from None
 
 
 async def is_auth_on(request: Request) -> bool:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .deps import threaded
+from .links import add_links
 from .operation import HEADERS, MODELS, RATE_LIMIT, RATE_LIMIT_POLICY, REQUEST_ID, example
 from .pages import docs_page
 from .problems import DOCS_PATH, PROBLEMS
@@ -80,6 +81,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             },
         },
     }
+    add_links(page)
     return page
 
 

@@ -113,8 +113,7 @@ def _successes(
             entry: dict[str, Any] = {"description": answer}
             if media:
                 entry["content"] = {
-                    kind: {"schema": {"type": "string", "description": told}}
-                    for kind, told in media.items()
+                    kind: {"schema": _streamed(kind, told)} for kind, told in media.items()
                 }
         else:
             entry = {
@@ -124,6 +123,23 @@ def _successes(
         entry["headers"] = _SENT_HEADERS
         documented[status] = entry
     return documented
+
+
+def _streamed(kind: str, told: str) -> dict[str, Any]:
+    """The schema of an answer that is no JSON document; of a stream it is that of one event."""
+    if kind != "text/event-stream":
+        return {"type": "string", "description": told}
+    fields = {
+        "event": "The kind of event.",
+        "id": "What to go on after, as `Last-Event-ID`.",
+        "data": "One JSON object.",
+    }
+    return {
+        "type": "object",
+        "description": told,
+        "properties": {n: {"type": "string", "description": d} for n, d in fields.items()},
+        "required": list(fields),
+    }
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from ..domain.checking import Faults, child, shown
 from ..errors import AppError, Fault, StaleLease
 
 MEDIA_TYPE = "application/problem+json"
@@ -104,24 +106,34 @@ _FAULT_CODES = {
 }
 """Names of pydantic's error types where ours differ by more than the hyphen."""
 
+_SECRETS = frozenset({"token", "secret", "password", "csrf_token"})
+"""Fields whose values are shown nowhere."""
+
 
 def pointer_of(path: Iterable[object]) -> str:
     """An RFC 6901 pointer from the keys and indices that lead to a value."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return reduce(child, path, "")
 
 
 def faults_of(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[Fault]:
-    """Pydantic's errors as faults; `skip` leading parts of each location ("query", "body") are left
-    out.
+    """Pydantic's errors as faults, up to the bound on faults; `skip` leading parts of each location
+    ("query", "body") are left out.
     """
-    return [
-        Fault(
-            pointer=pointer_of(error["loc"][skip:]),
-            code=_FAULT_CODES.get(error["type"], str(error["type"]).replace("_", "-")),
-            detail=str(error["msg"]),
-        )
-        for error in errors
-    ]
+    faults = Faults()
+    for error in errors:
+        if faults.is_full:
+            break
+        code = _FAULT_CODES.get(error["type"], str(error["type"]).replace("_", "-"))
+        faults.add(pointer_of(error["loc"][skip:]), code, _rule_and_value(error))
+    return list(faults.items)
+
+
+def _rule_and_value(error: Mapping[str, Any]) -> str:
+    """The rule, and the value that was sent: cut, and never that of a secret."""
+    rule, place = str(error["msg"]), error["loc"][-1:]
+    if error["type"] == "missing" or "input" not in error or set(place) & _SECRETS:
+        return rule
+    return f"{rule}, found {shown(error['input'])}"
 
 
 def document(error: AppError, *, request_id: str, instance: str) -> dict[str, Any]:

@@ -47,7 +47,14 @@ class _IdConvertor(Convertor[str]):
         return value
 
 
+class _RestConvertor(_IdConvertor):
+    """All that is left of a path, line breaks too: `path` would end at one."""
+
+    regex = "(?s:.*)"
+
+
 register_url_convertor("id", _IdConvertor())
+register_url_convertor("rest", _RestConvertor())
 
 
 class ServiceRoute(APIRoute):

@@ -117,10 +117,9 @@ class StudyService:
         """
         named = {"name": name, **raw}
         if named["name"] != name:
-            raise InvalidInput(
-                f"the body names the study {named['name']!r}, the path {name!r}",
-                code="invalid-study",
-            )
+            detail = f"the body names the study {shown(named['name'])}, the path {shown(name)}"
+            fault = Fault(pointer="/name", code="other-name", detail=detail)
+            raise InvalidInput(detail, code="invalid-study", faults=[fault])
         existing = self._store.read(lambda conn: study_rows.by_name(conn, name))
         if existing is None:
             try:

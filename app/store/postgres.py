@@ -33,6 +33,9 @@ _RETRY_BASE_S = 0.01
 _POOL_WAIT_S = 10.0
 _CONNECT_S = 5
 
+LOCK_WAIT_MS = 10_000
+"""How long a statement waits for a row that another transaction holds, a stuck replica's say."""
+
 
 class PostgresStore(Store):
     """A Postgres database. Safe to use from any thread."""
@@ -45,7 +48,11 @@ class PostgresStore(Store):
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=_POOL_WAIT_S,
-            connect_args={"connect_timeout": _CONNECT_S, "application_name": "tunewell"},
+            connect_args={
+                "connect_timeout": _CONNECT_S,
+                "application_name": "tunewell",
+                "options": f"{parsed.query.get('options', '')} -c lock_timeout={LOCK_WAIT_MS}",
+            },
             hide_parameters=True,  # values end in no error and no log
             execution_options={CLOCK_OPTION: self.clock},
         )

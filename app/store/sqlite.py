@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
-from ..errors import AppError
+from ..errors import AppError, Unavailable
 from . import actor, idempotency
 from .engine import Store, StoreStats
 from .failures import storage_busy, translate
@@ -137,6 +137,8 @@ class SqliteStore(Store):
                 self._commit_together(first, batch)
             except BaseException as error:
                 known = (translate(error) if isinstance(error, Exception) else None) or error
+                if isinstance(known, Unavailable):
+                    self._take_all(batch)
                 for job in batch:
                     job.error = job.error or known
             self._busy_since = None
@@ -157,6 +159,13 @@ class SqliteStore(Store):
                 self._run(conn, raw, job)
         self._n_transactions += sum(job.error is None for job in batch)
         self._n_commits += any(job.error is None for job in batch)
+
+    def _take_all(self, batch: list[_Write[Any]]) -> None:
+        """Adds what has queued up: behind a database that is busy each would wait for a timeout
+        of its own, the last in a long line for many of them.
+        """
+        while (job := self._next()) is not None:
+            batch.append(job)
 
     def _next(self) -> _Write[Any] | None:
         try:

@@ -95,7 +95,7 @@ async def create_study(
 
 
 @router.put(
-    "/studies/by-name/{name:path}",
+    "/studies/by-name/{name:rest}",
     **operation(
         "put_study",
         "studies",
@@ -103,7 +103,7 @@ async def create_study(
         {200: StudyOut, 201: StudyOut},
         method="PUT",
         body=StudyDefinitionBody,
-        errors=("invalid-study", "study-definition-mismatch"),
+        errors=("invalid-study", "not-found", "study-definition-mismatch"),
     ),
 )
 async def put_study(

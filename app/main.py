@@ -8,7 +8,11 @@ import asyncio
 import ipaddress
 import json
 import logging
+import math
+import os
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
@@ -19,6 +23,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from .api import build
+from .api.wire import bounded_protocol
 from .domain.token import Role, Token
 from .errors import AppError, Conflict
 from .logs import configure_logging
@@ -33,8 +38,10 @@ from .store.opening import open_store
 
 log = logging.getLogger(__name__)
 
-GRACE_S = 5
-"""How long open requests may take to end when the service stops."""
+END_S = 10.0
+"""How long the service may take, past its grace for requests, to put itself away: then it is ended,
+with status 1. A database that hangs must not keep the process.
+"""
 
 
 def create_app(settings: Settings, store: Store) -> FastAPI:
@@ -56,12 +63,18 @@ def create_app(settings: Settings, store: Store) -> FastAPI:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does, and lets long polls end when it stops."""
+    """Says where it listens once it does, and stops in order: not ready, no more waits, listening
+    for `drain_s` more, then requests to their end. A second signal ends the process at once.
+    """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, *, json_lines: bool) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: FastAPI, settings: Settings, *, json_lines: bool
+    ) -> None:
         super().__init__(config)
         self._app = app
         self._json_lines = json_lines
+        self._settings = settings
+        self._stop_at: float | None = None
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -69,19 +82,31 @@ class _Server(uvicorn.Server):
             _say_ready(self._address(), json_lines=self._json_lines)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
+        if self._stop_at is not None:
+            os._exit(128 + sig)
+        self._stop_at = time.monotonic() + self._settings.drain_s
         services: Services | None = getattr(self._app.state, "services", None)
         if services is not None:
             services.drain()
-        super().handle_exit(sig, frame)
-        # uvicorn would raise the signal again once it has stopped: the process would die of it
-        # before the store is closed, and not with status 0.
-        self._captured_signals.clear()
+        limit_s = self._settings.drain_s + self._settings.grace_s + END_S
+        overdue = threading.Timer(limit_s, _end_overdue)
+        overdue.daemon = True
+        overdue.start()
+
+    async def on_tick(self, counter: int) -> bool:
+        is_over = self._stop_at is not None and time.monotonic() >= self._stop_at
+        return await super().on_tick(counter) or is_over
 
     def _address(self) -> str:
         port = self.servers[0].sockets[0].getsockname()[1]
         host = self.config.host
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def _end_overdue() -> None:
+    log.error("stop_overdue")
+    os._exit(1)
 
 
 def serve(*, migrate: bool = True, json_lines: bool = False, **given: Any) -> int:
@@ -96,7 +121,7 @@ def serve(*, migrate: bool = True, json_lines: bool = False, **given: Any) -> in
         Exit status: 0 after an orderly stop, 1 when it cannot serve.
     """
     settings = Settings(**{k: v for k, v in given.items() if v is not None})
-    configure_logging()
+    configure_logging(settings.log_level)
     try:
         with schema.ServeLock(settings.database_url):
             return _serve(settings, migrate=migrate, json_lines=json_lines)
@@ -132,10 +157,15 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
             port=settings.port,
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=GRACE_S,
+            http=bounded_protocol(head_s=settings.head_timeout_s, idle_s=settings.idle_timeout_s),
+            ws="none",
+            timeout_keep_alive=math.ceil(settings.idle_timeout_s),
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
+            timeout_graceful_shutdown=math.ceil(settings.grace_s),
             server_header=False,
         )
-        server = _Server(config, app, json_lines=json_lines)
+        server = _Server(config, app, settings, json_lines=json_lines)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(server.serve())
         return 0 if server.started else 1

@@ -36,8 +36,9 @@ from app.domain.settings_parsing import range_text  # noqa: E402
 from app.domain.sizes import SIZE_LIMITS  # noqa: E402
 from app.domain.study import STUDY_TRANSITIONS  # noqa: E402
 from app.domain.trial import TRIAL_TRANSITIONS  # noqa: E402
+from app.settings import Settings  # noqa: E402
 
-PAGES = ("study-definition.md", "states.md")
+PAGES = ("study-definition.md", "states.md", "settings.md")
 _MARKED = re.compile(r"(<!-- begin: ([a-z-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 
 
@@ -143,6 +144,20 @@ def transitions(legal: Mapping[Any, frozenset[Any]]) -> str:
     return table(("state", "may become"), rows)
 
 
+def settings() -> str:
+    """A table of the service's settings."""
+    rows = [
+        (f"`TUNEWELL_{name.upper()}`", _setting(field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+    return table(("setting", "default", "meaning"), rows)
+
+
+def _setting(default: Any) -> str:
+    is_plain = isinstance(default, (bool, int, float)) or (isinstance(default, str) and default)
+    return f"`{_json(default)}`" if is_plain else "-"
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "top": lambda: fields(TOP_FIELDS),
     "limits": lambda: fields(LIMIT_FIELDS),
@@ -156,6 +171,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "metrics": metrics,
     "sizes": sizes,
     "codes": codes,
+    "settings": settings,
     "study-transitions": lambda: transitions(STUDY_TRANSITIONS),
     "trial-transitions": lambda: transitions(TRIAL_TRANSITIONS),
 }

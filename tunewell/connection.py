@@ -23,7 +23,7 @@ from .errors import ApiError, ServiceUnreachable, StaleLeaseError, TunewellError
 DEFAULT_URL = "http://127.0.0.1:8700"
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _LONGEST_RETRY_AFTER_S = 0.2, 10.0, 60.0
-_PASSING = frozenset({429, 500, 502, 503, 504})
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same call may succeed. Every call here is safe to repeat: a POST has an
 idempotency key, or its lease makes it idempotent.
 """

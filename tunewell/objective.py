@@ -11,6 +11,17 @@ def cnn(trial: tunewell.Trial) -> None:
 ```
 
 The values of the last report are the trial's final values, unless the function returns others.
+
+An objective made with `checkpoints=True` may save its state after a report and, when the trial is
+run again after its worker was lost, go on from there:
+
+```python
+start = pickle.loads(trial.checkpoint.read_bytes()) if trial.checkpoint else State()
+...
+    trial.report(epoch, accuracy=accuracy)
+    if trial.should_checkpoint:
+        trial.save_checkpoint(pickle.dumps(state))
+```
 """
 
 from __future__ import annotations
@@ -18,6 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 Values: TypeAlias = Mapping[str, float]
@@ -37,6 +49,15 @@ class Channel(Protocol):
         """Whether the service has said to stop early."""
         ...
 
+    @property
+    def should_checkpoint(self) -> bool:
+        """Whether a checkpoint is wanted now."""
+        ...
+
+    def save_checkpoint(self, step: int, content: bytes | Path) -> None:
+        """Takes a checkpoint: its bytes, or a file that is copied."""
+        ...
+
     def elapsed_s(self) -> float:
         """Seconds since the trial began."""
         ...
@@ -52,7 +73,8 @@ class Trial:
         options: the objective's options as the study gives them.
         device: "cpu", or a device such as "cuda:0".
         seed: from the options, else one that is the same whenever this trial runs.
-        last_step: the step of the last report, 0 before the first.
+        checkpoint: file of the checkpoint to go on from, or None to begin at the beginning.
+        last_step: the step of the last report or of that checkpoint, 0 before the first.
         last_values: its values.
         data: which data set was used, `{"dataset": ..., "digest": ...}`; set it to have it kept.
     """
@@ -67,6 +89,8 @@ class Trial:
         channel: Channel,
         device: str = "cpu",
         data_digest: str | None = None,
+        checkpoint: Path | None = None,
+        checkpoint_step: int = 0,
     ) -> None:
         self.id = id
         self.number = number
@@ -75,7 +99,8 @@ class Trial:
         self.device = device
         self.data_digest = data_digest
         self.data: dict[str, str] | None = None
-        self.last_step = 0
+        self.checkpoint = checkpoint
+        self.last_step = 0 if checkpoint is None else checkpoint_step
         self.last_values: dict[str, float] = {}
         self._channel = channel
 
@@ -89,6 +114,26 @@ class Trial:
     def should_stop(self) -> bool:
         """Whether to end now: the service has stopped the trial early. Return after seeing it."""
         return self._channel.should_stop
+
+    @property
+    def should_checkpoint(self) -> bool:
+        """Whether to save now: some seconds have passed since the last time, or the worker is about
+        to end. Always false where nothing would keep it.
+        """
+        return self.last_step > 0 and self._channel.should_checkpoint
+
+    def save_checkpoint(self, content: bytes | Path) -> None:
+        """Saves the state after the last report, so that another attempt goes on from there.
+
+        Args:
+            content: the state as bytes, or a file with it; the file is copied.
+
+        Raises:
+            ValueError: nothing was reported yet.
+        """
+        if self.last_step < 1:
+            raise ValueError("report a step before the first checkpoint")
+        self._channel.save_checkpoint(self.last_step, content)
 
     def report(self, step: int, **metrics: float) -> None:
         """Reports metrics after `step` units of resource (epochs, trees, ...).
@@ -125,6 +170,7 @@ class Objective:
         version: of the code; shown with the worker.
         steps: what a step is, in words.
         max_resource: steps of a full evaluation where that does not depend on the point.
+        checkpoints: whether it saves checkpoints and goes on from them.
         prepare: called once in a process before its first trial, e.g. to load data.
         data: called to say which data sets are at hand.
     """
@@ -137,6 +183,7 @@ class Objective:
     version: str = ""
     steps: str = ""
     max_resource: int | None = None
+    checkpoints: bool = False
     prepare: Callable[[], None] | None = None
     data: Callable[[], list[dict[str, str]]] | None = None
 
@@ -152,7 +199,7 @@ class Objective:
             "options_schema": _schema(self.options),
             "metrics": dict(self.metrics),
             "steps": self.steps,
-            "checkpoints": False,
+            "checkpoints": self.checkpoints,
             "max_resource": self.max_resource,
             "data": self.data() if self.data is not None else [],
         }
@@ -173,6 +220,7 @@ def objective(
     version: str = "",
     steps: str = "",
     max_resource: int | None = None,
+    checkpoints: bool = False,
 ) -> Callable[[ObjectiveFunction], Objective]:
     """Makes an objective of a function; see `Objective` for the arguments.
 
@@ -193,6 +241,7 @@ def objective(
             version=version,
             steps=steps,
             max_resource=max_resource,
+            checkpoints=checkpoints,
         )
 
     return wrap

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -163,6 +164,7 @@ class Attempt:
     def _note(self, outcome: Outcome) -> None:
         fields: dict[str, Any] = {
             "trial_id": self.lease.job.trial_id,
+            "study_id": self.lease.job.study_id or None,
             "number": self.lease.job.number,
         }
         if outcome.end is not None:
@@ -187,6 +189,15 @@ def _memory_bytes(pid: int | None) -> int | None:
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+def is_sound(granted: Mapping[str, Any]) -> bool:
+    """Whether a lease's ids can name files: they come from outside."""
+    ids = (granted["lease_id"], granted["trial"]["id"])
+    return all(isinstance(each, str) and _ID.fullmatch(each) for each in ids)
+
+
 def lease_of(
     granted: Mapping[str, Any],
     *,
@@ -208,6 +219,7 @@ def lease_of(
         device=device,
         data_digest=objective.get("data_digest"),
         environment=environment,
+        study_id=trial.get("study_id") or "",
     )
     return Lease(
         lease_id=granted["lease_id"],

@@ -11,11 +11,13 @@ import importlib
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from tunewell.objective import Trial, Values, final_values
@@ -25,6 +27,10 @@ from .jobs import Job, sendable
 from .objectives.data import DataError
 from .objectives.offers import BUILT_IN
 from .parent_death import die_with
+
+CHECKPOINT_EVERY_S = 10.0
+"""A trial saves after so many seconds of work, unless it is asked to before: little work is done
+twice, and a training of short steps does not spend its time on saving."""
 
 Run = Callable[[Trial], Values | float | None]
 
@@ -46,7 +52,7 @@ def run_job(control_fd: int, report_fd: int) -> None:
         return
     job = Job.from_line(first)
     os.environ.update(job.environment)
-    channel = PipeChannel(report_fd)
+    channel = PipeChannel(report_fd, job.checkpoint_dir)
     threading.Thread(target=_obey, args=(lines, channel), daemon=True).start()
     try:
         ending = evaluate(job, channel)
@@ -68,8 +74,11 @@ def _lines(fd: int) -> Iterator[bytes]:
 def _obey(lines: Iterator[bytes], channel: PipeChannel) -> None:
     """Takes orders until the parent is gone; then ends the whole group, whatever it is doing."""
     for line in lines:
-        if json.loads(line).get("order") == "stop":
+        order = json.loads(line).get("order")
+        if order == "stop":
             channel.stop()
+        elif order == "checkpoint":
+            channel.want_checkpoint()
     with contextlib.suppress(OSError):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
@@ -85,6 +94,8 @@ def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
         channel=channel,
         device=job.device,
         data_digest=job.data_digest,
+        checkpoint=None if job.resume is None else Path(job.resume["path"]),
+        checkpoint_step=0 if job.resume is None else int(job.resume["step"]),
     )
     try:
         run, metrics = _objective(job)
@@ -132,13 +143,27 @@ def used() -> dict[str, float]:
 
 
 class PipeChannel:
-    """Where a trial's reports go and its orders come from: the pipes to the parent."""
+    """Where a trial's reports go and its orders come from: the pipes to the parent.
 
-    def __init__(self, report_fd: int) -> None:
+    Args:
+        report_fd: the pipe for lines to the parent.
+        checkpoint_dir: folder for checkpoints, or None where nothing would keep them.
+        now: a clock that never goes back, in seconds.
+    """
+
+    def __init__(
+        self,
+        report_fd: int,
+        checkpoint_dir: str | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._report_fd = report_fd
+        self._folder = None if checkpoint_dir is None else Path(checkpoint_dir)
+        self._now = now
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._started = time.monotonic()
+        self._wants_checkpoint = threading.Event()
+        self._started = self._saved_at = now()
 
     @property
     def should_stop(self) -> bool:
@@ -147,7 +172,36 @@ class PipeChannel:
 
     def elapsed_s(self) -> float:
         """Seconds since the trial began."""
-        return time.monotonic() - self._started
+        return self._now() - self._started
+
+    @property
+    def should_checkpoint(self) -> bool:
+        """Whether the parent has asked for a checkpoint, or the last one is old enough."""
+        if self._folder is None:
+            return False
+        return self._wants_checkpoint.is_set() or self._now() - self._saved_at >= CHECKPOINT_EVERY_S
+
+    def want_checkpoint(self) -> None:
+        """Sets `should_checkpoint` until the next checkpoint is saved."""
+        self._wants_checkpoint.set()
+
+    def save_checkpoint(self, step: int, content: bytes | Path) -> None:
+        """Writes a checkpoint to the disk and hands its file over to the parent; does nothing where
+        nothing would keep it.
+        """
+        if self._folder is None:
+            return
+        self._wants_checkpoint.clear()
+        path, part = self._folder / f"{step}.checkpoint", self._folder / f"{step}.part"
+        if isinstance(content, Path):
+            shutil.copyfile(content, part)
+        else:
+            part.write_bytes(content)
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.rename(path)
+        self.send({"checkpoint": {"step": step, "path": str(path)}})
+        self._saved_at = self._now()
 
     def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
         """Sends a measurement."""

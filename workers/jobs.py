@@ -22,6 +22,10 @@ class Job:
         device: as torch names it; the environment hides the other ones.
         data_digest: of the data set that the study is bound to, or None.
         environment: variables set for the process.
+        study_id: for the worker's log.
+        checkpoint_dir: a folder of this attempt's for the checkpoints that it saves; None where
+            nothing would keep them.
+        resume: `path` and `step` of the checkpoint to go on from, or None.
     """
 
     trial_id: str
@@ -34,6 +38,9 @@ class Job:
     device: str = "cpu"
     data_digest: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    checkpoint_dir: str | None = None
+    resume: Mapping[str, Any] | None = None
+    study_id: str = ""
 
     def to_line(self) -> bytes:
         """One JSON line."""

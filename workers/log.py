@@ -21,6 +21,11 @@ class Log:
         self._json_lines = json_lines
         self._out = out or sys.stdout
         self._lock = threading.Lock()
+        self._about: dict[str, Any] = {}
+
+    def bind(self, **fields: Any) -> None:
+        """Has each further JSON line carry these fields; lines for people stay short."""
+        self._about = {**self._about, **fields}
 
     def __call__(self, event: str, **fields: Any) -> None:
         """Notes an event."""
@@ -35,7 +40,7 @@ class Log:
 
     def _as_json(self, event: str, fields: dict[str, Any]) -> str:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return json.dumps({"at": at, "event": event, **fields}, default=str)
+        return json.dumps({"at": at, "event": event, **self._about, **fields}, default=str)
 
 
 def _as_text(event: str, fields: dict[str, Any]) -> str:
@@ -47,4 +52,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return json.dumps(text) if isinstance(value, str) and (" " in text or not text) else text
+    is_plain = text.isprintable() and " " not in text and text
+    # What a terminal obeys, and a line end that would begin a line of its own, are spelled out.
+    return text if is_plain or not isinstance(value, str) else json.dumps(text)

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from . import devices as device_inventory
 from . import processes
-from .attempt import RELEASE_REASON, Attempt, lease_of
+from .attempt import RELEASE_REASON, Attempt, is_sound, lease_of
 from .claimer import Claimer, Placed, Slots
 from .devices import Device
 from .heartbeat import Beat, Heartbeat
@@ -217,7 +218,7 @@ class Worker:
     def _handle(self, event: _Granted | _Over | _Ended | None) -> None:
         if isinstance(event, _Granted):
             for granted, slot in event.leases:
-                if slot is None or self._drain_until is not None:
+                if slot is None or self._drain_until is not None or not self._is_ours(granted):
                     self._decline(granted, slot)
                 else:
                     self._begin(granted, slot)
@@ -244,10 +245,20 @@ class Worker:
     def _decline(self, granted: Mapping[str, Any], slot: int | None) -> None:
         """Gives a lease back that came while the worker was ending."""
         with contextlib.suppress(Away, Refused):
-            path = f"/v1/leases/{granted['lease_id']}:release"
+            path = f"/v1/leases/{quote(str(granted['lease_id']), safe='')}:release"
             self._link.call("POST", path, {"reason": RELEASE_REASON})
         if slot is not None:
             self._slots.give_back(slot)
+
+    def _is_ours(self, granted: Mapping[str, Any]) -> bool:
+        """Whether this worker's owner configured what the lease asks for: whatever the service
+        says, nothing else runs here.
+        """
+        name = granted["objective"]["name"]
+        if self._offers.has(name) and is_sound(granted):
+            return True
+        self._log("lease_refused", objective=name, lease_id=granted["lease_id"])
+        return False
 
     def _begin(self, granted: Mapping[str, Any], slot: int) -> None:
         name = granted["objective"]["name"]
@@ -284,6 +295,8 @@ class Worker:
         self._log(
             "trial_started",
             trial_id=lease.job.trial_id,
+            study_id=lease.job.study_id or None,
+            lease_id=lease.lease_id,
             number=lease.job.number,
             objective=name,
             params=dict(lease.job.params),

@@ -78,6 +78,11 @@ class Offers:
         with self._lock:
             return [dict(offer) for offer in self._offers.values()]
 
+    def has(self, name: str) -> bool:
+        """Whether this worker offers an objective of that name."""
+        with self._lock:
+            return name in self._offers
+
     def add_data(self, objective: str, used: Mapping[str, str]) -> bool:
         """Adds a data set to an offer that names others or none; False when it is there already."""
         with self._lock:

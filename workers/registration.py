@@ -57,6 +57,7 @@ class Registration:
         answer = self._link.call("POST", "/v1/workers", body)
         self.worker_id = answer["id"]
         self.heartbeat_s = float(answer["heartbeat_s"])
+        self._log.bind(worker_id=self.worker_id)
         self._log(
             "worker_registered",
             worker_id=self.worker_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -22,11 +23,12 @@ from .edge import Edge
 from .idempotency import InFlight
 from .pages import add_pages
 from .problems import problem_response
-from .v1 import events, leases, meta, studies, tokens, trials, workers
+from .rate import RateLimiter, count_call
+from .v1 import audit, checkpoints, events, leases, meta, sessions, studies, tokens, trials, workers
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
-_ROUTERS = (studies, trials, leases, workers, tokens, events, meta)
+_ROUTERS = (studies, trials, leases, checkpoints, workers, sessions, tokens, audit, events, meta)
 _COMPRESSED = (
     "/studies",
     "/trials",
@@ -59,7 +61,9 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     )
     app.state.services = None
     app.state.in_flight = InFlight()
+    app.state.rate_limiter = _rate_limiter(settings)
     app.state.limiter = anyio.CapacityLimiter(settings.pool_size)
+    app.state.unlimited = anyio.CapacityLimiter(math.inf)  # who has a place gets a thread
     for module in _ROUTERS:
         app.router.routes.extend(module.router.routes)
     for error in (AppError, HTTPException, RequestValidationError):
@@ -67,13 +71,29 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     add_pages(app)
     description.install(app)
     app.add_middleware(_Compress)
-    app.add_middleware(Edge, body_limit_bytes=settings.body_limit_bytes)
+    app.add_middleware(
+        Edge,
+        body_limit_bytes=settings.body_limit_bytes,
+        body_timeout_s=settings.body_timeout_s,
+        has_access_log=settings.access_log,
+    )
     return app
+
+
+def _rate_limiter(settings: Settings) -> RateLimiter | None:
+    if settings.rate_limit_per_s == 0:
+        return None
+    return RateLimiter(settings.rate_limit_per_s, settings.rate_limit_burst)
 
 
 async def _on_error(request: Request, exc: Exception) -> Response:
     if isinstance(exc, HTTPException) and exc.status_code == 405:
         request.state.allow = ", ".join(_methods(request))
+    if isinstance(exc, HTTPException) and request.url.path.startswith("/v1/"):
+        try:
+            count_call(request, None)  # no route took it, so none has counted it
+        except AppError as refused:
+            return problem_response(refused, request)
     return problem_response(exc, request)
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from ..errors import AppError, Fault, InvalidInput, MalformedRequest
+from ..logs import bind
 from .problems import faults_of
 
 M = TypeVar("M", bound=BaseModel)
@@ -21,6 +22,9 @@ MAX_DEPTH = 64
 
 _MAX_DIGITS = 300
 """Digits of an integer: more would not fit any float."""
+
+_NAMED_IN_LOG = ("worker_id", "lease_id")
+"""Fields of a body that the lines of the log carry."""
 
 _UNSAFE_ESCAPE = re.compile(r"\\u(?:d[89a-f]|0000)", re.IGNORECASE)
 """Escapes that may make a string no database can hold: lone surrogates and NUL."""
@@ -152,7 +156,7 @@ def validate(model: type[M], value: Any) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        faults = faults_of(error.errors(include_url=False, include_input=False))
+        faults = faults_of(error.errors(include_url=False))
         raise InvalidInput(_summary(faults), faults=faults) from error
 
 
@@ -178,7 +182,9 @@ def body_of(
         raw = await request.body()
         if is_optional and not raw.strip():
             raw = b"{}"
-        return validate(model, parse_json(raw, is_lenient=is_lenient))
+        body = validate(model, parse_json(raw, is_lenient=is_lenient))
+        bind(**{name: getattr(body, name, None) for name in _NAMED_IN_LOG})
+        return body
 
     return read
 

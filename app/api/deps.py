@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import anyio
@@ -18,13 +19,19 @@ from starlette.types import Message
 from ..errors import Unavailable
 from ..service.views import Caller
 from ..store.idempotency import Answer, Receipt
-from . import etags
+from . import cookies, etags
 from .access import secret_of
 from .answers import respond
 from .idempotency import Attempt
 
 if TYPE_CHECKING:
     from ..service.services import Services
+
+RECHECK_S = 1.0
+"""A call that goes on for longer looks again whether its caller may still be here."""
+
+QUEUE_WAIT_S = 10.0
+"""How long a call waits for one of the database connections before it is told to come back."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,9 +50,29 @@ def services_of(request: Request) -> Services:
 
 
 async def threaded(request: Request, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs a blocking call in a thread; never more at once than there are database connections."""
-    limiter: anyio.CapacityLimiter = request.app.state.limiter
-    return await run_sync(partial(fn, *args, **kwargs), limiter=limiter)
+    """Runs a blocking call in a thread; never more at once than there are database connections.
+
+    Raises:
+        Unavailable: all of them were busy for `QUEUE_WAIT_S`.
+    """
+    state = request.app.state
+    place = object()
+    await _take_place(state.limiter, place)
+    try:
+        return await run_sync(partial(fn, *args, **kwargs), limiter=state.unlimited)
+    finally:
+        state.limiter.release_on_behalf_of(place)
+
+
+async def _take_place(limiter: anyio.CapacityLimiter, place: object) -> None:
+    try:
+        limiter.acquire_on_behalf_of_nowait(place)
+    except anyio.WouldBlock:
+        try:
+            with anyio.fail_after(QUEUE_WAIT_S):
+                await limiter.acquire_on_behalf_of(place)
+        except TimeoutError:
+            raise Unavailable("too many calls wait for the database", retry_after_s=1) from None
 
 
 async def is_auth_on(request: Request) -> bool:
@@ -61,17 +88,31 @@ async def is_auth_on(request: Request) -> bool:
 
 
 async def caller_of(request: Request) -> Caller:
-    """Who calls: an admin without a token while auth is off.
+    """Who calls: by a token, by the session of a browser; an admin while auth is off.
 
     Raises:
-        Denied: `unauthenticated`.
+        Denied: `unauthenticated`; `forbidden` for a write of a session that another page may have
+            made.
     """
-    if not await is_auth_on(request):
+    # The edge has just asked; a stream that asks again later asks anew.
+    known: bool | None = request.scope["state"].pop("is_auth_on", None)
+    if not (await is_auth_on(request) if known is None else known):
         return Caller()
-    services, secret = services_of(request), secret_of(request.headers.get("authorization"))
-    token = services.tokens.remembered(secret)
+    services, header = services_of(request), request.headers.get("authorization")
+    cookie = cookies.session_cookie(request)
+    if header is not None or not cookie:
+        return await _caller_by_token(request, secret_of(header))
+    signed_in = await threaded(request, services.sessions.authenticate, cookie)
+    cookies.check_csrf(request, signed_in)
+    request.state.signed_in = signed_in
+    return Caller(token_id=signed_in.token.id, role=signed_in.token.role)
+
+
+async def _caller_by_token(request: Request, secret: str) -> Caller:
+    tokens = services_of(request).tokens
+    token = tokens.remembered(secret)
     if token is None:
-        token = await threaded(request, services.tokens.authenticate, secret)
+        token = await threaded(request, tokens.authenticate, secret)
     return Caller(token_id=token.id, role=token.role)
 
 
@@ -83,6 +124,7 @@ class Api:
     services: Services
     caller: Caller
     attempt: Attempt | None
+    began_at: float
 
     async def call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One service call, in a thread."""
@@ -112,6 +154,15 @@ class Api:
             call.cancel()
             gone.cancel()
             await asyncio.gather(call, gone, return_exceptions=True)
+
+    async def recheck(self) -> None:
+        """Looks again whether the caller may be here, for a call that has waited a while.
+
+        Raises:
+            Denied: its token was revoked or has expired meanwhile.
+        """
+        if monotonic() - self.began_at >= RECHECK_S:
+            await caller_of(self.request)
 
     async def revision(
         self, current: Callable[[], int], *, is_required: bool = False
@@ -153,6 +204,7 @@ def api_of(request: Request) -> Api:
         services=services_of(request),
         caller=request.state.caller,
         attempt=request.state.attempt,
+        began_at=monotonic(),
     )
 
 

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .deps import threaded
-from .operation import HEADERS, MODELS, REQUEST_ID, example
+from .links import add_links
+from .operation import HEADERS, MODELS, RATE_LIMIT, RATE_LIMIT_POLICY, REQUEST_ID, example
 from .pages import docs_page
 from .problems import DOCS_PATH, PROBLEMS
 from .schemas.common import Problem
@@ -24,7 +25,9 @@ DESCRIPTION = (
     "are given to workers or clients under leases, and suggesters that know every result propose "
     "the points. All bodies are JSON in UTF-8; all errors are problem documents (RFC 9457); "
     "durations end in `_s`, sizes in `_bytes`; times are RFC 3339 in UTC. A body has at most 8 MiB "
-    "(or what the service is set to) and 64 levels. An unknown query "
+    "(or what the service is set to) and 64 levels; a head has at most 64 KiB and 100 headers. "
+    "A caller that calls too often is answered 429 with `Retry-After`; `RateLimit` and "
+    "`RateLimit-Policy` tell what is left. An unknown query "
     "parameter or field is refused. Lists are paged by `page_size` and `page_token`. A POST with "
     "an `Idempotency-Key` can be repeated safely for 24 hours. While no token was ever made the "
     "service answers to this machine only and needs none; from the first one on each call sends "
@@ -34,8 +37,10 @@ _TAGS = {
     "studies": "Tuning problems with their budgets.",
     "trials": "Evaluations of single points.",
     "leases": "How trials are handed out: to workers by claims, to clients by `:suggest`.",
+    "checkpoints": "What trials save of their training, so that another attempt goes on.",
     "workers": "Programs that evaluate trials.",
-    "tokens": "Who may call.",
+    "tokens": "Who may call, and who changed what.",
+    "session": "Signing in with a browser.",
     "events": "What changed, as it happens.",
     "meta": "The service itself.",
 }
@@ -55,16 +60,28 @@ def document(app: FastAPI) -> dict[str, Any]:
     page["components"] = {
         "schemas": _schemas(),
         "examples": {code: {"value": example(code)} for code in PROBLEMS},
-        "headers": {"X-Request-ID": REQUEST_ID},
+        "headers": {
+            "X-Request-ID": REQUEST_ID,
+            "RateLimit": RATE_LIMIT,
+            "RateLimit-Policy": RATE_LIMIT_POLICY,
+        },
         "parameters": HEADERS,
         "securitySchemes": {
             "bearer": {
                 "type": "http",
                 "scheme": "bearer",
                 "description": "A token's secret. `x-roles` of an operation names who may call it.",
-            }
+            },
+            "session": {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": "tunewell_session",
+                "description": "The dashboard's session, set by `PUT /v1/session`; "
+                "`__Host-tunewell_session` over https. Writes need `X-CSRF-Token` too.",
+            },
         },
     }
+    add_links(page)
     return page
 
 

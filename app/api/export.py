@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
-from .answers import dumps, instant
+from .answers import dumps, instant, number
 from .deps import Api
 
 Row = Mapping[str, Any]
 
 _BATCH = 200
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet may take for the beginning of a formula."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet may take for the beginning of a formula, full-width forms included; and the
+apostrophe itself, so that whoever takes one off again gets the text that was there.
+"""
+_NAME_CHARS = 80
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|%]')
 
 
 def csv_lines(columns: Sequence[str], rows: Iterator[Row]) -> Iterator[str]:
@@ -38,11 +45,15 @@ def _taken(text: io.StringIO) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet runs: what looks like a formula gets an apostrophe."""
+    """A cell that no spreadsheet runs: text that looks like a formula gets an apostrophe; a number
+    stays a number.
+    """
     if isinstance(value, datetime):
         return instant(value)
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float):
+        return number(value)
     if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return value
@@ -64,6 +75,23 @@ FORMATS: Mapping[str, tuple[str, Callable[[Sequence[str], Iterator[Row]], Iterat
     "jsonl": ("application/jsonl", json_lines),
 }
 """Media type and writer of each format."""
+
+
+def disposition(study_id: str, study_name: str, file_format: str) -> str:
+    """The Content-Disposition of an export (RFC 6266): the id as its plain name, and the study's
+    name where it makes a file name (RFC 8187).
+    """
+    plain = f'attachment; filename="{study_id}.{file_format}"'
+    name = file_name(study_name)
+    return f"{plain}; filename*=UTF-8''{quote(name, safe='')}.{file_format}" if name else plain
+
+
+def file_name(text: str) -> str:
+    """A user's text as the stem of a file name: without folders, control characters, marks that
+    turn the direction of text, or a dot in front; may be empty.
+    """
+    shown = "".join("_" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in text)
+    return _NOT_IN_NAMES.sub("_", shown)[:_NAME_CHARS].strip(" .")
 
 
 async def chunks(api: Api, lines: Iterator[str]) -> AsyncIterator[str]:

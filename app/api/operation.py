@@ -16,15 +16,17 @@ from .problems import DOCS_PATH, MEDIA_TYPE, PROBLEMS
 
 ROLES = "x-roles"
 REPEATABLE = "x-repeatable"
-_SENT_HEADERS = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
+RAW_BODY = "x-raw-body"
+_SENT_HEADERS = {
+    name: {"$ref": f"#/components/headers/{name}"}
+    for name in ("X-Request-ID", "RateLimit", "RateLimit-Policy")
+}
 
-_ALWAYS = ("invalid-value", "internal", "storage-busy")
-_WITH_ROLES = ("forbidden", "unauthenticated")
-_WITH_BODY = ("malformed-request", "too-large", "unsupported-media-type")
+_ALWAYS = ("invalid-value", "headers-too-large", "internal", "storage-busy")
+_WITH_ROLES = ("forbidden", "unauthenticated", "rate-limited")
+_WITH_BODY = ("malformed-request", "too-large", "unsupported-media-type", "request-timeout")
 _ON_POST = (
-    "malformed-request",
-    "too-large",
-    "unsupported-media-type",
+    *_WITH_BODY,
     "idempotency-in-progress",
     "idempotency-key-reused",
 )
@@ -50,6 +52,7 @@ def operation(
     errors: Sequence[str] = (),
     headers: Sequence[str] = (),
     repeatable: Sequence[str] = (),
+    raw_body: str | None = None,
     media: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The keyword arguments of a route.
@@ -64,15 +67,16 @@ def operation(
         errors: problem codes beside those that every operation has.
         headers: names of conditional request headers that it heeds.
         repeatable: query parameters that may stand more than once.
+        raw_body: media type of a request body that is no JSON.
         media: other media types of the success, with a description of each.
     """
     codes = set(errors) | set(_ALWAYS)
     codes |= set(_WITH_ROLES) if roles else set()
-    codes |= set(_WITH_BODY) if body else set()
+    codes |= set(_WITH_BODY) if body or raw_body else set()
     codes |= set(_ON_POST) if method == "POST" else set()
     extra: dict[str, Any] = {
         ROLES: [role.value for role in roles],
-        "security": [{"bearer": []}] if roles else [],
+        "security": [{"bearer": []}, {"session": []}] if roles else [],
     }
     if repeatable:
         extra[REPEATABLE] = list(repeatable)
@@ -80,6 +84,12 @@ def operation(
         extra["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": ref(body)}},
+        }
+    if raw_body:
+        extra[RAW_BODY] = True
+        extra["requestBody"] = {
+            "required": False,
+            "content": {raw_body: {"schema": {"type": "string", "format": "binary"}}},
         }
     sent = (*headers, "Idempotency-Key") if method == "POST" else tuple(headers)
     if sent:
@@ -103,8 +113,7 @@ def _successes(
             entry: dict[str, Any] = {"description": answer}
             if media:
                 entry["content"] = {
-                    kind: {"schema": {"type": "string", "description": told}}
-                    for kind, told in media.items()
+                    kind: {"schema": _streamed(kind, told)} for kind, told in media.items()
                 }
         else:
             entry = {
@@ -114,6 +123,23 @@ def _successes(
         entry["headers"] = _SENT_HEADERS
         documented[status] = entry
     return documented
+
+
+def _streamed(kind: str, told: str) -> dict[str, Any]:
+    """The schema of an answer that is no JSON document; of a stream it is that of one event."""
+    if kind != "text/event-stream":
+        return {"type": "string", "description": told}
+    fields = {
+        "event": "The kind of event.",
+        "id": "What to go on after, as `Last-Event-ID`.",
+        "data": "One JSON object.",
+    }
+    return {
+        "type": "object",
+        "description": told,
+        "properties": {n: {"type": "string", "description": d} for n, d in fields.items()},
+        "required": list(fields),
+    }
 
 
 def _first_line(model: type[BaseModel]) -> str:
@@ -157,6 +183,18 @@ def example(code: str) -> dict[str, Any]:
     }
 
 
+RATE_LIMIT = {
+    "description": "Calls that the caller has left (`r`), and seconds until it has all (`t`).",
+    "schema": {"type": "string"},
+    "example": '"default";r=1999;t=1',
+}
+
+RATE_LIMIT_POLICY = {
+    "description": "Calls at once (`q`), and seconds in which they come back (`w`).",
+    "schema": {"type": "string"},
+    "example": '"default";q=2000;w=2',
+}
+
 REQUEST_ID = {
     "description": "The request's id: the one sent, or a fresh one. The service's log has it.",
     "schema": {"type": "string"},
@@ -171,6 +209,11 @@ HEADERS: dict[str, dict[str, Any]] = {
             {"type": "string", "minLength": 1, "maxLength": 255},
         ),
         (
+            "X-CSRF-Token",
+            "The session's CSRF token: needed on every write that comes with the session cookie.",
+            {"type": "string", "maxLength": 100},
+        ),
+        (
             "If-None-Match",
             "An ETag that was read before; an unchanged resource is answered 304, without a body.",
             {"type": "string"},
@@ -181,5 +224,11 @@ HEADERS: dict[str, dict[str, Any]] = {
             "Needed on PATCH, optional elsewhere.",
             {"type": "string"},
         ),
+        (
+            "Content-Range",
+            "Where the chunk belongs: `bytes FIRST-LAST/SIZE`; `bytes */SIZE` asks what is there.",
+            {"type": "string"},
+        ),
+        ("Range", "Which part is asked for: `bytes=FIRST-LAST`.", {"type": "string"}),
     )
 }

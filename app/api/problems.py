@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +23,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ..errors import AppError, Fault
+from ..domain.checking import Faults, child, shown
+from ..errors import AppError, Fault, StaleLease
 
 MEDIA_TYPE = "application/problem+json"
 DOCS_PATH = "/docs"
@@ -52,18 +55,27 @@ PROBLEMS: Mapping[str, ProblemType] = MappingProxyType(
         "study-definition-mismatch": ProblemType(
             status=409, title="The study of that name has another definition"
         ),
+        "checkpoints-off": ProblemType(status=409, title="This service keeps no checkpoints"),
+        "upload-incomplete": ProblemType(
+            status=409, title="The content is not whole", is_retryable=True
+        ),
         "idempotency-in-progress": ProblemType(
             status=409, title="The first call with this key is still running", is_retryable=True
+        ),
+        "request-timeout": ProblemType(
+            status=408, title="The request took too long to come in", is_retryable=True
         ),
         "etag-mismatch": ProblemType(status=412, title="The resource has changed since"),
         "too-large": ProblemType(status=413, title="The body is too large"),
         "unsupported-media-type": ProblemType(status=415, title="The body has to be JSON"),
+        "range-not-satisfiable": ProblemType(status=416, title="The content has no such part"),
         "invalid-study": ProblemType(status=422, title="The study definition has faults"),
         "invalid-value": ProblemType(status=422, title="A value is not allowed"),
         "idempotency-key-reused": ProblemType(
             status=422, title="The key was used with another request"
         ),
         "etag-required": ProblemType(status=428, title="If-Match is needed"),
+        "headers-too-large": ProblemType(status=431, title="The head of the request is too large"),
         "rate-limited": ProblemType(status=429, title="Too many requests", is_retryable=True),
         "internal": ProblemType(status=500, title="The service failed", is_retryable=True),
         "storage-busy": ProblemType(
@@ -94,24 +106,34 @@ _FAULT_CODES = {
 }
 """Names of pydantic's error types where ours differ by more than the hyphen."""
 
+_SECRETS = frozenset({"token", "secret", "password", "csrf_token"})
+"""Fields whose values are shown nowhere."""
+
 
 def pointer_of(path: Iterable[object]) -> str:
     """An RFC 6901 pointer from the keys and indices that lead to a value."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return reduce(child, path, "")
 
 
 def faults_of(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[Fault]:
-    """Pydantic's errors as faults; `skip` leading parts of each location ("query", "body") are left
-    out.
+    """Pydantic's errors as faults, up to the bound on faults; `skip` leading parts of each location
+    ("query", "body") are left out.
     """
-    return [
-        Fault(
-            pointer=pointer_of(error["loc"][skip:]),
-            code=_FAULT_CODES.get(error["type"], str(error["type"]).replace("_", "-")),
-            detail=str(error["msg"]),
-        )
-        for error in errors
-    ]
+    faults = Faults()
+    for error in errors:
+        if faults.is_full:
+            break
+        code = _FAULT_CODES.get(error["type"], str(error["type"]).replace("_", "-"))
+        faults.add(pointer_of(error["loc"][skip:]), code, _rule_and_value(error))
+    return list(faults.items)
+
+
+def _rule_and_value(error: Mapping[str, Any]) -> str:
+    """The rule, and the value that was sent: cut, and never that of a secret."""
+    rule, place = str(error["msg"]), error["loc"][-1:]
+    if error["type"] == "missing" or "input" not in error or set(place) & _SECRETS:
+        return rule
+    return f"{rule}, found {shown(error['input'])}"
 
 
 def document(error: AppError, *, request_id: str, instance: str) -> dict[str, Any]:
@@ -182,19 +204,23 @@ def problem_response(exc: Exception, request: Request) -> Response:
     """
     error = as_app_error(exc)
     request_id = str(getattr(request.state, "request_id", ""))
+    if error.code == StaleLease.code and request.app.state.services is not None:
+        request.app.state.services.counters.stale_writes.inc()
     problem = document(error, request_id=request_id, instance=request.url.path)
     if problem["status"] == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error(
             "request_failed",
             exc_info=exc,
-            extra={"request_id": request_id, "path": request.url.path, "method": request.method},
+            extra={"path": request.url.path, "method": request.method},
         )
     # A lone surrogate, should one have got here, becomes the escape that JSON has for it.
     text = json.dumps(problem, ensure_ascii=False).encode("utf-8", "backslashreplace")
     response = Response(text, problem["status"], media_type=MEDIA_TYPE)
     response.headers["Cache-Control"] = "no-store"
     if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if problem["status"] == HTTPStatus.REQUEST_TIMEOUT:
+        response.headers["Connection"] = "close"  # the rest of the body is not waited for
     if problem["status"] == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="tunewell"'
     allow = getattr(request.state, "allow", None)

@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ..domain.audit import AuditEntry
+from ..domain.checkpoint import Checkpoint
 from ..domain.definition import definition_to_json
+from ..domain.delivery import Delivery
 from ..domain.event import Event
 from ..domain.lease import Lease
 from ..domain.token import Token
 from ..domain.trial import Failure, Measurement, Trial
 from ..domain.worker import ObjectiveOffer
+from ..service.checkpoints import Upload
+from ..service.sessions import SignedIn
 from ..service.views import (
     BeatAnswer,
     Budget,
+    Caller,
     Claim,
     Expected,
     Grant,
@@ -148,6 +154,7 @@ def study(view: StudyView) -> dict[str, Any]:
         "places": value.places,
         "best": trial(view.best) if view.best else None,
         "warnings": list(view.warnings),
+        "webhook_deliveries": [delivery(each) for each in view.deliveries],
         "labels": dict(definition.labels),
         "priority": definition.priority,
         "description": definition.description,
@@ -160,6 +167,19 @@ def study(view: StudyView) -> dict[str, Any]:
         "change_seq": value.change_seq,
         "revision": value.revision,
         "data_digest": value.data_digest,
+    }
+
+
+def delivery(value: Delivery) -> dict[str, Any]:
+    """A webhook under way; its URL stands in the definition."""
+    return {
+        "event_id": value.id,
+        "state": value.state,
+        "attempts": value.attempts,
+        "next_at": instant(value.next_at),
+        "delivered_at": instant(value.delivered_at),
+        "last_error": value.last_error,
+        "created_at": instant(value.created_at),
     }
 
 
@@ -199,9 +219,39 @@ def _suggested_trial(grant: Grant) -> dict[str, Any]:
         "lease_id": grant.lease.id,
         "expires_at": instant(grant.lease.expires_at),
         "budget": budget(grant.budget),
-        "checkpoint": None,
+        "checkpoint": _resumed(grant.checkpoint),
         "last_seq": grant.last_seq,
         "last_step": grant.last_step,
+    }
+
+
+def _resumed(value: Checkpoint | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    return {
+        "id": value.id,
+        "url": f"/v1/checkpoints/{value.id}/content",
+        "step": value.step,
+        "size_bytes": value.size_bytes,
+        "sha256": value.sha256,
+    }
+
+
+def upload(value: Upload) -> dict[str, Any]:
+    """A checkpoint and how much of it is there."""
+    checkpoint = value.checkpoint
+    return {
+        "id": checkpoint.id,
+        "trial_id": checkpoint.trial_id,
+        "study_id": checkpoint.study_id,
+        "lease_id": checkpoint.lease_id,
+        "step": checkpoint.step,
+        "size_bytes": checkpoint.size_bytes,
+        "sha256": checkpoint.sha256,
+        "state": checkpoint.state,
+        "received_bytes": value.received_bytes,
+        "created_at": instant(checkpoint.created_at),
+        "committed_at": instant(checkpoint.committed_at),
     }
 
 
@@ -225,7 +275,7 @@ def _lease(grant: Grant) -> dict[str, Any]:
         else None,
         "budget": budget(grant.budget),
         "max_trial_duration_s": grant.max_trial_duration_s,
-        "checkpoint": None,
+        "checkpoint": _resumed(grant.checkpoint),
         "fuse_group": None,
     }
 
@@ -307,6 +357,29 @@ def token(value: Token) -> dict[str, Any]:
     }
 
 
+def audit_entry(value: AuditEntry) -> dict[str, Any]:
+    """An entry of the audit log."""
+    return {
+        "id": value.id,
+        "occurred_at": instant(value.occurred_at),
+        "token_id": value.token_id,
+        "request_id": value.request_id,
+        "action": value.action,
+        "target_id": value.target_id,
+        "data": dict(value.data),
+    }
+
+
+def session(caller: Caller, signed_in: SignedIn | None) -> dict[str, Any]:
+    """Who calls, and the CSRF token when that is by a session."""
+    return {
+        "token_id": caller.token_id,
+        "role": caller.role,
+        "csrf_token": signed_in.session.csrf_token if signed_in else None,
+        "expires_at": instant(signed_in.session.expires_at) if signed_in else None,
+    }
+
+
 def event(value: Event) -> dict[str, Any]:
     """An event, the same in the stream and in the long poll."""
     return {
@@ -317,4 +390,5 @@ def event(value: Event) -> dict[str, Any]:
         "trial_id": value.trial_id,
         "data": dict(value.data),
         "occurred_at": instant(value.occurred_at),
+        "token_id": value.token_id,
     }

@@ -14,17 +14,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..domain.token import Role
-from ..errors import Fault, InvalidInput, NotFound
+from ..errors import Denied, Fault, InvalidInput, NotFound
+from ..logs import bind
+from ..service.views import Caller
+from ..store.actor import Actor, act_as
 from ..store.idempotency import Replay
 from . import idempotency
 from .access import check_role
 from .answers import respond
 from .bodies import check_media_type
 from .deps import caller_of, services_of, threaded
-from .operation import ROLES
+from .operation import RAW_BODY, ROLES
 from .problems import problem_response
+from .rate import count_call
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+_NOUNS = frozenset({"study_id", "trial_id", "worker_id", "lease_id"})
+"""Path parameters that the lines of the log carry."""
 
 
 class _IdConvertor(Convertor[str]):
@@ -39,7 +47,14 @@ class _IdConvertor(Convertor[str]):
         return value
 
 
+class _RestConvertor(_IdConvertor):
+    """All that is left of a path, line breaks too: `path` would end at one."""
+
+    regex = "(?s:.*)"
+
+
 register_url_convertor("id", _IdConvertor())
+register_url_convertor("rest", _RestConvertor())
 
 
 class ServiceRoute(APIRoute):
@@ -51,20 +66,42 @@ class ServiceRoute(APIRoute):
         extra = self.openapi_extra or {}
         roles = tuple(Role(name) for name in extra.get(ROLES, ()))
         known = frozenset(param.alias for param in self.dependant.query_params)
+        known_in_path = frozenset(self.param_convertors)
         repeatable = frozenset(extra.get("x-repeatable", ()))
+        is_raw = bool(extra.get(RAW_BODY))
 
         async def handle(request: Request) -> Response:
             request.state.attempt = None
             if "\0" in request.scope["path"]:
                 raise NotFound("there is nothing at this path")  # no database could look for it
+            bind(**{name: request.path_params.get(name) for name in _NOUNS & known_in_path})
             if roles:
-                request.state.caller = await caller_of(request)
+                request.state.caller = await _admitted(request)
+                bind(token_id=request.state.caller.token_id)
                 check_role(request.state.caller, roles)
             _check_query(request, known, repeatable)
-            check_media_type(request)
+            if not is_raw:
+                check_media_type(request)
             return await _once(request, answer) if roles else await answer(request)
 
         return handle
+
+
+async def _admitted(request: Request) -> Caller:
+    """The caller, counted; from here on what the request changes is the caller's doing.
+
+    Raises:
+        Denied: nobody that is known.
+        Unavailable: `rate-limited`.
+    """
+    try:
+        caller = await caller_of(request)
+    except Denied:
+        count_call(request, None)
+        raise
+    count_call(request, caller.token_id)
+    act_as(Actor(token_id=caller.token_id, request_id=request.state.request_id))
+    return caller
 
 
 def _check_query(request: Request, known: frozenset[str], repeatable: frozenset[str]) -> None:

@@ -4,6 +4,7 @@ one.
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from ..domain.event import Event
 from ..errors import Denied
 from . import render
 from .answers import dumps
-from .deps import Api, caller_of
+from .deps import RECHECK_S, Api, caller_of
 
 if TYPE_CHECKING:
     from ..service.services import Services
@@ -24,6 +25,9 @@ TICK_S = 15.0
 
 RETRY_MS = 1_000
 """How long a client should wait before it comes back."""
+
+RETRY_AT_STOP_MS = (1_000, 5_000)
+"""The same where the service stops: drawn in between, so that not all come back at once."""
 
 _BATCH = 500
 
@@ -69,16 +73,18 @@ async def stream(api: Api, study_id: str, after: int | None) -> AsyncIterator[by
         yield _line("reset", after, {"study_id": study_id, "change_seq": after})
     checked_at = monotonic()
     while not events.is_closing:
-        if monotonic() - checked_at >= TICK_S:
+        found = await events.wait_study(study_id, after, TICK_S, _BATCH)
+        if monotonic() - checked_at >= RECHECK_S:
             checked_at = monotonic()
             if not await _may_go_on(api):
                 return
-        found = await events.wait_study(study_id, after, TICK_S, _BATCH)
         for event in found:
             after = event.seq
             yield _event(event)
         if not found and not events.is_closing:
             yield _line("tick", after, {"study_id": study_id, "change_seq": after})
+    retry_ms = random.randint(*RETRY_AT_STOP_MS)
+    yield format_sse_event(retry=retry_ms, comment="the service is stopping")
 
 
 async def _may_go_on(api: Api) -> bool:

@@ -20,8 +20,9 @@ from .part_parsing import (
 from .settings_parsing import as_setting
 from .space import same_value
 from .study import Limits, StudyDefinition
+from .webhook import Webhook, parse_webhook
 
-CHANGEABLE = ("limits", "priority", "labels", "description", "resources")
+CHANGEABLE = ("limits", "priority", "labels", "description", "resources", "webhook")
 """What a PATCH may change."""
 
 _FIXED = (
@@ -59,6 +60,7 @@ class Changes:
         labels: all labels that the study then has.
         description: the new description.
         resources: the given resources by name.
+        webhook: the new webhook, None for none.
     """
 
     limits: Mapping[str, Any] | Unset = UNSET
@@ -66,6 +68,7 @@ class Changes:
     labels: Mapping[str, str] | Unset = UNSET
     description: str | Unset = UNSET
     resources: Mapping[str, Any] | Unset = UNSET
+    webhook: Webhook | Unset | None = UNSET
 
 
 def parse_changes(raw: object) -> Changes:
@@ -73,7 +76,7 @@ def parse_changes(raw: object) -> Changes:
 
     `limits` and `resources` are taken field by field; a null limit is taken away, a null resource
     gets its default. `labels` is replaced whole. A null `labels`, `description` or `priority`
-    is emptied, or 0; a null `limits` takes all of them away.
+    is emptied, or 0; a null `limits` takes all of them away, a null `webhook` takes it away.
 
     Raises:
         InvalidInput: invalid-study, with all faults.
@@ -94,6 +97,7 @@ def parse_changes(raw: object) -> Changes:
         labels=fields.read("labels", parse_labels) or {} if "labels" in item else UNSET,
         description=_description(fields) if "description" in item else UNSET,
         resources=_resources(fields) if "resources" in item else UNSET,
+        webhook=fields.read("webhook", parse_webhook) if "webhook" in item else UNSET,
     )
     if len(faults):
         faults.refuse("change", code="invalid-study")
@@ -132,6 +136,7 @@ def apply_changes(definition: StudyDefinition, changes: Changes) -> StudyDefinit
         priority=definition.priority if changes.priority is UNSET else changes.priority,
         labels=definition.labels if changes.labels is UNSET else changes.labels,
         description=definition.description if changes.description is UNSET else changes.description,
+        webhook=definition.webhook if changes.webhook is UNSET else changes.webhook,
     )
 
 

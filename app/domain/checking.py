@@ -95,7 +95,9 @@ def shown(value: object) -> str:
     """A value as a person may read it in a sentence: JSON for a scalar, its size for the rest."""
     if isinstance(value, str):
         cut = value if len(value) <= _SHOWN_CHARS else value[:_SHOWN_CHARS] + "..."
-        return encodable(json.dumps(cut, ensure_ascii=False))
+        # Marks that turn text, and the like, are spelled out: a terminal or a page may show this.
+        quoted = json.dumps(cut, ensure_ascii=False)
+        return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in quoted)
     if value is None or isinstance(value, (bool, float)):
         return json.dumps(value)
     if isinstance(value, int):

@@ -33,6 +33,7 @@ from .sizes import limit_of
 from .space import LinearConstraint, Parameter, Space
 from .space_parsing import parse_space
 from .study import EarlyStoppingRef, StudyDefinition, SuggesterRef
+from .webhook import parse_webhook
 from .worker import ObjectiveOffer
 
 __all__ = [
@@ -62,6 +63,7 @@ FIELDS = (
     "resources",
     "labels",
     "priority",
+    "webhook",
 )
 """The fields of a study definition; name, metrics and space are required."""
 
@@ -147,6 +149,7 @@ def _definition(
     resources = parse_resources(fields.raw("resources"), fields.at("resources"), faults)
     labels = fields.read("labels", parse_labels) or {}
     priority = fields.read("priority", _scalar("priority"))
+    webhook = fields.read("webhook", parse_webhook)
     if name is None or len(faults):
         return None
     definition = StudyDefinition(
@@ -166,6 +169,7 @@ def _definition(
         resources=resources,
         labels=labels,
         priority=priority or 0,
+        webhook=webhook,
     )
     return Checked(
         definition=definition,

@@ -41,6 +41,7 @@ def definition_to_json(definition: StudyDefinition) -> dict[str, Any]:
         "resources": asdict(definition.resources),
         "labels": dict(definition.labels),
         "priority": definition.priority,
+        "webhook": None if definition.webhook is None else {"url": definition.webhook.url},
     }
 
 

@@ -66,6 +66,9 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         "unknown-objective-parameter": "The objective takes no parameter of this name.",
         "missing-objective-parameter": "The objective needs a parameter that the space lacks.",
         "objective-refuses": "A parameter can take values that the objective refuses.",
+        # webhooks
+        "webhook-url": "A webhook's URL is https without user and fragment; http for loopback.",
+        "webhook-host-not-listed": "The service's settings do not list the webhook's host.",
         # points
         "unknown-parameter": "A point names a parameter that the space has not.",
         "missing-parameter": "A point has no value for an active parameter.",

@@ -40,6 +40,7 @@ _MNIST_MLP = ObjectiveOffer(
     },
     metrics={"accuracy": "maximize", "loss": "minimize"},
     steps="a step is an epoch, or a third of one with steps_per_epoch 3",
+    checkpoints=True,
 )
 
 _RANDOM_FOREST = ObjectiveOffer(
@@ -63,6 +64,7 @@ _RANDOM_FOREST = ObjectiveOffer(
     },
     metrics={"mse": "minimize"},
     steps="a step is a tree, reported at 10, 20, 40, 80, ... and the last",
+    checkpoints=True,
 )
 
 _FUNCTION = ObjectiveOffer(
@@ -91,6 +93,7 @@ _FUNCTION = ObjectiveOffer(
     },
     metrics={"value": "minimize"},
     steps="the option steps says how many; each waits step_s seconds",
+    checkpoints=True,
 )
 
 BUILT_IN: Mapping[str, ObjectiveOffer] = MappingProxyType(

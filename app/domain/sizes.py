@@ -22,6 +22,7 @@ SIZE_LIMITS: Mapping[str, SizeLimit] = MappingProxyType(
         ),
         "string_chars": SizeLimit(value=1_000, help="Characters of a choice that is a string."),
         "description_chars": SizeLimit(value=10_000, help="Characters of a description."),
+        "url_chars": SizeLimit(value=2_000, help="Characters of a webhook's URL."),
         "parameters": SizeLimit(value=100, help="Parameters of a search space."),
         "choices": SizeLimit(
             value=1_000, help="Choices of a categorical parameter, and values of an `in`."

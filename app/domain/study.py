@@ -12,6 +12,7 @@ from typing import Any
 
 from .space import Space
 from .trial import TrialState
+from .webhook import Webhook
 
 
 class Direction(StrEnum):
@@ -204,6 +205,7 @@ class StudyDefinition:
     labels: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     description: str = ""
+    webhook: Webhook | None = None
 
     @property
     def objectives(self) -> tuple[Metric, ...]:

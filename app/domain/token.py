@@ -28,3 +28,11 @@ class Token:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+
+    def why_refused(self, now: datetime) -> str | None:
+        """Why the token lets nobody in at an instant; None when it does."""
+        if self.revoked_at is not None:
+            return "the token was revoked"
+        if self.expires_at is not None and self.expires_at <= now:
+            return "the token has expired"
+        return None

@@ -83,6 +83,21 @@ OPEN_TRIAL_STATES = frozenset({TrialState.PENDING, TrialState.RUNNING, TrialStat
 PLACE_FREEING_STATES = frozenset({TrialState.FAILED, TrialState.CANCELLED})
 """Ends that give the trial's place in `max_trials` back."""
 
+_SAYS_NOTHING = frozenset({FailureKind.PREEMPTED, FailureKind.INFRASTRUCTURE})
+
+
+def tells_of_point(state: TrialState, failure: FailureKind | None) -> bool:
+    """Whether a trial that ended so tells anything of its point; of one that does not, the point
+    may be proposed again as if it had never been tried.
+
+    Args:
+        state: the state in which it ended.
+        failure: the kind of its last failure.
+    """
+    if state is TrialState.FAILED:
+        return failure not in _SAYS_NOTHING
+    return state is not TrialState.CANCELLED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from ..domain.study import Study, StudyState
 from ..domain.trial import TrialState
 from ..domain.worker import Worker
+from ..metrics import Metrics
 from ..store import idempotency, queue
 from ..store import leases as lease_rows
 from ..store import studies as study_rows
@@ -45,8 +46,10 @@ class ClaimService:
         hub: WakeHub,
         *,
         lease_ttl_s: float,
+        metrics: Metrics,
     ) -> None:
         self._store = store
+        self._metrics = metrics
         self._threads = threads
         self._handout = handout
         self._hub = hub
@@ -81,7 +84,7 @@ class ClaimService:
                 watch.clear()
                 version = self._board.version
                 worker, studies = await self._threads.run(self._candidates, worker_id)
-                if worker.draining:
+                if worker.draining or self.is_closing:
                     break
                 fits = partial(_fits, worker, devices_free)
                 grants = await self._claim_of(
@@ -95,6 +98,7 @@ class ClaimService:
                 if was_called:
                     self._board.pass_on()
                 was_called = await self._board.wait(watch, version, max_leases, fits, left)
+        self._metrics.claimed(len(grants))
         # A study of which something was handed out has not ended.
         is_open = bool(grants) or await self._threads.run(self._has_open_work, worker)
         answer = Claim(grants=tuple(grants), open_work=is_open)
@@ -198,7 +202,7 @@ class ClaimService:
         """The study, and the open trials of a client under their old leases, renewed."""
         client_id = holder.client_id
         study, has_open = self._store.read(
-            lambda conn: lease_rows.study_for_client(conn, study_id, client_id)
+            lambda conn: lease_rows.study_for_client(conn, study_id, client_id, holder.token_id)
         )
         if client_id is None or not has_open:
             return study, []
@@ -225,10 +229,11 @@ def _reopened(
 ) -> tuple[Study, list[Grant]]:
     study = study_rows.lock(tx, study_id)
     grants = []
-    for lease in lease_rows.open_of_client(tx.conn, study_id, client_id)[:count]:
+    leases = lease_rows.open_of_client(tx.conn, study_id, client_id, holder.token_id)
+    for lease in leases[:count]:
         trial = trial_rows.get(tx.conn, lease.trial_id)
         held = revived(study, trial, lease)
-        if held is None or held.lease.token_id != holder.token_id:
+        if held is None:
             continue
-        grants.append(grant(study.study, held.trial, renewed(held)))
+        grants.append(grant(study, held.trial, renewed(held)))
     return study.study, grants

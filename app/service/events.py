@@ -11,6 +11,7 @@ from ..store import events as event_rows
 from ..store import studies as study_rows
 from ..store.engine import Store
 from .threads import Threads
+from .views import Feed
 from .wake import EVENTS, WORK, WakeHub, study_topic
 
 _FEED_POLL_S = 1.0
@@ -51,13 +52,19 @@ class EventService:
                     return found
                 await watch.wait(left)
 
-    async def wait_feed(
-        self, cursor: str | None, wait_s: float, limit: int
-    ) -> tuple[list[Event], str]:
-        """All events after a cursor (None: from now on), in commit order, and the cursor to go on
-        from.
+    async def wait_feed(self, cursor: str | None, wait_s: float, limit: int) -> Feed:
+        """All events after a cursor (None: from now on), in commit order; waits up to `wait_s`
+        seconds for the first.
+
+        Raises:
+            InvalidInput: the cursor is none of ours.
         """
-        at = cursor if cursor is not None else await self._threads.run(self._tail)
+        if cursor is None or await self._threads.run(self._is_too_old, cursor):
+            at = await self._threads.run(self._tail)
+            if cursor is not None:
+                return Feed(events=(), cursor=at, is_reset=True)
+        else:
+            at = cursor
         deadline = asyncio.get_running_loop().time() + wait_s
         with self._hub.watch([WORK, EVENTS]) as watch:
             while True:
@@ -65,7 +72,7 @@ class EventService:
                 found = await self._threads.run(self._feed, at, limit)
                 left = deadline - asyncio.get_running_loop().time()
                 if found or left <= 0 or self.is_closing:
-                    return list(found), found[-1].cursor if found else at
+                    return Feed(events=tuple(found), cursor=found[-1].cursor if found else at)
                 await watch.wait(min(left, _FEED_POLL_S))
 
     def latest(self, study_id: str) -> int:
@@ -78,6 +85,9 @@ class EventService:
 
     def _feed(self, cursor: str, limit: int) -> list[Event]:
         return self._store.read(lambda conn: event_rows.feed(conn, cursor, limit))
+
+    def _is_too_old(self, cursor: str) -> bool:
+        return self._store.read(lambda conn: event_rows.is_too_old(conn, cursor))
 
     def _tail(self) -> str:
         return self._store.read(event_rows.tail)

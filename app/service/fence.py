@@ -201,8 +201,14 @@ def _time_out(study: LockedStudy, trial: Trial, lease: Lease) -> str:
 
 
 def supersede(tx: Tx, lease: Lease) -> str:
-    """Ends a lease whose worker came back as a new process: its trial is pending again at once."""
+    """Ends a lease whose worker came back as a new process: its trial is pending again at once.
+
+    One that has ended by now, e.g. with its study by the loss of another, stays as it is.
+    """
     study = study_rows.lock(tx, lease.study_id, deleted=True)
+    known = lease_rows.get(tx.conn, lease.id)
+    if known is None or known.end is not None:
+        return study.study.id
     trial = trial_rows.get(tx.conn, lease.trial_id)
     lease_rows.finish(tx, lease, LeaseEnd.SUPERSEDED)
     if trial.state is TrialState.RUNNING and trial.lease_id == lease.id:

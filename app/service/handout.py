@@ -12,6 +12,9 @@ from ..domain.lease import Lease
 from ..domain.space import point_key
 from ..domain.study import Study
 from ..domain.trial import Trial, TrialSource, TrialState
+from ..logs import bind
+from ..metrics import Metrics
+from ..store import checkpoints as checkpoint_rows
 from ..store import leases as lease_rows
 from ..store import queue, trial_sets
 from ..store import studies as study_rows
@@ -22,7 +25,8 @@ from ..store.transaction import Tx
 from ..suggest.base import Suggestion
 from .asks import Ask, AskQueue, Holder, Taken
 from .fence import after
-from .points import Batch, PointSource, parallel_room, room, uses_model
+from .points import PointSource, parallel_room, room, uses_model
+from .sharing import Batch
 from .threads import Threads
 from .views import Budget, Grant
 from .wake import EVENTS
@@ -51,8 +55,16 @@ class Waits:
 class Handout:
     """Hands out trials of one study at a time."""
 
-    def __init__(self, store: Store, threads: Threads, points: PointSource, waits: Waits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        threads: Threads,
+        points: PointSource,
+        waits: Waits,
+        metrics: Metrics,
+    ) -> None:
         self._store = store
+        self._metrics = metrics
         self._threads = threads
         self._points = points
         self._waits = waits
@@ -72,6 +84,13 @@ class Handout:
         Raises:
             NotFound: there is no such study any more.
         """
+        taken = await self._take(study, holder, want)
+        for each in taken.grants:
+            self._metrics.granted(to_worker=holder.worker_id is not None)
+            bind(study_id=study.id, trial_id=each.trial.id, lease_id=each.lease.id)
+        return taken
+
+    async def _take(self, study: Study, holder: Holder, want: int) -> Taken:
         if not uses_model(study):
             return await self._asks.put(study.id, holder, want)
         taken = await self._pending(study, holder, want)
@@ -93,7 +112,10 @@ class Handout:
             count = min(want - len(taken.grants), room(taken.study))
             if count <= 0:
                 break
+            begun = asyncio.get_running_loop().time()
             batch = await self._batch(study_id, count, results_seq, deadline, may_wait)
+            waited_s = asyncio.get_running_loop().time() - begun
+            self._metrics.suggested(taken.study.definition.suggester.name, waited_s)
             ask = Share(holder, want - len(taken.grants))
             (more,), has_clashed = await self._threads.run(self._write, study_id, [ask], batch)
             taken.grants += more.grants
@@ -275,7 +297,7 @@ def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
         reserved_until=None,
         not_before=None,
     )
-    return grant(study.study, replace(running, lease_expires_at=lease.expires_at), lease)
+    return grant(study, replace(running, lease_expires_at=lease.expires_at), lease)
 
 
 def start_new(study: LockedStudy, suggestion: Suggestion, holder: Holder) -> Grant:
@@ -290,18 +312,22 @@ def start_new(study: LockedStudy, suggestion: Suggestion, holder: Holder) -> Gra
         provenance=suggestion.provenance,
     )
     lease_rows.store(study, lease)
-    return grant(study.study, trial, lease)
+    return grant(study, trial, lease)
 
 
-def grant(study: Study, trial: Trial, lease: Lease) -> Grant:
+def grant(locked: LockedStudy, trial: Trial, lease: Lease) -> Grant:
     """What the holder of a lease is told."""
+    study = locked.study
+    # Only then: the connection is not asked for without need, for what was put off is sent first.
+    checkpoint = checkpoint_rows.last_of(locked.tx.conn, trial) if trial.checkpoint_id else None
     return Grant(
         lease=lease,
         trial=trial,
         objective=study.definition.objective,
         data_digest=study.data_digest,
         max_trial_duration_s=study.definition.limits.max_trial_duration_s,
-        budget=Budget(),
+        budget=Budget(from_step=checkpoint.step if checkpoint else 0),
+        checkpoint=checkpoint,
         last_seq=lease.last_seq,
         last_step=lease.last_step,
     )

@@ -10,14 +10,11 @@ from typing import Generic, TypeVar
 
 from ..domain.space import Params
 from ..domain.study import StudyDefinition
-from ..domain.trial import OPEN_TRIAL_STATES, FailureKind, TrialState
+from ..domain.trial import OPEN_TRIAL_STATES, FailureKind, TrialState, tells_of_point
 from ..suggest.base import FinishedTrial, PendingTrial, SuggestRequest
 from ..suggest.memory import SuggestMemory
 
 T = TypeVar("T")
-
-_SAYS_NOTHING = frozenset({FailureKind.PREEMPTED, FailureKind.INFRASTRUCTURE})
-"""Failures that tell nothing about the point."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +106,7 @@ class StudyHistory:
                 pending = PendingTrial(number=item.number, params=item.params)
                 self._pending.put(item.number, pending)
                 self._pending_ids.put(item.number, item.id)
-            elif item.state is not TrialState.CANCELLED and item.failure not in _SAYS_NOTHING:
+            elif tells_of_point(item.state, item.failure):
                 finished = FinishedTrial(
                     number=item.number,
                     params=item.params,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ..domain.checking import child, shown
 from ..domain.points import check_point
 from ..domain.space import Value
 from ..domain.study import StudyDefinition
@@ -81,7 +82,11 @@ def _read(
     nothing = Incoming(given={}, params={}, is_partial=False)
     for name in sorted(set(item) - _FIELDS):
         faults.append(
-            Fault(pointer=f"{at}/{name}", code="unknown-field", detail=f"unknown field {name!r}")
+            Fault(
+                pointer=child(at, name),
+                code="unknown-field",
+                detail=f"unknown field {shown(name)}",
+            )
         )
     params = item.get("params")
     if not isinstance(params, Mapping):
@@ -117,7 +122,7 @@ def _read_end(
             Fault(
                 pointer=f"{at}/state",
                 code="not-one-of",
-                detail=f"an imported trial is one of {', '.join(_ENDS)}, not {name!r}",
+                detail=f"an imported trial is one of {', '.join(_ENDS)}, not {shown(name)}",
             )
         )
         name = "completed"
@@ -128,9 +133,9 @@ def _read_end(
             if metric.name not in values:
                 faults.append(
                     Fault(
-                        pointer=f"{at}/values/{metric.name}",
+                        pointer=child(f"{at}/values", metric.name),
                         code="missing-metric",
-                        detail=f"a completed trial needs the declared metric {metric.name!r}",
+                        detail=f"a completed trial needs the declared metric {shown(metric.name)}",
                     )
                 )
     ended = Finished(
@@ -157,11 +162,17 @@ def _read_values(raw: Any, at: str, faults: list[Fault], *, finite: bool) -> dic
         number = _NON_FINITE.get(value) if isinstance(value, str) else value
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             faults.append(
-                Fault(pointer=f"{at}/{name}", code="type", detail=f"{value!r} is not a number")
+                Fault(
+                    pointer=child(at, name), code="type", detail=f"{shown(value)} is not a number"
+                )
             )
         elif finite and not math.isfinite(number):
             faults.append(
-                Fault(pointer=f"{at}/{name}", code="not-finite", detail=f"{value!r} is not finite")
+                Fault(
+                    pointer=child(at, name),
+                    code="not-finite",
+                    detail=f"{shown(value)} is not finite",
+                )
             )
         else:
             values[name] = float(number)
@@ -198,9 +209,11 @@ def _read_points(raw: Any, at: str, faults: list[Fault]) -> list[Point]:
 def _read_step(raw: Any, at: str, faults: list[Fault]) -> int | None:
     if raw is None:
         return None
+    if isinstance(raw, float) and raw.is_integer():
+        raw = int(raw)
     if isinstance(raw, bool) or not isinstance(raw, int) or not 1 <= raw <= 2**53:
         faults.append(
-            Fault(pointer=at, code="step", detail=f"a step is an integer >= 1, not {raw!r}")
+            Fault(pointer=at, code="step", detail=f"a step is an integer >= 1, not {shown(raw)}")
         )
         return None
     return raw
@@ -215,7 +228,9 @@ def _read_time(raw: Any, at: str, faults: list[Fault]) -> datetime | None:
         when = None
     if when is None or when.tzinfo is None:
         faults.append(
-            Fault(pointer=at, code="time", detail=f"{raw!r} is no RFC 3339 time with an offset")
+            Fault(
+                pointer=at, code="time", detail=f"{shown(raw)} is no RFC 3339 time with an offset"
+            )
         )
         return None
     return when
@@ -228,7 +243,7 @@ def _read_failure(raw: Any, state: TrialState, at: str, faults: list[Fault]) -> 
     kind = given.get("kind", "user_error")
     if kind not in list(FailureKind):
         faults.append(
-            Fault(pointer=f"{at}/kind", code="not-one-of", detail=f"unknown kind {kind!r}")
+            Fault(pointer=f"{at}/kind", code="not-one-of", detail=f"unknown kind {shown(kind)}")
         )
         kind = "user_error"
     return Failure(

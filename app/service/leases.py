@@ -8,10 +8,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from ..domain.checkpoint import CheckpointState
 from ..domain.lease import Directive, Lease, LeaseEnd
 from ..domain.study import OPEN_STUDY_STATES, Study
 from ..domain.trial import Failure, FailureKind, Trial, TrialState
 from ..errors import AppError, Conflict, Fault, InvalidInput, NotFound, StaleLease
+from ..logs import bind
+from ..metrics import Metrics
+from ..store import checkpoints as checkpoint_rows
 from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
 from ..store import trials as trial_rows
@@ -44,8 +48,9 @@ _END_OF = {
 class LeaseService:
     """The writes of whoever holds a lease."""
 
-    def __init__(self, store: Store, points: PointSource) -> None:
+    def __init__(self, store: Store, points: PointSource, metrics: Metrics) -> None:
         self._store = store
+        self._metrics = metrics
         self._points = points
 
     def beat(
@@ -65,6 +70,7 @@ class LeaseService:
         try:
             return self._store.write(renew)
         except (StaleLease, NotFound):
+            self._metrics.stale_writes.inc()
             return BeatAnswer(lease_id=beat.lease_id, expires_at=None, directive=Directive.ABORT)
 
     def renew(
@@ -96,8 +102,6 @@ class LeaseService:
         Raises:
             Conflict: `reason` is "paused": legal at a rung only, and no rule has rungs yet.
         """
-        if checkpoint_id is not None:
-            raise NotFound(f"there is no checkpoint {checkpoint_id}")
 
         changed: list[Study] = []
 
@@ -105,6 +109,8 @@ class LeaseService:
             held = hold(tx, lease_id, None, caller, replays="release")
             if held.lease.answer is not None:
                 return _first_answer(held.lease)
+            if checkpoint_id is not None:
+                _check_committed(held, checkpoint_id)
             if reason == "paused":
                 raise Conflict(
                     "a trial pauses at a rung only, and this study's rule has none here",
@@ -247,6 +253,7 @@ class LeaseService:
     def _kick(self, changed: Sequence[Study]) -> None:
         """Prepares the next points of the studies that a write has changed, as it left them."""
         for study in changed:
+            bind(study_id=study.id)
             if study.state in OPEN_STUDY_STATES:
                 self._points.kick(study)
             else:
@@ -258,6 +265,12 @@ def _renewed(held: Held) -> BeatAnswer:
     directive = directive_of(held)
     lease = held.lease if directive is Directive.ABORT else renewed(held)
     return BeatAnswer(lease_id=lease.id, expires_at=lease.expires_at, directive=directive)
+
+
+def _check_committed(held: Held, checkpoint_id: str) -> None:
+    found = checkpoint_rows.get(held.study.tx.conn, checkpoint_id)
+    if found.trial_id != held.trial.id or found.state is not CheckpointState.COMMITTED:
+        raise NotFound(f"trial {held.trial.id} has no committed checkpoint {checkpoint_id}")
 
 
 def _final_values(held: Held, state: TrialState, values: Mapping[str, float]) -> dict[str, float]:

@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 from ..domain.study import Study, StudyState
 from ..domain.trial import TrialState
 from ..errors import AppError
+from ..metrics import Metrics
 from ..store import studies as study_rows
 from ..store.engine import Store
-from ..suggest.base import Decision, Suggestion
+from ..suggest.base import Decision
 from ..suggest.registry import ENTRIES, needs_history, suggest
 from ..suggest.winner import Posterior
 from .fitting import FitReply, FitRequest, Task
@@ -30,29 +31,27 @@ from .history import StudyHistory
 from .pool import FitFailed, FitPool, FitProcess
 from .posteriors import Posteriors
 from .provenance import Spent, fallback_decision, timed, traced
+from .sharing import Batch, Seen, Sharing
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+_LOOK_AGAIN_S = 1.0
+"""How long another replica is waited for before looking whether it still lives."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Points for trial numbers `index`, `index` + 1, ...
+class _Fitted:
+    """What came of a fit.
 
     Attributes:
-        results_seq: the results that the points know.
-        suggestions: may be fewer than asked when `exhausted`.
+        batch: the points; None when another replica is preparing them.
+        is_behind: whether results have come since that no other replica will take in.
     """
 
-    index: int
-    results_seq: int
-    suggestions: tuple[Suggestion, ...]
-    exhausted: bool = False
-
-    @classmethod
-    def none_of(cls, study: Study) -> Batch:
-        """No points of a study."""
-        return cls(index=study.next_number, results_seq=study.results_seq, suggestions=())
+    batch: Batch | None = None
+    is_behind: bool = False
 
 
 @dataclass(slots=True)
@@ -61,7 +60,7 @@ class _StudyPoints:
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     prepared: Batch | None = None
-    fit: asyncio.Task[Batch] | None = None
+    fit: asyncio.Task[_Fitted] | None = None
     is_dirty: bool = False
 
 
@@ -94,9 +93,19 @@ def parallel_room(study: Study) -> int:
 class PointSource:
     """Prepares and hands out points, per study in turn."""
 
-    def __init__(self, store: Store, pool: FitPool, *, fit_limit_s: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        pool: FitPool,
+        sharing: Sharing,
+        *,
+        fit_limit_s: float,
+        metrics: Metrics,
+    ) -> None:
         self._store = store
+        self._metrics = metrics
         self._pool = pool
+        self._sharing = sharing
         self._fit_limit_s = fit_limit_s
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(len(pool.processes) + 2, thread_name_prefix="points")
@@ -156,19 +165,24 @@ class PointSource:
             results_seq: the study's `results_seq` when the ask came.
             deadline: loop time after which a fallback is given instead.
         """
-        study = await self._run(self._read_study, study_id)
         state = self._state(study_id)
-        while True:
-            batch = _take_prepared(state, study.next_number, results_seq, count)
-            if batch is not None:
-                return batch
-            fit = state.fit or self._start_fit(study_id, state, count)
-            done, _ = await asyncio.wait({fit}, timeout=max(0.0, deadline - self._loop.time()))
-            if not done:
-                return await self.fallback(study_id, count, "the model was not ready in time")
-            if (error := fit.exception()) is not None:
-                return await self.fallback(study_id, count, _reason(error))
-            study = await self._run(self._read_study, study_id)
+        with self._sharing.watch(study_id) as watch:
+            while True:
+                watch.clear()
+                seen = await self._run(self._sharing.look, study_id)
+                batch = _take_prepared(state, seen, results_seq, count)
+                if batch is not None:
+                    return batch
+                left_s = max(0.0, deadline - self._loop.time())
+                if seen.is_taken and state.fit is None and left_s > 0:
+                    await watch.wait(min(left_s, _LOOK_AGAIN_S))
+                    continue
+                fit = state.fit or self._start_fit(study_id, state, count)
+                done, _ = await asyncio.wait({fit}, timeout=left_s)
+                if not done:
+                    return await self.fallback(study_id, count, "the model was not ready in time")
+                if (error := fit.exception()) is not None:
+                    return await self.fallback(study_id, count, _reason(error))
 
     async def fallback(self, study_id: str, count: int, reason: str) -> Batch:
         """Quasi-random points, labelled, with the reason."""
@@ -177,19 +191,20 @@ class PointSource:
     def _state(self, study_id: str) -> _StudyPoints:
         return self._studies.setdefault(study_id, _StudyPoints())
 
-    def _start_fit(self, study_id: str, state: _StudyPoints, count: int) -> asyncio.Task[Batch]:
+    def _start_fit(self, study_id: str, state: _StudyPoints, count: int) -> asyncio.Task[_Fitted]:
         state.is_dirty = False
         state.fit = self._loop.create_task(self._run(self._fit, study_id, count))
         state.fit.add_done_callback(lambda task: self._fit_ended(study_id, state, task))
         return state.fit
 
-    def _fit_ended(self, study_id: str, state: _StudyPoints, task: asyncio.Task[Batch]) -> None:
+    def _fit_ended(self, study_id: str, state: _StudyPoints, task: asyncio.Task[_Fitted]) -> None:
         state.fit = None
         if task.cancelled():
             return
         error = task.exception()
         if error is None:
-            state.prepared = task.result()
+            state.prepared = task.result().batch or state.prepared
+            state.is_dirty |= task.result().is_behind
         else:
             log.warning("fit_failed", extra={"study_id": study_id, "reason": _reason(error)})
         if state.is_dirty and not self._is_closed:
@@ -201,27 +216,53 @@ class PointSource:
     def _read_study(self, study_id: str) -> Study:
         return self._store.read(lambda conn: study_rows.get(conn, study_id))
 
-    def _fit(self, study_id: str, count: int) -> Batch:
-        study, reply = self._asked(study_id, Task.SUGGEST, count)
+    def _fit(self, study_id: str, count: int) -> _Fitted:
+        """Makes the next points, unless another replica does, or has done so just now."""
+        process = self._pool.of(study_id)
+        # Only when the process is free and up: a study that waits for it is any other replica's.
+        with process.lock:
+            process.start()
+            if not self._sharing.begin(study_id):
+                return _Fitted()
+            try:
+                batch = self._found(study_id, count) or self._made(process, study_id, count)
+            except BaseException:
+                self._sharing.end(study_id, None)
+                raise
+            after = self._sharing.end(study_id, batch)
+        is_behind = after is not None and after.results_seq > batch.results_seq and room(after) > 0
+        return _Fitted(batch=batch, is_behind=is_behind)
+
+    def _found(self, study_id: str, count: int) -> Batch | None:
+        """What another replica has prepared, if it knows all."""
+        seen = self._sharing.look(study_id)
+        batch, study = seen.prepared, seen.study
+        if batch is None or not batch.serves(study.next_number, study.results_seq, count):
+            return None
+        return batch
+
+    def _made(self, process: FitProcess, study_id: str, count: int) -> Batch:
+        study, reply = self._asked(process, study_id, Task.SUGGEST, count)
         if reply.decision is None:
             raise FitFailed("the fitting process answered another question")
         return _batch(study, reply.decision, reply.pending_ids, count, reply.spent)
 
-    def _asked(self, study_id: str, task: Task, count: int = 1) -> tuple[Study, FitReply]:
-        """Asks the study's fitting process; returns the study as it was then, and the answer.
+    def _asked(
+        self, process: FitProcess, study_id: str, task: Task, count: int = 1
+    ) -> tuple[Study, FitReply]:
+        """Asks the study's fitting process, whose lock the caller holds; returns the study as it
+        was then, and the answer.
 
         Raises:
             FitFailed: the process died, or the suggester failed.
             FitTimeout: it took too long.
         """
-        process = self._pool.of(study_id)
-        with process.lock:
-            process.start()
-            request, study = self._fit_request(process, study_id, task, count)
-            reply = process.call(request, self._fit_limit_s)
-            if reply.error is not None:
-                raise FitFailed(reply.error.strip().splitlines()[-1])
-            process.known[study_id] = (study.change_seq, study.revision)
+        process.start()  # it may just have been ended
+        request, study = self._fit_request(process, study_id, task, count)
+        reply = process.call(request, self._fit_limit_s)
+        if reply.error is not None:
+            raise FitFailed(reply.error.strip().splitlines()[-1])
+        process.known[study_id] = (study.change_seq, study.revision)
         return study, reply
 
     def _fit_request(
@@ -264,6 +305,7 @@ class PointSource:
         with self._histories.of(study_id) as (study, history):
             request = history.request(study.next_number, count)
             name = study.definition.suggester.name
+            self._metrics.fell_back(name)
             decision, spent = timed(lambda: fallback_decision(request, name, reason))
             return _batch(study, decision, history.pending_ids, count, spent)
 
@@ -278,7 +320,9 @@ class PointSource:
         return self._posteriors.of(study) or await self._run(self._posterior, study_id)
 
     def _posterior(self, study_id: str) -> Posterior | None:
-        study, reply = self._asked(study_id, Task.POSTERIOR)
+        process = self._pool.of(study_id)
+        with process.lock:
+            study, reply = self._asked(process, study_id, Task.POSTERIOR)
         self._posteriors.keep(study, reply.posterior)
         return reply.posterior
 
@@ -304,15 +348,14 @@ def _inline(study: Study, history: StudyHistory, want: int) -> Batch:
     return _batch(study, decision, history.pending_ids, count, spent)
 
 
-def _take_prepared(state: _StudyPoints, index: int, results_seq: int, count: int) -> Batch | None:
-    batch = state.prepared
-    if batch is None or batch.index != index or batch.results_seq < results_seq:
-        return None
-    if len(batch.suggestions) < count and not batch.exhausted:
-        state.prepared = None
-        return None
-    state.prepared = None
-    return replace(batch, suggestions=batch.suggestions[:count])
+def _take_prepared(state: _StudyPoints, seen: Seen, results_seq: int, count: int) -> Batch | None:
+    """Points made ahead here or elsewhere that can be handed out now."""
+    index = seen.study.next_number
+    for batch in (state.prepared, seen.prepared):
+        if batch is not None and batch.serves(index, results_seq, count):
+            state.prepared = None
+            return replace(batch, suggestions=batch.suggestions[:count])
+    return None
 
 
 def _batch(

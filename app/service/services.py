@@ -5,22 +5,33 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ..blobs.opening import open_blobs
 from ..domain.catalog import EARLY_STOPPING, SUGGESTERS
 from ..domain.objectives import BUILT_IN
+from ..metrics import Metrics
 from ..settings import Settings
-from ..store import schema
 from ..store import studies as study_rows
 from ..store.engine import Store
+from .audits import AuditService
+from .checkpoints import CheckpointService, Quotas
 from .claims import ClaimService
+from .collect import Collecting, Collector
+from .courier import Courier
 from .events import EventService
+from .gauges import MetricsService
 from .handout import Handout, Waits
+from .health import WAIT_S, HealthService
+from .housekeeping import Housekeeping
+from .leadership import Leadership
 from .leases import LeaseService
 from .points import PointSource
 from .pool import FitPool
+from .posting import Poster
 from .provenance import library_versions
 from .replay import ReplayService
+from .sessions import SessionService
+from .sharing import Sharing
 from .studies import StudyService
-from .sweep import Sweeper
 from .threads import Threads
 from .tokens import TokenService
 from .trials import TrialService
@@ -34,27 +45,47 @@ class Services:
 
     Attributes:
         store: the database.
-        studies, trials, claims, leases, workers, tokens, winners, replays, events: the use cases
-            by noun.
-        sweeper: the housekeeping.
+        studies, trials, claims, leases, checkpoints, workers, tokens, sessions, audits, winners,
+            replays, events: the use cases by noun.
+        points: where new points come from.
+        leadership: this process among the replicas.
+        housekeeping: what runs beside the use cases; `sweeper` is a part of it.
+        courier: delivers webhooks.
+        health: whether it can serve.
+        counters, metrics: what this process counts, and the page that shows it.
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self._settings = settings
+        self.counters = Metrics()
+        self.health = HealthService(store)
+        self.metrics = MetricsService(
+            store, self.counters, version=library_versions()["tunewell"], wait_s=WAIT_S
+        )
         self._hub = WakeHub(asyncio.get_running_loop())
         self._threads = Threads(settings.pool_size)
-        self._points = PointSource(
-            store, FitPool(settings.n_suggest_processes()), fit_limit_s=settings.fit_limit_s
+        self.leadership = Leadership(store, self._threads, self._hub)
+        self.points = PointSource(
+            store,
+            FitPool(settings.n_suggest_processes()),
+            Sharing.of(store, self.leadership.replica_id, self._hub),
+            fit_limit_s=settings.fit_limit_s,
+            metrics=self.counters,
         )
         waits = Waits(suggest_wait_s=settings.suggest_wait_s, alone_s=settings.fit_limit_s)
-        self._handout = Handout(store, self._threads, self._points, waits)
-        self.studies = StudyService(store, self._points)
-        self.trials = TrialService(store, self._points)
+        self._handout = Handout(store, self._threads, self.points, waits, self.counters)
+        self.studies = StudyService(store, self.points, webhook_hosts=settings.webhook_hosts)
+        self.trials = TrialService(store, self.points)
         self.claims = ClaimService(
-            store, self._threads, self._handout, self._hub, lease_ttl_s=settings.lease_ttl_s
+            store,
+            self._threads,
+            self._handout,
+            self._hub,
+            lease_ttl_s=settings.lease_ttl_s,
+            metrics=self.counters,
         )
-        self.leases = LeaseService(store, self._points)
+        self.leases = LeaseService(store, self.points, self.counters)
         self.workers = WorkerService(
             store,
             lease_ttl_s=settings.lease_ttl_s,
@@ -62,59 +93,54 @@ class Services:
         )
         # An SQLite file has one service.
         self.tokens = TokenService(store, is_alone=store.dialect == "sqlite")
-        self.winners = WinnerService(store, self._threads, self._points)
+        self.sessions = SessionService(store, self.tokens, session_s=settings.session_s)
+        self.audits = AuditService(store)
+        self.winners = WinnerService(store, self._threads, self.points)
         self.replays = ReplayService(store, fit_limit_s=settings.fit_limit_s)
         self.events = EventService(store, self._threads, self._hub)
-        self.sweeper = Sweeper(
-            store,
-            self._threads,
-            self._points,
-            lease_ttl_s=settings.lease_ttl_s,
-            every_s=settings.sweep_s,
+        place = settings.checkpoint_place()
+        blobs = None if place is None else open_blobs(place)
+        self.checkpoints = CheckpointService(store, blobs, Quotas.of(settings))
+        collector = Collector(store, blobs, Collecting.of(settings))
+        self.housekeeping = Housekeeping(
+            store, self._threads, self.points, self.leadership, settings, self.counters, collector
         )
+        self.sweeper = self.housekeeping.sweeper
+        poster = Poster(settings.webhook_hosts, settings.webhook_secret.get_secret_value())
+        self.courier = Courier(store, self._threads, self._hub, poster, self.counters)
         self._unsubscribe = store.subscribe(self._hear)
-        self._sweeping: asyncio.Task[None] | None = None
-        self._is_stopping = False
+        self._delivering: asyncio.Task[None] | None = None
 
     def _hear(self, topics: frozenset[str]) -> None:
         self.tokens.memory.hear(topics)
         self._hub.publish(topics)
 
     async def start(self) -> None:
-        """Starts the sweep, and prepares the next points of the studies that are open."""
-        self._sweeping = asyncio.create_task(self.sweeper.run())
+        """Starts the housekeeping and webhooks; prepares the next points of the open studies."""
+        await self._threads.run(self.leadership.begin)
+        self.housekeeping.start()
+        self._delivering = asyncio.create_task(self.courier.run())
         for study in await self._threads.run(self.store.read, study_rows.open_studies):
-            self._points.kick(study)
+            self.points.kick(study)
 
     def drain(self) -> None:
         """Lets waiting calls and event streams end now, with what they have."""
-        self._is_stopping = self.events.is_closing = True
+        self.health.is_draining = self.events.is_closing = True
         self.claims.end_waits()
         self._hub.wake_all()
 
     async def stop(self) -> None:
         """Ends what runs beside the use cases; the store stays open."""
         self.drain()
+        await self.housekeeping.stop()
         self._unsubscribe()
-        self.sweeper.stop()
-        if self._sweeping is not None:
-            await self._sweeping
+        if self._delivering is not None:
+            await self.courier.stop(self._delivering)
         await self.claims.close()
         await self._handout.close()
-        await self._points.close()
+        await self.points.close()
         await asyncio.to_thread(self.replays.close)
         await asyncio.to_thread(self._threads.close)
-
-    def ready(self) -> dict[str, Any]:
-        """Whether the service can serve: the database answers and its schema is current.
-
-        Raises:
-            Unavailable: the database does not answer.
-        """
-        self.store.ping()
-        is_current = schema.is_current(self.store)
-        is_ready = is_current and not self._is_stopping
-        return {"ready": is_ready, "database": "ok", "schema_current": is_current}
 
     def meta(self) -> dict[str, Any]:
         """Versions, and what is compiled in."""

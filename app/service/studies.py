@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
 from ..domain import limits
+from ..domain.checking import shown
 from ..domain.definition import (
     Checked,
     apply_changes,
@@ -17,12 +18,15 @@ from ..domain.definition import (
     parse_changes,
     parse_definition,
 )
+from ..domain.delivery import Delivery
 from ..domain.lease import LeaseEnd
 from ..domain.objectives import BUILT_IN
 from ..domain.study import OPEN_STUDY_STATES, StopReason, Study, StudyState
 from ..domain.trial import Trial, TrialState
+from ..domain.webhook import Webhook, may_tell
 from ..domain.worker import ObjectiveOffer
-from ..errors import Conflict, Fault, InvalidInput, Precondition
+from ..errors import Conflict, Fault, InvalidInput, NotFound, Precondition
+from ..store import deliveries as delivery_rows
 from ..store import studies as study_rows
 from ..store import trial_sets
 from ..store import trials as trial_rows
@@ -39,6 +43,9 @@ from .reports import export_columns, export_rows, front_of, summary_of
 from .settle import end, end_lease, finished_of, settle, wake
 from .views import Front, StudySummary, StudyView
 
+SHOWN_DELIVERIES = 10
+"""How many of its latest webhooks a study shows."""
+
 PURGE_AFTER = timedelta(days=30)
 """How long a deleted study can be restored."""
 
@@ -46,8 +53,11 @@ PURGE_AFTER = timedelta(days=30)
 class StudyService:
     """The use cases of studies."""
 
-    def __init__(self, store: Store, points: PointSource) -> None:
+    def __init__(
+        self, store: Store, points: PointSource, *, webhook_hosts: Collection[str] = ()
+    ) -> None:
         self._store = store
+        self._webhook_hosts = frozenset(webhook_hosts)
         self._points = points
 
     def check(self, raw: Mapping[str, Any]) -> Checked:
@@ -61,7 +71,19 @@ class StudyService:
             detail = "No point of the space keeps all constraints"
             fault = Fault(pointer="/constraints", code="constraints-unfulfillable", detail=detail)
             raise InvalidInput(detail, code="invalid-study", faults=[fault])
+        self._check_webhook(checked.definition.webhook)
         return checked
+
+    def _check_webhook(self, webhook: Webhook | None) -> None:
+        """Only hosts that the settings list are told, whatever a study asks for."""
+        if webhook is None or may_tell(webhook.host, self._webhook_hosts):
+            return
+        detail = (
+            f"Webhooks may not go to {shown(webhook.host)}: the service's setting "
+            "TUNEWELL_WEBHOOK_HOSTS does not list it."
+        )
+        fault = Fault(pointer="/webhook/url", code="webhook-host-not-listed", detail=detail)
+        raise InvalidInput(detail, code="invalid-study", faults=[fault])
 
     def create(
         self, raw: Mapping[str, Any], *, receipt: Receipt[StudyView] | None = None
@@ -95,10 +117,9 @@ class StudyService:
         """
         named = {"name": name, **raw}
         if named["name"] != name:
-            raise InvalidInput(
-                f"the body names the study {named['name']!r}, the path {name!r}",
-                code="invalid-study",
-            )
+            detail = f"the body names the study {shown(named['name'])}, the path {shown(name)}"
+            fault = Fault(pointer="/name", code="other-name", detail=detail)
+            raise InvalidInput(detail, code="invalid-study", faults=[fault])
         existing = self._store.read(lambda conn: study_rows.by_name(conn, name))
         if existing is None:
             try:
@@ -155,12 +176,14 @@ class StudyService:
         return self._store.read(read)
 
     def patch(self, study_id: str, raw: Mapping[str, Any], *, revision: int) -> StudyView:
-        """Changes limits, priority, labels, description or resources.
+        """Changes limits, priority, labels, description, resources or the webhook.
 
         Raises:
+            InvalidInput: naming every fault of the changes.
             Precondition: the study's revision is another than the given one.
         """
         changes = parse_changes(raw)
+        self._check_webhook(changes.webhook or None)
 
         def change(study: LockedStudy) -> None:
             definition = apply_changes(study.study.definition, changes)
@@ -261,12 +284,15 @@ class StudyService:
 
         Raises:
             Conflict: `already-exists` when another study has taken the name.
+            NotFound: its `purge_at` has passed: part of it may be gone.
         """
 
         def restore(tx: Tx) -> StudyView:
             study = study_rows.lock(tx, study_id, deleted=True)
             if study.study.deleted_at is None:
                 return _view(tx.conn, study.study)
+            if study.study.purge_at is not None and study.study.purge_at <= tx.now:
+                raise NotFound(f"study {study_id} is deleted for good")
             name = study.study.definition.name
             taken = study_rows.by_name(tx.conn, name)
             if taken is not None:
@@ -344,7 +370,12 @@ def _draw_seed() -> int:
 
 def _view(conn: Connection, study: Study) -> StudyView:
     best = trial_rows.get(conn, study.best_trial_id) if study.best_trial_id else None
-    return StudyView(study=study, best=best, warnings=_warnings(conn, study))
+    told = () if study.definition.webhook is None else _deliveries(conn, study)
+    return StudyView(study=study, best=best, warnings=_warnings(conn, study), deliveries=told)
+
+
+def _deliveries(conn: Connection, study: Study) -> tuple[Delivery, ...]:
+    return tuple(delivery_rows.of_study(conn, study.id, SHOWN_DELIVERIES))
 
 
 def _warnings(conn: Connection, study: Study) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
-"""The service's housekeeping: takes expired leases back, applies limits that only time decides,
-purges old rows.
+"""Takes expired leases back, and ends studies whose limits only time decides.
 
-Any process may run it: each step is a guarded transaction of its own, so two sweeps at once do no
-harm.
+Any process may do it: each step is a guarded transaction of its own, so two sweeps at once do no
+harm. The leader does it for all; the others only look after what it left lying.
 """
 
 from __future__ import annotations
@@ -15,19 +14,20 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from ..domain.ids import new_id
 from ..domain.lease import OVERTIME_GRACE_S, Lease
 from ..domain.study import OPEN_STUDY_STATES, Study
 from ..domain.trial import Trial, TrialState
 from ..errors import AppError
-from ..store import idempotency, queue
+from ..metrics import Metrics
 from ..store import leases as lease_rows
+from ..store import queue
 from ..store import replicas as replica_rows
 from ..store import studies as study_rows
 from ..store.engine import Store
-from ..store.transaction import Tx
+from ..store.transaction import Tx, now_of
 from .failures import fail_without_room
 from .fence import expire, overrun
+from .leadership import Leadership
 from .placement import WORKER_ALIVE
 from .points import PointSource
 from .settle import settle, wake
@@ -38,52 +38,58 @@ log = logging.getLogger(__name__)
 _BATCH = 200
 _LIMITS_EVERY_S = 1.0
 _ROOM_EVERY_S = 10.0
-_PURGE_EVERY_S = 600.0
-_REPLICA_ALIVE_S = 10.0
+
+LEFT_LYING_S = 1.0
+"""A replica that does not lead takes leases back that expired longer ago than this: the leader is
+dead, and until it is replaced no trial waits for that.
+"""
 
 
 class Sweeper:
-    """Runs the housekeeping until it is stopped."""
+    """Sweeps until it is stopped."""
 
     def __init__(
         self,
         store: Store,
         threads: Threads,
         points: PointSource,
+        leadership: Leadership,
         *,
         lease_ttl_s: float,
         every_s: float,
+        metrics: Metrics,
     ) -> None:
         self._store = store
         self._threads = threads
         self._points = points
+        self._leadership = leadership
         self._lease_ttl_s = lease_ttl_s
         self._every_s = every_s
-        self._replica_id = new_id("rp")
+        self._metrics = metrics
         self._stop = asyncio.Event()
+        self._was_watched = False
 
     async def run(self) -> None:
         """Sweeps until `stop`; an error of the database is logged and tried again."""
-        started_at = await self._threads.run(self.begin)
-        limits_at = room_at = purge_at = 0.0
+        not_before: datetime | None = None
+        limits_at = room_at = 0.0
         while not self._stop.is_set():
-            now = asyncio.get_running_loop().time()
+            now, is_leader = asyncio.get_running_loop().time(), self._leadership.is_leader
             try:
-                await self._threads.run(self.sweep_leases, started_at)
-                if now >= limits_at:
+                if not_before is None:
+                    not_before = await self._threads.run(self.begin)
+                left_s = 0.0 if is_leader else LEFT_LYING_S
+                await self._threads.run(self.sweep_leases, not_before, left_s)
+                if is_leader and now >= limits_at:
                     limits_at = now + _LIMITS_EVERY_S
                     await self._threads.run(self.apply_limits)
-                    await self._threads.run(self.sweep_overtime, started_at)
-                if now >= room_at:
+                    await self._threads.run(self.sweep_overtime, not_before)
+                if is_leader and now >= room_at:
                     room_at = now + _ROOM_EVERY_S
-                    await self._threads.run(self.fail_those_without_room, started_at)
-                if now >= purge_at:
-                    purge_at = now + _PURGE_EVERY_S
-                    await self._threads.run(self._purge)
+                    await self._threads.run(self.fail_those_without_room, not_before)
             except AppError as error:
                 log.warning("sweep_failed", extra={"reason": error.detail})
             await self._pause()
-        await self._threads.run(self._leave)
 
     def stop(self) -> None:
         """Ends `run` soon."""
@@ -96,38 +102,44 @@ class Sweeper:
             return
 
     def begin(self) -> datetime:
-        """The instant before which no lease is swept, unless another replica was watching all
-        along.
+        """The instant before which this process takes no lease back by itself: one lease time after
+        its start. What expires until then may have done so in an outage of the service.
         """
+        return self._store.now() + timedelta(seconds=self._lease_ttl_s)
 
-        def start(tx: Tx) -> datetime:
-            is_watched = replica_rows.others_alive(tx.conn, self._replica_id, _REPLICA_ALIVE_S)
-            replica_rows.beat(tx, self._replica_id)
-            return tx.now if is_watched else tx.now + timedelta(seconds=self._lease_ttl_s)
-
-        return self._store.write(start)
-
-    def _leave(self) -> None:
-        self._store.write(lambda tx: replica_rows.remove(tx, self._replica_id))
-
-    def sweep_leases(self, not_before: datetime) -> int:
+    def sweep_leases(self, not_before: datetime, left_lying_s: float = 0.0) -> int:
         """Takes back the leases that have expired; returns how many.
 
         Args:
-            not_before: database instant before which nothing is swept.
+            not_before: what `begin` said; nothing is swept before, unless a replica is met that
+                was up all along.
+            left_lying_s: leave those alone that expired less long ago than this.
         """
-        now = self._store.now()
-        if now < not_before:
-            return 0
-        expired = self._store.read(lambda conn: lease_rows.expired(conn, now, _BATCH))
+
+        def read(conn: Connection) -> list[Lease]:
+            now = now_of(conn)
+            if now < not_before and not self._is_watched(conn, not_before):
+                return []
+            return lease_rows.expired(conn, now - timedelta(seconds=left_lying_s), _BATCH)
+
+        expired = self._store.read(read)
         for lease in expired:
             if self._store.write(partial(expire, lease_id=lease.id)) is not None:
-                log.info("lease_expired", extra={"lease_id": lease.id, "trial_id": lease.trial_id})
+                self._metrics.expired_leases.inc()
+                log.info("lease_expired", extra=_ids(lease))
         return len(expired)
 
+    def _is_watched(self, conn: Connection, not_before: datetime) -> bool:
+        """Whether an older replica has been alive since this one started: once seen, for good."""
+        if not self._was_watched:
+            started_at = not_before - timedelta(seconds=self._lease_ttl_s)
+            self._was_watched = replica_rows.watched(
+                conn, self._leadership.replica_id, started_at, self._lease_ttl_s
+            )
+        return self._was_watched
+
     def apply_limits(self) -> None:
-        """Ends studies whose time is over, and says that this replica lives."""
-        self._store.write(lambda tx: replica_rows.beat(tx, self._replica_id))
+        """Ends studies whose time is over."""
         for study in self._store.read(study_rows.open_studies):
             if _has_time_limit(study):
                 self._settle(study.id)
@@ -199,10 +211,6 @@ class Sweeper:
         if study.state not in OPEN_STUDY_STATES:
             self._points.forget(study_id)
 
-    def _purge(self) -> None:
-        self._store.write(lambda tx: idempotency.purge(tx, tx.now))
-        self._store.write(lambda tx: study_rows.purge(tx, tx.now))
-
 
 def _in_need(conn: Connection, study_id: str) -> list[Trial]:
     return queue.in_need_of_memory(conn, study_id, _BATCH)
@@ -215,6 +223,15 @@ def _fail_without_room(tx: Tx, trial: Trial) -> bool:
         settle(study)
         wake(study)
     return is_failed
+
+
+def _ids(lease: Lease) -> dict[str, str | None]:
+    return {
+        "lease_id": lease.id,
+        "trial_id": lease.trial_id,
+        "study_id": lease.study_id,
+        "worker_id": lease.worker_id,
+    }
 
 
 def _has_time_limit(study: Study) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -19,8 +20,9 @@ class Threads:
         self._executor = ThreadPoolExecutor(size, thread_name_prefix="service")
 
     async def run(self, fn: Callable[..., T], *args: Any) -> T:
-        """Runs `fn(*args)` in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, fn, *args)
+        """Runs `fn(*args)` in a thread, in the context of the call: it knows who acts."""
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self._executor, run, fn, *args)
 
     def close(self) -> None:
         """Waits for the running calls."""

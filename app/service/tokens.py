@@ -9,12 +9,15 @@ import secrets
 import time
 from datetime import timedelta
 
+from ..domain.audit import Action
 from ..domain.token import Role, Token
 from ..errors import Denied
+from ..store import audit, signing_keys
 from ..store import tokens as token_rows
 from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.page import Page
+from ..store.tokens import TokenNow
 from ..store.transaction import Tx
 from .auth_memory import KEPT_S, TOKENS, AuthMemory
 
@@ -64,6 +67,8 @@ class TokenService:
                 prefix=secret[:_SHOWN_CHARS],
                 expires_at=expires_at,
             )
+            signing_keys.make(tx, signing_keys.SESSION)
+            audit.add(tx, Action.TOKEN_CREATED, token.id, name=name, role=role.value)
             tx.signal(TOKENS)
             return token, secret
 
@@ -83,8 +88,10 @@ class TokenService:
         """
 
         def revoke(tx: Tx) -> Token:
+            token = token_rows.revoke(tx, token_id)
+            audit.add(tx, Action.TOKEN_REVOKED, token.id, name=token.name, role=token.role.value)
             tx.signal(TOKENS)
-            return token_rows.revoke(tx, token_id)
+            return token
 
         revoked = self._store.write(revoke)
         self._told(must_wait=True)
@@ -119,19 +126,28 @@ class TokenService:
         Raises:
             Denied: `unauthenticated`: unknown, expired or revoked.
         """
+        # Found by the hash of a secret of 256 random bits: how long the search takes says nothing
+        # about any secret.
         digest = _hash(secret)
         key, begun = self._key(digest), self.memory.begin()
-        found = self._store.read(lambda conn: token_rows.by_hash(conn, digest))
+        found = self.admitted(self._store.read(lambda conn: token_rows.by_hash(conn, digest)))
+        self.memory.keep_token(begun, key, found.token, found.now)
+        return found.token
+
+    def admitted(self, found: TokenNow | None) -> TokenNow:
+        """A token that lets its holder in now; notes that it was used.
+
+        Raises:
+            Denied: `unauthenticated`: unknown, expired or revoked.
+        """
         if found is None:
             raise Denied("the token is not known", code="unauthenticated")
-        if found.revoked_at is not None:
-            raise Denied("the token was revoked", code="unauthenticated")
-        now = self._store.now()
-        if found.expires_at is not None and found.expires_at <= now:
-            raise Denied("the token has expired", code="unauthenticated")
-        if found.last_used_at is None or now - found.last_used_at > _TOUCH_AFTER:
-            self._store.write(lambda tx: token_rows.touch(tx, found.id))
-        self.memory.keep_token(begun, key, found, now)
+        token, now = found.token, found.now
+        why = token.why_refused(now)
+        if why is not None:
+            raise Denied(why, code="unauthenticated")
+        if token.last_used_at is None or now - token.last_used_at > _TOUCH_AFTER:
+            self._store.write(lambda tx: token_rows.touch(tx, token.id))
         return found
 
 

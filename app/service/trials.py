@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ..domain.space import point_key
 from ..domain.study import OPEN_STUDY_STATES, Study
-from ..domain.trial import Measurement, Trial, TrialSource, TrialState
+from ..domain.trial import TRIAL_TRANSITIONS, Measurement, Trial, TrialSource, TrialState
 from ..errors import Conflict, Precondition
 from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
@@ -152,9 +152,9 @@ class TrialService:
 
         def retry(tx: Tx) -> Trial:
             study, trial = _locked(tx, trial_id)
-            if trial.state is TrialState.FAILED:
-                _check_open(study.study)
-                _check_places(study.study, 1)
+            _check_failed(trial)
+            _check_open(study.study)
+            _check_places(study.study, 1)
             again = trial_rows.move(
                 study,
                 trial,
@@ -200,6 +200,18 @@ def _locked(tx: Tx, trial_id: str) -> tuple[LockedStudy, Trial]:
     known = trial_rows.get(tx.conn, trial_id)
     study = study_rows.lock(tx, known.study_id)
     return study, trial_rows.get(tx.conn, trial_id)
+
+
+def _check_failed(trial: Trial) -> None:
+    # A running trial may become pending too, but then by its lease's end, never beside a live one.
+    if trial.state is not TrialState.FAILED:
+        raise Conflict(
+            f"trial {trial.id} is {trial.state.value}: only a failed one is run again",
+            members={
+                "current_state": trial.state.value,
+                "allowed": sorted(TRIAL_TRANSITIONS[trial.state] - {TrialState.PENDING}),
+            },
+        )
 
 
 def _check_open(study: Study) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ..domain.checkpoint import Checkpoint
+from ..domain.delivery import Delivery
+from ..domain.event import Event
 from ..domain.lease import Directive, Lease
 from ..domain.study import ObjectiveRef, Study, StudyState
 from ..domain.token import Role
@@ -24,6 +27,7 @@ __all__ = [
     "DeviceFree",
     "Expected",
     "Failed",
+    "Feed",
     "Front",
     "Grant",
     "Point",
@@ -46,12 +50,27 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """Events of all studies and the cursor to go on from; `is_reset` when the one before was older
+    than what is kept.
+    """
+
+    events: tuple[Event, ...]
+    cursor: str
+    is_reset: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyView:
-    """A study with its best trial and what a person should know about it."""
+    """A study with its best trial and what a person should know about it.
+
+    `deliveries`: its latest webhooks, newest first; lists leave them out.
+    """
 
     study: Study
     best: Trial | None
     warnings: tuple[str, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +136,8 @@ class Budget:
 class Grant:
     """A trial handed to a worker or client, with the lease that fences its writes.
 
-    `last_seq` and `last_step` are those of the lease itself: -1 and None for a new one.
+    The attempt goes on from `checkpoint`; `last_seq` and `last_step` are those of the lease itself:
+    -1 and None for a new one.
     """
 
     lease: Lease
@@ -126,6 +146,7 @@ class Grant:
     data_digest: str | None
     max_trial_duration_s: float | None
     budget: Budget
+    checkpoint: Checkpoint | None = None
     last_seq: int = -1
     last_step: int | None = None
 

@@ -27,10 +27,18 @@ def worker_topic(worker_id: str) -> str:
 EVENTS = "events"
 """Topic of commits that write events but bring no work, such as measurements and hand-outs."""
 
+LEADER = "leader"
+"""Topic of a leader that has stepped down: another may follow at once."""
+
 
 def study_topic(study_id: str) -> str:
     """Topic of one study's events."""
     return f"study:{study_id}"
+
+
+def points_topic(study_id: str) -> str:
+    """Topic of the points that a replica prepares for a study: they are ready, or will not come."""
+    return f"points:{study_id}"
 
 
 class Watch:
@@ -74,9 +82,11 @@ class WakeHub:
             if topics >= EVERYTHING:
                 self._loop.call_soon_threadsafe(self.wake_all)
             else:
-                self._loop.call_soon_threadsafe(self._wake, topics)
+                self._loop.call_soon_threadsafe(self.wake, topics)
 
-    def _wake(self, topics: frozenset[str]) -> None:
+    def wake(self, topics: Iterable[str]) -> None:
+        """Wakes the watches of these topics in this process; called in the event loop only."""
+        topics = frozenset(topics)
         self.n_work += WORK in topics
         for topic in topics:
             for watch in self._watches.get(topic, ()):
@@ -84,7 +94,7 @@ class WakeHub:
 
     def wake_all(self) -> None:
         """Wakes every watch, so that waiting calls end when the service stops."""
-        self._wake(frozenset(self._watches) | {WORK})
+        self.wake(frozenset(self._watches) | {WORK})
 
     @contextmanager
     def watch(self, topics: Iterable[str]) -> Iterator[Watch]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
+from ..domain.audit import Action
 from ..domain.worker import Device, ObjectiveOffer, Worker
+from ..store import audit
 from ..store import leases as lease_rows
 from ..store import workers as worker_rows
 from ..store.engine import Store
@@ -56,6 +58,7 @@ class WorkerService:
                 leases = lease_rows.active_of_worker(tx.conn, registered.worker.id)
                 for lease in sorted(leases, key=lambda each: each.study_id):
                     supersede(tx, lease)
+            audit.add(tx, Action.WORKER_REGISTERED, registered.worker.id, name=name)
             tx.signal(worker_topic(registered.worker.id))
             return self._view(tx.conn, registered.worker)
 
@@ -84,6 +87,7 @@ class WorkerService:
 
         def change(tx: Tx) -> WorkerView:
             worker_rows.set_draining(tx, worker_id, is_draining)
+            audit.add(tx, Action.WORKER_CHANGED, worker_id, draining=is_draining)
             tx.signal(worker_topic(worker_id))
             return self._view(tx.conn, worker_rows.get(tx.conn, worker_id))
 
@@ -93,7 +97,8 @@ class WorkerService:
         """Removes a worker; its leases end, its trials are pending again."""
 
         def delete(tx: Tx) -> None:
-            worker_rows.get(tx.conn, worker_id)
+            worker = worker_rows.get(tx.conn, worker_id)
+            audit.add(tx, Action.WORKER_DELETED, worker_id, name=worker.name)
             leases = lease_rows.active_of_worker(tx.conn, worker_id)
             for lease in sorted(leases, key=lambda each: each.study_id):
                 supersede(tx, lease)

@@ -27,10 +27,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStats:
-    """How often the store wrote: group commit makes commits fewer than transactions."""
+    """How often the store wrote, and what waits to be written.
+
+    Attributes:
+        n_transactions, n_commits: since it was opened; group commit makes commits fewer.
+        n_waiting: writes that wait: for the one writer on SQLite, for a connection on Postgres.
+        waited_s: seconds that all writes so far have waited for that.
+        busy_s: how long SQLite's writer has been at its present commit; 0 when it is idle.
+    """
 
     n_transactions: int
     n_commits: int
+    n_waiting: int = 0
+    waited_s: float = 0.0
+    busy_s: float = 0.0
 
 
 class Store(ABC):

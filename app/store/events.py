@@ -6,7 +6,8 @@ so each event carries its transaction's id and the feed stops below the oldest t
 still open: whatever shows up later sorts behind everything that was ever read.
 
 The `trial.state` events are also the order of a study's results (`past.py`), from which its points
-are derived again: they are never purged before their study.
+are derived again: they are never purged before their study. Others are (`retention.py`), and who
+comes with a cursor from before that is told to read anew: see `oldest` and `is_too_old`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sqlalchemy import (
 from ..domain.event import Event
 from ..errors import Fault, InvalidInput
 from .rows import cursor_text, event_of
-from .tables import events, studies
+from .tables import events, purges, studies
 
 _LARGEST = 2**63 - 1
 _ALL = select(events)
@@ -33,19 +34,35 @@ _OF_STUDY = (
     .order_by(events.c.seq)
     .limit(bindparam("b_limit"))
 )
-_HORIZON: ColumnElement[int] = literal_column(
+HORIZON: ColumnElement[int] = literal_column(
     "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
 )
 _AFTER = tuple_(events.c.xid, events.c.id) > tuple_(bindparam("b_xid"), bindparam("b_row"))
 _FEEDS = {
     # One comparison of both columns would make SQLite walk from the first event each time.
     "sqlite": _ALL.where(events.c.xid == 0, events.c.id > bindparam("b_row")),
-    "postgresql": _ALL.where(_AFTER, events.c.xid < _HORIZON),
+    "postgresql": _ALL.where(_AFTER, events.c.xid < HORIZON),
 }
-_TAIL_POSTGRES = select(_HORIZON)
-_TAIL_SQLITE = select(func.coalesce(func.max(events.c.id), 0))
+_TAIL_POSTGRES = select(HORIZON)
+_TAIL_SQLITE = select(
+    func.max(
+        select(func.coalesce(func.max(events.c.id), 0)).scalar_subquery(),
+        # The newest event may be one that has gone.
+        select(func.coalesce(func.max(purges.c.event_id), 0)).scalar_subquery(),
+    )
+)
 _LATEST = select(studies.c.change_seq).where(studies.c.id == bindparam("b_id"))
-_OLDEST = select(func.min(events.c.seq)).where(events.c.study_id == bindparam("b_id"))
+_PURGED = select(purges.c.seq).where(purges.c.study_id == bindparam("b_id"))
+_PURGED_FEED = (
+    select(purges.c.xid, purges.c.event_id)
+    .order_by(purges.c.xid.desc(), purges.c.event_id.desc())
+    .limit(1)
+)
+_PURGED_FEEDS = {
+    # What was noted in another database, before a restore, says nothing of the feed of this one.
+    "sqlite": _PURGED_FEED.where(purges.c.xid == 0),
+    "postgresql": _PURGED_FEED.where(purges.c.xid < HORIZON),
+}
 _LONGEST_CURSOR = 40
 
 
@@ -90,8 +107,23 @@ def latest(conn: Connection, study_id: str) -> int:
 
 
 def oldest(conn: Connection, study_id: str) -> int:
-    """Number of a study's first event that is still kept; 0 when there is none."""
-    return conn.execute(_OLDEST, {"b_id": study_id}).scalar_one() or 0
+    """Number of the first event of a study from which on none is missing; 0 for an unknown study.
+
+    It is that of the next event when all before it have been purged.
+    """
+    if latest(conn, study_id) == 0:
+        return 0
+    return (conn.execute(_PURGED, {"b_id": study_id}).scalar_one_or_none() or 0) + 1
+
+
+def is_too_old(conn: Connection, cursor: str | None) -> bool:
+    """Whether events behind a cursor of the feed have been purged.
+
+    Raises:
+        InvalidInput: the cursor is none of ours.
+    """
+    purged = conn.execute(_PURGED_FEEDS[conn.dialect.name]).one_or_none()
+    return purged is not None and _parse(cursor) < (purged.xid, purged.event_id)
 
 
 def _parse(cursor: str | None) -> tuple[int, int]:

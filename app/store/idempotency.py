@@ -20,6 +20,9 @@ T = TypeVar("T")
 KEPT_FOR = timedelta(hours=24)
 """How long an answer is kept."""
 
+PURGED_AT_ONCE = 500
+"""Most rows that one transaction deletes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
@@ -137,7 +140,10 @@ def keep(tx: Tx, key: Key, answer: Answer) -> None:
     tx.conn.execute(_UPSERTS[tx.dialect], values)
 
 
-def purge(tx: Tx, now: datetime) -> int:
-    """Deletes the answers that are a day old; returns how many."""
-    old = tx.conn.execute(delete(table).where(table.c.created_at <= now - KEPT_FOR))
-    return old.rowcount
+_OLD = select(table.c.key_hash).where(table.c.created_at <= bindparam("b_before"))
+
+
+def purge(tx: Tx, now: datetime, limit: int = PURGED_AT_ONCE) -> int:
+    """Deletes answers that are a day old, `limit` at most; returns how many."""
+    old = delete(table).where(table.c.key_hash.in_(_OLD.limit(limit)))
+    return tx.conn.execute(old, {"b_before": now - KEPT_FOR}).rowcount

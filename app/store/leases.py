@@ -43,6 +43,7 @@ _OPEN_OF_CLIENT = (
     .where(
         leases.c.study_id == bindparam("b_study_id"),
         leases.c.client_id == bindparam("b_client_id"),
+        leases.c.token_id.is_not_distinct_from(bindparam("b_token_id")),
         or_(leases.c.ended_at.is_(None), leases.c.outcome == LeaseEnd.EXPIRED),
         trials.c.state.in_([TrialState.RUNNING.value, TrialState.PENDING.value]),
     )
@@ -166,9 +167,13 @@ def active_of_worker(conn: Connection, worker_id: str) -> list[Lease]:
     return [lease_of(row) for row in conn.execute(_OF_WORKER, {"b_id": worker_id})]
 
 
-def open_of_client(conn: Connection, study_id: str, client_id: str) -> list[Lease]:
-    """The leases of a client that are active, or expired with their trial not claimed again."""
-    values = {"b_study_id": study_id, "b_client_id": client_id}
+def open_of_client(
+    conn: Connection, study_id: str, client_id: str, token_id: str | None
+) -> list[Lease]:
+    """The leases that a client took with this token and that are active, or expired with their
+    trial not claimed again; another token's client of the same name is somebody else.
+    """
+    values = {"b_study_id": study_id, "b_client_id": client_id, "b_token_id": token_id}
     return [lease_of(row) for row in conn.execute(_OPEN_OF_CLIENT, values)]
 
 
@@ -177,13 +182,15 @@ _STUDY_FOR_CLIENT = select(*studies.c, _OPEN_OF_CLIENT.order_by(None).exists()).
 )
 
 
-def study_for_client(conn: Connection, study_id: str, client_id: str | None) -> tuple[Study, bool]:
+def study_for_client(
+    conn: Connection, study_id: str, client_id: str | None, token_id: str | None
+) -> tuple[Study, bool]:
     """A study, and whether `open_of_client` would find any lease in it.
 
     Raises:
         NotFound: there is no such study.
     """
-    values = {"b_study_id": study_id, "b_client_id": client_id}
+    values = {"b_study_id": study_id, "b_client_id": client_id, "b_token_id": token_id}
     row = conn.execute(_STUDY_FOR_CLIENT, values).one_or_none()
     if row is None:
         raise NotFound(f"there is no study {study_id}")

@@ -21,6 +21,7 @@ from ..domain.study import (
 )
 from ..domain.trial import TrialState
 from ..errors import Conflict
+from . import deliveries
 from .definitions import definition_text
 from .rows import study_columns
 from .tables import events, past_definitions, studies
@@ -172,6 +173,7 @@ class LockedStudy:
                 "trial_id": trial_id,
                 "data": dict(data or {}),
                 "occurred_at": self.tx.now,
+                "token_id": self.tx.actor.token_id,
             }
         )
         self.tx.signal(f"study:{self.id}")
@@ -193,6 +195,8 @@ class LockedStudy:
             )
         if "definition" in self._changed and study.definition != stored.definition:
             self._keep_definition(stored)
+        if deliveries.tells(stored, study):
+            deliveries.insert_for(self.tx, study)
         if self._events:
             self.tx.insert(events, self._events, _EVENT_XID[self.tx.dialect])
         self._stored, self._changed, self._events = study, set(), []

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import AppError
-from . import idempotency
+from . import actor, idempotency
 from .engine import Store, StoreStats
 from .failures import is_retriable, storage_busy, translate
 from .idempotency import Receipt
@@ -34,6 +34,9 @@ _RETRY_BASE_S = 0.01
 _POOL_WAIT_S = 10.0
 _CONNECT_S = 5
 
+LOCK_WAIT_MS = 10_000
+"""How long a statement waits for a row that another transaction holds, a stuck replica's say."""
+
 
 class PostgresStore(Store):
     """A Postgres database. Safe to use from any thread."""
@@ -46,7 +49,12 @@ class PostgresStore(Store):
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=_POOL_WAIT_S,
-            connect_args={"connect_timeout": _CONNECT_S, "application_name": "tunewell"},
+            connect_args={
+                "connect_timeout": _CONNECT_S,
+                "application_name": "tunewell",
+                "options": f"{parsed.query.get('options', '')} -c lock_timeout={LOCK_WAIT_MS}",
+            },
+            hide_parameters=True,  # values end in no error and no log
             execution_options={CLOCK_OPTION: self.clock},
         )
         self._reading = self._engine.execution_options(
@@ -56,6 +64,8 @@ class PostgresStore(Store):
         self._relay = Relay(conninfo, self.hub)
         self._count_lock = threading.Lock()
         self._n_commits = 0
+        self._n_waiting = 0
+        self._waited_s = 0.0
         self._is_closed = False
 
     def write(self, fn: Callable[[Tx], T], *, receipt: Receipt[T] | None = None) -> T:
@@ -78,8 +88,10 @@ class PostgresStore(Store):
         self._refuse_when_closed()
         is_committing = False
         try:
-            with self._engine.connect() as conn:
-                tx = Tx(conn, self.clock, self.dialect, is_one_by_one=is_one_by_one)
+            with self._connected() as conn:
+                tx = Tx(
+                    conn, self.clock, self.dialect, actor.present(), is_one_by_one=is_one_by_one
+                )
                 result = idempotency.run(tx, fn, receipt)
                 tx.flush()
                 is_committing = True
@@ -97,6 +109,18 @@ class PostgresStore(Store):
             self._n_commits += 1
         self._publish(tx)
         return result
+
+    def _connected(self) -> Connection:
+        """A connection of the pool, with the wait for it counted."""
+        begun = time.monotonic()
+        with self._count_lock:
+            self._n_waiting += 1
+        try:
+            return self._engine.connect()
+        finally:
+            with self._count_lock:
+                self._n_waiting -= 1
+                self._waited_s += time.monotonic() - begun
 
     def _publish(self, tx: Tx) -> None:
         if tx.topics:
@@ -127,7 +151,12 @@ class PostgresStore(Store):
         return unsubscribe
 
     def stats(self) -> StoreStats:
-        return StoreStats(n_transactions=self._n_commits, n_commits=self._n_commits)
+        return StoreStats(
+            n_transactions=self._n_commits,
+            n_commits=self._n_commits,
+            n_waiting=self._n_waiting,
+            waited_s=self._waited_s,
+        )
 
     def close(self) -> None:
         if not self._is_closed:

@@ -1,8 +1,8 @@
-"""The running processes of the service: whether another is alive decides when to sweep leases."""
+"""The running processes of the service: whether one has watched for long decides when to sweep."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,11 +16,15 @@ _UPSERTS = {
     )
     for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
-_OTHERS = select(
+_WATCHED = select(
     exists().where(
         replicas.c.id != bindparam("b_id"),
-        replicas.c.seen_at >= bindparam("b_since"),
+        replicas.c.seen_at > bindparam("b_since"),
+        replicas.c.started_at <= bindparam("b_before"),
     )
+)
+_ALIVE = (
+    select(replicas.c.id).where(replicas.c.seen_at >= bindparam("b_since")).order_by(replicas.c.id)
 )
 
 
@@ -30,12 +34,25 @@ def beat(tx: Tx, replica_id: str) -> None:
     tx.conn.execute(_UPSERTS[tx.dialect], values)
 
 
-def others_alive(conn: Connection, replica_id: str, within_s: float) -> bool:
-    """Whether another process has said so within the last `within_s` seconds."""
+def watched(conn: Connection, replica_id: str, since: datetime, for_s: float) -> bool:
+    """Whether another process was alive after `since` and had been up for `for_s` seconds then."""
+    before = since - timedelta(seconds=for_s)
+    values = {"b_id": replica_id, "b_since": since, "b_before": before}
+    return bool(conn.execute(_WATCHED, values).scalar_one())
+
+
+def alive(conn: Connection, within_s: float) -> list[str]:
+    """Ids of the processes that said so within the last `within_s` seconds."""
     since = now_of(conn) - timedelta(seconds=within_s)
-    return bool(conn.execute(_OTHERS, {"b_id": replica_id, "b_since": since}).scalar_one())
+    return list(conn.execute(_ALIVE, {"b_since": since}).scalars())
 
 
 def remove(tx: Tx, replica_id: str) -> None:
     """Forgets a process that ends."""
     tx.conn.execute(delete(replicas).where(replicas.c.id == replica_id))
+
+
+def purge(tx: Tx, older_than_s: float) -> int:
+    """Forgets processes that were last seen longer ago; returns how many."""
+    before = tx.now - timedelta(seconds=older_than_s)
+    return tx.conn.execute(delete(replicas).where(replicas.c.seen_at <= before)).rowcount

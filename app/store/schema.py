@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
@@ -28,6 +29,9 @@ from .tables import metadata
 
 _MIGRATION_LOCK = 0x74756E6577656C6C
 """Key of the advisory lock on Postgres: "tunewell" in ASCII."""
+
+MIGRATION_LOCK = text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=_MIGRATION_LOCK)
+"""Taken on Postgres, until its transaction ends, by whoever makes or fills a schema."""
 
 _INSTALLED_AS = "tunewell_migrations"
 
@@ -78,14 +82,19 @@ def downgrade(url: str, revision: str) -> None:
 
 def _migrate(url: str, run: Any) -> None:
     parsed = parse_url(url)
-    with _exclusive(parsed), _connected(parsed) as connection:
-        if connection.dialect.name == "sqlite":
+    with _exclusive(parsed), _connected(parsed, "BEGIN IMMEDIATE") as connection:
+        if (raw := _sqlite_of(connection)) is not None:
             # Kept in the file. Later the first writer would have to wait for all readers.
-            connection.execute(text("PRAGMA journal_mode = WAL"))
-        else:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        run(alembic_config(connection))
-        connection.commit()
+            raw.execute("PRAGMA journal_mode = WAL").close()
+        with connection.begin():  # all migrations or none, also when the process is killed
+            if raw is None:
+                connection.execute(MIGRATION_LOCK)
+            run(alembic_config(connection))
+
+
+def _sqlite_of(connection: Connection) -> sqlite3.Connection | None:
+    raw = connection.connection.driver_connection
+    return raw if isinstance(raw, sqlite3.Connection) else None
 
 
 def is_current(where: Store | str) -> bool:
@@ -106,8 +115,9 @@ def _is_current(connection: Connection) -> bool:
 
 
 @contextmanager
-def _connected(parsed: URL) -> Iterator[Connection]:
-    engine = _engine(parsed)
+def _connected(parsed: URL, begin: str = "BEGIN") -> Iterator[Connection]:
+    """A connection; `begin` is how SQLite starts a transaction."""
+    engine = _engine(parsed, begin)
     try:
         with engine.connect() as connection:
             yield connection
@@ -117,12 +127,24 @@ def _connected(parsed: URL) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _engine(parsed: URL) -> Engine:
+def _engine(parsed: URL, begin: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, poolclass=NullPool)
     Path(parsed.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
     arguments = {"timeout": BUSY_TIMEOUT_MS / 1000}
-    return create_engine(parsed, poolclass=NullPool, connect_args=arguments)
+    engine = create_engine(parsed, poolclass=NullPool, connect_args=arguments)
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(raw: sqlite3.Connection, _record: object) -> None:
+        # The driver opens no transaction for a change of the schema: a process that is killed half
+        # way through a migration would leave half of it.
+        raw.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
 
 
 @contextmanager

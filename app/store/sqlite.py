@@ -12,6 +12,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,8 +21,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
-from ..errors import AppError
-from . import idempotency
+from ..errors import AppError, Unavailable
+from . import actor, idempotency
 from .engine import Store, StoreStats
 from .failures import storage_busy, translate
 from .idempotency import Receipt
@@ -43,11 +44,13 @@ _READ_WAIT_S = 10.0
 class _Write(Generic[T]):
     """One queued write: what to run, and where its caller waits."""
 
-    __slots__ = ("done", "error", "fn", "receipt", "result", "topics")
+    __slots__ = ("actor", "done", "error", "fn", "queued_at", "receipt", "result", "topics")
 
     def __init__(self, fn: Callable[[Tx], T], receipt: Receipt[T] | None) -> None:
         self.fn = fn
         self.receipt = receipt
+        self.actor = actor.present()  # of the thread that waits; the writer's own has none
+        self.queued_at = time.monotonic()
         self.done = threading.Event()
         self.result: T
         self.error: BaseException | None = None
@@ -75,6 +78,8 @@ class SqliteStore(Store):
         self._queue: queue.SimpleQueue[_Write[Any] | None] = queue.SimpleQueue()
         self._n_transactions = 0
         self._n_commits = 0
+        self._waited_s = 0.0
+        self._busy_since: float | None = None
         self._closing = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="tunewell-write", daemon=True)
@@ -105,7 +110,14 @@ class SqliteStore(Store):
             raise known from error
 
     def stats(self) -> StoreStats:
-        return StoreStats(n_transactions=self._n_transactions, n_commits=self._n_commits)
+        since = self._busy_since
+        return StoreStats(
+            n_transactions=self._n_transactions,
+            n_commits=self._n_commits,
+            n_waiting=self._queue.qsize(),
+            waited_s=self._waited_s,
+            busy_s=0.0 if since is None else time.monotonic() - since,
+        )
 
     def close(self) -> None:
         with self._closing:
@@ -120,12 +132,16 @@ class SqliteStore(Store):
     def _serve(self) -> None:
         while (first := self._queue.get()) is not None:
             batch: list[_Write[Any]] = []
+            self._busy_since = time.monotonic()
             try:
                 self._commit_together(first, batch)
             except BaseException as error:
                 known = (translate(error) if isinstance(error, Exception) else None) or error
+                if isinstance(known, Unavailable):
+                    self._take_all(batch)
                 for job in batch:
                     job.error = job.error or known
+            self._busy_since = None
             for job in batch:
                 job.done.set()
             self._publish(batch)
@@ -144,6 +160,13 @@ class SqliteStore(Store):
         self._n_transactions += sum(job.error is None for job in batch)
         self._n_commits += any(job.error is None for job in batch)
 
+    def _take_all(self, batch: list[_Write[Any]]) -> None:
+        """Adds what has queued up: behind a database that is busy each would wait for a timeout
+        of its own, the last in a long line for many of them.
+        """
+        while (job := self._next()) is not None:
+            batch.append(job)
+
     def _next(self) -> _Write[Any] | None:
         try:
             job = self._queue.get_nowait()
@@ -154,8 +177,9 @@ class SqliteStore(Store):
         return job
 
     def _run(self, conn: Connection, raw: sqlite3.Connection, job: _Write[Any]) -> None:
+        self._waited_s += time.monotonic() - job.queued_at
         raw.execute("SAVEPOINT one")
-        tx = Tx(conn, self.clock, self.dialect)
+        tx = Tx(conn, self.clock, self.dialect, job.actor)
         try:
             job.result = idempotency.run(tx, job.fn, job.receipt)
             tx.flush()
@@ -194,6 +218,7 @@ def _engine(
         max_overflow=0,
         pool_timeout=_READ_WAIT_S,
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        hide_parameters=True,  # values end in no error and no log
         execution_options={CLOCK_OPTION: clock},
     )
 
@@ -210,8 +235,9 @@ def _engine(
 
 
 def _prepare_writer(raw: sqlite3.Connection) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-        raw.execute(f"PRAGMA {pragma}").close()
+    raw.execute("PRAGMA journal_mode = WAL").close()
+    raw.execute("PRAGMA synchronous = FULL").close()
+    raw.execute("PRAGMA foreign_keys = ON").close()
 
 
 def _prepare_reader(raw: sqlite3.Connection) -> None:

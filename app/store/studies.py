@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -15,7 +14,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
-    delete,
     exists,
     func,
     literal_column,
@@ -32,7 +30,7 @@ from ..errors import Conflict, NotFound
 from .locked import LockedStudy, refuse_taken_name
 from .page import Page, bounded, cut, decode
 from .rows import AnyRow, study_columns, study_of
-from .tables import events, leases, measurements, past_definitions, studies, trials
+from .tables import studies
 from .transaction import POSTGRES_MICROS, Tx
 from .types import from_micros, to_micros
 
@@ -48,7 +46,6 @@ __all__ = [
     "open_of",
     "open_studies",
     "page",
-    "purge",
     "served",
 ]
 
@@ -249,29 +246,3 @@ def _label(conn: Connection, name: str) -> ColumnElement[str]:
     # A path of json_extract cannot hold every name; the rows of json_each can.
     item = func.json_each(studies.c.labels).table_valued("key", "value")
     return select(cast(item.c.value, String)).where(item.c.key == name).scalar_subquery()
-
-
-_DUE = select(studies.c.id).where(
-    studies.c.purge_at.is_not(None), studies.c.purge_at <= bindparam("b_now")
-)
-_LOCK_DUE = _DUE.order_by(studies.c.id).with_for_update()  # none is restored half way through
-_OF_DUE_TRIALS = select(trials.c.id).where(trials.c.study_id.in_(_DUE))
-_PURGES = (
-    delete(measurements).where(measurements.c.trial_id.in_(_OF_DUE_TRIALS)),
-    delete(leases).where(leases.c.study_id.in_(_DUE)),
-    delete(events).where(events.c.study_id.in_(_DUE)),
-    delete(past_definitions).where(past_definitions.c.study_id.in_(_DUE)),
-    delete(trials).where(trials.c.study_id.in_(_DUE)),
-    delete(studies).where(studies.c.id.in_(_DUE)),
-)
-"""In the order of the foreign keys; the studies themselves go last."""
-
-
-def purge(tx: Tx, now: datetime) -> int:
-    """Removes the deleted studies whose time to be restored is over, with all that is theirs.
-
-    Returns:
-        How many studies went.
-    """
-    tx.conn.execute(_LOCK_DUE, {"b_now": now})
-    return [tx.conn.execute(statement, {"b_now": now}).rowcount for statement in _PURGES][-1]

@@ -355,6 +355,31 @@ leaders = Table(
     Column("expires_at", Instant, nullable=False),
 )
 
+# A study's next points, prepared by one replica for whichever is asked; on Postgres only.
+prepared_points = Table(
+    "prepared_points",
+    metadata,
+    Column("study_id", SafeText, ForeignKey("studies.id"), primary_key=True),
+    Column("first_number", Integer, nullable=False),
+    Column("results_seq", BigInteger, nullable=False),
+    Column("exhausted", Boolean, nullable=False),
+    Column("points", Json, nullable=False),
+)
+
+# What of a study has been purged. Up to `seq` in its own sequence and up to (`xid`, `event_id`) in
+# the feed of all, events may be missing: who comes with an older cursor has to read anew. The
+# others are its `change_seq` when the rest of its events, and its measurements, had gone.
+purges = Table(
+    "purges",
+    metadata,
+    Column("study_id", SafeText, ForeignKey("studies.id"), primary_key=True),
+    *(
+        Column(name, BigInteger, nullable=False, server_default=text("0"))
+        for name in ("seq", "xid", "event_id", "ended_seq", "measurements_seq")
+    ),
+    Index(None, "xid", "event_id"),
+)
+
 # Changes that belong to no study; those of a study are its events.
 audit = Table(
     "audit",

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    exists,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy import insert as insert_into
 
 from ..domain.ids import new_id
@@ -12,14 +26,28 @@ from ..domain.token import Role, Token
 from ..errors import NotFound
 from .page import Page, bounded, cut, decode
 from .rows import AnyRow
+from .signing_keys import HAS_SESSION_KEY
 from .tables import tokens
-from .transaction import Tx
+from .transaction import POSTGRES_MICROS, Tx, clock_of, now_of
 from .types import from_micros, to_micros
 
 _ALL = select(tokens)
-_BY_HASH = _ALL.where(tokens.c.secret_hash == bindparam("b_hash"))
 _BY_ID = _ALL.where(tokens.c.id == bindparam("b_id"))
-_ANY = select(exists().select_from(tokens))
+# The key of the sessions is made with the first token and stays when somebody empties the table.
+_ANY = select(or_(exists().select_from(tokens), HAS_SESSION_KEY))
+
+
+def _timed(statement: Select[Any]) -> dict[str, Select[Any]]:
+    """The statement with the database's clock: every call asks it, one statement has to do."""
+    clocks: dict[str, ColumnElement[Any]] = {
+        "sqlite": literal_column("NULL"),
+        "postgresql": literal_column(POSTGRES_MICROS),
+    }
+    return {name: statement.add_columns(now.label("now_micros")) for name, now in clocks.items()}
+
+
+_BY_HASH = _timed(_ALL.where(tokens.c.secret_hash == bindparam("b_key")))
+_BY_ID_NOW = _timed(_ALL.where(tokens.c.id == bindparam("b_key")))
 _ONE = update(tokens).where(tokens.c.id == bindparam("b_id"))
 _REVOKE = _ONE.where(tokens.c.revoked_at.is_(None)).values(revoked_at=bindparam("b_now"))
 _TOUCH = _ONE.values(last_used_at=bindparam("b_now"))
@@ -53,14 +81,35 @@ def insert(
     return token
 
 
-def by_hash(conn: Connection, secret_hash: str) -> Token | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenNow:
+    """A token, and the instant by the database's clock at which it was read."""
+
+    token: Token
+    now: datetime
+
+
+def by_hash(conn: Connection, secret_hash: str) -> TokenNow | None:
     """The token of a secret, also one that has expired or was revoked; or None."""
-    row = conn.execute(_BY_HASH, {"b_hash": secret_hash}).one_or_none()
-    return None if row is None else _token(row)
+    return _found(conn, _BY_HASH, secret_hash)
+
+
+def by_id(conn: Connection, token_id: str) -> TokenNow | None:
+    """The token of an id, also one that has expired or was revoked; or None."""
+    return _found(conn, _BY_ID_NOW, token_id)
+
+
+def _found(conn: Connection, statements: Mapping[str, Select[Any]], key: str) -> TokenNow | None:
+    row = conn.execute(statements[conn.dialect.name], {"b_key": key}).one_or_none()
+    if row is None:
+        return None
+    micros = row.now_micros
+    now = now_of(conn) if micros is None else clock_of(conn).moved(from_micros(micros))
+    return TokenNow(token=_token(row), now=now)
 
 
 def any_ever(conn: Connection) -> bool:
-    """Whether a token was ever made; revoked and expired ones count."""
+    """Whether a token was ever made; revoked, expired and deleted ones count."""
     return bool(conn.execute(_ANY).scalar_one())
 
 

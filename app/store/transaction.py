@@ -9,6 +9,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Table, Update, text
 
 from ..clock import SystemClock
+from .actor import Actor
 from .together import Fixed, Row, Waiting
 from .types import from_micros
 
@@ -58,6 +59,7 @@ class Tx:
 
     Attributes:
         dialect: "sqlite" or "postgresql".
+        actor: who asked for it.
         is_one_by_one: send writes that were put off one by one, also on Postgres.
     """
 
@@ -66,11 +68,13 @@ class Tx:
         conn: Connection,
         clock: DatabaseClock,
         dialect: str,
+        actor: Actor,
         *,
         is_one_by_one: bool = False,
     ) -> None:
         self._conn = conn
         self._waiting = Waiting(is_one_by_one=is_one_by_one or dialect != "postgresql")
+        self.actor = actor
         self.dialect = dialect
         self.clock = clock
         self.held: dict[str, Any] = {}

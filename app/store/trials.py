@@ -19,6 +19,7 @@ from sqlalchemy import update as update_of
 from ..domain.ids import new_id
 from ..domain.lease import Lease
 from ..domain.space import Params
+from ..domain.study import OPEN_STUDY_STATES
 from ..domain.trial import (
     OPEN_TRIAL_STATES,
     PLACE_FREEING_STATES,
@@ -27,6 +28,7 @@ from ..domain.trial import (
     Trial,
     TrialSource,
     TrialState,
+    tells_of_point,
 )
 from ..errors import NotFound
 from . import measurements
@@ -240,6 +242,8 @@ def move(study: LockedStudy, trial: Trial, to: TrialState, **changes: Any) -> Tr
     study.add(places=_place(moved) - _place(trial), results_seq=int(is_result))
     if to is TrialState.RUNNING:
         _note_start(study)
+    if has_ended and study.study.exhausted:
+        _open_point(study, moved)
     _emit(study, moved, trial.state)
     return moved
 
@@ -247,6 +251,14 @@ def move(study: LockedStudy, trial: Trial, to: TrialState, **changes: Any) -> Tr
 def _note_start(study: LockedStudy) -> None:
     if study.study.started_at is None:
         study.set(started_at=study.tx.now)
+
+
+def _open_point(study: LockedStudy, trial: Trial) -> None:
+    """A suggester that had no point left has one again: the point of a trial that told nothing."""
+    failure = trial.failure.kind if trial.failure else None
+    is_open = study.study.state in OPEN_STUDY_STATES
+    if is_open and not tells_of_point(trial.state, failure):
+        study.set(exhausted=False)
 
 
 def update(study: LockedStudy, trial: Trial, **changes: Any) -> Trial:

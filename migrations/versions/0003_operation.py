@@ -1,4 +1,4 @@
-"""What running it for others needs: checkpoints, backoff, audit, webhooks, leaders, signing keys.
+"""What running it for others needs: checkpoints, backoff, audit, webhooks, replicas, signing keys.
 
 Revision ID: 0003
 Revises: 0002
@@ -42,6 +42,7 @@ def upgrade() -> None:
             op.add_column(table, column)
     _make_checkpoints()
     _make_leaders_and_keys()
+    _make_prepared_and_purges()
     _make_audit()
     _make_deliveries()
 
@@ -100,6 +101,32 @@ def _make_leaders_and_keys() -> None:
     )
 
 
+def _make_prepared_and_purges() -> None:
+    op.create_table(
+        "prepared_points",
+        sa.Column("study_id", sa.Text(), nullable=False),
+        sa.Column("first_number", sa.Integer(), nullable=False),
+        sa.Column("results_seq", sa.BigInteger(), nullable=False),
+        sa.Column("exhausted", sa.Boolean(), nullable=False),
+        sa.Column("points", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["study_id"], ["studies.id"], name="fk_prepared_points_study_id_studies"
+        ),
+        sa.PrimaryKeyConstraint("study_id", name="pk_prepared_points"),
+    )
+    op.create_table(
+        "purges",
+        sa.Column("study_id", sa.Text(), nullable=False),
+        *(
+            sa.Column(name, sa.BigInteger(), nullable=False, server_default=sa.text("0"))
+            for name in ("seq", "xid", "event_id", "ended_seq", "measurements_seq")
+        ),
+        sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name="fk_purges_study_id_studies"),
+        sa.PrimaryKeyConstraint("study_id", name="pk_purges"),
+    )
+    op.create_index("ix_purges_xid_event_id", "purges", ["xid", "event_id"])
+
+
 def _make_audit() -> None:
     op.create_table(
         "audit",
@@ -146,7 +173,10 @@ def _make_deliveries() -> None:
 
 def downgrade() -> None:
     """Drops all of it."""
-    for table in ("deliveries", "audit", "signing_keys", "leaders", "checkpoints"):
+    for table in (
+        "deliveries", "audit", "purges", "prepared_points", "signing_keys", "leaders",
+        "checkpoints",
+    ):  # fmt: skip
         op.drop_table(table)
     for table, columns in _new_columns().items():
         for column in reversed(columns):

@@ -21,9 +21,11 @@ pytestmark = pytest.mark.anyio
 _BY_ROLES = {
     frozenset({Role.READER, Role.SUBMITTER, Role.ADMIN}): """
         list_studies get_study get_best_trials get_pareto_front replay_study list_trials
-        list_workers get_worker stream_study_events list_events export_trials
+        list_workers get_worker stream_study_events list_events export_trials get_metrics
     """,
-    frozenset(Role): "get_trial list_measurements get_meta",
+    frozenset(Role): """
+        get_trial list_measurements get_meta get_session get_checkpoint read_checkpoint
+    """,
     frozenset({Role.SUBMITTER, Role.ADMIN}): """
         create_study put_study update_study pause_study resume_study stop_study cancel_study
         delete_study undelete_study enqueue_trials update_trial cancel_trial retry_trial
@@ -32,15 +34,16 @@ _BY_ROLES = {
     frozenset({Role.WORKER, Role.ADMIN}): "register_worker claim_leases",
     frozenset({Role.WORKER, Role.SUBMITTER, Role.ADMIN}): """
         heartbeat_leases renew_lease release_lease report_measurements complete_trial fail_trial
+        create_checkpoint upload_checkpoint commit_checkpoint
     """,
     frozenset({Role.ADMIN}): """
-        update_worker delete_worker create_token list_tokens revoke_token
+        update_worker delete_worker create_token list_tokens revoke_token list_audit
     """,
 }
 MAY = {name: roles for roles, names in _BY_ROLES.items() for name in names.split()}
 """The contract's rule on roles, operation by operation."""
 
-OPEN = {"get_health", "get_readiness"}
+OPEN = {"get_health", "get_readiness", "create_session", "delete_session"}
 
 PAGE = document(build(Settings()))
 OPERATIONS = [
@@ -214,6 +217,7 @@ async def test_a_revoked_token_ends_its_streams(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sse, "TICK_S", 0.01)
+    monkeypatch.setattr(sse, "RECHECK_S", 0.0)
     study = services.studies.create(definition()).study
     token, secret = services.tokens.create("watcher", Role.READER, None)
     headers = {"authorization": f"Bearer {secret}"}

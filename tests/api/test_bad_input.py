@@ -135,7 +135,7 @@ async def test_json_in_utf8_by_name_is_taken(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2", "/v1", "/v1/studies/", "/v1/study", "/v1/studies/st_1:explode", "/metrics"]
+    "path", ["/v2", "/v1", "/v1/studies/", "/v1/study", "/v1/studies/st_1:explode"]
 )
 async def test_an_unknown_path_is_404(http: httpx.AsyncClient, path: str) -> None:
     is_problem(await http.get(path), 404, "not-found")

@@ -105,6 +105,7 @@ def test_the_table_has_the_codes_of_the_contract() -> None:
         "budget-exhausted": 409,
         "study-definition-mismatch": 409,
         "idempotency-in-progress": 409,
+        "request-timeout": 408,
         "etag-mismatch": 412,
         "too-large": 413,
         "unsupported-media-type": 415,
@@ -112,6 +113,7 @@ def test_the_table_has_the_codes_of_the_contract() -> None:
         "invalid-value": 422,
         "idempotency-key-reused": 422,
         "etag-required": 428,
+        "headers-too-large": 431,
         "rate-limited": 429,
         "internal": 500,
         "storage-busy": 503,
@@ -120,6 +122,7 @@ def test_the_table_has_the_codes_of_the_contract() -> None:
     retryable = {code for code, kind in PROBLEMS.items() if kind.is_retryable}
     assert retryable == {
         "idempotency-in-progress",
+        "request-timeout",
         "rate-limited",
         "internal",
         "storage-busy",

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from app.api import sse
 from app.service.services import Services
+from app.store import retention
 
 from .asgi import Call
 from .conftest import ask, create, tell
@@ -68,21 +69,45 @@ async def test_a_cursor_that_is_not_known_is_reset(
 
 
 async def test_a_cursor_older_than_what_is_kept_is_reset(
-    app: FastAPI,
-    http: httpx.AsyncClient,
-    services: Services,
-    monkeypatch: pytest.MonkeyPatch,
+    app: FastAPI, http: httpx.AsyncClient, services: Services
 ) -> None:
     study = await create(http)
     await ask(http, study["id"])
-    monkeypatch.setattr(services.events, "oldest", lambda _: 2)
+    start = (await http.get("/v1/events")).json()["next_after"]
+    store, before = services.store, {"reports_before": services.store.now()}
+    store.write(lambda tx: retention.purge_events(tx, study["id"], ended_before=tx.now, **before))
+    purged = (await http.get(f"/v1/studies/{study['id']}")).json()["change_seq"]
+    await http.post(f"/v1/studies/{study['id']}:pause")
     target = f"/v1/studies/{study['id']}/events"
-    async with Call(app, "GET", f"{target}?after=0") as stream:
-        assert (await stream.event_after_start())["event"] == "reset"
-    async with Call(app, "GET", f"{target}?after=1") as stream:
-        assert (await stream.event_after_start())["id"] == "2"
-    async with Call(app, "GET", target) as stream:
-        assert (await stream.event_after_start())["id"] == "2"
+    async with Call(app, "GET", f"{target}?after={purged - 1}") as stream:
+        reset = await stream.event_after_start()
+        assert (reset["event"], reset["id"]) == ("reset", str(purged + 1))
+    for query in (f"?after={purged}", ""):
+        async with Call(app, "GET", target + query) as stream:
+            assert (await stream.event_after_start())["id"] == str(purged + 1)
+    page = (await http.get("/v1/events", params={"after": start})).json()
+    assert [event["seq"] for event in page["events"]] == [purged + 1]
+
+
+async def test_a_cursor_of_the_feed_older_than_what_is_kept_is_reset(
+    http: httpx.AsyncClient, services: Services
+) -> None:
+    start = (await http.get("/v1/events")).json()["next_after"]
+    study = await create(http)
+    trial = await ask(http, study["id"])
+    report = {"lease_id": trial["lease_id"], "seq": 1, "points": [{"step": 1, "values": {}}]}
+    made = await http.post(f"/v1/trials/{trial['id']}/measurements", json=report)
+    assert made.status_code == 200, made.text
+    now = services.store.now()
+    services.store.write(
+        lambda tx: retention.purge_events(tx, study["id"], reports_before=now, ended_before=now)
+    )
+    page = (await http.get("/v1/events", params={"after": start, "wait_s": 60})).json()
+    assert (page["events"], page["reset"]) == ([], True)
+    await http.post(f"/v1/studies/{study['id']}:pause")
+    rest = (await http.get("/v1/events", params={"after": page["next_after"]})).json()
+    assert [event["kind"] for event in rest["events"]] == ["study.state"]
+    assert rest["reset"] is False
 
 
 async def test_an_idle_stream_ticks(
@@ -129,7 +154,7 @@ async def test_the_feed_has_the_events_of_all_studies(http: httpx.AsyncClient) -
     page = (await http.get("/v1/events", params={"after": start["next_after"]})).json()
     assert [event["study_id"] for event in page["events"]] == [one["id"], two["id"]]
     rest = (await http.get("/v1/events", params={"after": page["next_after"]})).json()
-    assert rest == {"events": [], "next_after": page["next_after"]}
+    assert rest == {"events": [], "next_after": page["next_after"], "reset": False}
 
 
 async def test_the_feed_is_read_piece_by_piece(http: httpx.AsyncClient) -> None:

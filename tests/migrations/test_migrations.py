@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
@@ -56,6 +57,26 @@ def test_the_schema_goes_up_down_and_up_again(database_url: str) -> None:
     assert schema.is_current(store)
     assert making.study(store).change_seq == 1
     store.close()
+
+
+def test_a_migration_that_breaks_off_half_way_leaves_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema.upgrade(database_url)
+    schema.downgrade(database_url, "-1")
+    before = tables(database_url)
+    broken = Operations.create_index
+
+    def break_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Operations, "create_index", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        schema.upgrade(database_url)
+    assert tables(database_url) == before
+    monkeypatch.setattr(Operations, "create_index", broken)
+    schema.upgrade(database_url)
+    assert schema.is_current(database_url)
 
 
 def test_alembic_finds_no_difference_from_the_tables(migrated_url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tunewell.objective import Trial
@@ -11,8 +12,10 @@ from tunewell.objective import Trial
 class Kept:
     """Keeps the reports; asks to stop after a number of them, if one is given."""
 
-    def __init__(self, stop_after: int | None = None) -> None:
+    def __init__(self, stop_after: int | None = None, *, checkpoints: bool = False) -> None:
         self.reports: list[tuple[int, dict[str, float]]] = []
+        self.checkpoints: list[tuple[int, bytes]] = []
+        self.should_checkpoint = checkpoints
         self._stop_after = stop_after
 
     @property
@@ -21,6 +24,10 @@ class Kept:
 
     def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
         self.reports.append((step, dict(values)))
+
+    def save_checkpoint(self, step: int, content: bytes | Path) -> None:
+        assert isinstance(content, bytes)
+        self.checkpoints.append((step, content))
 
     def elapsed_s(self) -> float:
         return 0.0
@@ -32,8 +39,16 @@ def trial(
     *,
     number: int = 1,
     kept: Kept | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_step: int = 0,
 ) -> Trial:
     """A trial of a point."""
     return Trial(
-        id="tr_1", number=number, params=params, options=options or {}, channel=kept or Kept()
+        id="tr_1",
+        number=number,
+        params=params,
+        options=options or {},
+        channel=kept or Kept(),
+        checkpoint=checkpoint,
+        checkpoint_step=checkpoint_step,
     )

@@ -94,6 +94,25 @@ async def test_a_grid_ends_with_space_exhausted(bench: Bench, services: Services
     assert (study.state, study.stop_reason) == (StudyState.COMPLETED, "space_exhausted")
 
 
+async def test_a_grid_point_that_was_lost_after_the_last_one_was_handed_out_is_run_again(
+    bench: Bench, services: Services
+) -> None:
+    space = [{"name": "x", "type": "int", "low": 1, "high": 2}]
+    policy = {"max_losses": 0}
+    raw = definition(space=space, suggester={"name": "grid"}, failure_policy=policy)
+    study_id = bench.study(raw)
+    first, second = await bench.suggest(study_id, count=2)
+    assert await bench.suggest(study_id) == []
+    assert services.studies.get(study_id).study.exhausted
+    assert bench.fail(second, "preempted").trial.state is TrialState.FAILED
+    bench.complete(first, 1.0)
+    (again,) = await bench.suggest(study_id)
+    assert again.trial.params == second.trial.params
+    bench.complete(again, 1.0)
+    assert await bench.suggest(study_id) == []
+    assert services.studies.get(study_id).study.stop_reason == "space_exhausted"
+
+
 async def test_raising_the_limit_reopens_a_study(bench: Bench, services: Services) -> None:
     study_id = bench.study(definition(limits={"max_trials": 1}))
     (grant,) = await bench.suggest(study_id)
@@ -114,6 +133,15 @@ async def test_a_failed_trial_can_be_run_again(bench: Bench, services: Services)
     assert services.trials.retry(grant.trial.id).state is TrialState.PENDING
     (again,) = await bench.suggest(study_id)
     assert again.trial.id == grant.trial.id
+
+
+async def test_only_a_failed_trial_is_run_again(bench: Bench, services: Services) -> None:
+    study_id = bench.study(definition())
+    (grant,) = await bench.suggest(study_id)
+    with pytest.raises(Conflict) as refused:
+        services.trials.retry(grant.trial.id)
+    assert refused.value.members["current_state"] == "running"
+    assert bench.complete(grant, 1.0).state is TrialState.COMPLETED
 
 
 async def test_a_grid_stays_a_grid_when_many_ask_at_once(bench: Bench) -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from app.domain.lease import Directive, LeaseEnd
 from app.domain.study import StudyState
+from app.domain.token import Role
 from app.domain.trial import TrialState
 from app.errors import Conflict, InvalidInput, NotFound, StaleLease
 from app.service.services import Services
-from app.service.views import Beat, Grant, Point
+from app.service.views import Beat, Caller, Grant, Point
 from app.store.engine import Store
 
 from .conftest import LEASE_TTL_S, Bench, definition, worker_study
@@ -180,6 +181,33 @@ async def test_a_new_boot_id_frees_the_old_leases_at_once(bench: Bench, services
     assert services.trials.get(grant.trial.id).trial.state is TrialState.PENDING
     with pytest.raises(StaleLease):
         bench.complete(grant, 1.0)
+
+
+async def test_a_new_boot_id_whose_losses_end_the_study_is_registered_all_the_same(
+    bench: Bench, services: Services
+) -> None:
+    study_id = bench.study(worker_study(failure_policy={"max_losses": 0, "max_failed": 1}))
+    worker_id = bench.worker("w", boot_id="1")
+    first, second = await bench.claim(worker_id), await bench.claim(worker_id)
+    assert first is not None
+    assert second is not None
+    assert bench.worker("w", boot_id="2") == worker_id
+    assert services.studies.get(study_id).study.state is StudyState.FAILED
+    assert services.trials.get(first.trial.id).trial.state is TrialState.FAILED
+    assert services.trials.get(second.trial.id).trial.state is TrialState.CANCELLED
+
+
+async def test_a_client_of_another_token_does_not_revive_a_lease(
+    bench: Bench, store: Store, services: Services
+) -> None:
+    study_id = bench.study(definition())
+    (mine,) = await bench.suggest(study_id, client_id="me")
+    store.clock.offset_s += 61
+    bench.sweep()
+    bench.caller = Caller(token_id="tk_other", role=Role.SUBMITTER)
+    await bench.suggest(study_id, client_id="me")
+    (attempt, *_) = services.trials.get(mine.trial.id).attempts
+    assert (attempt.id, attempt.end) == (mine.lease.id, LeaseEnd.EXPIRED)
 
 
 async def test_no_lease_is_swept_in_the_first_lease_time_after_a_start(

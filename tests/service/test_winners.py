@@ -11,8 +11,8 @@ from app.domain.trial import TrialSource
 from app.errors import InvalidInput
 from app.service.asks import Holder
 from app.service.handout import Share
-from app.service.points import Batch
 from app.service.services import Services
+from app.service.sharing import Batch
 from app.suggest.base import Suggestion
 
 from .conftest import Bench, definition

@@ -6,12 +6,15 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from sqlalchemy import func, select
+
 from app.domain.definition import parse_definition
 from app.domain.lease import Lease, LeaseEnd
 from app.domain.study import Study, StudyDefinition
 from app.domain.trial import Trial, TrialSource, TrialState
-from app.store import leases, studies, trials
+from app.store import events, leases, studies, trials
 from app.store.engine import Store
+from app.store.tables import events as event_table
 from app.store.transaction import Tx
 from app.store.trials import Finished
 
@@ -91,6 +94,22 @@ def move(store: Store, one: Trial, to: TrialState, **changes: Any) -> Trial:
 def present(store: Store, study_id: str) -> Study:
     """The study as it is stored, deleted or not."""
     return store.read(lambda conn: studies.get(conn, study_id, deleted=True))
+
+
+def settled(store: Store) -> None:
+    """Waits until the feed shows every event.
+
+    The server is shared: a transaction of another test can hold the feed back for a moment.
+    """
+    pause, count = threading.Event(), select(func.count()).select_from(event_table)
+    for _ in range(600):
+        shown, kept = store.read(
+            lambda conn: (len(events.feed(conn, None, 100_000)), conn.execute(count).scalar_one())
+        )
+        if shown == kept:
+            return
+        pause.wait(0.05)
+    raise AssertionError("the feed stays behind")
 
 
 def together(calls: Sequence[Callable[[], T]]) -> list[T | Exception]:

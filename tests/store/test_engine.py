@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 from sqlalchemy import Connection, text
 
 from app.errors import AppError, InvalidInput, Unavailable
+from app.store import postgres as postgres_store
 from app.store import sqlite, studies
 from app.store.engine import Store
 from app.store.opening import open_store
 from app.store.signals import EVERYTHING
 from app.store.transaction import DatabaseClock, Tx
 
+from ..postgres import Postgres
 from . import making
 
 ON_POSTGRES = pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
@@ -248,6 +251,36 @@ def test_a_file_that_another_process_holds_is_unavailable(
         assert making.present(store, made.id) == made
         other.execute("ROLLBACK")
         other.close()
+        assert making.trial(store, made.id).number == 1
+
+
+@ON_SQLITE
+def test_a_long_line_behind_a_held_file_waits_for_one_timeout_in_all(
+    migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 1_000)
+    with opened(migrated_url) as store:
+        other = sqlite3.connect(tmp_path / "tunewell.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        found = making.together([lambda: making.study(store)] * 20)
+        assert [getattr(error, "code", None) for error in found] == ["storage-busy"] * 20
+        assert time.monotonic() - begun < 10  # one timeout each would be 20 s
+        other.close()
+
+
+def test_a_row_that_another_transaction_holds_is_not_waited_for_for_ever(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "LOCK_WAIT_MS", 50)
+    with postgres.database(is_migrated=True) as url, opened(url) as store:
+        made = making.study(store)
+        with psycopg.connect(url) as other:
+            other.execute("SELECT 1 FROM studies FOR UPDATE")
+            with pytest.raises(Unavailable) as refused:
+                making.trial(store, made.id)
+        assert (refused.value.code, refused.value.retry_after_s) == ("storage-busy", 1)
+        assert making.present(store, made.id) == made
         assert making.trial(store, made.id).number == 1
 
 

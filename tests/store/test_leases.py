@@ -36,8 +36,9 @@ def test_a_lease_reads_back_with_who_holds_it(store: Store) -> None:
     assert store.read(lambda conn: leases.get(conn, "ls_0")) is None
     assert store.read(lambda conn: leases.of_trial(conn, one.id)) == [lease]
     assert store.read(lambda conn: leases.active_of_worker(conn, "wk_1")) == [lease]
-    assert store.read(lambda conn: leases.open_of_client(conn, made.id, "c")) == [lease]
-    assert store.read(lambda conn: leases.open_of_client(conn, made.id, "d")) == []
+    assert store.read(lambda conn: leases.open_of_client(conn, made.id, "c", "tk_1")) == [lease]
+    assert store.read(lambda conn: leases.open_of_client(conn, made.id, "c", "tk")) == []
+    assert store.read(lambda conn: leases.open_of_client(conn, made.id, "d", "tk_1")) == []
 
 
 def test_a_trial_has_one_active_lease_at_most(store: Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -35,7 +35,11 @@ def token(store: Store, name: str, **more: Any) -> Token:
 def test_a_token_is_found_by_its_hash_for_ever(store: Store) -> None:
     assert not store.read(tokens.any_ever)
     made = token(store, "a", expires_at=store.now() + timedelta(days=1))
-    assert store.read(lambda conn: tokens.by_hash(conn, "hash a")) == made
+    found = store.read(lambda conn: tokens.by_hash(conn, "hash a"))
+    assert found is not None
+    assert found.token == made
+    assert made.created_at <= found.now <= store.now()
+    assert store.read(lambda conn: tokens.by_id(conn, made.id)).token == made
     assert store.read(lambda conn: tokens.by_hash(conn, "hash b")) is None
     store.clock.offset_s += 60
     revoked = store.write(lambda tx: tokens.revoke(tx, made.id))
@@ -45,7 +49,7 @@ def test_a_token_is_found_by_its_hash_for_ever(store: Store) -> None:
     store.write(lambda tx: tokens.touch(tx, made.id))
     touched = store.read(lambda conn: tokens.by_hash(conn, "hash a"))
     assert touched is not None
-    assert touched.last_used_at is not None
+    assert touched.token.last_used_at is not None
     assert store.read(tokens.any_ever)
     with pytest.raises(NotFound):
         store.write(lambda tx: tokens.revoke(tx, "tk_0"))
@@ -115,18 +119,36 @@ def test_a_worker_shows_signs_of_life_and_can_be_forgotten(store: Store) -> None
             call()
 
 
-def test_replicas_know_whether_another_one_is_alive(store: Store) -> None:
-    def others(within_s: float = 10) -> bool:
-        return store.read(lambda conn: replicas.others_alive(conn, "one", within_s))
+def test_a_young_replica_knows_whether_an_older_one_watched_all_along(store: Store) -> None:
+    def beat(name: str) -> None:
+        store.write(lambda tx: replicas.beat(tx, name))
 
-    store.write(lambda tx: replicas.beat(tx, "one"))
-    assert not others()
-    store.write(lambda tx: replicas.beat(tx, "two"))
-    assert others()
+    def is_watched(since: datetime) -> bool:
+        return store.read(lambda conn: replicas.watched(conn, "young", since, 60))
+
+    beat("old")
+    store.clock.offset_s += 50
+    early = store.now()
+    beat("old")
+    assert not is_watched(early)  # it had been up for 50 s only
     store.clock.offset_s += 20
-    assert not others()
-    assert others(within_s=30)
-    store.write(lambda tx: replicas.beat(tx, "two"))
-    assert others()
+    since = store.now()
+    beat("young")
+    assert not is_watched(since)  # its row may be all that is left of it
+    beat("old")
+    assert is_watched(since)
+
+
+def test_replicas_that_are_alive_are_listed_and_dead_ones_forgotten(store: Store) -> None:
+    def alive() -> list[str]:
+        return store.read(lambda conn: replicas.alive(conn, 10))
+
+    for name in ("one", "two", "three"):
+        store.write(lambda tx, name=name: replicas.beat(tx, name))
+    assert alive() == ["one", "three", "two"]
     store.write(lambda tx: replicas.remove(tx, "two"))
-    assert not others(within_s=1000)
+    store.clock.offset_s += 20
+    store.write(lambda tx: replicas.beat(tx, "three"))
+    assert alive() == ["three"]
+    assert store.write(lambda tx: replicas.purge(tx, 15)) == 1
+    assert store.write(lambda tx: replicas.purge(tx, 15)) == 0

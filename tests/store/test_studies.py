@@ -113,19 +113,6 @@ def test_a_deleted_study_is_found_only_when_asked_for(store: Store) -> None:
     assert store.read(studies.open_studies) == []
 
 
-def test_a_deleted_study_is_gone_for_good_when_its_time_has_come(store: Store) -> None:
-    kept = making.study(store, "kept")
-    made = making.study(store, "gone")
-    making.running(store, made.id)
-    now = store.now()
-    change(store, made.id, deleted_at=now, purge_at=now + timedelta(days=1))
-    assert store.write(lambda tx: studies.purge(tx, now)) == 0
-    assert store.write(lambda tx: studies.purge(tx, now + timedelta(days=1))) == 1
-    with pytest.raises(NotFound):
-        making.present(store, made.id)
-    assert making.present(store, kept.id) == kept
-
-
 def test_a_study_that_never_was_is_not_found(store: Store) -> None:
     for odd in ("st_0", "", "st_\x00", "\ud800"):
         with pytest.raises(NotFound):

@@ -94,25 +94,25 @@ class Service:
         self._folder = folder
         self._database_url = database_url
         self._env = env
-        self._process: Process | None = None
+        self.process: Process | None = None
         self.url = ""
         self.http = httpx.Client(timeout=60)
 
     def start(self) -> None:
         port = self.url.rpartition(":")[2] or "0"
         command = tunewell("serve", "--port", port, "--database-url", self._database_url, "--json")
-        self._process = Process(command, self._folder, self._env)
-        self.url = json.loads(self._process.line("ready"))["url"]
+        self.process = Process(command, self._folder, self._env)
+        self.url = json.loads(self.process.line("ready"))["url"]
 
     def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.end()
+        assert self.process is not None
+        self.process.kill()
+        self.process.end()
 
     def end(self) -> None:
         self.http.close()
-        if self._process is not None:
-            self._process.end()
+        if self.process is not None:
+            self.process.end()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         answer = self.http.request(method, self.url + path, json=body)
@@ -160,11 +160,14 @@ def worker_command(url: str, name: str, *more: str, slots: int = 1) -> list[str]
 
 
 @contextmanager
-def workers(service: Service, folder: Path, count: int, *more: str) -> Iterator[list[Process]]:
+def workers(
+    service: Service, folder: Path, count: int, *more: str, prefix: str = "w"
+) -> Iterator[list[Process]]:
     """Worker processes; all are ended at the end of the block."""
     env = {"TUNEWELL_STATE_DIR": str(folder / "state")}
     started = [
-        Process(worker_command(service.url, f"w{k}", *more), folder, env) for k in range(count)
+        Process(worker_command(service.url, f"{prefix}{k}", *more), folder, env)
+        for k in range(count)
     ]
     try:
         yield started

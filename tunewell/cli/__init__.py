@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 
 from ..errors import ApiError, ServiceUnreachable, TunewellError
-from . import best, replay, service, study, token, trial, worker
+from . import backup, best, replay, service, study, token, trial, worker
 from .output import print_json_line, problem_lines, say
 
 FINE, FAILED, WRONG_USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -33,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 service.add_to(app)
+backup.add_to(app)
 study.app.command()(best.best)
 study.app.command()(replay.replay)
 app.add_typer(study.app, name="study")

@@ -58,17 +58,25 @@ _STATUS = {"storage-busy": 3, "invalid-value": 2}
 
 
 @contextmanager
+def refusals() -> Iterator[None]:
+    """What the service's part refuses in the block, as our errors."""
+    errors = load("app", "errors", extra="server")
+    try:
+        yield
+    except errors.AppError as error:
+        raise DatabaseRefused(str(error.detail), str(error.code)) from error
+
+
+@contextmanager
 def opened(what: str, database_url: str | None) -> Iterator[Any]:
     """What a function of the service's `main` opens of a database; its refusals as our errors."""
-    main, errors = (load("app", module, extra="server") for module in ("main", "errors"))
-    try:
+    main = load("app", "main", extra="server")
+    with refusals():
         found = getattr(main, what)(database_url)
         try:
             yield found
         finally:
             found.close()
-    except errors.AppError as error:
-        raise DatabaseRefused(str(error.detail), str(error.code)) from error
 
 
 def connect(url: str | None, token: str | None) -> Client:

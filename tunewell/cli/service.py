@@ -69,6 +69,58 @@ def serve(
     body_limit_bytes: Annotated[
         int | None, _setting("body-limit-bytes", "Largest request body; 8 MiB.")
     ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TUNEWELL_LOG_LEVEL",
+            help="DEBUG, INFO (the default), WARNING or ERROR.",
+            show_default=False,
+        ),
+    ] = None,
+    access_log: Annotated[
+        bool | None,
+        typer.Option(
+            "--access-log/--no-access-log",
+            envvar="TUNEWELL_ACCESS_LOG",
+            help="A line of the log for each request; on by default.",
+            show_default=False,
+        ),
+    ] = None,
+    grace_s: Annotated[
+        float | None, _setting("grace-s", "Seconds that open requests have at a stop; 5.")
+    ] = None,
+    drain_s: Annotated[
+        float | None, _setting("drain-s", "Seconds to go on answering after SIGTERM; 0.")
+    ] = None,
+    webhook_hosts: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TUNEWELL_WEBHOOK_HOSTS",
+            help="Hosts that webhooks may go to, separated by commas; none by default.",
+            show_default=False,
+        ),
+    ] = None,
+    purge_s: Annotated[
+        float | None,
+        _setting("purge-s", "Seconds between purges of what is kept no longer; 600."),
+    ] = None,
+    keep_events_s: Annotated[
+        float | None, _setting("keep-events-s", "Keep events so long after a study's end; 30 days.")
+    ] = None,
+    keep_measurement_events_s: Annotated[
+        float | None,
+        _setting("keep-measurement-events-s", "Keep events of measurements so long; 7 days."),
+    ] = None,
+    keep_measurements_s: Annotated[
+        float | None,
+        _setting("keep-measurements-s", "Keep measurements so long after a study's end; for good."),
+    ] = None,
+    keep_audit_s: Annotated[
+        float | None, _setting("keep-audit-s", "Keep the audit so long; 365 days.")
+    ] = None,
+    keep_deliveries_s: Annotated[
+        float | None, _setting("keep-deliveries-s", "Keep webhook deliveries so long; 30 days.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run the service. Prints one line with `ready` and its address once it listens."""
@@ -87,6 +139,17 @@ def serve(
         suggest_processes=suggest_processes,
         pool_size=pool_size,
         body_limit_bytes=body_limit_bytes,
+        log_level=log_level,
+        access_log=access_log,
+        grace_s=grace_s,
+        drain_s=drain_s,
+        webhook_hosts=webhook_hosts,
+        purge_s=purge_s,
+        keep_events_s=keep_events_s,
+        keep_measurement_events_s=keep_measurement_events_s,
+        keep_measurements_s=keep_measurements_s,
+        keep_audit_s=keep_audit_s,
+        keep_deliveries_s=keep_deliveries_s,
     )
     raise typer.Exit(status)
 
@@ -110,7 +173,8 @@ def _with_settings(run: Callable[..., int], *args: Any, **given: Any) -> int:
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_context=False):
             name = "_".join(str(part) for part in fault["loc"])
-            say(f"tunewell: TUNEWELL_{name.upper()} or its option: {fault['msg']}")
+            where = f"TUNEWELL_{name.upper()} or its option: " if name else ""
+            say(f"tunewell: {where}{fault['msg'].removeprefix('Value error, ')}")
         return 2
 
 

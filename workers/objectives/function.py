@@ -107,18 +107,30 @@ def evaluate(trial: Trial) -> dict[str, float]:
     name = options.get("function", "sphere")
     exact = FUNCTIONS[name](point(name, trial.params))
     rng = random.Random(f"{trial.seed} {json.dumps(dict(trial.params), sort_keys=True)}")
-    _fail_on_demand(rng, options)
+    value = exact
+    if trial.checkpoint is None:
+        _fail_on_demand(rng, options)
+    else:
+        value = _restore(rng, trial.checkpoint.read_bytes())
     noise_sd = options.get("noise_sd", 0.0)
     n_steps = options.get("steps", 1)
-    value = exact
-    for step in range(1, n_steps + 1):
+    for step in range(trial.last_step + 1, n_steps + 1):
         _wait(trial, options.get("step_s", 0.0))
         excess = (1 + abs(exact)) * 0.1 * (n_steps / step - 1)
         value = exact + excess + rng.gauss(0.0, noise_sd)
         trial.report(step, value=value)
+        if trial.should_checkpoint:
+            trial.save_checkpoint(json.dumps([rng.getstate(), value]).encode())
         if trial.should_stop:
             break
     return {"value": value}
+
+
+def _restore(rng: random.Random, content: bytes) -> float:
+    """Sets the generator to where it was when a checkpoint was saved; the value then."""
+    (version, internal, gauss_next), value = json.loads(content)
+    rng.setstate((version, tuple(internal), gauss_next))
+    return float(value)
 
 
 def _fail_on_demand(rng: random.Random, options: Mapping[str, Any]) -> None:

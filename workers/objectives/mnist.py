@@ -12,6 +12,7 @@ forgets quickly. It changes the evaluation alone: training never reads the runni
 from __future__ import annotations
 
 import functools
+import io
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -77,29 +78,77 @@ def network(settings: Settings) -> nn.Sequential:
     )
 
 
-def training(settings: Settings, train: Part) -> Iterator[nn.Sequential]:
-    """Trains, handing the network out after each step (an epoch or a third of one).
+class Training:
+    """A network in training.
 
     The order of the images is drawn on the CPU whatever the device, so that a seed means the same
     everywhere.
+
+    Attributes:
+        net: the network.
+        step: how many steps (epochs or thirds of one) it has behind it.
     """
-    torch.manual_seed(settings.seed)
-    order_rng = torch.Generator().manual_seed(settings.seed)
-    net = network(settings).to(settings.device).train()
-    optimizer = torch.optim.Adam(net.parameters(), lr=settings.learning_rate, fused=True)
-    backward = _written_out(net) if settings.model == "simple" else _by_autograd(net)
-    for _ in range(settings.epochs):
-        order = torch.randperm(len(train.y), generator=order_rng).to(train.y.device)
-        batches = list(torch.split(order, settings.batch_size))
-        if settings.model == "batchnorm" and len(batches[-1]) == 1:
-            # A batch of one row has no variance to normalise by.
-            batches.pop()
-        for third in _parts(batches, settings.steps_per_epoch):
-            for rows in third:
-                x, y = train.x.index_select(0, rows), train.y.index_select(0, rows)
-                backward(x, y)
-                optimizer.step()
-            yield net
+
+    def __init__(self, settings: Settings, train: Part) -> None:
+        self._settings, self._train = settings, train
+        torch.manual_seed(settings.seed)
+        self._order_rng = torch.Generator().manual_seed(settings.seed)
+        self._epoch_begin = self._order_rng.get_state()
+        self.net = network(settings).to(settings.device).train()
+        self._optimizer = torch.optim.Adam(
+            self.net.parameters(), lr=settings.learning_rate, fused=True
+        )
+        self.step = 0
+
+    def steps(self) -> Iterator[nn.Sequential]:
+        """Trains to the end, handing the network out after each step."""
+        settings, train, optimizer = self._settings, self._train, self._optimizer
+        net = self.net
+        backward = _written_out(net) if settings.model == "simple" else _by_autograd(net)
+        first_epoch, n_skipped = divmod(self.step, settings.steps_per_epoch)
+        for _ in range(first_epoch, settings.epochs):
+            self._epoch_begin = self._order_rng.get_state()
+            order = torch.randperm(len(train.y), generator=self._order_rng).to(train.y.device)
+            batches = list(torch.split(order, settings.batch_size))
+            if settings.model == "batchnorm" and len(batches[-1]) == 1:
+                # A batch of one row has no variance to normalise by.
+                batches.pop()
+            for third in itertools.islice(
+                _parts(batches, settings.steps_per_epoch), n_skipped, None
+            ):
+                for rows in third:
+                    x, y = train.x.index_select(0, rows), train.y.index_select(0, rows)
+                    backward(x, y)
+                    optimizer.step()
+                self.step += 1
+                yield net
+            n_skipped = 0
+
+    def saved(self) -> bytes:
+        """All that the steps to come depend on."""
+        is_whole = self.step % self._settings.steps_per_epoch == 0
+        file = io.BytesIO()
+        torch.save(
+            {
+                "step": self.step,
+                "net": self.net.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                # Within an epoch its order is drawn again.
+                "order": self._order_rng.get_state() if is_whole else self._epoch_begin,
+            },
+            file,
+        )
+        return file.getvalue()
+
+    def restore(self, content: bytes) -> None:
+        """Goes on from what `saved` wrote for the same settings."""
+        device = self._settings.device
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        self.step = int(state["step"])
+        self.net.load_state_dict(state["net"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._order_rng.set_state(state["order"])
+        self.net.to(device)
 
 
 def _by_autograd(net: nn.Sequential) -> Backward:
@@ -199,18 +248,26 @@ def evaluate(trial: Trial) -> dict[str, float]:
     if trial.options.get("validation", False):
         train, scored = held_out(train)
     train, scored = _on(train, settings.device), _on(scored, settings.device)
-    values: dict[str, float] = {}
-    net = None
-    for step, net in enumerate(training(settings, train), start=1):
-        score = evaluation(net, scored)
-        values = {"accuracy": score.accuracy, "loss": score.loss}
-        trial.report(step, **values)
+    run = Training(settings, train)
+    if trial.checkpoint is not None:
+        run.restore(trial.checkpoint.read_bytes())
+    values = _scores(run.net, scored) if run.step else {}
+    for net in run.steps():
+        values = _scores(net, scored)
+        trial.report(run.step, **values)
+        if trial.should_checkpoint:
+            trial.save_checkpoint(run.saved())
         if trial.should_stop:
             break
-    if net is not None and trial.options.get("validation", False):
-        test = evaluation(net, _on(mnist.test, settings.device))
-        values |= {"test_accuracy": test.accuracy, "test_loss": test.loss}
+    if trial.options.get("validation", False):
+        test = _scores(run.net, _on(mnist.test, settings.device))
+        values |= {f"test_{name}": value for name, value in test.items()}
     return values
+
+
+def _scores(net: nn.Sequential, part: Part) -> dict[str, float]:
+    score = evaluation(net, part)
+    return {"accuracy": score.accuracy, "loss": score.loss}
 
 
 def _settings(trial: Trial) -> Settings:

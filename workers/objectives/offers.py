@@ -44,6 +44,7 @@ _MNIST_MLP: Mapping[str, Any] = {
     },
     "metrics": {"accuracy": "maximize", "loss": "minimize"},
     "steps": "a step is an epoch, or a third of one with steps_per_epoch 3",
+    "checkpoints": True,
 }
 
 _RANDOM_FOREST: Mapping[str, Any] = {
@@ -67,6 +68,7 @@ _RANDOM_FOREST: Mapping[str, Any] = {
     },
     "metrics": {"mse": "minimize"},
     "steps": "a step is a tree, reported at 10, 20, 40, 80, ... and the last",
+    "checkpoints": True,
 }
 
 _FUNCTION: Mapping[str, Any] = {
@@ -95,6 +97,7 @@ _FUNCTION: Mapping[str, Any] = {
     },
     "metrics": {"value": "minimize"},
     "steps": "the option steps says how many; each waits step_s seconds",
+    "checkpoints": True,
 }
 
 

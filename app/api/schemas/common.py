@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,12 +14,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     Strict,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
 
 MAX_INT = 2**53
+MAX_NAME_CHARS = 200
+MAX_CHOICE_CHARS = 1_000
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -63,7 +70,7 @@ Count = Annotated[int, Strict(), BeforeValidator(_integral), Field(ge=0, le=MAX_
 Step = Annotated[int, Strict(), BeforeValidator(_integral), Field(ge=1, le=MAX_INT)]
 Number = Annotated[float, Strict()]
 Flag = Annotated[bool, Strict()]
-Name = Annotated[str, Strict(), Field(min_length=1, max_length=200)]
+Name = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_NAME_CHARS)]
 Instant = Annotated[
     datetime,
     BeforeValidator(_instant),
@@ -81,20 +88,52 @@ FinalNumber = Annotated[float, BeforeValidator(_final), Strict()]
 """A number that has to be finite."""
 
 Value = Annotated[
-    Any, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]})
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "maxLength": MAX_CHOICE_CHARS},
+                {"type": "number"},
+                {"type": "boolean"},
+            ]
+        }
+    ),
 ]
 """A parameter's value."""
 
 
-def at_most(limit: int) -> AfterValidator:
-    """Bounds the number of entries of a mapping."""
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Bounds the number of entries of a mapping and the length of their names, and says so in the
+    JSON schema.
+    """
 
-    def check(value: dict[str, Any]) -> dict[str, Any]:
-        if len(value) > limit:
-            raise PydanticCustomError("too_many", "at most {limit} entries", {"limit": limit})
+    most: int
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        bounds = {"maxProperties": self.most, "propertyNames": {"maxLength": MAX_NAME_CHARS}}
+        return {**handler(schema), **bounds}
+
+    def _check(self, value: dict[str, Any]) -> dict[str, Any]:
+        if len(value) > self.most:
+            raise PydanticCustomError("too_many", "at most {limit} entries", {"limit": self.most})
+        if any(len(name) > MAX_NAME_CHARS for name in value):
+            raise PydanticCustomError(
+                "too_long", "names of at most {limit} characters", {"limit": MAX_NAME_CHARS}
+            )
         return value
 
-    return AfterValidator(check)
+
+def at_most(limit: int) -> Entries:
+    """Bounds the number of entries of a mapping."""
+    return Entries(limit)
 
 
 def small(limit_bytes: int = 65_536) -> AfterValidator:

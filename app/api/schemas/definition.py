@@ -8,8 +8,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from ...domain.sizes import limit_of
 from ...domain.study import Direction
-from .common import Flag, Integer, Name, Number, Value, Wire
+from .common import Flag, Integer, Name, Number, Value, Wire, at_most
+
+Options = Annotated[dict[str, Any], at_most(limit_of("options"))]
+Labels = Annotated[
+    dict[str, Annotated[str, Field(max_length=limit_of("label_chars"))]],
+    at_most(limit_of("labels")),
+]
+Description = Annotated[str, Field(max_length=limit_of("description_chars"))]
+Known = Annotated[str, Field(max_length=limit_of("name_chars"))]
+Choices = Annotated[list[Value], Field(max_length=limit_of("choices"))]
 
 EXAMPLE: dict[str, Any] = {
     "name": "mnist-lr-batch",
@@ -40,7 +50,7 @@ class WhenBody(Wire):
     """When a parameter is active: its parent has one of the choices, or lies in a range."""
 
     param: Name = Field(description="Name of a parameter that stands earlier in the space.")
-    in_: list[Value] | None = Field(
+    in_: Choices | None = Field(
         default=None, alias="in", description="Values of the parent that switch the parameter on."
     )
     low: Number | None = Field(
@@ -86,9 +96,7 @@ class CategoricalBody(Wire):
 
     name: Name = Field(description="Name of the parameter, unique in the space.")
     type: Literal["categorical"] = Field(description="The kind of parameter.")
-    choices: list[Value] = Field(
-        description="The values: strings, numbers, booleans.", min_length=1
-    )
+    choices: Choices = Field(description="The values: strings, numbers, booleans.", min_length=1)
     ordered: Flag = Field(
         default=False, description="Whether the order of the choices carries meaning."
     )
@@ -105,7 +113,7 @@ class ObjectiveBody(Wire):
     """The objective that workers evaluate."""
 
     name: Name = Field(description="Its registered name.", examples=["mnist-mlp"])
-    options: dict[str, Any] = Field(
+    options: Options = Field(
         default_factory=dict, description="Its options, checked against the schema a worker sent."
     )
 
@@ -126,20 +134,20 @@ class MetricBody(Wire):
 class SuggesterBody(Wire):
     """Which suggester proposes points."""
 
-    name: str = Field(
+    name: Known = Field(
         default="auto", description="Its name; `/v1/meta` lists them.", examples=["gp"]
     )
     seed: Integer | None = Field(default=None, description="Seed of every draw; drawn when null.")
-    options: dict[str, Any] = Field(default_factory=dict, description="Its options.")
+    options: Options = Field(default_factory=dict, description="Its options.")
 
 
 class EarlyStoppingBody(Wire):
     """Which early-stopping rule applies."""
 
-    name: str = Field(
+    name: Known = Field(
         default="none", description="Its name; `/v1/meta` lists them.", examples=["none"]
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="Its options.")
+    options: Options = Field(default_factory=dict, description="Its options.")
 
 
 class NoProgressBody(Wire):
@@ -224,9 +232,21 @@ class ResourcesBody(Wire):
 class ConstraintBody(Wire):
     """A known linear constraint on numeric parameters; an inactive one counts as 0."""
 
-    terms: dict[str, Number] = Field(description="Coefficient of each parameter.")
+    terms: Annotated[dict[str, Number], at_most(limit_of("parameters"))] = Field(
+        description="Coefficient of each parameter."
+    )
     op: Literal["<=", ">=", "=="] = Field(description="How the sum compares to the bound.")
     bound: Number = Field(description="The right-hand side.")
+
+
+class WebhookBody(Wire):
+    """Who is told when the study ends or pauses itself."""
+
+    url: str = Field(
+        description="An https URL; its host has to be listed in the service's settings.",
+        max_length=2_000,
+        examples=["https://hooks.example/tunewell"],
+    )
 
 
 class StudyDefinitionBody(Wire):
@@ -239,11 +259,17 @@ class StudyDefinitionBody(Wire):
         default=None, description="What workers evaluate; null: clients evaluate trials themselves."
     )
     metrics: list[MetricBody] = Field(
-        description="What trials report; the first decides.", min_length=1
+        description="What trials report; the first decides.",
+        min_length=1,
+        max_length=limit_of("metrics"),
     )
-    space: list[ParameterBody] = Field(description="The search space.", min_length=1)
+    space: list[ParameterBody] = Field(
+        description="The search space.", min_length=1, max_length=limit_of("parameters")
+    )
     constraints: list[ConstraintBody] = Field(
-        default_factory=list, description="Known linear constraints on the space."
+        default_factory=list,
+        description="Known linear constraints on the space.",
+        max_length=limit_of("constraints"),
     )
     suggester: SuggesterBody = Field(
         default_factory=SuggesterBody, description="Who proposes points."
@@ -258,9 +284,12 @@ class StudyDefinitionBody(Wire):
     resources: ResourcesBody = Field(
         default_factory=ResourcesBody, description="What each trial needs."
     )
-    labels: dict[str, str] = Field(default_factory=dict, description="Words to find it by.")
+    labels: Labels = Field(default_factory=dict, description="Words to find it by.")
     priority: Integer = Field(default=0, description="Studies of higher priority are served first.")
-    description: str = Field(default="", description="For people.")
+    description: Description = Field(default="", description="For people.")
+    webhook: WebhookBody | None = Field(
+        default=None, description="Who is told when the study ends or pauses itself."
+    )
 
 
 class StudyChangesBody(Wire):
@@ -275,8 +304,11 @@ class StudyChangesBody(Wire):
         default=None, description="Limits to change, one by one; null removes a limit."
     )
     priority: Integer | None = Field(default=None, description="The new priority.")
-    labels: dict[str, str] | None = Field(default=None, description="The new labels, all of them.")
-    description: str | None = Field(default=None, description="The new description.")
+    labels: Labels | None = Field(default=None, description="The new labels, all of them.")
+    description: Description | None = Field(default=None, description="The new description.")
     resources: ResourcesBody | None = Field(
         default=None, description="What one trial needs from now on."
+    )
+    webhook: WebhookBody | None = Field(
+        default=None, description="Who is told from now on; null: nobody."
     )

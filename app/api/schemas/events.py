@@ -21,6 +21,9 @@ class EventOut(Wire):
     trial_id: str | None = Field(description="The trial it is about, if any.")
     data: dict[str, Any] = Field(description="The news, by kind.")
     occurred_at: Instant = Field(description="When it happened.")
+    token_id: str | None = Field(
+        description="The token whose call caused it; null: the service itself, or auth was off."
+    )
 
 
 class EventListOut(Wire):
@@ -28,3 +31,7 @@ class EventListOut(Wire):
 
     events: list[EventOut] = Field(description="The events; none when the wait ran out.")
     next_after: str = Field(description="Send it as `after` to go on from here.")
+    reset: bool = Field(
+        description="Whether `after` is older than what is kept (docs/reference/retention.md): "
+        "read the studies anew, then go on after `next_after`."
+    )

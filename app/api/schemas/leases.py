@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from ...domain.lease import Directive
 from ...domain.study import StudyState
+from .checkpoints import ResumeOut
 from .common import Count, Instant, Name, Number, Step, Value, Wire
 from .reports import BudgetOut
 from .trials import TrialOut
@@ -47,7 +48,7 @@ class SuggestedTrial(Wire):
     lease_id: str = Field(description="Goes with every write about this trial.")
     expires_at: Instant = Field(description="When the lease ends unless renewed.")
     budget: BudgetOut = Field(description="Which steps to do.")
-    checkpoint: None = Field(description="Where to go on from; always null for now.")
+    checkpoint: ResumeOut | None = Field(description="Where to go on from; null: begin anew.")
     last_seq: int = Field(description="Highest `seq` reported under this lease; -1 for a new one.")
     last_step: int | None = Field(description="Highest step reported under this lease.")
 
@@ -111,7 +112,7 @@ class LeaseOut(Wire):
     objective: ObjectiveOut | None = Field(description="What to evaluate.")
     budget: BudgetOut = Field(description="Which steps to do.")
     max_trial_duration_s: float | None = Field(description="Seconds that the attempt may take.")
-    checkpoint: None = Field(description="Where to go on from; always null for now.")
+    checkpoint: ResumeOut | None = Field(description="Where to go on from; null: begin anew.")
     fuse_group: None = Field(description="Trials to run together; always null for now.")
 
 

@@ -17,7 +17,9 @@ class ReadyOut(Wire):
     """Whether the service can serve."""
 
     ready: bool = Field(description="Whether requests can be sent here.")
-    database: str = Field(description="`ok` when the database answers.")
+    database: str = Field(description="`ok` when the database answers a read in time.")
+    writer: str = Field(description="`ok` when the database takes a write in time.")
+    draining: bool = Field(description="Whether the service is stopping.")
     schema_current: bool = Field(description="Whether every migration was applied.")
 
 

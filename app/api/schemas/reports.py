@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from ...domain.trial import FailureKind
 from .common import FinalNumber, Flag, Instant, MeasuredNumber, Name, Step, Wire, at_most, small
-from .trials import MAX_VALUES, TRIAL_EXAMPLE, PointBody, TrialOut
+from .trials import MAX_POINTS, MAX_VALUES, TRIAL_EXAMPLE, PointBody, TrialOut
 
 
 class MeasurementOut(Wire):
@@ -48,7 +48,7 @@ class ReportBody(Wire):
     seq: Annotated[int, Field(ge=0)] = Field(
         description="Strictly increasing within a lease; gaps are allowed.", strict=True, le=2**53
     )
-    points: list[PointBody] = Field(description="The measurements.", max_length=10_000)
+    points: list[PointBody] = Field(description="The measurements.", max_length=MAX_POINTS)
 
 
 class BudgetOut(Wire):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from ...domain.delivery import DeliveryState
 from ...domain.study import PauseReason, StopReason, StudyState
 from ...domain.trial import TrialSource
 from .common import Instant, Wire
@@ -24,6 +25,7 @@ STUDY_EXAMPLE: dict[str, Any] = {
     "places": 16,
     "best": TRIAL_EXAMPLE,
     "warnings": [],
+    "webhook_deliveries": [],
     "labels": {"team": "vision"},
     "priority": 0,
     "description": "",
@@ -37,6 +39,18 @@ STUDY_EXAMPLE: dict[str, Any] = {
     "revision": 1,
     "data_digest": None,
 }
+
+
+class DeliveryOut(Wire):
+    """A message of the study's webhook: sent until the receiver takes it, for a day at most."""
+
+    event_id: str = Field(description="Names the message: a receiver knows a second copy by it.")
+    state: DeliveryState = Field(description="Where it stands.")
+    attempts: int = Field(description="How often it was sent.")
+    next_at: Instant | None = Field(description="When it is sent next; null at its end.")
+    delivered_at: Instant | None = Field(description="When the receiver took it.")
+    last_error: str | None = Field(description="Why the last attempt failed, in words.")
+    created_at: Instant = Field(description="When the study ended or paused itself.")
 
 
 class StudyOut(Wire):
@@ -61,6 +75,9 @@ class StudyOut(Wire):
         description="The best completed trial; null without one, or with several objectives."
     )
     warnings: list[str] = Field(description="What keeps the study from going on, in words.")
+    webhook_deliveries: list[DeliveryOut] = Field(
+        description="Its 10 latest webhooks, newest first; lists of studies leave them out."
+    )
     labels: dict[str, str] = Field(description="Words to find it by.")
     priority: int = Field(description="Studies of higher priority are served first.")
     description: str = Field(description="For people.")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from ...domain.lease import LeaseEnd
+from ...domain.sizes import limit_of
 from ...domain.trial import FailureKind, TrialSource, TrialState
 from .common import (
     FinalNumber,
@@ -20,6 +21,9 @@ from .common import (
 )
 
 MAX_TRIALS_A_CALL = 2_500
+MAX_POINTS = 10_000
+"""Measurements in a call, or of an imported trial."""
+
 MAX_VALUES = 200
 
 TRIAL_EXAMPLE: dict[str, Any] = {
@@ -176,17 +180,17 @@ class ImportFailureBody(Wire):
 class NewTrialBody(Wire):
     """A point to try; with `values` or `state`, a finished trial to import."""
 
-    params: dict[str, Value] = Field(
+    params: Annotated[dict[str, Value], at_most(limit_of("parameters"))] = Field(
         description="The point; what a point to try leaves out, the suggester fills in."
     )
-    values: dict[str, FinalNumber] | None = Field(
+    values: Annotated[dict[str, FinalNumber], at_most(MAX_VALUES)] | None = Field(
         default=None, description="Final values, for an import."
     )
     state: Literal["completed", "stopped", "infeasible", "failed", "cancelled"] | None = Field(
         default=None, description="How an imported trial ended; `completed` when there are values."
     )
     step: Step | None = Field(default=None, description="Resource consumed, for an import.")
-    measurements: list[PointBody] | None = Field(
+    measurements: Annotated[list[PointBody], Field(max_length=MAX_POINTS)] | None = Field(
         default=None, description="Its curve, for an import."
     )
     started_at: Instant | None = Field(default=None, description="When it began, for an import.")

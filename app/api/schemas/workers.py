@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ..operation import ref
-from .common import Count, Flag, Instant, Name, Step, Wire, at_most
+from .common import Count, Flag, Instant, Name, Step, Wire, at_most, small
 
 Labels = Annotated[dict[str, Annotated[str, Field(max_length=200)]], at_most(64)]
+SmallObject = Annotated[dict[str, Any], at_most(1_000), small()]
 OBJECTIVE_DOC = (
     "Objectives it can evaluate: each a name, or an object with the schemas of what it takes."
 )
@@ -37,11 +38,11 @@ class OfferBody(Wire):
 
     name: Name = Field(description="The objective's name.")
     version: Annotated[str, Field(max_length=200)] = Field(default="", description="Its version.")
-    params_schema: dict[str, Any] | None = Field(
-        default=None, description="JSON schema of its parameters."
+    params_schema: SmallObject | None = Field(
+        default=None, description="JSON schema of its parameters; at most 64 KiB."
     )
-    options_schema: dict[str, Any] | None = Field(
-        default=None, description="JSON schema of its options."
+    options_schema: SmallObject | None = Field(
+        default=None, description="JSON schema of its options; at most 64 KiB."
     )
     metrics: Annotated[dict[str, Literal["minimize", "maximize"]], at_most(64)] = Field(
         default_factory=dict, description="Metrics it reports, with the better direction."
@@ -63,7 +64,9 @@ def _named(value: Any) -> Any:
 Offer = Annotated[
     OfferBody,
     BeforeValidator(_named),
-    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, ref(OfferBody)]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 200}, ref(OfferBody)]}
+    ),
 ]
 
 

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
 
 from ...errors import Fault, InvalidInput
+from ...service.views import Feed
 from .. import render
 from ..access import READ
 from ..answers import json_answer, respond
 from ..deps import ApiDep
-from ..export import FORMATS, chunks
+from ..export import FORMATS, chunks, disposition
 from ..operation import operation
 from ..route import ServiceRoute
 from ..schemas.events import EventListOut
@@ -24,9 +25,10 @@ from .common import StudyId
 router = APIRouter(prefix="/v1", route_class=ServiceRoute)
 
 STREAM_DOC = (
-    "`trial.state`, `trial.measurement`, `study.state`, `study.best` with the event as data and "
-    "its `seq` as id; `tick` each 15 s when idle; `reset` when the cursor is unknown or too old: "
-    "read the study anew"
+    "`trial.state`, `trial.measurement`, `study.state`, `study.best` and, where the study has a "
+    "webhook, `study.webhook` (it was taken, or given up) with the event as data and its `seq` as "
+    "id; `tick` each 15 s when idle; `reset` when the cursor is unknown or too old: read the study "
+    "anew"
 )
 
 
@@ -54,7 +56,10 @@ async def stream_study_events(
     ] = None,
     last_event_id: Annotated[
         str | None,
-        Header(description="As `after`, and before it: what browsers send when they come back."),
+        Header(
+            max_length=100,
+            description="As `after`, and before it: what browsers send when they come back.",
+        ),
     ] = None,
 ) -> Response:
     """Follow a study's events as server-sent events."""
@@ -77,11 +82,16 @@ async def list_events(
     ] = 0.0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Events at most, 1 to 1,000.")] = 1000,
 ) -> Response:
-    """Wait for events of all studies; none is ever skipped, whatever order transactions end in."""
-    answer = await api.while_connected(api.services.events.wait_feed(after, wait_s, limit))
-    events, cursor = answer if answer is not None else ([], after or "")
-    shown = [render.event(event) for event in events]
-    return respond(json_answer({"events": shown, "next_after": cursor}))
+    """Wait for events of all studies; none is ever skipped, whatever order transactions end in.
+
+    Events that were purged behind `after` are not passed over in silence: the answer says `reset`.
+    """
+    feed = await api.while_connected(api.services.events.wait_feed(after, wait_s, limit))
+    await api.recheck()
+    feed = feed or Feed(events=(), cursor=after or "")
+    shown = [render.event(event) for event in feed.events]
+    answer = {"events": shown, "next_after": feed.cursor, "reset": feed.is_reset}
+    return respond(json_answer(answer))
 
 
 @router.get(
@@ -93,7 +103,9 @@ async def list_events(
         {200: "The study's trials, by number."},
         errors=("not-found",),
         media={
-            "text/csv": "RFC 4180, with a header line; text that could be a formula begins with '",
+            "text/csv": "RFC 4180, with a header line. Text that a spreadsheet could take for a "
+            "formula (it begins with = + - @, a tab, a line end, or an apostrophe) has one "
+            "apostrophe in front; numbers have none",
             "application/jsonl": "one JSON object a line",
         },
     ),
@@ -112,8 +124,9 @@ async def export_trials(
             detail, faults=[Fault(pointer="/format", code="not-one-of", detail=detail)]
         )
     media_type, write = FORMATS[file_format]
+    view = await api.call(api.services.studies.get, study_id)
     columns, rows = await api.call(api.services.studies.export_rows, study_id)
-    name = f'attachment; filename="{study_id}.{file_format}"'
+    name = disposition(view.study.id, view.study.definition.name, file_format)
     return StreamingResponse(
         chunks(api, write(columns, rows)),
         media_type=media_type,

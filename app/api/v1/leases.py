@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from ...domain.trial import TrialState
-from ...service.views import Beat, Claim, DeviceFree, Point, Suggested
+from ...errors import Denied
+from ...service.views import Beat, Caller, Claim, DeviceFree, Grant, Point, Suggested
 from ...store.idempotency import Answer
 from .. import render
 from ..access import HOLD, SUBMIT, WORK
 from ..answers import json_answer, respond
 from ..bodies import body_of, no_body
-from ..deps import ApiDep
+from ..deps import Api, ApiDep
 from ..operation import operation
 from ..route import ServiceRoute
 from ..schemas.leases import (
@@ -66,6 +68,7 @@ async def suggest_trials(
             receipt=api.receipt(_suggest_answer),
         )
     )
+    await _recheck(api, answer.grants if answer else ())
     return _gone() if answer is None else respond(_suggest_answer(answer))
 
 
@@ -100,11 +103,32 @@ async def claim_leases(
             receipt=api.receipt(_claim_answer),
         )
     )
+    await _recheck(api, answer.grants if answer else ())
     return _gone() if answer is None else respond(_claim_answer(answer))
 
 
 def _claim_answer(answer: Claim) -> Answer:
     return json_answer(render.claim(answer))
+
+
+async def _recheck(api: Api, grants: Sequence[Grant]) -> None:
+    """Gives back what was handed to a token that was revoked while its call waited.
+
+    Raises:
+        Denied: it was.
+    """
+    try:
+        await api.recheck()
+    except Denied:
+        for grant in grants:
+            await api.call(
+                api.services.leases.release,
+                grant.lease.id,
+                reason="token-refused",
+                checkpoint_id=None,
+                caller=Caller(),
+            )
+        raise
 
 
 def _gone() -> Response:

@@ -95,7 +95,7 @@ async def create_study(
 
 
 @router.put(
-    "/studies/by-name/{name:path}",
+    "/studies/by-name/{name:rest}",
     **operation(
         "put_study",
         "studies",
@@ -103,7 +103,7 @@ async def create_study(
         {200: StudyOut, 201: StudyOut},
         method="PUT",
         body=StudyDefinitionBody,
-        errors=("invalid-study", "study-definition-mismatch"),
+        errors=("invalid-study", "not-found", "study-definition-mismatch"),
     ),
 )
 async def put_study(
@@ -125,10 +125,12 @@ async def put_study(
 async def list_studies(
     api: ApiDep,
     state: Annotated[
-        list[str] | None, Query(description="States to show; repeat it or separate by commas.")
+        list[Annotated[str, Query(max_length=200)]] | None,
+        Query(max_length=64, description="States to show; repeat it or separate by commas."),
     ] = None,
     label: Annotated[
-        list[str] | None, Query(description="`key=value` that has to hold; may be repeated.")
+        list[Annotated[str, Query(max_length=401)]] | None,
+        Query(max_length=64, description="`key=value` that has to hold; may be repeated."),
     ] = None,
     name_prefix: Annotated[str, Query(max_length=200, description="How names begin.")] = "",
     view: Annotated[

@@ -68,7 +68,8 @@ async def list_trials(
     study_id: StudyId,
     api: ApiDep,
     state: Annotated[
-        list[str] | None, Query(description="States to show; repeat it or separate by commas.")
+        list[Annotated[str, Query(max_length=200)]] | None,
+        Query(max_length=64, description="States to show; repeat it or separate by commas."),
     ] = None,
     order_by: Annotated[
         str,

@@ -1,7 +1,7 @@
-// Calls of the API: with the tab's token, with failures that name their request id, and event streams by
-// fetch (EventSource can send no Authorization header).
+// Calls of the API: under the browser's session (a cookie that no script can read), with failures that name
+// their request id, and event streams by fetch (EventSource tells no status).
 
-const KEY = "tunewell-token";
+const SESSION = "/v1/session";
 
 export class ApiError extends Error {
   constructor(status, problem) {
@@ -9,11 +9,6 @@ export class ApiError extends Error {
     this.status = status;
     this.requestId = problem.request_id || null;
   }
-}
-
-function headers(more = {}) {
-  const token = sessionStorage.getItem(KEY);
-  return token ? { ...more, Authorization: `Bearer ${token}` } : more;
 }
 
 async function refused(response) {
@@ -29,15 +24,30 @@ async function refused(response) {
 
 export async function get(path, parameters = {}) {
   const query = new URLSearchParams(parameters).toString();
-  const response = await fetch(query ? `${path}?${query}` : path, { headers: headers({ Accept: "application/json" }), cache: "no-store" });
+  const response = await fetch(query ? `${path}?${query}` : path, { headers: { Accept: "application/json" }, cache: "no-store" });
   if (!response.ok) throw await refused(response);
   return response.json();
+}
+
+// A write. The session's cookie alone does not allow one: its CSRF token has to come along.
+export async function send(method, path, body) {
+  const { csrf_token: csrf } = await get(SESSION);
+  const headers = { Accept: "application/json" };
+  if (csrf) headers["X-CSRF-Token"] = csrf;
+  return write(method, path, headers, body);
+}
+
+async function write(method, path, headers, body) {
+  const sent = body === undefined ? { method, headers } : { method, headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const response = await fetch(path, { ...sent, cache: "no-store" });
+  if (!response.ok) throw await refused(response);
+  return response.status === 204 ? null : response.json();
 }
 
 // Yields {event, id, data} until the stream ends; the caller comes back with the last id.
 export async function* events(path, after) {
   const response = await fetch(`${path}?after=${encodeURIComponent(after)}`, {
-    headers: headers({ Accept: "text/event-stream" }),
+    headers: { Accept: "text/event-stream" },
     cache: "no-store",
   });
   if (!response.ok) throw await refused(response);
@@ -97,21 +107,51 @@ export function allIsWell() {
   part("sign-in").hidden = true;
 }
 
-function signIn() {
-  sessionStorage.removeItem(KEY);
+// Shows the form until a token was taken; the token itself is kept nowhere.
+async function signIn() {
+  part("sign-out").hidden = true;
   part("sign-in").hidden = false;
-  part("token").value = "";
   part("token").focus();
-  return new Promise((resolve) => {
-    part("sign-in-form").addEventListener(
-      "submit",
-      (event) => {
-        event.preventDefault();
-        sessionStorage.setItem(KEY, part("token").value.trim());
-        part("sign-in").hidden = true;
-        resolve();
-      },
-      { once: true },
-    );
-  });
+  for (;;) {
+    await submitted(part("sign-in-form"));
+    try {
+      await write("PUT", SESSION, {}, { token: part("token").value.trim() });
+      break;
+    } catch (error) {
+      part("sign-in-problem").textContent = error instanceof ApiError ? error.message : `The service cannot be reached (${error.message}).`;
+    } finally {
+      part("token").value = "";
+    }
+  }
+  part("sign-in-problem").textContent = "";
+  part("sign-in").hidden = true;
+  await offerSignOut();
 }
+
+const submitted = (form) =>
+  new Promise((resolve) => {
+    const taken = (event) => {
+      event.preventDefault();
+      resolve();
+    };
+    form.addEventListener("submit", taken, { once: true });
+  });
+
+async function offerSignOut() {
+  try {
+    part("sign-out").hidden = !(await get(SESSION)).csrf_token;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error; // nobody is signed in: the page itself says so
+  }
+}
+
+part("sign-out").addEventListener("click", async () => {
+  try {
+    await send("DELETE", SESSION);
+  } catch (error) {
+    if (error.status !== 401) throw error; // over already
+  }
+  location.reload();
+});
+
+offerSignOut().catch(() => live("not connected", false));

@@ -51,7 +51,7 @@ async function follow() {
   for (;;) {
     const news = await get("/v1/events", after ? { after, wait_s: 25 } : { wait_s: 25 });
     after = news.next_after;
-    if (news.events.some((event) => event.kind !== "trial.measurement")) {
+    if (news.reset || news.events.some((event) => event.kind !== "trial.measurement")) {
       await show();
       await pause(1000);
     }

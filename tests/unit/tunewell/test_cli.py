@@ -26,7 +26,8 @@ LIST, STUDY = "GET /v1/studies", "GET /v1/studies/st_1"
 TRIALS = "GET /v1/studies/st_1/trials"
 
 COMMANDS = {
-    "": ["serve", "migrate", "demo", "version", "study", "trial", "worker", "token"],
+    "": ["serve", "migrate", "demo", "version", "backup", "restore", "study", "trial", "worker",
+         "token"],
     "study": ["submit", "run", "watch", "plan", "list", "show", "pause", "resume", "stop",
               "cancel", "delete", "undelete", "export", "best", "replay"],
     "trial": ["list", "show", "cancel", "retry"],

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +16,15 @@ class Channel:
 
     def __init__(self) -> None:
         self.reports: list[tuple[int, dict[str, float], float]] = []
+        self.checkpoints: list[tuple[int, bytes | Path]] = []
         self.should_stop = False
+        self.should_checkpoint = True
 
     def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
         self.reports.append((step, dict(values), elapsed_s))
+
+    def save_checkpoint(self, step: int, content: bytes | Path) -> None:
+        self.checkpoints.append((step, content))
 
     def elapsed_s(self) -> float:
         return 1.5
@@ -151,3 +157,42 @@ def test_an_objective_that_says_nothing_has_no_values(trial: tunewell.Trial) -> 
 def test_values_are_finite_when_all_are() -> None:
     assert is_finite({"a": 1.0})
     assert not is_finite({"a": 1.0, "b": math.inf})
+
+
+def test_a_checkpoint_is_of_the_last_reported_step(
+    trial: tunewell.Trial, channel: Channel, tmp_path: Path
+) -> None:
+    assert not trial.should_checkpoint
+    with pytest.raises(ValueError, match="report a step"):
+        trial.save_checkpoint(b"early")
+    trial.report(3, loss=0.5)
+    assert trial.should_checkpoint
+    trial.save_checkpoint(b"state")
+    trial.save_checkpoint(tmp_path)
+    assert channel.checkpoints == [(3, b"state"), (3, tmp_path)]
+
+
+def test_a_resumed_trial_reports_later_steps_only(channel: Channel, tmp_path: Path) -> None:
+    file = tmp_path / "7.checkpoint"
+    resumed = tunewell.Trial(
+        id="tr_1",
+        number=4,
+        params={},
+        options={},
+        channel=channel,
+        checkpoint=file,
+        checkpoint_step=7,
+    )
+    assert resumed.checkpoint == file
+    with pytest.raises(ValueError, match="above 7"):
+        resumed.report(7, loss=0.1)
+    resumed.report(8, loss=0.1)
+    assert [step for step, *_ in channel.reports] == [8]
+
+
+def test_an_objective_says_whether_it_saves_checkpoints() -> None:
+    @tunewell.objective(name="p", metrics={"value": "minimize"}, checkpoints=True)
+    def saving(trial: tunewell.Trial) -> float:
+        return 0.0
+
+    assert saving.offer()["checkpoints"] is True

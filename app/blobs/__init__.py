@@ -1,0 +1,1 @@
+"""Where the content of checkpoints lies: a local folder, or any file system that fsspec knows."""

@@ -1,0 +1,111 @@
+"""Two replicas on one Postgres take back the same lease at once, while a step is on its way."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import Any
+
+from .client import GIVE_UP_S, Client, Stale
+from .plan import Action, Plan, Point, Step
+from .record import Record
+from .replica import Replica
+from .service_faults import play_migrating
+from .world import N_TRIALS, World, definition
+
+Study = tuple[str, Record]
+
+_SWEEP = Plan(step=Step.SWEEP, point=Point.FOUND, action=Action.HOLD)
+_MIGRATION = Plan(step=Step.MIGRATION, point=Point.BEFORE_COMMIT, action=Action.HOLD)
+
+
+def play(world: World, step: Step) -> list[Study]:
+    """Plays a study over two replicas; returns the studies with their records."""
+    if step is Step.MIGRATION:
+        return [_migrate_together(world)]
+    pair = [world.launch(_SWEEP), world.launch(_SWEEP)]
+    assert all([each.wait_ready() for each in pair])
+    first, second = (world.client(each) for each in pair)
+    study_id = first.create(definition("cell"))
+    first.register()
+    second.register()
+    lease = first.must_claim(study_id)
+    first.report(lease, 0, 1)
+    for each in pair:  # both have found the lease expired; neither has taken it back
+        each.wait_struck()
+    held_at = time.time()
+    more = _at_once(world, second, step, lease, study_id, pair)
+    world.record.gaps.append((held_at, time.time()))
+    second.finish(study_id)
+    return [(study_id, world.record), *more]
+
+
+def _at_once(
+    world: World, client: Client, step: Step, lease: Any, study_id: str, pair: list[Replica]
+) -> list[Study]:
+    """Lets both replicas sweep and the step come in at the same time."""
+    made: list[Study] = []
+    failed: list[BaseException] = []
+
+    def act() -> None:
+        try:
+            made.extend(_act(world, client, step, lease, study_id))
+        except BaseException as error:
+            failed.append(error)
+
+    acting = threading.Thread(target=act, daemon=True)
+    if step is not Step.CLAIM_AFTER:
+        acting.start()
+    for each in pair:
+        each.go_on()
+    if step is Step.CLAIM_AFTER:
+        acting.start()
+    acting.join(GIVE_UP_S)
+    if failed:
+        raise failed[0]
+    return made
+
+
+def _act(world: World, client: Client, step: Step, lease: Any, study_id: str) -> list[Study]:
+    if step is Step.CREATE:
+        record = Record(budget=N_TRIALS, lease_s=world.record.lease_s)
+        other = client.with_record(record)
+        other.register("other")
+        other_id = other.create(definition("other", "other"))
+        other.finish(other_id)
+        return [(other_id, record)]
+    if step is Step.STOP:
+        world.record.budget = None
+        client.stop(study_id)
+    elif step in (Step.CLAIM_BEFORE, Step.CLAIM_AFTER):
+        lease = client.must_claim(study_id)
+        client.complete(lease)
+    elif step is not Step.SWEEP:
+        write = {
+            Step.HEARTBEAT: client.beat,
+            Step.REPORT: lambda held: client.report(held, 1, 2),
+            Step.COMPLETE: client.complete,
+            Step.FAIL: client.fail,
+            Step.RELEASE: client.release,
+        }[step]
+        with contextlib.suppress(Stale):  # the other side won: nothing was acknowledged
+            write(lease)
+    return []
+
+
+def _migrate_together(world: World) -> Study:
+    """Two new replicas start at once on an old schema, in mid-trial."""
+
+    def start_both(plan: Plan) -> Replica:
+        first = world.launch(plan)
+        first.wait_struck()
+        second = world.launch()
+        assert second.migrating.wait(GIVE_UP_S)
+        first.go_on()
+        assert first.wait_ready()
+        assert second.wait_ready()
+        return first
+
+    study_id = play_migrating(world, _MIGRATION, start_both)
+    return study_id, world.record

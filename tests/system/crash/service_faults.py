@@ -1,0 +1,97 @@
+"""Faults of the service, played against by a scripted worker."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from .client import Client, Stale
+from .plan import Plan, Step
+from .replica import Replica
+from .world import World, definition
+
+OnStruck = Callable[[Replica, dict[str, Any]], None]
+
+
+def play(world: World, plan: Plan, on_struck: OnStruck | None = None) -> str:
+    """Plays a study in which the step of the plan occurs, to its end; returns the study's id.
+
+    Raises:
+        AssertionError: the fault did not strike, or a call was not answered as it should be.
+    """
+    if plan.step is Step.MIGRATION:
+        return play_migrating(world, plan, lambda plan: world.start(plan, on_struck=on_struck))
+    replica = world.start(plan, on_struck=on_struck)
+    client = world.client()
+    study_id = client.create(definition("cell"))
+    client.register()
+    if plan.step is Step.SWEEP:
+        client.must_claim(study_id)  # and never heard of again
+    elif plan.step is Step.STOP:
+        _stop(world, client, study_id)
+    else:
+        _one_of_each(client, study_id)
+    client.finish(study_id)
+    _must_have_struck(replica, plan)
+    return study_id
+
+
+def play_plain(world: World) -> str:
+    """Plays a study in which nothing goes wrong."""
+    world.start()
+    client = world.client()
+    study_id = client.create(definition("cell"))
+    client.register()
+    _one_of_each(client, study_id)
+    client.finish(study_id)
+    return study_id
+
+
+def play_migrating(world: World, plan: Plan, start: Callable[[Plan], Replica]) -> str:
+    """Plays a study in whose midst the service is replaced by one with a newer schema.
+
+    Args:
+        world: the processes.
+        plan: strikes in the migration.
+        start: starts the service that migrates.
+    """
+    world.start()
+    client = world.client()
+    study_id = client.create(definition("cell"))
+    client.register()
+    lease = client.must_claim(study_id)
+    client.report(lease, 0, 1)
+    down = world.replica
+    world.downgrade()
+    replica = start(plan)
+    world.recover()
+    world.note_gap(down.ended_at or 0.0)
+    client.complete(lease)
+    client.finish(study_id)
+    _must_have_struck(replica, plan)
+    return study_id
+
+
+def _must_have_struck(replica: Replica, plan: Plan) -> None:
+    assert replica.n_struck == plan.times, f"{plan} struck {replica.n_struck} times"
+
+
+def _one_of_each(client: Client, study_id: str) -> None:
+    """A trial with every ordinary write, then a failure and a release."""
+    lease = client.must_claim(study_id)
+    client.beat(lease)
+    client.report(lease, 0, 1, 2)
+    client.report(lease, 1, 3)
+    client.complete(lease)
+    client.fail(client.must_claim(study_id))
+    client.release(client.must_claim(study_id))
+
+
+def _stop(world: World, client: Client, study_id: str) -> None:
+    world.record.budget = None
+    lease = client.must_claim(study_id)
+    client.stop(study_id)
+    # On a busy machine the lease may run out before: the study then ends without its result.
+    with contextlib.suppress(Stale):
+        client.complete(lease)

@@ -1,0 +1,56 @@
+"""Tells a step by what its transaction writes, so that no name inside the service matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from .plan import Step
+
+Statement = tuple[str, Any]
+"""The text of a statement and its parameters, as the driver gets them."""
+
+_CLAIM = frozenset({Step.CLAIM_BEFORE, Step.CLAIM_AFTER})
+_OUTCOMES = {
+    "completed": Step.COMPLETE,
+    "failed": Step.FAIL,
+    "released": Step.RELEASE,
+    "expired": Step.SWEEP,
+}
+
+
+def steps_of(statements: Iterable[Statement]) -> frozenset[Step]:
+    """The steps whose writes are among the statements of one transaction."""
+    found: set[Step] = set()
+    is_renewed = False
+    for text, parameters in statements:
+        sql = " ".join(text.split())
+        if sql.startswith("INSERT INTO studies"):
+            found.add(Step.CREATE)
+        elif sql.startswith("INSERT INTO leases"):
+            found |= _CLAIM
+        elif sql.startswith("INSERT INTO measurements"):
+            found.add(Step.REPORT)
+        elif sql.startswith("UPDATE studies") and " state=" in sql.partition(" WHERE ")[0]:
+            found |= {Step.STOP} if "stopping" in values(parameters) else set()
+        elif sql.startswith("UPDATE leases") and "renewed_at=" in sql:
+            is_renewed = True
+        elif sql.startswith("UPDATE leases"):
+            found |= {_OUTCOMES[v] for v in values(parameters) if v in _OUTCOMES}
+    return frozenset(found or ({Step.HEARTBEAT} if is_renewed else ()))
+
+
+def finds_expired(statements: Iterable[Statement]) -> bool:
+    """Whether a read looked for leases whose time is up."""
+    return any("leases.expires_at <" in " ".join(text.split()) for text, _ in statements)
+
+
+def values(parameters: Any) -> Iterator[Any]:
+    """Every plain value among a statement's parameters, also of many rows."""
+    if isinstance(parameters, Mapping):
+        parameters = list(parameters.values())
+    if isinstance(parameters, list | tuple):
+        for one in parameters:
+            yield from values(one)
+    elif isinstance(parameters, str):
+        yield str(parameters)

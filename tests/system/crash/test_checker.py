@@ -1,0 +1,139 @@
+"""The checker finds what it is there to find: a sound study passes, each broken one does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from .checker import faults
+from .record import Ack, Record
+from .service_faults import play_plain
+from .world import World
+
+_END = (
+    "UPDATE studies SET change_seq = change_seq + 1",
+    "INSERT INTO events (xid, study_id, seq, kind, trial_id, data, occurred_at) SELECT xid, "
+    "study_id, (SELECT change_seq FROM studies), kind, trial_id, data, occurred_at FROM events "
+    "WHERE kind = 'trial.state' AND data LIKE '%\"completed\"%' LIMIT 1",
+)
+BROKEN: dict[str, tuple[tuple[str, ...], str]] = {
+    "an end that is told twice": (_END, "changed after its end"),
+    "a measurement that is missing": (
+        ("DELETE FROM measurements WHERE id = (SELECT min(id) FROM measurements)",),
+        "acknowledged but not there",
+    ),
+    "a measurement that is there twice": (
+        (
+            "INSERT INTO measurements (trial_id, lease_id, seq, step, reported_values, reported_at)"
+            " SELECT trial_id, lease_id, seq, step, reported_values, reported_at FROM measurements"
+            " LIMIT 1",
+        ),
+        "is there 2 times",
+    ),
+    "a measurement of an ended lease": (
+        ("UPDATE measurements SET reported_at = reported_at + 3600000000 WHERE id = 1",),
+        "was stale by then",
+    ),
+    "a value of another attempt": (
+        (
+            "UPDATE measurements SET reported_values = (SELECT reported_values FROM measurements "
+            "ORDER BY id DESC LIMIT 1) WHERE id = 1",
+        ),
+        "never reported",
+    ),
+    "a final value that is not the acknowledged one": (
+        ("UPDATE trials SET final_values = '{\"value\": 9.0}' WHERE number = 1",),
+        "acknowledged but not there",
+    ),
+    "a gap in the log": (
+        ("DELETE FROM events WHERE seq = 3",),
+        "events are numbered",
+    ),
+    "a trial that is gone": (
+        ("UPDATE trials SET number = 17 WHERE number = 2",),
+        "trials are numbered",
+    ),
+    "a trial that hangs": (
+        ("UPDATE trials SET state = 'pending', ended_at = NULL WHERE number = 1",),
+        "in a study that has ended",
+    ),
+    "a counter that is off": (
+        ("UPDATE studies SET n_completed = n_completed + 1",),
+        "n_completed",
+    ),
+    "places that are off": (("UPDATE studies SET places = places - 1",), "places"),
+    "a budget that is overshot": (
+        ("UPDATE trials SET state = 'failed' WHERE number = 1",),
+        "for a budget of",
+    ),
+    "two leases at a time": (
+        ("UPDATE leases SET ended_at = ended_at + 3600000000 WHERE outcome = 'failed'",),
+        "overlap",
+    ),
+    "a lease that is gone": (
+        ("UPDATE leases SET outcome = 'expired' WHERE outcome = 'released'",),
+        "acknowledged but not there",
+    ),
+    "a trial that waited too long": (
+        (
+            "UPDATE leases SET outcome = 'expired', expires_at = expires_at - 60000000 "
+            "WHERE outcome = 'failed'",
+        ),
+        "ran again",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def sound(
+    tmp_path_factory: pytest.TempPathFactory, migrated_file: Path
+) -> tuple[Path, str, Record]:
+    """A study that was played without a fault."""
+    folder = tmp_path_factory.mktemp("sound")
+    path = folder / "tunewell.db"
+    path.write_bytes(migrated_file.read_bytes())
+    world = World(f"sqlite:///{path}", folder)
+    try:
+        study_id = play_plain(world)
+    finally:
+        world.close()
+    with _connected(path) as conn:
+        conn.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    return path, study_id, world.record
+
+
+def _connected(path: Path) -> Connection:
+    return create_engine(f"sqlite:///{path}", poolclass=NullPool).connect()
+
+
+def test_a_sound_study_has_no_fault(sound: tuple[Path, str, Record]) -> None:
+    path, study_id, record = sound
+    assert faults(f"sqlite:///{path}", study_id, record) == []
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_study_is_found(
+    sound: tuple[Path, str, Record], tmp_path: Path, what: str
+) -> None:
+    path, study_id, record = sound
+    statements, complaint = BROKEN[what]
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(path.read_bytes())
+    with _connected(broken) as conn:
+        conn.execute(text("PRAGMA ignore_check_constraints = ON"))
+        for statement in statements:
+            assert conn.execute(text(statement.replace(":", "\\:"))).rowcount > 0
+        conn.commit()
+    found = faults(f"sqlite:///{broken}", study_id, record)
+    assert any(complaint in fault for fault in found), found
+
+
+def test_an_acknowledged_claim_that_was_lost_is_found(sound: tuple[Path, str, Record]) -> None:
+    path, study_id, record = sound
+    lost = Ack(what="claim", id="ls_lost", data={"trial_id": "tr_lost"})
+    found = faults(f"sqlite:///{path}", study_id, replace(record, acks=[*record.acks, lost]))
+    assert found == [f"acknowledged but not there: {lost}"]

@@ -1,0 +1,95 @@
+"""`tunewell backup` beside a service at work, and a study that goes on from the restored one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.postgres import Postgres
+
+from .running import Process, Service, function_study, tunewell, workers
+
+TRIALS = 12
+
+
+def ran(folder: Path, *command: str) -> tuple[int, str, str]:
+    """Status, output and errors of a command."""
+    process = Process(tunewell(*command), folder)
+    status = process.process.wait(timeout=120)
+    lines = "".join(line for line in iter(process.lines.get, None) if line)
+    process.end()
+    return status, lines, process.errors.read_text()
+
+
+@pytest.fixture
+def other_url(dialect: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database of the other kind."""
+    if dialect == "postgresql":
+        yield f"sqlite:///{tmp_path / 'other.db'}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    with server.database(is_migrated=False) as url:
+        yield url
+
+
+def test_a_study_goes_on_from_its_backup(
+    service: Service, folder: Path, database_url: str, other_url: str
+) -> None:
+    options = {"function": "sphere", "steps": 4, "step_s": 0.1}
+    objective = {"name": "function", "options": options}
+    definition = function_study("s", objective=objective, limits={"max_trials": TRIALS})
+    study = service.call("POST", "/v1/studies", definition)
+    file = folder / "made.gz"
+    with workers(service, folder, 2):
+
+        def is_under_way() -> bool:
+            counts = service.study(study["id"])["trial_counts"]
+            return bool(counts.get("completed", 0) >= 2 and counts.get("running", 0) >= 1)
+
+        service.wait(is_under_way)
+        status, said, errors = ran(
+            folder, "backup", str(file), "--database-url", database_url, "--json"
+        )
+        assert status == 0, errors
+        assert json.loads(said)["rows"]["trials"] >= 3
+    status, _, errors = ran(folder, "restore", str(file), "--database-url", other_url)
+    assert status == 0, errors
+    again = Service(folder, other_url, {"TUNEWELL_LEASE_TTL_S": "2"})
+    again.start()
+    try:
+        assert again.study(study["id"])["state"] == "active"
+        with workers(again, folder, 2, "--exit-when-idle"):
+            ended = again.wait_ended(study["id"])
+        assert (ended["state"], ended["stop_reason"]) == ("completed", "max_trials")
+        assert ended["trial_counts"] == {"completed": TRIALS}
+        numbers = [trial["number"] for trial in again.trials(study["id"])]
+        assert sorted(numbers) == list(range(1, TRIALS + 1))
+    finally:
+        again.end()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_refusals_are_sentences_with_a_status(
+    service: Service, folder: Path, database_url: str
+) -> None:
+    file = folder / "made.gz"
+    arguments: Any = ("backup", str(file), "--database-url", database_url)
+    assert ran(folder, *arguments)[0] == 0
+    status, _, errors = ran(folder, *arguments)
+    assert status == 1
+    assert "not overwritten" in errors
+    status, _, errors = ran(folder, "restore", str(file), "--database-url", database_url)
+    assert status == 1
+    assert "served by another process" in errors
+    file.write_bytes(file.read_bytes()[:-10])
+    target = folder / "new.db"
+    status, _, errors = ran(folder, "restore", str(file), "--database-url", f"sqlite:///{target}")
+    assert status == 1
+    assert "cannot be restored" in errors
+    assert not target.exists()
+    assert ran(folder, "restore", str(file))[0] == 2
+    assert service.call("GET", "/readyz")["ready"] is True

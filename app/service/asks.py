@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..domain.study import Study
+from ..store import actor
+from ..store.actor import Actor
 from .threads import Threads
 from .views import Grant
 
@@ -53,11 +56,12 @@ class Taken:
 
 @dataclass(slots=True, eq=False)
 class Ask:
-    """One ask for `want` trials of a study."""
+    """One ask for `want` trials of a study, and who asks."""
 
     holder: Holder
     want: int
     done: asyncio.Future[Taken]
+    actor: Actor = field(default_factory=actor.present)
 
 
 Serve = Callable[[str, Sequence[Ask]], list[Taken]]
@@ -79,7 +83,8 @@ class AskQueue:
         ask = Ask(holder, want, loop.create_future())
         self._waiting.setdefault(study_id, []).append(ask)
         if study_id not in self._serving:
-            self._serving[study_id] = loop.create_task(self._serve_all(study_id))
+            # In no caller's context: it serves those who come later too.
+            self._serving[study_id] = loop.create_task(self._serve_all(study_id), context=Context())
         return await ask.done
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -92,7 +93,7 @@ class WorkBoard:
         waiting = _Waiting(watch, version, want, fits)
         self._waiting[waiting] = None
         if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
+            self._looking = asyncio.create_task(self._look(), context=Context())
         try:
             await watch.wait(left_s)
         except asyncio.CancelledError:

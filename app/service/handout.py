@@ -5,8 +5,9 @@ claims and `:suggest`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..domain.lease import Lease
 from ..domain.space import point_key
@@ -14,11 +15,12 @@ from ..domain.study import Study
 from ..domain.trial import Trial, TrialSource, TrialState
 from ..logs import bind
 from ..metrics import Metrics
+from ..store import actor, queue, trial_sets
 from ..store import checkpoints as checkpoint_rows
 from ..store import leases as lease_rows
-from ..store import queue, trial_sets
 from ..store import studies as study_rows
 from ..store import trials as trial_rows
+from ..store.actor import Actor
 from ..store.engine import Store
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
@@ -145,10 +147,10 @@ class Handout:
 
     def _serve(self, study_id: str, asks: Sequence[Ask]) -> list[Taken]:
         """Serves asks of a study whose points need no model, in a thread."""
-        shares = [Share(ask.holder, ask.want) for ask in asks]
+        shares = [Share(ask.holder, ask.want, ask.actor) for ask in asks]
         taken: list[Taken] = []
         for _ in range(MAX_CLASHES):
-            study, batch = self._points.inline(study_id, sum(share.want for share in shares))
+            study, batch = self._drawn(study_id, [share.want for share in shares])
             is_nothing_new = not batch.suggestions and not batch.exhausted
             if is_nothing_new and not (
                 _may_start_pending(study) and self._has_pending(study_id, shares)
@@ -161,6 +163,14 @@ class Handout:
             if not has_clashed:
                 break
         return taken
+
+    def _drawn(self, study_id: str, wants: Sequence[int]) -> tuple[Study, Batch]:
+        begun = time.monotonic()
+        study, batch = self._points.inline(study_id, sum(wants))
+        waited_s = time.monotonic() - begun
+        for _ in filter(None, wants if batch.suggestions else ()):
+            self._metrics.suggested(study.definition.suggester.name, waited_s)
+        return study, batch
 
     def _has_pending(self, study_id: str, shares: Sequence[Share]) -> bool:
         """Whether a pending trial is there for one of the shares: a look that takes no lock."""
@@ -190,10 +200,11 @@ class Handout:
 
 @dataclass(slots=True)
 class Share:
-    """How many trials a holder still wants."""
+    """How many trials a holder still wants, and who asks for them."""
 
     holder: Holder
     want: int
+    actor: Actor = field(default_factory=actor.present)
 
 
 def _added(taken: list[Taken], more: list[Taken]) -> list[Taken]:
@@ -221,6 +232,7 @@ def _start_all(
 
 def _start_some(study: LockedStudy, share: Share, points: _Points) -> list[Grant]:
     grants: list[Grant] = []
+    study.tx.actor = share.actor
     while len(grants) < share.want:
         trial = None
         if _may_start_pending(study.study):

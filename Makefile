@@ -9,7 +9,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: install demo test test-slow crash-matrix check openapi docs clean
+.PHONY: install demo test test-slow fuzz crash-matrix check openapi docs clean
 
 install: $(STAMP)
 
@@ -28,6 +28,10 @@ test: check
 
 test-slow: install
 	$(PYTEST) --numprocesses 2 -m slow --timeout 1800
+
+# More than 50,000 generated requests; shows how many by caller and status.
+fuzz: install
+	$(PYTEST) --numprocesses 2 -m slow -rP --timeout 1800 tests/api/test_fuzz.py
 
 crash-matrix: install
 	$(BIN)/python -m tests.system.crash.matrix docs/crash-matrix.md

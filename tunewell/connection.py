@@ -83,6 +83,7 @@ class Connection:
         path: str,
         *,
         body: Any = None,
+        content: bytes | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
@@ -97,6 +98,7 @@ class Connection:
         Args:
             method, path: e.g. "POST", "/v1/studies".
             body: JSON value; NaN and infinities are sent as strings.
+            content: bytes to send instead of a JSON value.
             params: query parameters; None values are left out.
             headers: further headers.
             timeout_s: how long one answer may take; the client's own when None.
@@ -112,9 +114,10 @@ class Connection:
         key = idempotency_key or _key_for(method, body)
         if key is not None:
             sent["Idempotency-Key"] = key
-        content = None
-        if body is not None:
-            content = json.dumps(sendable(body), allow_nan=False)
+        if content is not None:
+            sent.setdefault("Content-Type", "application/octet-stream")
+        elif body is not None:
+            content = json.dumps(sendable(body), allow_nan=False).encode()
             sent["Content-Type"] = "application/json"
         prepared = self._http.build_request(
             method,

@@ -72,6 +72,7 @@ class Trial(Wire):
     n_attempts: int
     losses: int
     not_before: datetime | None = None
+    checkpoint_id: str | None = None
     failure: Failure | None
     note: str
     provenance: dict[str, Any]

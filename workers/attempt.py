@@ -7,11 +7,12 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from . import output
+from .checkpoints import Saved
 from .failures import Failure, of_exception
 from .heartbeat import Beat
 from .jobs import Job
@@ -28,11 +29,12 @@ RELEASE_REASON = "worker-ends"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """What a claim brought for one trial."""
+    """What a claim brought for one trial; `checkpoint` is where it goes on from."""
 
     lease_id: str
     job: Job
     time_limit_s: float | None = None
+    checkpoint: Mapping[str, Any] | None = None
 
 
 class Attempt:
@@ -42,7 +44,8 @@ class Attempt:
         lease: what to run.
         spool: where its writes go first; closed or dropped when the attempt is over.
         log: the worker's lines.
-        start: starts the process, in the thread of the attempt.
+        start: starts the process of a job, in the thread of the attempt.
+        fetch: reads a checkpoint into a file; whether it is there.
         logs_dir: where the end of the trial's output is kept.
         on_over: called from another thread when the process is gone and the service has the result
             (or the lease is lost, or the worker closes).
@@ -54,7 +57,8 @@ class Attempt:
         spool: Spool,
         log: Log,
         *,
-        start: Callable[[], Child],
+        start: Callable[[Job], Child],
+        fetch: Callable[[Mapping[str, Any], Path], bool],
         logs_dir: Path,
         on_over: Callable[[Attempt], None],
     ) -> None:
@@ -63,8 +67,11 @@ class Attempt:
         self._log = log
         self._logs_dir = logs_dir
         self._on_over = on_over
+        self._fetch = fetch
         self._seq = -1
-        self.runner = Runner(start, self, time_limit_s=lease.time_limit_s)
+        self._waiting: Path | None = None
+        self._gives_back = False
+        self.runner = Runner(lambda: start(self._prepared()), self, time_limit_s=lease.time_limit_s)
         name = f"trial-{lease.job.trial_id}"
         self._process_thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._send_thread: threading.Thread | None = None
@@ -99,6 +106,8 @@ class Attempt:
         """Follows what the service wants of the trial."""
         if directive == "stop":
             self.runner.stop()
+        elif directive == "checkpoint":
+            self.runner.want_checkpoint()
         elif directive == "abort":
             self.abort()
 
@@ -106,6 +115,13 @@ class Attempt:
         """Ends the process and forgets the lease: it is lost, or the trial is cancelled."""
         self.runner.kill(Cause.ABORT)
         self._spool.drop()
+
+    def drain(self) -> None:
+        """Has the trial given back as soon as it has saved a checkpoint; one that saves none goes
+        on.
+        """
+        self._gives_back = True
+        self.runner.want_checkpoint()
 
     def release(self) -> None:
         """Ends the process and gives the trial back."""
@@ -131,6 +147,29 @@ class Attempt:
             some = points[first : first + MAX_POINTS]
             body = {"lease_id": self.lease.lease_id, "seq": self._seq, "points": some}
             self._spool.append(Record(kind="report", body=body))
+
+    def checkpoint(self, step: int, path: str) -> None:
+        """Puts a checkpoint in the way of the reports, to be sent after them; one that still waits
+        is replaced.
+        """
+        saved = Saved.of(step, Path(path))
+        if self._waiting is not None:
+            self._waiting.unlink(missing_ok=True)
+        self._waiting = saved.path
+        self._spool.append(Record(kind="checkpoint", body=saved.to_body()))
+        if self._gives_back:
+            self.release()
+
+    def _prepared(self) -> Job:
+        """The job with a folder for checkpoints, and the one that it goes on from."""
+        folder = self._spool.checkpoint_dir
+        folder.mkdir(exist_ok=True)
+        job = replace(self.lease.job, checkpoint_dir=str(folder))
+        given, file = self.lease.checkpoint, folder / "resume"
+        if given is None or not self._fetch(given, file):
+            return job
+        self._log("trial_resumed", trial_id=job.trial_id, step=given["step"])
+        return replace(job, resume={"path": str(file), "step": given["step"]})
 
     def _run(self) -> None:
         try:
@@ -225,4 +264,5 @@ def lease_of(
         lease_id=granted["lease_id"],
         job=job,
         time_limit_s=granted.get("max_trial_duration_s"),
+        checkpoint=granted.get("checkpoint"),
     )

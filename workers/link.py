@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunewell.client import Client
@@ -13,6 +14,8 @@ from tunewell.errors import ApiError, ServiceUnreachable
 
 ANSWER_S = 15.0
 """How long an ordinary call may take."""
+UPLOAD_S = 120.0
+"""How long a chunk of a checkpoint may take."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
@@ -75,10 +78,41 @@ class Link:
             Away: nobody answered, or the service is busy.
             Refused: it answered that it will not.
         """
-        try:
-            answer = self._client.request(
+        with self._heard():
+            return self._client.request(
                 method, path, body=body, retries=0, timeout_s=timeout_s, idempotency_key=key
             )
+
+    def upload(self, path: str, content: bytes, content_range: str) -> Any:
+        """One try to send a chunk of a checkpoint; its JSON answer.
+
+        Raises:
+            Away, Refused: as `call`.
+        """
+        with self._heard():
+            return self._client.request(
+                "PUT",
+                path,
+                content=content,
+                headers={"Content-Range": content_range},
+                retries=0,
+                timeout_s=UPLOAD_S,
+            )
+
+    def download(self, path: str) -> Iterator[bytes]:
+        """A long answer, as it comes.
+
+        Raises:
+            Away, Refused: as `call`.
+        """
+        with self._heard():
+            yield from self._client.stream_bytes(path, {})
+
+    @contextlib.contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Notes that the service has answered; its errors by what the caller has to do."""
+        try:
+            yield
         except ServiceUnreachable as error:
             raise Away(str(error)) from error
         except RuntimeError as error:
@@ -93,7 +127,6 @@ class Link:
                 raise Away(str(error)) from error
             raise Refused(error) from error
         self._heard_at = time.monotonic()
-        return answer
 
     def close(self) -> None:
         """Ends all pauses and closes the connections."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from . import checkpoints, processes
 from . import devices as device_inventory
-from . import processes
 from .attempt import RELEASE_REASON, Attempt, is_sound, lease_of
 from .claimer import Claimer, Placed, Slots
 from .devices import Device
@@ -235,6 +235,8 @@ class Worker:
             self._drain_until = time.monotonic() + self._limits.drain_s
             self._log("worker_draining", running=len(self._attempts))
             self._claimer.stop()
+            for attempt, _ in self._attempts.values():
+                attempt.drain()
             threading.Thread(target=self._tell_draining, name="drain", daemon=True).start()
         is_late = self._drain_until is not None and time.monotonic() >= self._drain_until
         if self._n_signals > 1 or is_late:
@@ -278,7 +280,8 @@ class Worker:
             lease,
             spool,
             self._log,
-            start=lambda: processes.start(lease.job, self._environment, nursery),
+            start=lambda job: processes.start(job, self._environment, nursery),
+            fetch=lambda given, file: checkpoints.fetch(self._link, given, file, self._log),
             logs_dir=self._logs_dir,
             on_over=lambda over: self._events.put(_Over(over)),
         )

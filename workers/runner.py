@@ -47,6 +47,9 @@ class Sink(Protocol):
     def report(self, points: list[dict[str, Any]]) -> None:
         """Takes measurements that came together."""
 
+    def checkpoint(self, step: int, path: str) -> None:
+        """Takes a checkpoint's file over, which comes after all reports up to its step."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -89,7 +92,7 @@ class Runner:
         os.set_blocking(self._wake_w, False)
         self._lock = threading.Lock()
         self._cause: Cause | None = None
-        self._stop = False
+        self._orders: dict[str, None] = {}
         self._is_over = False
         self.output = OutputTail()
         self.last_step: int | None = None
@@ -97,7 +100,14 @@ class Runner:
 
     def stop(self) -> None:
         """Has the trial told to end by itself, soon."""
-        self._stop = True
+        self._order("stop")
+
+    def want_checkpoint(self) -> None:
+        """Has the trial told to save a checkpoint, if it can."""
+        self._order("checkpoint")
+
+    def _order(self, name: str) -> None:
+        self._orders[name] = None
         self._wake()
 
     def kill(self, cause: Cause) -> None:
@@ -147,14 +157,14 @@ class Runner:
     def _attend(self, child: Child, session: _Session) -> None:
         """Reads the pipes and follows orders until the process has exited."""
         clock = _Clock(child, self._time_limit_s, self._grace_s)
-        told_to_stop = False
+        told: set[str] = set()
         with session.watching(self._wake_r) as selector:
             while not session.has_exited:
                 session.pump(selector, clock.next_in())
                 self.last_step = session.last_step
-                if self._stop and not told_to_stop:
-                    told_to_stop = True
-                    child.order("stop")
+                for name in [name for name in self._orders if name not in told]:
+                    told.add(name)
+                    child.order(name)
                 if session.is_done:
                     clock.note_done()
                 elif clock.is_out_of_time():
@@ -289,7 +299,9 @@ class _Session:
             self.last_step = points[-1]["step"]
             self._sink.report(points)
         for message in messages:
-            if "end" in message:
+            if "checkpoint" in message:
+                self._sink.checkpoint(**message["checkpoint"])
+            elif "end" in message:
                 self.end = message["end"]
             elif "fail" in message:
                 self.failure = Failure(**message["fail"])

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from . import checkpoints
+from .checkpoints import Saved
 from .link import Away, Link, Pauses, Refused
 from .log import Log
 from .spool import Record, Spool
@@ -47,6 +49,7 @@ class Sender:
         self._on_directive = on_directive
         self._on_lost = on_lost
         self._before_complete = before_complete
+        self._checkpoint_id: str | None = None
 
     def run(self, *, until_empty: bool = False) -> bool:
         """Sends until the lease has ended (then the spool is gone) or the link closes (it stays).
@@ -90,7 +93,10 @@ class Sender:
         if record.kind == "complete":
             self._before_complete(record.body)
         try:
-            answer = self._link.call("POST", self._path(record), record.body)
+            if record.kind == "checkpoint":
+                self._send_checkpoint(Saved.from_body(record.body))
+                return False
+            answer = self._link.call("POST", self._path(record), self._body(record))
         except Refused as refusal:
             return self._refused(record, refusal)
         if record.kind == "report":
@@ -98,6 +104,27 @@ class Sender:
             return False
         self._log("lease_ended", trial_id=header.trial_id, lease_id=header.lease_id, by=record.kind)
         return True
+
+    def _send_checkpoint(self, saved: Saved) -> None:
+        header = self._spool.header
+        sent = checkpoints.send(self._link, header.trial_id, header.lease_id, saved)
+        if sent is not None:
+            self._checkpoint_id = sent
+            saved.path.unlink(missing_ok=True)
+            self._log(
+                "checkpoint_committed",
+                trial_id=header.trial_id,
+                lease_id=header.lease_id,
+                checkpoint_id=sent,
+                step=saved.step,
+                size_bytes=saved.size_bytes,
+            )
+
+    def _body(self, record: Record) -> Mapping[str, Any]:
+        """What is sent; a release names the checkpoint that was committed last."""
+        if record.kind == "release" and self._checkpoint_id is not None:
+            return {**record.body, "checkpoint_id": self._checkpoint_id}
+        return record.body
 
     def _path(self, record: Record) -> str:
         header = self._spool.header
@@ -116,14 +143,16 @@ class Sender:
             write=record.kind,
             detail=str(refusal),
         )
-        if refusal.is_lost_lease:
+        # Of a checkpoint it may be the upload that is gone.
+        is_upload = record.kind == "checkpoint" and refusal.code != "stale-lease"
+        if refusal.is_lost_lease and not is_upload:
             self._on_lost()
             return True
         if record.kind == "complete":
             # The values are not what the study declares: that is the objective's fault, to be told.
             return self._send(_as_failure(record, refusal))
-        # A report that is refused for its content is left out; a failure or release then has no
-        # more to tell, and the lease runs out by itself.
+        # A report or a checkpoint that is refused for its content is left out; a failure or
+        # release then has no more to tell, and the lease runs out by itself.
         return record.is_terminal
 
 

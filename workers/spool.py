@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import threading
 import time
 import uuid
@@ -28,7 +29,9 @@ KEEP_S = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One write under a lease. `kind` is "report" or one of `TERMINAL`; `body` what is sent."""
+    """One write under a lease. `kind` is "report", "checkpoint" or one of `TERMINAL`; `body` what
+    is sent, of a checkpoint what its file is.
+    """
 
     kind: str
     body: Mapping[str, Any]
@@ -59,6 +62,8 @@ class Spool:
     def __init__(self, path: Path, header: Header) -> None:
         self.path = path
         self.header = header
+        self.checkpoint_dir = path.with_suffix(".checkpoints")
+        """Where the checkpoints of the lease wait; it goes with the file."""
         self._changed = threading.Condition()
         self._file = path.open("ab+")
         self._end = _repair(self._file)
@@ -142,6 +147,7 @@ class Spool:
         """Forgets the lease: the file goes, whoever waits is woken."""
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
+        shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
         self.close()
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """Every error of the API as problem+json (RFC 9457): THE one table from code to status, title and
 retryability.
 
-Nothing of a request's body and nothing of an exception's text that was not written for the caller
-leaves here.
+Of a request's body only the values that are wrong are shown, cut and without secrets; nothing of
+an exception's text that was not written for the caller leaves here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -106,6 +107,9 @@ _FAULT_CODES = {
 }
 """Names of pydantic's error types where ours differ by more than the hyphen."""
 
+_TOKEN = re.compile(r"tw_[A-Za-z0-9_-]{16,}")
+"""A token's secret, wherever a caller put it: no answer repeats one."""
+
 _SECRETS = frozenset({"token", "secret", "password", "csrf_token"})
 """Fields whose values are shown nowhere."""
 
@@ -153,8 +157,8 @@ def document(error: AppError, *, request_id: str, instance: str) -> dict[str, An
         "type": f"{DOCS_PATH}#problem-{code}",
         "title": kind.title,
         "status": kind.status,
-        "detail": detail,
-        "instance": instance,
+        "detail": _masked(detail),
+        "instance": _masked(instance),
         "code": code,
         "retryable": kind.is_retryable,
         "request_id": request_id,
@@ -163,11 +167,16 @@ def document(error: AppError, *, request_id: str, instance: str) -> dict[str, An
         problem["retry_after_s"] = error.retry_after_s
     if error.faults:
         problem["errors"] = [
-            {"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in error.faults
+            {"pointer": _masked(f.pointer), "code": f.code, "detail": _masked(f.detail)}
+            for f in error.faults
         ]
     if code != "internal":
         problem.update(error.members)
     return problem
+
+
+def _masked(text: str) -> str:
+    return _TOKEN.sub("tw_***", text)
 
 
 def as_app_error(exc: Exception) -> AppError:

@@ -56,6 +56,7 @@ def trial(value: Trial) -> dict[str, Any]:
         "n_attempts": value.attempts,
         "losses": value.losses,
         "not_before": instant(value.not_before),
+        "checkpoint_id": value.checkpoint_id,
         "min_memory_bytes": value.min_memory_bytes,
         "failure": failure(value.failure),
         "note": value.note,

@@ -23,6 +23,7 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         "number-too-large": "An integer lies beyond 2^53, where JSON readers lose digits.",
         "not-an-integer": "A number has a fraction where an integer is meant.",
         "out-of-range": "A number lies outside what the field, option or parameter accepts.",
+        "other-name": "The body of a PUT by name names another study than the path.",
         "repeated-name": "Two parameters, or two metrics, have the same name.",
         "too-many-faults": "There are more faults than one answer names.",
         # parameters

@@ -6,7 +6,8 @@ the announced size and sha256 before one transaction, fenced by the lease, made 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -26,6 +27,11 @@ from ..store.idempotency import Receipt
 from ..store.transaction import Tx
 from .fence import after, hold, renewed, stale
 from .views import Caller
+
+log = logging.getLogger(__name__)
+
+_UPLOADING = (CheckpointState.UPLOADING,)
+_ALL = (CheckpointState.UPLOADING, CheckpointState.COMMITTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +102,13 @@ class CheckpointService:
             Conflict: `checkpoints-off`.
         """
         blobs = self._blobs
+        given_up: list[str] = []
 
         def create(tx: Tx) -> Upload:
+            given_up.clear()
             held = hold(tx, lease_id, trial_id, caller)
             known = checkpoint_rows.same(tx.conn, lease_id, step, sha256)
             if known is None:
-                self._check_quotas(tx.conn, held.study.id, size_bytes)
                 known = checkpoint_rows.insert(
                     held.study,
                     held.trial,
@@ -110,24 +117,29 @@ class CheckpointService:
                     size_bytes=size_bytes,
                     sha256=sha256,
                 )
+                # Who announces another one goes on with no upload from before.
+                given_up.extend(checkpoint_rows.give_up_others(held.study, known, _UPLOADING))
+                self._check_quotas(tx.conn, held.study.id, size_bytes)
             renewed(held)
             return Upload(checkpoint=known, received_bytes=0)
 
         made = self._store.write(create, receipt=receipt)
+        self._remove(given_up)
         return replace(made, received_bytes=blobs.received(made.checkpoint.id))
 
     def _check_quotas(self, conn: Connection, study_id: str, size_bytes: int) -> None:
+        """With the new one counted already: who fails here leaves nothing behind."""
         of_study, of_all = checkpoint_rows.used_bytes(conn, study_id)
         for what, used, limit in (
             ("this study's checkpoints", of_study, self._quotas.study_bytes),
             ("all checkpoints", of_all, self._quotas.total_bytes),
         ):
-            if used + size_bytes > limit:
+            if used > limit:
                 raise AppError(
-                    f"{what} may have {limit} bytes together; {used} are taken, "
+                    f"{what} may have {limit} bytes together; {used - size_bytes} are taken, "
                     f"{size_bytes} more were asked for",
                     code="too-large",
-                    members={"limit_bytes": limit, "used_bytes": used},
+                    members={"limit_bytes": limit, "used_bytes": used - size_bytes},
                 )
 
     def get(self, checkpoint_id: str, *, caller: Caller) -> Upload:
@@ -185,18 +197,36 @@ class CheckpointService:
             self._store.read(partial(_writable, checkpoint_id, caller))
             self._seal(known)
 
+        given_up: list[str] = []
+
         def commit(tx: Tx) -> Upload:
+            given_up.clear()
             present = checkpoint_rows.get(tx.conn, checkpoint_id)
             if present.state is CheckpointState.UPLOADING:
                 held = hold(tx, lease_id, present.trial_id, caller)
                 present = checkpoint_rows.get(tx.conn, checkpoint_id)
                 if present.state is CheckpointState.UPLOADING:
                     present = checkpoint_rows.commit(held.study, held.trial, present)
+                    # At once: a training that saves often must not fill its quota with old ones.
+                    given_up.extend(checkpoint_rows.give_up_others(held.study, present, _ALL))
                 renewed(held)
                 after(held.study)
             return Upload(checkpoint=present, received_bytes=present.size_bytes)
 
-        return self._store.write(commit, receipt=receipt)
+        done = self._store.write(commit, receipt=receipt)
+        self._remove(given_up)
+        return done
+
+    def _remove(self, given_up: Sequence[str]) -> None:
+        """Removes the content of what was given up; what fails here the collector does later."""
+        for checkpoint_id in given_up:
+            try:
+                self._blobs.remove(checkpoint_id)
+            except OSError as error:
+                log.warning(
+                    "content_not_removed",
+                    extra={"checkpoint_id": checkpoint_id, "reason": str(error)},
+                )
 
     def _seal(self, checkpoint: Checkpoint) -> None:
         try:

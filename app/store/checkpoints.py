@@ -122,8 +122,7 @@ def used_bytes(conn: Connection, study_id: str) -> tuple[int, int]:
 
 
 def commit(study: LockedStudy, trial: Trial, checkpoint: Checkpoint) -> Checkpoint:
-    """Makes a checkpoint, its content whole, the one that the trial goes on from; an older step
-    than the present one's stays beside it.
+    """Makes a checkpoint, its content whole, the one that the trial goes on from.
 
     Raises:
         NotFound: it was cleared away meanwhile.
@@ -131,10 +130,27 @@ def commit(study: LockedStudy, trial: Trial, checkpoint: Checkpoint) -> Checkpoi
     conn = study.tx.conn
     if conn.execute(_COMMIT, {"b_id": checkpoint.id, "b_now": study.tx.now}).rowcount != 1:
         raise NotFound(f"there is no checkpoint {checkpoint.id} that is being uploaded")
-    last = last_of(conn, trial)
-    if last is None or last.step <= checkpoint.step:
-        trial_rows.update(study, trial, checkpoint_id=checkpoint.id)
+    trial_rows.update(study, trial, checkpoint_id=checkpoint.id)
     return get(conn, checkpoint.id)
+
+
+def give_up_others(
+    study: LockedStudy, checkpoint: Checkpoint, states: Sequence[CheckpointState]
+) -> list[str]:
+    """Gives up a trial's other checkpoints in some states; their ids, whose content may go after
+    the commit.
+    """
+    statement = (
+        update(table)
+        .where(
+            table.c.trial_id == checkpoint.trial_id,
+            table.c.id != checkpoint.id,
+            table.c.state.in_([state.value for state in states]),
+        )
+        .values(state=CheckpointState.DELETED, deleted_at=study.tx.now)
+        .returning(table.c.id)
+    )
+    return list(study.tx.conn.execute(statement).scalars())
 
 
 def needless(

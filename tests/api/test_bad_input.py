@@ -196,6 +196,7 @@ async def test_what_does_not_exist_is_404(http: httpx.AsyncClient, path: str) ->
         ("/v1/studies?page_token=garbage", "/page_token"),
         ("/v1/workers?a=1", "/a"),
         ("/v1/events?wait_s=1000", "/wait_s"),
+        ("/v1/studies/st_1/replay?after=2147483648", "/after"),
         ("/v1/events?wait_s=nan", "/wait_s"),
         ("/healthz?x=1", "/x"),
         ("/v1/studies?name_prefix=%00", "/name_prefix"),

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from app.api.answers import dumps, number
 from app.api.bodies import MAX_DEPTH, parse_json
-from app.api.problems import PROBLEMS, document, pointer_of
-from app.errors import AppError, MalformedRequest
+from app.api.problems import PROBLEMS, document, faults_of, pointer_of
+from app.errors import AppError, Fault, InvalidInput, MalformedRequest
 
 JSON_VALUES = st.recursive(
     st.none()
@@ -86,6 +86,27 @@ def test_a_failure_of_our_own_shows_nothing_of_its_cause() -> None:
     assert "rq_1" in problem["detail"]
 
 
+def test_a_token_in_a_wrong_place_is_not_repeated() -> None:
+    secret = "tw_" + "aB3-_" * 8
+    error = InvalidInput(
+        f"what is {secret}?",
+        faults=[Fault(pointer=f"/{secret}", code="x", detail=f"found {secret}")],
+    )
+    problem = document(error, request_id="rq_1", instance=f"/v1/tokens/{secret}")
+    assert secret not in str(problem)
+    assert problem["errors"] == [{"pointer": "/tw_***", "code": "x", "detail": "found tw_***"}]
+
+
+def test_what_was_sent_is_shown_cut() -> None:
+    error = {"type": "int_type", "loc": ("a/b",), "msg": "an integer", "input": "x" * 99}
+    [fault] = faults_of([error])
+    assert (fault.pointer, fault.detail) == ("/a~1b", f'an integer, found "{"x" * 60}..."')
+    [secret] = faults_of([{**error, "loc": ("token",)}])
+    assert secret.detail == "an integer"
+    many = faults_of([error] * 5_000)
+    assert (len(many), many[-1].code) == (1_000, "too-many-faults")
+
+
 def test_a_code_that_the_table_lacks_is_internal() -> None:
     problem = document(AppError("x", code="nonsense"), request_id="r", instance="/")
     assert problem["code"] == "internal"
@@ -103,12 +124,15 @@ def test_the_table_has_the_codes_of_the_contract() -> None:
         "stale-lease": 409,
         "already-exists": 409,
         "budget-exhausted": 409,
+        "checkpoints-off": 409,
+        "upload-incomplete": 409,
         "study-definition-mismatch": 409,
         "idempotency-in-progress": 409,
         "request-timeout": 408,
         "etag-mismatch": 412,
         "too-large": 413,
         "unsupported-media-type": 415,
+        "range-not-satisfiable": 416,
         "invalid-study": 422,
         "invalid-value": 422,
         "idempotency-key-reused": 422,
@@ -122,6 +146,7 @@ def test_the_table_has_the_codes_of_the_contract() -> None:
     retryable = {code for code, kind in PROBLEMS.items() if kind.is_retryable}
     assert retryable == {
         "idempotency-in-progress",
+        "upload-incomplete",
         "request-timeout",
         "rate-limited",
         "internal",

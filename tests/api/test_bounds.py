@@ -69,9 +69,9 @@ def test_every_list_text_and_object_of_a_request_has_a_documented_bound(
             for parameter in operation.get("parameters", []):
                 if "schema" in parameter:
                     found += walk.unbounded(parameter["schema"], f"{name}?{parameter['name']}")
-            if "requestBody" in operation:
-                body = operation["requestBody"]["content"]["application/json"]["schema"]
-                found += walk.unbounded(body, name)
+            media = operation.get("requestBody", {}).get("content", {})
+            if "application/json" in media:
+                found += walk.unbounded(media["application/json"]["schema"], name)
     assert set(found) == CUT
 
 

@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from app.store.engine import Store
+from app.store.opening import open_store
 from app.store.tables import metadata
 
 from .conftest import ask, create
@@ -42,6 +43,14 @@ SPACE: list[dict[str, Any]] = [
     {"name": "y", "type": "float", "low": 0, "high": 1, "when": {"param": "c", "in": ["a"]}},
 ]
 METRICS = [{"name": name, "direction": "minimize"} for name in ("value", "a/b")]
+
+
+@pytest.fixture
+def store(migrated_url: str) -> Iterator[Store]:
+    """Each database: they refuse different things by themselves."""
+    opened = open_store(migrated_url, pool_size=4)
+    yield opened
+    opened.close()
 
 
 def bodies(kind: str) -> Iterator[dict[str, Any]]:

@@ -55,9 +55,10 @@ def bodies(contract: Contract) -> Iterator[tuple[str, str, list[Any]]]:
     page = contract.page
     for path, operations in page["paths"].items():
         for method, operation in operations.items():
-            if "requestBody" not in operation:
+            media = operation.get("requestBody", {}).get("content", {})
+            if "application/json" not in media:
                 continue
-            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            schema = media["application/json"]["schema"]
             examples = page["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["examples"]
             made = [
                 changed(example, place, odd)
@@ -75,7 +76,7 @@ async def try_all(http: httpx.AsyncClient, contract: Contract, n_each: int | Non
     for method, path, made in bodies(contract):
         trial = await ask(http, study["id"])
         ids = {"study_id": study["id"], "trial_id": trial["id"], "lease_id": trial["lease_id"]}
-        url = path.format(**ids, worker_id="wk_none", name="by name")
+        url = path.format(**ids, worker_id="wk_none", checkpoint_id="ck_none", name="by name")
         for body in made if n_each is None else rng.sample(made, min(n_each, len(made))):
             if isinstance(body, dict) and body.get("lease_id") == LEASE_ID:
                 body["lease_id"] = trial["lease_id"]

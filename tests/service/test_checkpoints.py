@@ -229,22 +229,31 @@ async def test_another_token_neither_writes_nor_reads(bench: Bench, saving: Savi
 
 
 async def test_quotas_bound_a_study_and_all(bench: Bench, saving: Saving) -> None:
-    grant = await asked(bench)
-    for step in (1, 2, 3):
-        saving.create(grant, step)
+    study_id = bench.study(definition())
+    grants = await bench.suggest(study_id, count=4)
+    for grant in grants[:3]:
+        saving.saved(grant)
     with pytest.raises(AppError, match="this study's") as full:
-        saving.create(grant, 4)
+        saving.create(grants[3])
     assert full.value.code == "too-large"
     assert full.value.members == {"limit_bytes": 3 * len(CONTENT), "used_bytes": 3 * len(CONTENT)}
-    other = await asked(bench, name="other")
-    saving.create(other, 1)
+    others = await bench.suggest(bench.study(definition("other")), count=2)
+    saving.create(others[0])
     with pytest.raises(AppError, match="all checkpoints"):
-        saving.create(other, 2)
+        saving.create(others[1])
+
+
+async def test_a_training_that_saves_often_fills_no_quota(bench: Bench, saving: Saving) -> None:
+    grant = await asked(bench)
+    for step in range(1, 10):
+        saving.create(grant, step)  # never uploaded
+        saving.saved(grant, step, CONTENT + bytes([step]))
 
 
 async def test_a_release_names_a_committed_checkpoint(bench: Bench, saving: Saving) -> None:
     grant = await asked(bench)
-    committed, open_one = saving.saved(grant, 2), saving.create(grant, 3)
+    committed = saving.saved(grant, 2)
+    open_one = saving.create(grant, 3)
 
     def release(checkpoint_id: str) -> Any:
         return bench.services.leases.release(
@@ -267,7 +276,6 @@ async def test_an_older_one_goes_when_a_newer_one_is_committed(
 ) -> None:
     grant = await asked(bench)
     old, new = saving.saved(grant, 2), saving.saved(grant, 4)
-    saving.collect()
     assert saving.files(tmp_path) == {new.checkpoint.id}
     with pytest.raises(NotFound):
         saving.service.get(old.checkpoint.id, caller=saving.caller)
@@ -307,7 +315,8 @@ async def test_what_a_crash_left_behind_is_cleared_away(
     bench: Bench, saving: Saving, store: Store, tmp_path: Path
 ) -> None:
     grant = await asked(bench)
-    kept, half_gone = saving.saved(grant, 5), saving.create(grant, 6)
+    kept = saving.saved(grant, 5)
+    half_gone = saving.create(grant, 6)
     saving.send(half_gone)
     store.write(lambda tx: checkpoint_rows.mark_deleted(tx, [half_gone.checkpoint.id]))
     for folder in ("uploads", "sealed"):

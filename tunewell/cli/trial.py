@@ -105,6 +105,7 @@ def _facts(trial: TrialDetail, study: Study) -> Iterator[tuple[str, Any]]:
     yield "study", f"{study.name} ({study.id})"
     yield "state", trial.state
     yield "not before", trial.not_before
+    yield "checkpoint", trial.checkpoint_id
     yield "source", trial.source
     yield "suggester", trial.provenance.get("suggester")
     yield "step", trial.step

@@ -32,7 +32,7 @@ class NewCheckpointBody(Wire):
     lease_id: Name = Field(description="The lease that the trial was handed out under.")
     step: Step = Field(description="Resource consumed when it was saved.")
     size_bytes: Count = Field(description="Size of the whole content.")
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", max_length=64)] = Field(
         description="SHA-256 of the whole content, 64 lower-case hex digits."
     )
 

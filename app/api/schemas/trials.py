@@ -38,6 +38,7 @@ TRIAL_EXAMPLE: dict[str, Any] = {
     "n_attempts": 0,
     "losses": 0,
     "not_before": None,
+    "checkpoint_id": None,
     "min_memory_bytes": None,
     "failure": None,
     "note": "",
@@ -101,6 +102,9 @@ class TrialOut(Wire):
     step: int | None = Field(description="Resource consumed when the values were taken.")
     n_attempts: int = Field(description="Failures reported so far that used up an attempt.")
     losses: int = Field(description="Leases lost, released or pre-empted so far.")
+    checkpoint_id: str | None = Field(
+        description="The last committed checkpoint, from which the next attempt goes on."
+    )
     not_before: Instant | None = Field(
         description="A pending trial is not handed out before: it waits after a failure."
     )

@@ -332,7 +332,7 @@ async def replay_study(
     study_id: StudyId,
     api: ApiDep,
     after: Annotated[
-        int, Query(ge=0, le=2**53, description="Look at trials after this number.")
+        int, Query(ge=0, le=2**31 - 1, description="Look at trials after this number.")
     ] = 0,
     force: Annotated[
         bool, Query(description="Also points that other versions of the libraries made.")

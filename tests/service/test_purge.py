@@ -31,13 +31,23 @@ def keeping(store: Store, **given: Any) -> Keeping:
     return Keeping.of(Settings(database_url=store.url, **given))
 
 
+def purger_of(services: Services, threads: Threads, **given: Any) -> Purger:
+    return Purger(
+        services.store,
+        threads,
+        services.leadership,
+        keeping(services.store, **given),
+        services.housekeeping.collector,
+        every_s=3600,
+    )
+
+
 def purged(services: Services, **given: Any) -> list[str]:
     """Purges, and says what each transaction was for."""
     store = services.store
     making.settled(store)
     threads = Threads(1)
-    purger = Purger(store, threads, services.leadership, keeping(store, **given), every_s=3600)
-    steps = list(purger.steps())
+    steps = list(purger_of(services, threads, **given).steps())
     threads.close()
     return steps
 
@@ -167,7 +177,7 @@ async def test_only_the_replica_that_leads_purges(services: Services, store: Sto
         return bool(store.read(lambda conn: conn.execute(count).scalar_one()))
 
     threads = Threads(1)
-    purger = Purger(store, threads, services.leadership, keeping(store), every_s=3600)
+    purger = purger_of(services, threads)
     for is_leader in (False, True):
         services.leadership.is_leader = is_leader
         await purger.round()

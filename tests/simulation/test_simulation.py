@@ -14,12 +14,12 @@ import pytest
 from sqlalchemy import update
 
 from app.domain.lease import Lease, LeaseEnd
-from app.service import fence, handout
+from app.domain.trial import Trial
+from app.service import board, fence, handout, points
 from app.service.fence import Held
 from app.service.points import parallel_room
 from app.store import idempotency
 from app.store import leases as lease_rows
-from app.store import trials as trial_rows
 from app.store.studies import LockedStudy
 from app.store.tables import leases
 from app.store.transaction import Tx
@@ -47,8 +47,8 @@ def test_a_seed_gives_the_same_run_each_time() -> None:
 def without_fence(patch: pytest.MonkeyPatch) -> None:
     """Lets every lease write, by the check and by the statements."""
 
-    def anyone(study: LockedStudy, lease: Lease) -> Held:
-        return Held(study, trial_rows.get(study.tx.conn, lease.trial_id), lease)
+    def anyone(study: LockedStudy, trial: Trial, lease: Lease) -> Held:
+        return Held(study, trial, lease)
 
     def finish(tx: Tx, lease: Lease, end: LeaseEnd, **_: Any) -> Lease:
         values = {"ended_at": tx.now, "outcome": end}
@@ -62,7 +62,8 @@ def without_fence(patch: pytest.MonkeyPatch) -> None:
 
 def without_budget(patch: pytest.MonkeyPatch) -> None:
     """Makes new trials whatever the budget says."""
-    patch.setattr(handout, "room", parallel_room)
+    for each in (board, handout, points):
+        patch.setattr(each, "room", parallel_room)
 
 
 def without_idempotency(patch: pytest.MonkeyPatch) -> None:

@@ -83,14 +83,14 @@ class Injector:
         if sql.startswith(("ALTER TABLE", "CREATE TABLE")):
             self._n_changes += 1
             if self._n_changes == 2 and self.takes(Step.MIGRATION, Point.MIDWAY):
-                self._strike(conn)
+                self.strike(conn)
         elif "ALEMBIC_VERSION SET" in sql and self.takes(Step.MIGRATION, Point.BEFORE_COMMIT):
-            self._strike(conn)
+            self.strike(conn)
 
     def migrated(self) -> None:
         """Strikes right after a migration, before the service is up."""
         if self.takes(Step.MIGRATION, Point.AFTER_COMMIT):
-            self._strike(None)
+            self.strike()
 
     def watch_store(self, store: Store) -> None:
         """Puts itself around the store's transactions."""
@@ -124,7 +124,7 @@ class Injector:
 
             found = plain_read(traced)
             if found and finds_expired(trace) and self.takes(Step.SWEEP, Point.FOUND):
-                self._strike(None)
+                self.strike()
             return found
 
         store.write, store.read = write, read  # type: ignore[method-assign]
@@ -134,9 +134,10 @@ class Injector:
         plan = self.plan
         is_there = plan is not None and plan.point is point and plan.step in steps_of(trace)
         if plan is not None and is_there and self.takes(plan.step, point):
-            self._strike(conn)
+            self.strike(conn)
 
-    def _strike(self, conn: Connection | None) -> None:
+    def strike(self, conn: Connection | None = None) -> None:
+        """Does what the plan says, in the thread that has come to its point."""
         assert self.plan is not None
         action = self.plan.action
         self.say("struck", action=action.value, backend=_backend(conn))

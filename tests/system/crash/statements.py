@@ -31,6 +31,10 @@ def steps_of(statements: Iterable[Statement]) -> frozenset[Step]:
             found |= _CLAIM
         elif sql.startswith("INSERT INTO measurements"):
             found.add(Step.REPORT)
+        elif sql.startswith("INSERT INTO checkpoints"):
+            found.add(Step.ANNOUNCE)
+        elif sql.startswith("UPDATE checkpoints"):
+            found |= {Step.COMMIT} if "committed" in values(parameters) else set()
         elif sql.startswith("UPDATE studies") and " state=" in sql.partition(" WHERE ")[0]:
             found |= {Step.STOP} if "stopping" in values(parameters) else set()
         elif sql.startswith("UPDATE leases") and "renewed_at=" in sql:

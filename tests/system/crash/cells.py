@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .plan import Action, Plan, Point, Step
@@ -115,7 +115,8 @@ def _cases(dialect: str, step: Step, fault: Fault) -> Iterator[Case]:
         for point in (*midway, *points):
             yield case(point.value, plan(point, Action.KILL))
     elif fault in _BLOWS:
-        held = plan(points[0], Action.HOLD)
+        # A lease may expire before its worker was struck: that sweep is not the one that is meant.
+        held = replace(plan(points[0], Action.HOLD), is_armed=step is not Step.SWEEP)
         for offset_s in (HOUR_S, -HOUR_S) if fault is Fault.CLOCK else (0.0,):
             variant = f"{offset_s:+.0f} s" if offset_s else points[0].value
             yield case(variant, held, blow=_BLOWS[fault], offset_s=offset_s)

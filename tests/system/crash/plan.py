@@ -52,9 +52,14 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One fault. It strikes the first `times` times that its step comes to its point."""
+    """One fault. It strikes the first `times` times that its step comes to its point.
+
+    Attributes:
+        is_armed: when false it strikes only once the test has armed it.
+    """
 
     step: Step
     point: Point
     action: Action
     times: int = 1
+    is_armed: bool = True

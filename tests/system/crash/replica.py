@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .injector import ARM, GO_ON
 from .plan import Plan
 from .serving import run
 
@@ -82,7 +83,11 @@ class Replica:
 
     def go_on(self) -> None:
         """Lets a held process go on."""
-        self._pipe.send("go on")
+        self._pipe.send(GO_ON)
+
+    def arm(self) -> None:
+        """From now on a fault may strike that was not to strike before."""
+        self._pipe.send(ARM)
 
     def kill(self) -> None:
         """SIGKILL, if it is alive."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .plan import Action, Plan, Point, Step
@@ -28,6 +28,7 @@ DIALECTS = ("sqlite", "postgresql")
 HOUR_S = 3600.0
 
 _NO_REQUEST = "no request belongs to it"
+_NO_CLOCK = "the scripted worker that saves checkpoints reads no clock"
 _NO_WORKER = "no worker takes part in it"
 
 # (fault, step, database) -> why there is no such cell; None stands for all.
@@ -36,9 +37,13 @@ NOT_APPLICABLE: dict[tuple[Fault, Step | None, str | None], str] = {
     (Fault.REPLICAS, None, "sqlite"): "an SQLite file has one service: a second one is refused",
     (Fault.FULL, None, "postgresql"): "the server's disk cannot be filled for one database",
     (Fault.FULL, Step.CLAIM_AFTER, None): "a full disk refuses a commit; it undoes none",
+    (Fault.FULL, Step.UPLOAD, None): "an upload grows a file of its own, not the database",
     (Fault.WORKER_KILL, Step.CREATE, None): _NO_WORKER,
     (Fault.WORKER_STOP, Step.CREATE, None): _NO_WORKER,
     (Fault.CLOCK, Step.CREATE, None): _NO_WORKER,
+    (Fault.CLOCK, Step.ANNOUNCE, None): _NO_CLOCK,
+    (Fault.CLOCK, Step.UPLOAD, None): _NO_CLOCK,
+    (Fault.CLOCK, Step.COMMIT, None): _NO_CLOCK,
     (Fault.LOST_REPLY, Step.SWEEP, None): _NO_REQUEST,
     (Fault.LOST_REPLY, Step.MIGRATION, None): _NO_REQUEST,
     (Fault.TWICE, Step.SWEEP, None): _NO_REQUEST,
@@ -49,6 +54,7 @@ _BLOWS = {Fault.WORKER_KILL: Blow.KILL, Fault.WORKER_STOP: Blow.STOP, Fault.CLOC
 _POINTS = {
     Step.CLAIM_BEFORE: (Point.BEFORE_COMMIT,),
     Step.CLAIM_AFTER: (Point.AFTER_COMMIT,),
+    Step.UPLOAD: (Point.MIDWAY, Point.UNANSWERED),  # it writes a file, and commits nothing
 }
 _BOTH = (Point.BEFORE_COMMIT, Point.AFTER_COMMIT)
 
@@ -109,12 +115,16 @@ def _cases(dialect: str, step: Step, fault: Fault) -> Iterator[Case]:
         for point in (*midway, *points):
             yield case(point.value, plan(point, Action.KILL))
     elif fault in _BLOWS:
-        held = plan(points[0], Action.HOLD)
+        # A lease may expire before its worker was struck: that sweep is not the one that is meant.
+        held = replace(plan(points[0], Action.HOLD), is_armed=step is not Step.SWEEP)
         for offset_s in (HOUR_S, -HOUR_S) if fault is Fault.CLOCK else (0.0,):
             variant = f"{offset_s:+.0f} s" if offset_s else points[0].value
             yield case(variant, held, blow=_BLOWS[fault], offset_s=offset_s)
     elif fault is Fault.CUT:
         held = plan(Point.BEFORE_COMMIT, Action.HOLD)
+        if step is Step.UPLOAD:
+            yield case(Point.MIDWAY.value, plan(Point.MIDWAY, Action.HOLD))
+            return
         if step is not Step.CLAIM_AFTER:
             yield case("before COMMIT", held)
         if step is not Step.CLAIM_BEFORE:

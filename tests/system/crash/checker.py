@@ -5,51 +5,24 @@ promises. Knows nothing of the service's code beyond its tables.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from app.store import tables
 from app.store.engine import parse_url
 
+from . import checkpoint_checks
+from .evidence import Evidence
 from .record import Ack, Record
 
 ENDS = frozenset({"completed", "stopped", "infeasible", "failed", "cancelled"})
 GIVES_PLACE_BACK = frozenset({"failed", "cancelled"})
 RERUN_S = 2.0
 """How long after its lease's end an open trial may wait until it runs again."""
-
-Rows = Sequence[Mapping[str, Any]]
-
-
-class Evidence:
-    """The rows of one study."""
-
-    def __init__(self, conn: Connection, study_id: str) -> None:
-        of_study = [tables.trials, tables.leases, tables.events]
-        self.study = _rows(conn, tables.studies, tables.studies.c.id == study_id)[0]
-        self.trials, self.leases, self.events = (
-            _rows(conn, table, table.c.study_id == study_id) for table in of_study
-        )
-        mine = [trial["id"] for trial in self.trials]
-        self.measurements = _rows(
-            conn, tables.measurements, tables.measurements.c.trial_id.in_(mine)
-        )
-        self.events = sorted(self.events, key=lambda event: event["seq"])
-        self.trials = sorted(self.trials, key=lambda trial: trial["number"])
-        self.leases = sorted(self.leases, key=lambda lease: (lease["acquired_at"], lease["id"]))
-        self.lease_of = {lease["id"]: lease for lease in self.leases}
-        self.attempts: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-        for lease in self.leases:
-            self.attempts[lease["trial_id"]].append(lease)
-
-
-def _rows(conn: Connection, table: Any, where: Any) -> list[Mapping[str, Any]]:
-    return [dict(row) for row in conn.execute(select(table).where(where)).mappings()]
 
 
 def faults(database_url: str, study_id: str, record: Record) -> list[str]:
@@ -131,22 +104,12 @@ def no_value_of_a_stale_lease(found: Evidence, _: Record) -> Iterator[str]:
         lease = found.lease_of.get(row["lease_id"])
         if lease is None or lease["trial_id"] != row["trial_id"]:
             yield f"measurement {row['id']} is of lease {row['lease_id']}, which is not its trial's"
-        elif not _is_current(found, lease, row["reported_at"]):
+        elif not found.is_current(lease, row["reported_at"]):
             yield f"measurement {row['id']} came under {lease['id']}, which was stale by then"
     for trial in found.trials:
         if trial["state"] not in ("completed", "stopped") or not trial["final_values"]:
             continue
         yield from _final_faults(found, trial, values)
-
-
-def _is_current(found: Evidence, lease: Mapping[str, Any], at: datetime) -> bool:
-    later = [
-        other
-        for other in found.attempts[lease["trial_id"]]
-        if lease["acquired_at"] < other["acquired_at"] <= at
-    ]
-    is_before_end = lease["ended_at"] is None or at <= lease["ended_at"]
-    return lease["acquired_at"] <= at and is_before_end and not later
 
 
 def _final_faults(
@@ -192,16 +155,20 @@ def budget_is_exact(found: Evidence, record: Record) -> Iterator[str]:
 def acknowledged_is_there(found: Evidence, record: Record) -> Iterator[str]:
     """Every write that was answered with a success is in the database."""
     for ack in record.acks:
-        if not _is_there(found, ack):
+        if not _is_there(found, ack, record):
             yield f"acknowledged but not there: {ack}"
 
 
-def _is_there(found: Evidence, ack: Ack) -> bool:
+def _is_there(found: Evidence, ack: Ack, record: Record) -> bool:
     if ack.what == "create":
         return bool(found.study["id"] == ack.id)
     if ack.what == "stop":
         states = [e["data"].get("state") for e in found.events if e["kind"] == "study.state"]
         return "stopping" in states
+    if ack.what == "announce":
+        return checkpoint_checks.is_announced(found, ack)
+    if ack.what == "commit":
+        return checkpoint_checks.is_committed(found, ack, record)
     lease = found.lease_of.get(ack.id)
     return lease is not None and _is_kept(found, ack, lease)
 
@@ -251,4 +218,5 @@ CHECKS = (
     budget_is_exact,
     acknowledged_is_there,
     runs_again_in_time,
+    *checkpoint_checks.CHECKS,
 )

@@ -48,30 +48,39 @@ class Client:
     def call(self, method: str, path: str, body: Any = None, *, keyed: bool = False) -> Any:
         """One call, under one idempotency key, until it has an answer."""
         headers = {"Idempotency-Key": uuid.uuid4().hex} if keyed else {}
+        return self.ask(method, path, json=body, headers=headers).json()
+
+    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Sends a request until it has an answer."""
         deadline = time.monotonic() + GIVE_UP_S
         while time.monotonic() < deadline:
-            try:
-                answer = self.http.request(method, self._url() + path, json=body, headers=headers)
-            except httpx.TransportError:
-                self._recover()
-                continue
-            if answer.status_code == 503 or _says(answer, "idempotency-in-progress"):
-                self._recover()
-                continue
-            if _says(answer, "stale-lease"):
-                raise Stale(answer.text)
-            assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
-            return answer.json()
+            if (answer := self.attempt(method, path, **request)) is not None:
+                return answer
         raise AssertionError(f"{method} {path} was never answered")
+
+    def attempt(self, method: str, path: str, **request: Any) -> httpx.Response | None:
+        """Sends a request once; None when it had no answer."""
+        try:
+            answer = self.http.request(method, self._url() + path, **request)
+        except httpx.TransportError:
+            self._recover()
+            return None
+        if answer.status_code == 503 or _says(answer, "idempotency-in-progress"):
+            self._recover()
+            return None
+        if _says(answer, "stale-lease"):
+            raise Stale(answer.text)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer
 
     def create(self, definition: dict[str, Any]) -> str:
         study_id = str(self.call("POST", "/v1/studies", definition, keyed=True)["id"])
-        self._ack("create", study_id, name=definition["name"])
+        self.ack("create", study_id, name=definition["name"])
         return study_id
 
     def stop(self, study_id: str) -> None:
         self.call("POST", f"/v1/studies/{study_id}:stop", keyed=True)
-        self._ack("stop", study_id)
+        self.ack("stop", study_id)
 
     def study(self, study_id: str) -> Any:
         return self.call("GET", f"/v1/studies/{study_id}")
@@ -92,7 +101,13 @@ class Client:
         leases = self.call("POST", "/v1/leases:claim", body, keyed=True)["leases"]
         if not leases:
             return None
-        self._ack("claim", leases[0]["lease_id"], trial_id=leases[0]["trial"]["id"])
+        told = leases[0]["checkpoint"]
+        self.ack(
+            "claim",
+            leases[0]["lease_id"],
+            trial_id=leases[0]["trial"]["id"],
+            checkpoint_id=told and told["id"],
+        )
         return leases[0]
 
     def must_claim(self, study_id: str) -> Any:
@@ -106,29 +121,29 @@ class Client:
         answer = self.call("POST", "/v1/leases:heartbeat", {"leases": [_named(lease)]})["leases"][0]
         if answer["directive"] == "abort":
             raise Stale(str(answer))
-        self._ack("beat", lease["lease_id"], expires_at=answer["expires_at"])
+        self.ack("beat", lease["lease_id"], expires_at=answer["expires_at"])
 
     def report(self, lease: Any, seq: int, *steps: int) -> None:
         value = mark(lease["lease_id"])
         points = [{"step": step, "values": {"value": value}} for step in steps]
         body = {**_named(lease), "seq": seq, "points": points}
         self.call("POST", f"/v1/trials/{lease['trial']['id']}/measurements", body)
-        self._ack("report", lease["lease_id"], seq=seq, steps=list(steps))
+        self.ack("report", lease["lease_id"], seq=seq, steps=list(steps))
 
     def complete(self, lease: Any) -> None:
         value = mark(lease["lease_id"])
         body = {**_named(lease), "state": "completed", "values": {"value": value}}
         self.call("POST", f"/v1/trials/{lease['trial']['id']}:complete", body)
-        self._ack("complete", lease["lease_id"], value=value)
+        self.ack("complete", lease["lease_id"], value=value)
 
     def fail(self, lease: Any) -> None:
         body = {**_named(lease), "kind": "user_error", "message": "as the script says"}
         self.call("POST", f"/v1/trials/{lease['trial']['id']}:fail", body)
-        self._ack("fail", lease["lease_id"])
+        self.ack("fail", lease["lease_id"])
 
     def release(self, lease: Any) -> None:
         self.call("POST", f"/v1/leases/{lease['lease_id']}:release", {"reason": "scripted"})
-        self._ack("release", lease["lease_id"])
+        self.ack("release", lease["lease_id"])
 
     def finish(self, study_id: str) -> None:
         """Runs trials until the study has ended."""
@@ -147,7 +162,8 @@ class Client:
     def close(self) -> None:
         self.http.close()
 
-    def _ack(self, what: str, its_id: str, **data: Any) -> None:
+    def ack(self, what: str, its_id: str, **data: Any) -> None:
+        """Notes a write that was answered with a success."""
         self._record.acks.append(Ack(what=what, id=its_id, data=data))
 
 

@@ -1,4 +1,6 @@
-"""Faults between client and service: a reply that is lost, a request that comes twice."""
+"""Faults between client and service: a reply that is lost, a request that comes twice, a service
+that dies in the middle of a chunk.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,15 @@ _REQUESTS = {
     Step.CLAIM_AFTER: r"POST /v1/leases:claim",
     Step.HEARTBEAT: r"POST /v1/leases:heartbeat",
     Step.REPORT: r"POST /v1/trials/[^/]+/measurements",
+    Step.ANNOUNCE: r"POST /v1/trials/[^/]+/checkpoints",
+    Step.UPLOAD: r"PUT /v1/checkpoints/[^/]+/content",
+    Step.COMMIT: r"POST /v1/checkpoints/[^/]+:commit",
     Step.COMPLETE: r"POST /v1/trials/[^/]+:complete",
     Step.FAIL: r"POST /v1/trials/[^/]+:fail",
     Step.RELEASE: r"POST /v1/leases/[^/]+:release",
     Step.STOP: r"POST /v1/studies/[^/]+:stop",
 }
+_AROUND = frozenset({Point.REQUEST, Point.MIDWAY, Point.UNANSWERED})
 
 
 class FaultyEdge:
@@ -37,13 +43,44 @@ class FaultyEdge:
         if (
             plan is None
             or not _is(scope, plan.step)
-            or not self._injector.takes(plan.step, Point.REQUEST)
+            or plan.point not in _AROUND
+            or not self._injector.takes(plan.step, plan.point)
         ):
             await self._app(scope, receive, send)
+        elif plan.point is Point.MIDWAY:
+            await self._midway(scope, receive, send)
+        elif plan.point is Point.UNANSWERED:
+            await self._unanswered(scope, receive, send)
         elif plan.action is Action.LOSE_REPLY:
             await self._lose(scope, receive, send)
         else:
             await self._twice(scope, receive, send, at_once=plan.action is Action.TWICE_AT_ONCE)
+
+    async def _midway(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Strikes when the application has taken half of the body and asks for more."""
+        half = int(dict(scope["headers"])[b"content-length"]) // 2
+        came, has_struck = 0, False
+
+        async def read() -> Message:
+            nonlocal came, has_struck
+            if came > half and not has_struck:
+                has_struck = True
+                await asyncio.to_thread(self._injector.strike)
+            message = await receive()
+            came += len(message.get("body", b""))
+            return message
+
+        await self._app(scope, read, send)
+
+    async def _unanswered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Strikes when the application is done and begins to answer."""
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await asyncio.to_thread(self._injector.strike)
+            await send(message)
+
+        await self._app(scope, receive, answer)
 
     async def _lose(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Does all of it, then hangs up instead of answering."""

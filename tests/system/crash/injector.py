@@ -21,6 +21,9 @@ from .statements import Statement, finds_expired, steps_of
 
 T = TypeVar("T")
 
+ARM, GO_ON = "arm", "go on"
+"""What the test says to the process."""
+
 _UNBOUNDED_PAGES = 2**32 - 2
 _BALLAST_BYTES = 4 * 1024 * 1024
 
@@ -30,7 +33,7 @@ class Injector:
 
     Args:
         plan: the fault; None for a service in which nothing goes wrong.
-        pipe: to the test: what happened goes out, "go on" comes in.
+        pipe: to the test: what happened goes out, `ARM` and `GO_ON` come in.
     """
 
     def __init__(self, plan: Plan | None, pipe: Pipe) -> None:
@@ -40,6 +43,9 @@ class Injector:
         self._lock = threading.Lock()
         self._n_struck = 0
         self._may_go_on = threading.Event()
+        self._is_armed = threading.Event()
+        if plan is not None and plan.is_armed:
+            self._is_armed.set()
         self._n_changes = 0
 
     def say(self, what: str, **more: Any) -> None:
@@ -54,17 +60,17 @@ class Injector:
     def _listen(self) -> None:
         while True:
             try:
-                self._pipe.recv()
+                word = self._pipe.recv()
             except EOFError:
                 return  # the test has ended, and ends this process
-            self._may_go_on.set()
+            (self._is_armed if word == ARM else self._may_go_on).set()
 
     def takes(self, step: Step, point: Point) -> bool:
         """Whether the plan's fault is to strike here and now; counts that it does."""
         if self.plan is None or self.plan.step is not step or self.plan.point is not point:
             return False
         with self._lock:
-            if self._n_struck >= self.plan.times:
+            if self._n_struck >= self.plan.times or not self._is_armed.is_set():
                 return False
             self._n_struck += 1
         return True
@@ -83,14 +89,14 @@ class Injector:
         if sql.startswith(("ALTER TABLE", "CREATE TABLE")):
             self._n_changes += 1
             if self._n_changes == 2 and self.takes(Step.MIGRATION, Point.MIDWAY):
-                self._strike(conn)
+                self.strike(conn)
         elif "ALEMBIC_VERSION SET" in sql and self.takes(Step.MIGRATION, Point.BEFORE_COMMIT):
-            self._strike(conn)
+            self.strike(conn)
 
     def migrated(self) -> None:
         """Strikes right after a migration, before the service is up."""
         if self.takes(Step.MIGRATION, Point.AFTER_COMMIT):
-            self._strike(None)
+            self.strike()
 
     def watch_store(self, store: Store) -> None:
         """Puts itself around the store's transactions."""
@@ -124,7 +130,7 @@ class Injector:
 
             found = plain_read(traced)
             if found and finds_expired(trace) and self.takes(Step.SWEEP, Point.FOUND):
-                self._strike(None)
+                self.strike()
             return found
 
         store.write, store.read = write, read  # type: ignore[method-assign]
@@ -134,9 +140,10 @@ class Injector:
         plan = self.plan
         is_there = plan is not None and plan.point is point and plan.step in steps_of(trace)
         if plan is not None and is_there and self.takes(plan.step, point):
-            self._strike(conn)
+            self.strike(conn)
 
-    def _strike(self, conn: Connection | None) -> None:
+    def strike(self, conn: Connection | None = None) -> None:
+        """Does what the plan says, in the thread that has come to its point."""
         assert self.plan is not None
         action = self.plan.action
         self.say("struck", action=action.value, backend=_backend(conn))

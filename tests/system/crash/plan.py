@@ -14,6 +14,9 @@ class Step(StrEnum):
     CLAIM_AFTER = "claim after commit"
     HEARTBEAT = "heartbeat"
     REPORT = "report"
+    ANNOUNCE = "checkpoint announce"
+    UPLOAD = "checkpoint upload"
+    COMMIT = "checkpoint commit"
     COMPLETE = "complete"
     FAIL = "fail"
     RELEASE = "release"
@@ -25,11 +28,14 @@ class Step(StrEnum):
 class Point(StrEnum):
     """When, in the life of the step's write or request, the fault strikes."""
 
-    MIDWAY = "midway"  # of a migration: one change of the schema is done
+    MIDWAY = (
+        "midway"  # of a migration: one change of the schema is done; of an upload: half a chunk
+    )
     FOUND = "found"  # the sweep has read which leases have expired
     BEFORE_COMMIT = "before commit"  # all its statements have run
     AFTER_COMMIT = "after commit"  # nobody has heard of it yet
     REQUEST = "request"  # of its HTTP request, around the whole application
+    UNANSWERED = "unanswered"  # all of the request is done, nobody has heard of it yet
 
 
 class Action(StrEnum):
@@ -46,9 +52,14 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One fault. It strikes the first `times` times that its step comes to its point."""
+    """One fault. It strikes the first `times` times that its step comes to its point.
+
+    Attributes:
+        is_armed: when false it strikes only once the test has armed it.
+    """
 
     step: Step
     point: Point
     action: Action
     times: int = 1
+    is_armed: bool = True

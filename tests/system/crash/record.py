@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -13,8 +14,10 @@ class Ack:
     """A write that the service said it had done.
 
     Attributes:
-        what: "create", "claim", "beat", "report", "complete", "fail", "release" or "stop".
-        id: of the study for create and stop, else of the lease.
+        what: "create", "claim", "beat", "report", "announce", "commit", "complete", "fail",
+            "release" or "stop".
+        id: of the study for create and stop, of the checkpoint for announce and commit, else of
+            the lease.
         data: what was written, by name.
     """
 
@@ -32,12 +35,18 @@ class Record:
         lease_s: how long a lease lasts.
         acks: the acknowledged writes.
         gaps: spans, in seconds since 1970, in which no service could sweep or hand out.
+        contents: the folder of the checkpoints' contents.
     """
 
     budget: int | None
     lease_s: float
     acks: list[Ack] = field(default_factory=list)
     gaps: list[tuple[float, float]] = field(default_factory=list)
+    contents: Path | None = None
+
+    def acks_of(self, what: str) -> list[Ack]:
+        """Those of one kind, in their order."""
+        return [ack for ack in self.acks if ack.what == what]
 
 
 def mark(lease_id: str) -> float:

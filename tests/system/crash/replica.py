@@ -9,15 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .injector import ARM, GO_ON
 from .plan import Plan
 from .serving import run
 
 START_S = 90.0
 """A busy machine takes its time."""
+CONTENTS = "checkpoints"
+"""The folder, in that of the cell, of what the checkpoints hold."""
 
 # A process forked from one that has loaded the service is there at once; it shares nothing else.
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.system.crash.serving"])
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["tests.system.crash.serving"])
 
 
 class Replica:
@@ -25,7 +28,7 @@ class Replica:
 
     Args:
         database_url: what it serves.
-        folder: for its log.
+        folder: for its log and, beside those of its like, the checkpoints.
         plan: its fault, or None.
         port: where to listen; 0 picks one.
         on_struck: called, in another thread, when the fault has struck.
@@ -50,9 +53,11 @@ class Replica:
         self.log = folder / f"service-{time.monotonic_ns()}.log"
         self._on_struck = on_struck
         self._settled = threading.Event()
-        self._pipe, theirs = _processes.Pipe()
-        self.process = _processes.Process(
-            target=run, args=(database_url, port, plan, theirs, str(self.log)), daemon=True
+        self._pipe, theirs = processes.Pipe()
+        self.process = processes.Process(
+            target=run,
+            args=(database_url, port, plan, theirs, str(self.log), str(folder / CONTENTS)),
+            daemon=True,
         )
         self.process.start()
         theirs.close()
@@ -78,7 +83,11 @@ class Replica:
 
     def go_on(self) -> None:
         """Lets a held process go on."""
-        self._pipe.send("go on")
+        self._pipe.send(GO_ON)
+
+    def arm(self) -> None:
+        """From now on a fault may strike that was not to strike before."""
+        self._pipe.send(ARM)
 
     def kill(self) -> None:
         """SIGKILL, if it is alive."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
+from . import saving
 from .client import GIVE_UP_S, Client, Stale
 from .plan import Action, Plan, Point, Step
 from .record import Record
@@ -16,6 +18,7 @@ from .world import N_TRIALS, World, definition
 
 Study = tuple[str, Record]
 
+SAVED_AT = 1
 _SWEEP = Plan(step=Step.SWEEP, point=Point.FOUND, action=Action.HOLD)
 _MIGRATION = Plan(step=Step.MIGRATION, point=Point.BEFORE_COMMIT, action=Action.HOLD)
 
@@ -32,17 +35,32 @@ def play(world: World, step: Step) -> list[Study]:
     second.register()
     lease = first.must_claim(study_id)
     first.report(lease, 0, 1)
+    saved = _saved_before(first, step, lease)
     for each in pair:  # both have found the lease expired; neither has taken it back
         each.wait_struck()
     held_at = time.time()
-    more = _at_once(world, second, step, lease, study_id, pair)
+    more = _at_once(
+        lambda: _act(world, second, step, lease, study_id, saved),
+        pair,
+        is_sweep_first=step is Step.CLAIM_AFTER,
+    )
     world.record.gaps.append((held_at, time.time()))
     second.finish(study_id)
     return [(study_id, world.record), *more]
 
 
+def _saved_before(client: Client, step: Step, lease: Any) -> str:
+    """What of a checkpoint has to be there before the step; its id."""
+    if step not in (Step.UPLOAD, Step.COMMIT):
+        return ""
+    checkpoint_id = saving.announce(client, lease, SAVED_AT)
+    if step is Step.COMMIT:
+        saving.upload(client, checkpoint_id, saving.content_of(lease["lease_id"], SAVED_AT))
+    return checkpoint_id
+
+
 def _at_once(
-    world: World, client: Client, step: Step, lease: Any, study_id: str, pair: list[Replica]
+    step: Callable[[], list[Study]], pair: list[Replica], *, is_sweep_first: bool
 ) -> list[Study]:
     """Lets both replicas sweep and the step come in at the same time."""
     made: list[Study] = []
@@ -50,16 +68,16 @@ def _at_once(
 
     def act() -> None:
         try:
-            made.extend(_act(world, client, step, lease, study_id))
+            made.extend(step())
         except BaseException as error:
             failed.append(error)
 
     acting = threading.Thread(target=act, daemon=True)
-    if step is not Step.CLAIM_AFTER:
+    if not is_sweep_first:
         acting.start()
     for each in pair:
         each.go_on()
-    if step is Step.CLAIM_AFTER:
+    if is_sweep_first:
         acting.start()
     acting.join(GIVE_UP_S)
     if failed:
@@ -67,7 +85,9 @@ def _at_once(
     return made
 
 
-def _act(world: World, client: Client, step: Step, lease: Any, study_id: str) -> list[Study]:
+def _act(
+    world: World, client: Client, step: Step, lease: Any, study_id: str, saved: str
+) -> list[Study]:
     if step is Step.CREATE:
         record = Record(budget=N_TRIALS, lease_s=world.record.lease_s)
         other = client.with_record(record)
@@ -85,6 +105,11 @@ def _act(world: World, client: Client, step: Step, lease: Any, study_id: str) ->
         write = {
             Step.HEARTBEAT: client.beat,
             Step.REPORT: lambda held: client.report(held, 1, 2),
+            Step.ANNOUNCE: lambda held: saving.announce(client, held, SAVED_AT),
+            Step.UPLOAD: lambda held: saving.upload(
+                client, saved, saving.content_of(held["lease_id"], SAVED_AT)
+            ),
+            Step.COMMIT: lambda held: saving.commit(client, held, saved, SAVED_AT),
             Step.COMPLETE: client.complete,
             Step.FAIL: client.fail,
             Step.RELEASE: client.release,

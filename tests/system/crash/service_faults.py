@@ -6,11 +6,13 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from . import saving
 from .client import Client, Stale
-from .plan import Plan, Step
+from .plan import Action, Plan, Point, Step
 from .replica import Replica
 from .world import World, definition
 
+CHECKPOINT_STEPS = frozenset({Step.ANNOUNCE, Step.UPLOAD, Step.COMMIT})
 OnStruck = Callable[[Replica, dict[str, Any]], None]
 
 
@@ -30,6 +32,10 @@ def play(world: World, plan: Plan, on_struck: OnStruck | None = None) -> str:
         client.must_claim(study_id)  # and never heard of again
     elif plan.step is Step.STOP:
         _stop(world, client, study_id)
+    elif plan.step in CHECKPOINT_STEPS:
+        began = _save_and_go_on(client, study_id)
+        if plan.point is Point.MIDWAY and plan.action is Action.KILL:
+            assert began[1] % saving.CHUNK_BYTES, f"no half of a chunk was left: {began}"
     else:
         _one_of_each(client, study_id)
     client.finish(study_id)
@@ -44,6 +50,7 @@ def play_plain(world: World) -> str:
     study_id = client.create(definition("cell"))
     client.register()
     _one_of_each(client, study_id)
+    _save_and_go_on(client, study_id)
     client.finish(study_id)
     return study_id
 
@@ -86,6 +93,30 @@ def _one_of_each(client: Client, study_id: str) -> None:
     client.complete(lease)
     client.fail(client.must_claim(study_id))
     client.release(client.must_claim(study_id))
+
+
+def _save_and_go_on(client: Client, study_id: str) -> list[int]:
+    """A trial that is saved, then saved by half; the next attempt goes on from the whole one.
+
+    Returns:
+        At which bytes the chunks of the first checkpoint began.
+    """
+    lease = client.must_claim(study_id)
+    client.beat(lease)
+    client.report(lease, 0, 1, 2)
+    began = saving.save(client, lease, 2)
+    client.report(lease, 1, 3)
+    half = saving.announce(client, lease, 3)
+    saving.send(client, half, saving.content_of(lease["lease_id"], 3), 0)
+    client.release(lease)
+    again = client.must_claim(study_id)
+    assert again["trial"]["id"] == lease["trial"]["id"]
+    assert again["budget"]["from_step"] == 2
+    assert saving.go_on_from(client, again) == saving.content_of(lease["lease_id"], 2)
+    client.report(again, 0, 3, 4)
+    saving.save(client, again, 4)
+    client.complete(again)
+    return began
 
 
 def _stop(world: World, client: Client, study_id: str) -> None:

@@ -38,7 +38,9 @@ class _Server(uvicorn.Server):
             self._injector.say("ready", port=self.servers[0].sockets[0].getsockname()[1])
 
 
-def run(database_url: str, port: int, plan: Plan | None, pipe: Pipe, log_path: str) -> None:
+def run(
+    database_url: str, port: int, plan: Plan | None, pipe: Pipe, log_path: str, contents: str
+) -> None:
     """Serves until killed."""
     with open(log_path, "ab") as log:
         os.dup2(log.fileno(), 1)
@@ -53,6 +55,7 @@ def run(database_url: str, port: int, plan: Plan | None, pipe: Pipe, log_path: s
         lease_ttl_s=LEASE_S,
         sweep_s=SWEEP_S,
         suggest_processes=1,
+        checkpoint_dir=contents,
     )
     with schema.ServeLock(database_url):
         injector.say("migrating")

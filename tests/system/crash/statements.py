@@ -31,13 +31,24 @@ def steps_of(statements: Iterable[Statement]) -> frozenset[Step]:
             found |= _CLAIM
         elif sql.startswith("INSERT INTO measurements"):
             found.add(Step.REPORT)
+        elif sql.startswith("INSERT INTO checkpoints"):
+            found.add(Step.ANNOUNCE)
+        elif sql.startswith("UPDATE checkpoints"):
+            found |= {Step.COMMIT} if "committed" in values(parameters) else set()
         elif sql.startswith("UPDATE studies") and " state=" in sql.partition(" WHERE ")[0]:
-            found |= {Step.STOP} if "stopping" in values(parameters) else set()
+            found |= {Step.STOP} if _stops(set(values(parameters))) else set()
         elif sql.startswith("UPDATE leases") and "renewed_at=" in sql:
             is_renewed = True
         elif sql.startswith("UPDATE leases"):
             found |= {_OUTCOMES[v] for v in values(parameters) if v in _OUTCOMES}
     return frozenset(found or ({Step.HEARTBEAT} if is_renewed else ()))
+
+
+def _stops(written: set[Any]) -> bool:
+    """Whether a user's stop is among the values written to a study. With no trial running it goes
+    to the end at once, in the same statement.
+    """
+    return "stopping" in written or {"completed", "user"} <= written
 
 
 def finds_expired(statements: Iterable[Statement]) -> bool:

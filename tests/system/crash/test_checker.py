@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ _END = (
     "study_id, (SELECT change_seq FROM studies), kind, trial_id, data, occurred_at FROM events "
     "WHERE kind = 'trial.state' AND data LIKE '%\"completed\"%' LIMIT 1",
 )
+_FIRST = "(SELECT min(id) FROM checkpoints WHERE state = 'committed')"
+_LAST = "id = (SELECT max(id) FROM checkpoints WHERE state = 'committed')"
 BROKEN: dict[str, tuple[tuple[str, ...], str]] = {
     "an end that is told twice": (_END, "changed after its end"),
     "a measurement that is missing": (
@@ -85,6 +88,40 @@ BROKEN: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "ran again",
     ),
+    "a commit that was forgotten": (
+        (f"UPDATE checkpoints SET state = 'uploading', committed_at = NULL WHERE {_LAST}",),
+        "acknowledged but not there",
+    ),
+    "a commit that is not the one to go on from": (
+        (f"UPDATE trials SET checkpoint_id = {_FIRST} WHERE checkpoint_id IS NOT NULL",),
+        "acknowledged but not there",
+    ),
+    "an announcement of something else": (
+        ("UPDATE checkpoints SET sha256 = 'f' WHERE state = 'uploading'",),
+        "acknowledged but not there",
+    ),
+    "a commit that came too late": (
+        ("UPDATE checkpoints SET committed_at = committed_at + 3600000000",),
+        "stale by then",
+    ),
+    "a checkpoint of another trial's attempt": (
+        (
+            "UPDATE checkpoints SET lease_id = (SELECT id FROM leases WHERE trial_id <> "
+            "checkpoints.trial_id LIMIT 1)",
+        ),
+        "not one of its trial's",
+    ),
+    "a trial that would go on from an upload": (
+        (
+            "UPDATE trials SET checkpoint_id = (SELECT id FROM checkpoints WHERE state = "
+            "'uploading') WHERE checkpoint_id IS NOT NULL",
+        ),
+        "no commit of it",
+    ),
+    "an upload that was handed out": (
+        (f"UPDATE checkpoints SET state = 'uploading', committed_at = NULL WHERE id = {_FIRST}",),
+        "was told to go on from",
+    ),
 }
 
 
@@ -137,3 +174,29 @@ def test_an_acknowledged_claim_that_was_lost_is_found(sound: tuple[Path, str, Re
     lost = Ack(what="claim", id="ls_lost", data={"trial_id": "tr_lost"})
     found = faults(f"sqlite:///{path}", study_id, replace(record, acks=[*record.acks, lost]))
     assert found == [f"acknowledged but not there: {lost}"]
+
+
+@pytest.mark.parametrize("content", [b"", b"another"])
+def test_a_committed_content_that_is_not_whole_is_found(
+    sound: tuple[Path, str, Record], tmp_path: Path, content: bytes
+) -> None:
+    path, study_id, record = sound
+    contents = tmp_path / "contents"
+    assert record.contents is not None
+    shutil.copytree(record.contents, contents)
+    last = record.acks_of("commit")[-1]
+    (contents / "sealed" / last.id).write_bytes(content)
+    found = faults(f"sqlite:///{path}", study_id, replace(record, contents=contents))
+    assert found == [f"acknowledged but not there: {last}"]
+
+
+def test_a_worker_that_was_not_told_of_a_commit_is_found(sound: tuple[Path, str, Record]) -> None:
+    path, study_id, record = sound
+    acks = [_untold(ack) for ack in record.acks]
+    (found,) = faults(f"sqlite:///{path}", study_id, replace(record, acks=acks))
+    assert "was told to go on from None" in found
+
+
+def _untold(ack: Ack) -> Ack:
+    is_claim = ack.what == "claim"
+    return replace(ack, data={**ack.data, "checkpoint_id": None}) if is_claim else ack

@@ -12,7 +12,7 @@ import pytest
 
 from tests.postgres import Postgres
 
-from . import replica_faults, service_faults, worker_faults
+from . import replica_faults, saving_faults, service_faults, worker_faults
 from .cells import Case, Fault, all_cases
 from .checker import faults
 from .plan import Point, Step
@@ -28,6 +28,8 @@ _OFTEN = {
     (Step.COMPLETE, Fault.CUT, "COMMIT unanswered"),
     (Step.REPORT, Fault.TWICE, "at once"),
     (Step.COMPLETE, Fault.REPLICAS, ""),
+    (Step.UPLOAD, Fault.SERVICE_KILL, Point.MIDWAY.value),
+    (Step.COMMIT, Fault.SERVICE_KILL, Point.BEFORE_COMMIT.value),
 }
 """Cases of the default suite, on each database that has them."""
 
@@ -81,7 +83,9 @@ def test_nothing_is_lost_and_nothing_counts_twice(case: Case, world: World) -> N
 def _played(case: Case, world: World) -> list[tuple[str, Record]]:
     if case.plan is None:
         return replica_faults.play(world, case.step)
-    if case.blow is not None:
+    if case.blow is not None and case.step in service_faults.CHECKPOINT_STEPS:
+        study_id = saving_faults.play(world, case.plan, case.blow)
+    elif case.blow is not None:
         study_id = worker_faults.play(world, case.plan, case.blow, case.offset_s)
     elif case.fault is Fault.CUT:
         study_id = service_faults.play(world, case.plan, _cutter(case, world))

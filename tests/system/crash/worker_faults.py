@@ -129,6 +129,7 @@ def _bring_about(
         worker.process.line("worker_draining")
         worker.process.process.send_signal(signal.SIGTERM)  # the second one says: at once
     elif plan.step is Step.SWEEP:
+        world.replica.arm()
         worker.signal(signal.SIGSTOP if blow is Blow.STOP else signal.SIGKILL)
     elif plan.step is Step.STOP:
         world.record.budget = None

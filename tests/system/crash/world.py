@@ -13,7 +13,7 @@ from .client import Client
 from .plan import Plan
 from .proxy import Proxy
 from .record import Record
-from .replica import Replica
+from .replica import CONTENTS, Replica
 from .serving import LEASE_S
 
 N_TRIALS = 3
@@ -43,7 +43,7 @@ class World:
         self.folder = folder
         self.served_url = served_url or database_url
         self.proxy = proxy
-        self.record = Record(budget=N_TRIALS, lease_s=LEASE_S)
+        self.record = Record(budget=N_TRIALS, lease_s=LEASE_S, contents=folder / CONTENTS)
         self.replicas: list[Replica] = []
         self._clients: list[Client] = []
 

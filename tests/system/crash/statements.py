@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -23,8 +24,7 @@ def steps_of(statements: Iterable[Statement]) -> frozenset[Step]:
     """The steps whose writes are among the statements of one transaction."""
     found: set[Step] = set()
     is_renewed = False
-    for text, parameters in statements:
-        sql = " ".join(text.split())
+    for sql, parameters in (part for one in statements for part in parts(one)):
         if sql.startswith("INSERT INTO studies"):
             found.add(Step.CREATE)
         elif sql.startswith("INSERT INTO leases"):
@@ -42,6 +42,18 @@ def steps_of(statements: Iterable[Statement]) -> frozenset[Step]:
         elif sql.startswith("UPDATE leases"):
             found |= {_OUTCOMES[v] for v in values(parameters) if v in _OUTCOMES}
     return frozenset(found or ({Step.HEARTBEAT} if is_renewed else ()))
+
+
+def parts(statement: Statement) -> Iterator[Statement]:
+    """The writes of a statement; on Postgres those of a transition are one (`WITH w0 AS ...`)."""
+    text, parameters = statement
+    sql = " ".join(text.split())
+    if not sql.startswith("WITH w0 AS ("):
+        yield sql, parameters
+        return
+    pieces = re.split(r"\bw(\d+) AS \(", sql)[1:]
+    for number, part in zip(pieces[::2], pieces[1::2], strict=True):
+        yield part, {k: v for k, v in parameters.items() if k.startswith(f"w{number}_")}
 
 
 def _stops(written: set[Any]) -> bool:

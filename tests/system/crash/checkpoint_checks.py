@@ -78,7 +78,7 @@ def is_committed(found: Evidence, ack: Ack, record: Record) -> bool:
         return False
     if row is None or row["state"] == "deleted":
         return bool(last > ack.id)
-    is_there = row["state"] == "committed" and row["sha256"] == ack.data["sha256"]
+    is_there = bool(row["state"] == "committed" and row["sha256"] == ack.data["sha256"])
     return is_there and _is_whole(row, record)
 
 

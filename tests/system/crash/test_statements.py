@@ -1,0 +1,27 @@
+"""A step is told by what its transaction writes."""
+
+from __future__ import annotations
+
+import pytest
+
+from .plan import Step
+from .statements import steps_of
+
+_MOVE = "UPDATE studies SET state=:state, stop_reason=:stop_reason WHERE studies.id = :b_id"
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "step"),
+    [
+        (_MOVE, {"state": "stopping", "stop_reason": "user"}, Step.STOP),
+        (_MOVE, {"state": "completed", "stop_reason": "user"}, Step.STOP),
+        (_MOVE, {"state": "completed", "stop_reason": "max_trials"}, None),
+        ("INSERT INTO checkpoints (id) VALUES (:id)", {"id": "ck_1"}, Step.ANNOUNCE),
+        ("UPDATE checkpoints SET state=:state", {"state": "committed"}, Step.COMMIT),
+        ("UPDATE checkpoints SET state=:state", {"state": "deleted"}, None),
+        ("UPDATE leases SET renewed_at=:now", {}, Step.HEARTBEAT),
+        ("UPDATE leases SET outcome=:outcome", {"outcome": "expired"}, Step.SWEEP),
+    ],
+)
+def test_a_step_is_told_by_its_write(text: str, parameters: dict[str, str], step: Step) -> None:
+    assert steps_of([(text, parameters)]) == ({step} if step else set())

@@ -21,7 +21,7 @@ _END = (
     "study_id, (SELECT change_seq FROM studies), kind, trial_id, data, occurred_at FROM events "
     "WHERE kind = 'trial.state' AND data LIKE '%\"completed\"%' LIMIT 1",
 )
-_FIRST = "(SELECT min(id) FROM checkpoints WHERE state = 'committed')"
+_FIRST = "(SELECT min(id) FROM checkpoints WHERE committed_at IS NOT NULL)"
 _LAST = "id = (SELECT max(id) FROM checkpoints WHERE state = 'committed')"
 BROKEN: dict[str, tuple[tuple[str, ...], str]] = {
     "an end that is told twice": (_END, "changed after its end"),
@@ -97,7 +97,7 @@ BROKEN: dict[str, tuple[tuple[str, ...], str]] = {
         "acknowledged but not there",
     ),
     "an announcement of something else": (
-        ("UPDATE checkpoints SET sha256 = 'f' WHERE state = 'uploading'",),
+        ("UPDATE checkpoints SET sha256 = 'f' WHERE committed_at IS NULL",),
         "acknowledged but not there",
     ),
     "a commit that came too late": (
@@ -113,8 +113,8 @@ BROKEN: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "a trial that would go on from an upload": (
         (
-            "UPDATE trials SET checkpoint_id = (SELECT id FROM checkpoints WHERE state = "
-            "'uploading') WHERE checkpoint_id IS NOT NULL",
+            "UPDATE trials SET checkpoint_id = (SELECT max(id) FROM checkpoints WHERE "
+            "committed_at IS NULL) WHERE checkpoint_id IS NOT NULL",
         ),
         "no commit of it",
     ),

@@ -145,9 +145,10 @@ class Spool:
 
     def drop(self) -> None:
         """Forgets the lease: the file goes, whoever waits is woken."""
+        # First: whoever finds the file knows the folder, and not the other way round.
+        shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
-        shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
         self.close()
 
     def close(self) -> None:

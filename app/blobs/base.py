@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Protocol
+from typing import IO, Protocol
 
 PIECE_BYTES = 1 << 20
 """How much is read or written at once."""
@@ -114,6 +114,16 @@ def checked(key: str) -> str:
 def is_key(name: str) -> bool:
     """Whether a name is a key: what else lies in the place is left alone."""
     return _KEY.fullmatch(name) is not None
+
+
+def pieces_of(file: IO[bytes], start: int, stop: int) -> Iterator[bytes]:
+    """The bytes `start` to `stop` (not included) of an open file, which is closed after them."""
+    with file:
+        file.seek(start)
+        left = stop - start
+        while left > 0 and (piece := file.read(min(PIECE_BYTES, left))):
+            left -= len(piece)
+            yield piece
 
 
 def digest(pieces: Iterable[bytes]) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from .base import PIECE_BYTES, Corrupt, Gap, Incomplete, checked, digest, is_key
+from .base import Corrupt, Gap, Incomplete, checked, digest, is_key, pieces_of
 
 
 class FolderBlobs:
@@ -52,7 +52,7 @@ class FolderBlobs:
         if self.is_sealed(key):
             return
         upload = self._uploads / key
-        found = digest(_pieces(upload, 0, there))
+        found = digest(pieces_of(upload.open("rb"), 0, there))
         if found != (size_bytes, sha256):
             upload.unlink(missing_ok=True)
             raise Corrupt(found[1])
@@ -68,7 +68,8 @@ class FolderBlobs:
 
     def read(self, key: str, start: int, stop: int) -> Iterator[bytes]:
         """The bytes `start` to `stop` (not included)."""
-        return _pieces(self._sealed / checked(key), start, stop)
+        # Opened at once, so that a content that is removed meanwhile is read to its end.
+        return pieces_of((self._sealed / checked(key)).open("rb"), start, stop)
 
     def is_sealed(self, key: str) -> bool:
         """Whether a content is there to be read."""
@@ -129,21 +130,6 @@ class FolderChunk:
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
         self._at += len(piece)
-
-
-def _pieces(path: Path, start: int, stop: int) -> Iterator[bytes]:
-    """The bytes of a file. It is opened at once, so that one that is removed is read to its end."""
-    file = path.open("rb")
-
-    def read() -> Iterator[bytes]:
-        with file:
-            file.seek(start)
-            left = stop - start
-            while left > 0 and (piece := file.read(min(PIECE_BYTES, left))):
-                left -= len(piece)
-                yield piece
-
-    return read()
 
 
 def _sync(path: Path) -> None:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from ..errors import Unavailable
-from .base import PIECE_BYTES, Corrupt, Gap, Incomplete, checked, digest, is_key
+from .base import PIECE_BYTES, Corrupt, Gap, Incomplete, checked, digest, is_key, pieces_of
 
 _PART = re.compile(r"(\d{20})-(\d{20})")
 
@@ -74,7 +74,7 @@ class RemoteBlobs:
 
     def read(self, key: str, start: int, stop: int) -> Iterator[bytes]:
         """The bytes `start` to `stop` (not included)."""
-        return _pieces(self._fs.open(self._content(key), "rb"), start, stop)
+        return pieces_of(self._fs.open(self._content(key), "rb"), start, stop)
 
     def is_sealed(self, key: str) -> bool:
         """Whether a content is there to be read."""
@@ -115,7 +115,7 @@ class RemoteBlobs:
     def _joined(self, key: str) -> Iterator[bytes]:
         end = 0
         for offset, length, path in self._parts(key):
-            yield from _pieces(self._fs.open(path, "rb"), end - offset, length)
+            yield from pieces_of(self._fs.open(path, "rb"), end - offset, length)
             end = offset + length
 
     def _ls(self, path: str) -> list[str]:
@@ -176,15 +176,3 @@ class RemoteChunk:
         self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         with self._fs.open(path, "wb") as target:
             shutil.copyfileobj(file, target, PIECE_BYTES)
-
-
-def _pieces(file: Any, start: int, stop: int) -> Iterator[bytes]:
-    def read() -> Iterator[bytes]:
-        with file:
-            file.seek(start)
-            left = stop - start
-            while left > 0 and (piece := file.read(min(PIECE_BYTES, left))):
-                left -= len(piece)
-                yield piece
-
-    return read()

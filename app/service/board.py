@@ -8,6 +8,7 @@ of the study, as for every claim.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 from contextvars import Context
@@ -17,6 +18,7 @@ from sqlalchemy import Connection
 
 from ..domain.study import Study
 from ..domain.trial import TrialState
+from ..errors import AppError
 from ..store import queue
 from ..store import studies as study_rows
 from ..store.engine import Store
@@ -31,6 +33,11 @@ a little.
 
 LOOK_AGAIN_S = 15.0
 """After this long without a word the board looks by itself: a word from a replica may get lost."""
+
+RETRY_S = 1.0
+"""How long the board waits after the database did not answer it."""
+
+log = logging.getLogger(__name__)
 
 
 def capacity(study: Study) -> int:
@@ -125,7 +132,11 @@ class WorkBoard:
                 self._again = news
                 while self._waiting:
                     news.clear()
-                    found = await self._threads.run(self._read)
+                    try:
+                        found = await self._threads.run(self._read)
+                    except AppError as error:
+                        log.warning("work_unread", extra={"reason": error.detail})
+                        found = _News(places={}, due_in_s=RETRY_S)
                     self._call(found)
                     if not await news.wait(min(LOOK_AGAIN_S, found.due_in_s)):
                         self._hub.n_work += 1  # by the time that has passed

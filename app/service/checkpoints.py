@@ -17,7 +17,7 @@ from ..blobs.base import Blobs, ChunkWriter, Corrupt, Gap, Incomplete
 from ..domain.checkpoint import Checkpoint, CheckpointState
 from ..domain.lease import Lease, LeaseEnd
 from ..domain.token import Role
-from ..errors import AppError, Conflict, Denied, Fault, InvalidInput, NotFound
+from ..errors import AppError, Conflict, Denied, Fault, InvalidInput, NotFound, Unavailable
 from ..settings import Settings
 from ..store import checkpoints as checkpoint_rows
 from ..store import leases as lease_rows
@@ -244,6 +244,8 @@ class CheckpointService:
             )
             fault = Fault(pointer="/sha256", code="content-differs", detail=detail)
             raise InvalidInput(detail, faults=[fault]) from other
+        except OSError as error:
+            raise cannot_keep(error) from error
 
     def content(self, checkpoint_id: str, *, caller: Caller) -> Checkpoint:
         """A checkpoint whose content may be read with `read`.
@@ -279,6 +281,16 @@ def _writable(checkpoint_id: str, caller: Caller, conn: Connection) -> Checkpoin
     if not is_current or lease.end not in (None, LeaseEnd.EXPIRED):
         raise stale(lease)
     return found
+
+
+def cannot_keep(error: OSError) -> Unavailable:
+    """The refusal of a content that the disk, or the place behind fsspec, does not take now."""
+    reason = error.strerror or type(error).__name__
+    return Unavailable(
+        f"the place for checkpoints does not take the content: {reason}",
+        code="storage-busy",
+        retry_after_s=5,
+    )
 
 
 def gap_refused(gap: Gap) -> InvalidInput:

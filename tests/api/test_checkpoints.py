@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from app.domain.token import Role
+from app.store.engine import Store
 
 from .conftest import ask, create
 
@@ -192,3 +194,20 @@ async def test_a_worker_reads_no_other_workers_checkpoint(
     assert (
         await http.get(f"/v1/checkpoints/{checkpoint_id}", headers=as_role(Role.READER))
     ).status_code == 200
+
+
+async def test_a_full_disk_is_told_and_the_upload_goes_on_later(
+    http: httpx.AsyncClient, store: Store
+) -> None:
+    study = await create(http)
+    trial = await ask(http, study["id"])
+    checkpoint_id = (await announced(http, trial)).json()["id"]
+    uploads = Path(store.url.removeprefix("sqlite:///") + ".checkpoints") / "uploads"
+    uploads.mkdir(parents=True)
+    (uploads / checkpoint_id).symlink_to("/dev/full")
+    full = await put(http, checkpoint_id, CONTENT)
+    assert (full.status_code, full.json()["code"]) == (503, "storage-busy")
+    assert "No space left" in full.json()["detail"]
+    assert full.json()["retry_after_s"] == 5
+    (uploads / checkpoint_id).unlink()
+    assert (await put(http, checkpoint_id, CONTENT)).json()["received_bytes"] == len(CONTENT)

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from app.domain.trial import TrialState
+from app.errors import Unavailable
 from app.service.services import Services
 from app.service.views import Point
 from app.store.engine import Store
@@ -148,3 +149,24 @@ async def test_one_place_that_is_free_again_goes_to_one_waiting_claim(
     assert [task.result() for task in ended] == [None] * 4
     assert services.studies.get(study_id).study.counts[TrialState.RUNNING] == 1
     assert len(looks) <= 3  # at the start, at the end of the trial; whatever waits
+
+
+async def test_waiting_claims_outlive_a_database_that_does_not_answer_once(
+    bench: Bench, services: Services
+) -> None:
+    board = services.claims._board
+    read, has_failed = board._read, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def failing_once() -> Any:
+        if not has_failed.is_set():
+            loop.call_soon_threadsafe(has_failed.set)
+            raise Unavailable("the database does not answer", code="storage-busy")
+        return read()
+
+    board._read = failing_once  # type: ignore[method-assign]
+    waiting = asyncio.create_task(bench.claim(bench.worker("w"), wait_s=60))
+    await asyncio.wait_for(has_failed.wait(), 60)
+    bench.study(worker_study())
+    grant = await asyncio.wait_for(waiting, 30)
+    assert grant is not None

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from ...blobs.base import PIECE_BYTES, ChunkWriter, Gap
 from ...errors import AppError, Fault, InvalidInput
-from ...service.checkpoints import Upload, gap_refused
+from ...service.checkpoints import Upload, cannot_keep, gap_refused
 from ...store.idempotency import Answer
 from .. import render
 from ..access import HOLD, READ_OWN
@@ -113,7 +113,10 @@ async def upload_checkpoint(checkpoint_id: CheckpointId, api: ApiDep, request: R
     chunk, room = await api.call(
         api.services.checkpoints.chunk, checkpoint_id, offset, caller=api.caller
     )
-    came = await _take(api, request, chunk, room)
+    try:
+        came = await _take(api, request, chunk, room)
+    except OSError as problem:
+        raise cannot_keep(problem) from problem
     if length is not None and came != length:
         raise AppError(
             f"the chunk had {came} bytes, and Content-Range {length}", code="malformed-request"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +27,7 @@ class RoundRobin:
         self._n_services = len(urls)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="round-robin")
+        self._serving: set[asyncio.Task[Any] | None] = set()
         self.url = ""
 
     def __enter__(self) -> RoundRobin:
@@ -52,20 +53,24 @@ class RoundRobin:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+        # The loop itself holds tasks and readers by weak references only.
+        task = asyncio.current_task()
+        self._serving.add(task)
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            upstream, sink = await self._next_service()
+            head = await client.readuntil(b"\r\n\r\n")
+            service, request = await self._next_service()
             try:
                 line, _, rest = head.partition(b"\r\n")
-                sink.write(line + b"\r\nConnection: close\r\n" + _without_connection(rest))
-                await asyncio.gather(_pipe(reader, sink), _answer(upstream, writer, reader))
+                request.write(line + b"\r\nConnection: close\r\n" + _without_connection(rest))
+                await _until_one_ends(_pipe(client, request), _pipe(service, answer))
             finally:
-                sink.close()
+                await _close(request)
         except _GONE:
             pass  # the client sees its connection end
         finally:
-            writer.close()
+            await _close(answer)
+            self._serving.discard(task)
 
     async def _next_service(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         for _ in range(self._n_services):
@@ -85,12 +90,19 @@ async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
         await sink.drain()
 
 
-async def _answer(
-    source: asyncio.StreamReader, sink: asyncio.StreamWriter, client: asyncio.StreamReader
-) -> None:
-    """Passes the answer on to its end; then no more is expected from the client."""
+async def _until_one_ends(*pipes: Coroutine[Any, Any, None]) -> None:
+    """The service has answered, or the client is gone: either way the other has no more to say."""
+    tasks = [asyncio.ensure_future(pipe) for pipe in pipes]
     try:
-        await _pipe(source, sink)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        sink.close()
-        client.feed_eof()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Sends what is written and closes the socket."""
+    writer.close()
+    with suppress(*_GONE):
+        await writer.wait_closed()

@@ -31,16 +31,6 @@ keeps the limit itself, from the start of the trial's process on, and says so be
 """
 
 
-class Directive(StrEnum):
-    """What the service tells the holder of a lease to do."""
-
-    CONTINUE = "continue"
-    STOP = "stop"
-    PAUSE = "pause"
-    CHECKPOINT = "checkpoint"
-    ABORT = "abort"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """One attempt at a trial, as the store holds it; the rows of a trial are its history.
@@ -52,6 +42,8 @@ class Lease:
         duration_s: how long a renewal lasts.
         last_seq: highest accepted `seq` of a report, -1 before the first.
         last_step: highest step reported, or None.
+        from_step: the step that the attempt began after: 0, or that of its checkpoint.
+        to_step: the step up to which it has been granted, or None where that is not known.
         end: None while the lease is active.
         answer: the first answer to the write that ended it, replayed when that write is repeated.
     """
@@ -71,4 +63,6 @@ class Lease:
     failure: Failure | None = None
     last_seq: int = -1
     last_step: int | None = None
+    from_step: int = 0
+    to_step: int | None = None
     answer: Mapping[str, Any] | None = None

@@ -232,7 +232,11 @@ class Study:
         revision: counts changes of definition, limits and state; for If-Match.
         best_trial_id: best finished trial by observed first objective; None with several
             objectives.
-        resource_used: steps consumed by ended trials.
+        resource_used: steps trained by its trials so far, those trained twice included.
+        resource_granted: steps that the present leases may still train.
+        resource_saved: steps to a full training that its ended trials were spared.
+        saved_s: about how many seconds of training that is, by each trial's own pace.
+        stop_detail: the figures behind `stop_reason`, in words.
         data_digest: digest of the data set that the first completed trial pinned, or None.
         exhausted: the suggester has said that no further point exists.
         pause_reason: why it is paused; None unless it is. `pause_detail` says it in words.
@@ -242,6 +246,7 @@ class Study:
     definition: StudyDefinition
     state: StudyState
     stop_reason: StopReason | None = None
+    stop_detail: str | None = None
     pause_reason: PauseReason | None = None
     pause_detail: str | None = None
     counts: Mapping[TrialState, int]
@@ -255,6 +260,9 @@ class Study:
     best_number: int | None = None
     best_at: datetime | None = None
     resource_used: int = 0
+    resource_granted: int = 0
+    resource_saved: int = 0
+    saved_s: float = 0.0
     data_digest: str | None = None
     exhausted: bool = False
     created_at: datetime

@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from .fidelity import Directive
 from .space import Value
 
 
@@ -130,6 +131,12 @@ class Trial:
         not_before: a pending trial is handed out from then on only (it has failed before).
         min_memory_bytes: least memory of the device of the next attempt (it ran out of memory on
             one with less).
+        bracket: the bracket that the early-stopping rule has put it in, or None.
+        to_step: the step up to which it may be trained now; None: to its end.
+        rungs: (step, value of the deciding metric) at each rung of the study's ladder that it has
+            reached, by step; a value that is missing or not finite is NaN.
+        directive: what its holder has been told for good: `stop` or `pause`; None: go on.
+        directive_reason: why, in words.
     """
 
     id: str
@@ -156,6 +163,11 @@ class Trial:
     checkpoint_id: str | None = None
     not_before: datetime | None = None
     min_memory_bytes: int | None = None
+    bracket: int | None = None
+    to_step: int | None = None
+    rungs: tuple[tuple[int, float], ...] = ()
+    directive: Directive | None = None
+    directive_reason: str = ""
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from ..domain.lease import OVERTIME_GRACE_S, Directive, Lease, LeaseEnd
+from ..domain.fidelity import Directive
+from ..domain.lease import OVERTIME_GRACE_S, Lease, LeaseEnd
 from ..domain.token import Role
 from ..domain.trial import Failure, FailureKind, Trial, TrialState
 from ..errors import Denied, NotFound, StaleLease

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ..domain.checkpoint import CheckpointState
-from ..domain.lease import Directive, Lease, LeaseEnd
+from ..domain.fidelity import Directive
+from ..domain.lease import Lease, LeaseEnd
 from ..domain.study import OPEN_STUDY_STATES, Study
 from ..domain.trial import Failure, FailureKind, Trial, TrialState
 from ..errors import AppError, Conflict, Fault, InvalidInput, NotFound, StaleLease

@@ -10,7 +10,8 @@ from typing import Any
 from ..domain.checkpoint import Checkpoint
 from ..domain.delivery import Delivery
 from ..domain.event import Event
-from ..domain.lease import Directive, Lease
+from ..domain.fidelity import Directive
+from ..domain.lease import Lease
 from ..domain.study import ObjectiveRef, Study, StudyState
 from ..domain.token import Role
 from ..domain.trial import Trial

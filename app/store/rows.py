@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from ..domain.event import Event
+from ..domain.fidelity import Directive
 from ..domain.lease import Lease, LeaseEnd
 from ..domain.study import PauseReason, StopReason, Study, StudyDefinition, StudyState
 from ..domain.trial import Failure, FailureKind, Trial, TrialSource, TrialState
@@ -31,6 +32,7 @@ def study_of(row: AnyRow) -> Study:
         definition=definition_of(row.definition),
         state=_STUDY_STATES[row.state],
         stop_reason=None if row.stop_reason is None else StopReason(row.stop_reason),
+        stop_detail=row.stop_detail,
         pause_reason=None if row.pause_reason is None else PauseReason(row.pause_reason),
         pause_detail=row.pause_detail,
         counts={
@@ -53,6 +55,9 @@ def study_of(row: AnyRow) -> Study:
         best_number=row.best_number,
         best_at=row.best_at,
         resource_used=row.resource_used,
+        resource_granted=row.resource_granted,
+        resource_saved=row.resource_saved,
+        saved_s=row.saved_s,
         data_digest=row.data_digest,
         exhausted=row.exhausted,
         created_at=row.created_at,
@@ -106,6 +111,11 @@ def trial_of(row: AnyRow) -> Trial:
         checkpoint_id=row.checkpoint_id,
         not_before=row.not_before,
         min_memory_bytes=row.min_memory_bytes,
+        bracket=row.bracket,
+        to_step=row.to_step,
+        rungs=row.rungs,
+        directive=None if row.directive is None else Directive(row.directive),
+        directive_reason=row.directive_reason,
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
@@ -154,6 +164,8 @@ def lease_of(row: AnyRow) -> Lease:
         failure=failure_of(row.failure),
         last_seq=row.last_seq,
         last_step=row.last_step,
+        from_step=row.from_step,
+        to_step=row.to_step,
         answer=row.answer,
     )
 

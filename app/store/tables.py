@@ -30,7 +30,7 @@ from ..domain.lease import LeaseEnd
 from ..domain.study import OPEN_STUDY_STATES, StudyState
 from ..domain.token import Role
 from ..domain.trial import OPEN_TRIAL_STATES, TrialSource, TrialState
-from .types import Instant, Json, MetricValues, SafeText
+from .types import Instant, Json, MetricValues, Rungs, SafeText
 
 metadata = MetaData(
     naming_convention={
@@ -67,6 +67,7 @@ studies = Table(
     Column("definition", Text, nullable=False),
     Column("state", SafeText, nullable=False),
     Column("stop_reason", SafeText),
+    Column("stop_detail", SafeText),
     Column("pause_reason", SafeText),
     Column("pause_detail", SafeText),
     *(Column(f"n_{state.value}", Integer, nullable=False) for state in TrialState),
@@ -80,6 +81,9 @@ studies = Table(
     Column("best_number", Integer),
     Column("best_at", Instant),
     Column("resource_used", BigInteger, nullable=False),
+    Column("resource_granted", BigInteger, nullable=False, server_default=text("0")),
+    Column("resource_saved", BigInteger, nullable=False, server_default=text("0")),
+    Column("saved_s", Float, nullable=False, server_default=text("0")),
     Column("data_digest", SafeText),
     Column("exhausted", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
@@ -137,6 +141,11 @@ trials = Table(
     Column("checkpoint_id", SafeText),
     Column("not_before", Instant),
     Column("min_memory_bytes", BigInteger),
+    Column("bracket", Integer),
+    Column("to_step", BigInteger),
+    Column("rungs", Rungs, nullable=False, server_default=text("'[]'")),
+    Column("directive", SafeText),
+    Column("directive_reason", SafeText, nullable=False, server_default=text("''")),
     Column("created_at", Instant, nullable=False),
     Column("started_at", Instant),
     Column("ended_at", Instant),
@@ -198,6 +207,8 @@ leases = Table(
     Column("failure", Json),
     Column("last_seq", BigInteger, nullable=False),
     Column("last_step", BigInteger),
+    Column("from_step", BigInteger, nullable=False, server_default=text("0")),
+    Column("to_step", BigInteger),
     Column("answer", Json),
     CheckConstraint(_one_of("outcome", LeaseEnd), name="outcome"),
     CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),

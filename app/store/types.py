@@ -122,3 +122,22 @@ class MetricValues(TypeDecorator[Mapping[str, float]]):
             return None
         raw: dict[str, Any] = json.loads(value)
         return {name: float(item) for name, item in raw.items()}
+
+
+class Rungs(TypeDecorator[tuple[tuple[int, float], ...]]):
+    """Steps with a value each, as JSON text; values that are not finite are strings there."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: tuple[tuple[int, float], ...] | None, dialect: Dialect
+    ) -> str | None:
+        return None if value is None else dump_json(value)
+
+    def process_result_value(
+        self, value: str | None, dialect: Dialect
+    ) -> tuple[tuple[int, float], ...] | None:
+        if value is None:
+            return None
+        return () if value == "[]" else tuple((step, float(v)) for step, v in json.loads(value))

@@ -14,12 +14,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..domain.fidelity import Ladder
 from ..domain.space import Params, Space, Value, point_key
 from ..domain.study import Direction, Metric
 from ..domain.trial import FailureKind, TrialSource, TrialState
 from .memory import SuggestMemory
 
 Floats: TypeAlias = NDArray[np.float64]
+Rungs: TypeAlias = tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,10 @@ class FinishedTrial:
         state: `completed`, `stopped`, `infeasible` or `failed`.
         values: values in the order of the request's metrics, as reported; None without finite ones.
         failure: why it failed, or None.
+        rungs: (step, value of the modelled metric) at each rung that it has reached, by step, NaN
+            where it has no value; empty in a study without early stopping.
+        step: the step that `values` were taken at, or None. Those of a stopped trial are values at
+            that step, not of a full training.
     """
 
     number: int
@@ -39,14 +45,19 @@ class FinishedTrial:
     state: TrialState
     values: tuple[float, ...] | None
     failure: FailureKind | None = None
+    rungs: Rungs = ()
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingTrial:
-    """A trial that has not ended: its point is taken, its value unknown."""
+    """A trial that has not ended: its point is taken, its final value unknown; `rungs` as for a
+    finished one.
+    """
 
     number: int
     params: Params
+    rungs: Rungs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +75,7 @@ class SuggestRequest:
         count: how many points, >= 1; made one after another, earlier ones pending for later ones.
         max_trials: the study's budget, or None.
         time_per_trial_s: what its limits leave for each trial, in seconds, or None.
+        ladder: the rungs of the study's early-stopping rule, or None without one.
         memory: what was made of this study's trials before; changes no decision, only its cost.
     """
 
@@ -77,6 +89,7 @@ class SuggestRequest:
     count: int = 1
     max_trials: int | None = None
     time_per_trial_s: float | None = None
+    ladder: Ladder | None = None
     memory: SuggestMemory | None = field(default=None, compare=False, repr=False)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +65,21 @@ def test_a_migration_that_breaks_off_half_way_leaves_nothing(
 ) -> None:
     schema.upgrade(database_url)
     schema.downgrade(database_url, "-1")
-    before = tables(database_url)
-    broken = Operations.create_index
+    before = described(database_url)
+    broken = Operations.add_column
 
-    def break_off(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    calls = count()
 
-    monkeypatch.setattr(Operations, "create_index", break_off)
+    def break_off_later(*given: Any, **named: Any) -> None:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        broken(*given, **named)
+
+    monkeypatch.setattr(Operations, "add_column", break_off_later)
     with pytest.raises(KeyboardInterrupt):
         schema.upgrade(database_url)
-    assert tables(database_url) == before
-    monkeypatch.setattr(Operations, "create_index", broken)
+    assert described(database_url) == before
+    monkeypatch.setattr(Operations, "add_column", broken)
     schema.upgrade(database_url)
     assert schema.is_current(database_url)
 

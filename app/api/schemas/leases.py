@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from ...domain.lease import Directive
+from ...domain.fidelity import Directive
 from ...domain.study import StudyState
 from .checkpoints import ResumeOut
 from .common import Count, Instant, Name, Number, Step, Value, Wire

@@ -1,0 +1,1 @@
+"""Early-stopping rules: pure decisions over the curves of a study's trials."""

@@ -25,8 +25,8 @@ from . import deliveries
 from .definitions import definition_text
 from .rows import study_columns
 from .tables import events, past_definitions, studies
-from .together import Fixed
 from .transaction import Tx
+from .writes import Fixed
 
 _KEPT_STATEMENTS = 256
 

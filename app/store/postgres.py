@@ -22,8 +22,8 @@ from .engine import Store, StoreStats
 from .failures import is_retriable, storage_busy, translate
 from .idempotency import Receipt
 from .signals import Listener, Relay
-from .together import Unclear
 from .transaction import CLOCK_OPTION, DatabaseClock, Tx
+from .writes import Unclear
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
 from ..errors import AppError, Unavailable
-from . import actor, idempotency
+from . import actor, idempotency, together_sqlite
 from .engine import Store, StoreStats
 from .failures import storage_busy, translate
 from .idempotency import Receipt
@@ -80,6 +80,7 @@ class SqliteStore(Store):
         self._n_commits = 0
         self._waited_s = 0.0
         self._busy_since: float | None = None
+        self._forgets = False  # the last transaction was undone as a whole
         self._closing = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="tunewell-write", daemon=True)
@@ -136,6 +137,7 @@ class SqliteStore(Store):
             try:
                 self._commit_together(first, batch)
             except BaseException as error:
+                self._forgets = True
                 known = (translate(error) if isinstance(error, Exception) else None) or error
                 if isinstance(known, Unavailable):
                     self._take_all(batch)
@@ -153,6 +155,9 @@ class SqliteStore(Store):
             raw = conn.connection.driver_connection
             if raw is None:
                 raise storage_busy("the connection to the database is gone")
+            if self._forgets:
+                together_sqlite.forget(conn)
+                self._forgets = False
             self._run(conn, raw, first)
             while len(batch) < _BATCH and (job := self._next()) is not None:
                 batch.append(job)
@@ -185,6 +190,7 @@ class SqliteStore(Store):
             tx.flush()
         except Exception as error:
             job.error = error if isinstance(error, AppError) else translate(error) or error
+            together_sqlite.forget(conn)
             _undo(raw, job.error)
             return
         raw.execute("RELEASE one")

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Table, Update, text
 
 from ..clock import SystemClock
 from .actor import Actor
-from .together import Fixed, Row, Waiting
+from .together import Waiting
 from .types import from_micros
+from .writes import Fixed, Row
 
 CLOCK_OPTION = "tunewell_clock"
 """Execution option under which every connection carries its store's clock."""
@@ -60,7 +61,7 @@ class Tx:
     Attributes:
         dialect: "sqlite" or "postgresql".
         actor: who asked for it.
-        is_one_by_one: send writes that were put off one by one, also on Postgres.
+        is_one_by_one: send writes that were put off one by one.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Tx:
         is_one_by_one: bool = False,
     ) -> None:
         self._conn = conn
-        self._waiting = Waiting(is_one_by_one=is_one_by_one or dialect != "postgresql")
+        self._waiting = Waiting(is_one_by_one=is_one_by_one)
         self.actor = actor
         self.dialect = dialect
         self.clock = clock

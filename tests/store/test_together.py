@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Select, bindparam, column, func, insert, select, table, update
 
 from app.errors import AppError, Conflict
 from app.store.engine import Store
@@ -129,3 +129,22 @@ def test_the_same_writes_go_on_working_after_their_first_time_was_undone(store: 
     assert state(store) == (["a", "a"], [])
     store.write(lambda tx: write(tx, lambda: None))
     assert state(store) == (["b", "a"], ["kept"])
+
+
+def test_triggers_hold_no_value(store: Store) -> None:
+    begin(store)
+    hostile = "x'); DROP TABLE audit; --"
+
+    def write(tx: Tx) -> list[str]:
+        hand_over(tx, "one", to=hostile)
+        note(tx, hostile)
+        if tx.dialect != "sqlite":
+            return []
+        made: Select[str] = select(column("sql")).select_from(table("sqlite_temp_master"))
+        return list(tx.conn.scalars(made))
+
+    texts = store.write(write)
+    assert not any("DROP" in text for text in texts)
+    assert state(store) == ([hostile, "a"], [hostile])
+    if store.dialect == "sqlite":
+        assert any("UPDATE leaders" in text and "INSERT INTO audit" in text for text in texts)

@@ -35,10 +35,10 @@ def new_book(definition: StudyDefinition) -> Book:
     ladder = ladder_of(definition)
     if ladder is None:
         raise ValueError("the study has no early-stopping rule")
-    return Book(_metric(definition).direction, ladder)
+    return Book(deciding_metric(definition).direction, ladder)
 
 
-def _metric(definition: StudyDefinition) -> Metric:
+def deciding_metric(definition: StudyDefinition) -> Metric:
     """The metric that decides: the first objective."""
     return (definition.objectives or definition.metrics)[0]
 
@@ -51,14 +51,16 @@ def _rungs(definition: StudyDefinition) -> tuple[int, ...]:
 def _asha(definition: StudyDefinition) -> Rule:
     options = definition.early_stopping.options
     kind = StoppingAsha if options["mode"] == "stop" else Asha
-    return kind(metric=_metric(definition).name, rungs=_rungs(definition), eta=int(options["eta"]))
+    return kind(
+        metric=deciding_metric(definition).name, rungs=_rungs(definition), eta=int(options["eta"])
+    )
 
 
 def _hyperband(definition: StudyDefinition) -> Rule:
     options = definition.early_stopping.options
     eta = int(options["eta"])
     return Hyperband(
-        metric=_metric(definition).name,
+        metric=deciding_metric(definition).name,
         table=brackets(int(options["max_resource"]), eta, int(options["min_resource"])),
         eta=eta,
     )
@@ -67,7 +69,7 @@ def _hyperband(definition: StudyDefinition) -> Rule:
 def _percentile(definition: StudyDefinition) -> Rule:
     options = definition.early_stopping.options
     return PercentileRule(
-        metric=_metric(definition).name,
+        metric=deciding_metric(definition).name,
         percentile=float(options["percentile"]),
         n_startup_trials=int(options["n_startup_trials"]),
         min_resource=int(options["min_resource"]),
@@ -78,7 +80,7 @@ def _percentile(definition: StudyDefinition) -> Rule:
 def _patience(definition: StudyDefinition) -> Rule:
     options = definition.early_stopping.options
     return Patience(
-        metric=_metric(definition).name,
+        metric=deciding_metric(definition).name,
         steps=int(options["steps"]),
         min_delta=float(options["min_delta"]),
         min_resource=int(options["min_resource"]),

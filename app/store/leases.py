@@ -96,6 +96,7 @@ _RENEW: Update = _OPEN_ONE.values(
         else_=leases.c.last_step,
     ),
 )
+_EXTEND: Update = _OPEN_ONE.values(to_step=bindparam("b_to_step", type_=BigInteger))
 _BEAT: Update = _OPEN_ONE.values(**_NEW_TIMES)
 _FINISH: Update = _OPEN_ONE.values(
     ended_at=bindparam("b_now"),
@@ -123,11 +124,14 @@ def new(
     client_id: str | None = None,
     token_id: str | None = None,
     duration_s: float,
+    from_step: int = 0,
+    to_step: int | None = None,
 ) -> Lease:
     """A lease that begins now; `store` stores it.
 
     Args:
         duration_s: how long it and each renewal last, > 0.
+        from_step, to_step: the steps that it is granted: after the one, up to the other.
     """
     now = study.tx.now
     return Lease(
@@ -138,6 +142,8 @@ def new(
         client_id=client_id,
         token_id=token_id,
         duration_s=duration_s,
+        from_step=from_step,
+        to_step=to_step,
         acquired_at=now,
         renewed_at=now,
         expires_at=now + timedelta(seconds=duration_s),
@@ -246,6 +252,16 @@ def renew(
         statement = _RENEW
     tx.update(statement, values, lambda: _stale(lease))
     return replace(lease, **changes)
+
+
+def extend(tx: Tx, lease: Lease, to_step: int) -> Lease:
+    """Grants a lease more steps, up to `to_step`.
+
+    Raises:
+        StaleLease: it has ended.
+    """
+    tx.update(_EXTEND, {"b_id": lease.id, "b_to_step": to_step}, lambda: _stale(lease))
+    return replace(lease, to_step=to_step)
 
 
 def revive(tx: Tx, lease: Lease) -> Lease:

@@ -53,6 +53,11 @@ class LockedStudy:
         return self._study.id
 
     @property
+    def stored_seq(self) -> int:
+        """The study's `change_seq` as the transaction found it, or has last written it."""
+        return self._stored.change_seq
+
+    @property
     def study(self) -> Study:
         """The study as it stands in this transaction."""
         if self._changes:

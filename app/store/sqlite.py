@@ -44,7 +44,7 @@ _READ_WAIT_S = 10.0
 class _Write(Generic[T]):
     """One queued write: what to run, and where its caller waits."""
 
-    __slots__ = ("actor", "done", "error", "fn", "queued_at", "receipt", "result", "topics")
+    __slots__ = ("actor", "done", "error", "fn", "queued_at", "receipt", "result", "topics", "tx")
 
     def __init__(self, fn: Callable[[Tx], T], receipt: Receipt[T] | None) -> None:
         self.fn = fn
@@ -55,6 +55,7 @@ class _Write(Generic[T]):
         self.result: T
         self.error: BaseException | None = None
         self.topics: frozenset[str] = frozenset()
+        self.tx: Tx | None = None
 
     def wait(self) -> T:
         """Waits for the commit; returns or raises what came of the write."""
@@ -143,6 +144,8 @@ class SqliteStore(Store):
                     self._take_all(batch)
                 for job in batch:
                     job.error = job.error or known
+                    if job.tx is not None:
+                        job.tx.has_failed()
             self._busy_since = None
             for job in batch:
                 job.done.set()
@@ -184,12 +187,14 @@ class SqliteStore(Store):
     def _run(self, conn: Connection, raw: sqlite3.Connection, job: _Write[Any]) -> None:
         self._waited_s += time.monotonic() - job.queued_at
         raw.execute("SAVEPOINT one")
-        tx = Tx(conn, self.clock, self.dialect, job.actor)
+        tx = Tx(conn, self.clock, self.dialect, job.actor, memory=self.memory)
+        job.tx = tx
         try:
             job.result = idempotency.run(tx, job.fn, job.receipt)
             tx.flush()
         except Exception as error:
             job.error = error if isinstance(error, AppError) else translate(error) or error
+            tx.has_failed()
             together_sqlite.forget(conn)
             _undo(raw, job.error)
             return

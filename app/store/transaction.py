@@ -61,6 +61,7 @@ class Tx:
     Attributes:
         dialect: "sqlite" or "postgresql".
         actor: who asked for it.
+        memory: what use cases remember from one transaction of the store to the next.
         is_one_by_one: send writes that were put off one by one.
     """
 
@@ -71,6 +72,7 @@ class Tx:
         dialect: str,
         actor: Actor,
         *,
+        memory: dict[str, Any] | None = None,
         is_one_by_one: bool = False,
     ) -> None:
         self._conn = conn
@@ -78,10 +80,12 @@ class Tx:
         self.actor = actor
         self.dialect = dialect
         self.clock = clock
-        self.held: dict[str, Any] = {}
+        self.held: dict[Any, Any] = {}
+        self.memory: dict[str, Any] = {} if memory is None else memory
         self.topics: set[str] = set()
         self._now: datetime | None = None
         self._flushes: list[Callable[[], None]] = []
+        self._failed: list[Callable[[], None]] = []
 
     @property
     def conn(self) -> Connection:
@@ -134,6 +138,15 @@ class Tx:
     def before_commit(self, flush: Callable[[], None]) -> None:
         """Has `flush` write, once, what was gathered in the transaction."""
         self._flushes.append(flush)
+
+    def when_failed(self, forget: Callable[[], None]) -> None:
+        """Has `forget` drop what is remembered of the transaction, should it be undone."""
+        self._failed.append(forget)
+
+    def has_failed(self) -> None:
+        """Forgets; the store calls it, before others can write again where that is possible."""
+        for forget in self._failed:
+            forget()
 
     def flush(self) -> None:
         """Writes what was gathered; the store calls it before the commit."""

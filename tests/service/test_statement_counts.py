@@ -105,16 +105,17 @@ async def test_a_report_takes_as_many_statements_whatever_its_size(
 ) -> None:
     study_id = bench.study(definition())
     [grant] = await bench.suggest(study_id)
-    points = [Point(step=k + 1, values={"value": 1.0}) for k in range(n_points)]
 
     seqs = count()
 
     async def report() -> None:
+        seq = next(seqs)
+        steps = range(seq * n_points + 1, (seq + 1) * n_points + 1)
         services.leases.report(
             grant.trial.id,
             lease_id=grant.lease.id,
-            seq=next(seqs),
-            points=points,
+            seq=seq,
+            points=[Point(step=step, values={"value": 1.0}) for step in steps],
             caller=bench.caller,
         )
 

@@ -90,18 +90,17 @@ class Hyperband:
             return []
         if not self._is_complete(book, bracket, level):
             return []
-        keep = self._kept(book, bracket, level)
         gone = book.bracket(bracket).n_members.get(rows[level + 1].step, 0)
-        if gone:
-            return []
-        return self._best(book, bracket, step, keep)
+        return self._best(book, bracket, step, self._kept(book, bracket, level) - gone)
 
     def _best(self, book: Book, bracket: int, step: int, keep: int) -> list[int]:
+        """The best `keep` of those that are at the rung still."""
         found: list[int] = []
         for loss, number in book.results(bracket, step):
-            if len(found) == keep or not math.isfinite(loss):
+            if len(found) >= keep or not math.isfinite(loss):
                 break
-            if book.facts(number).is_open:
+            facts = book.facts(number)
+            if facts.is_open and facts.to_step == step:
                 found.append(number)
         return found
 

@@ -85,6 +85,9 @@ def revived(study: LockedStudy, trial: Trial, lease: Lease) -> Held | None:
         return Held(study, trial, lease)
     if lease.end is not LeaseEnd.EXPIRED or trial.state is not TrialState.PENDING:
         return None
+    left = study.study.resource_left
+    if left is not None and lease.granted > left:
+        return None  # its steps have been granted to others since
     lease = reserve(study, lease_rows.revive(tx, lease))
     trial = trial_rows.move(
         study,

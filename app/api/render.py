@@ -58,6 +58,11 @@ def trial(value: Trial) -> dict[str, Any]:
         "not_before": instant(value.not_before),
         "checkpoint_id": value.checkpoint_id,
         "min_memory_bytes": value.min_memory_bytes,
+        "bracket": value.bracket,
+        "to_step": value.to_step,
+        "rungs": [[step, number(each)] for step, each in value.rungs],
+        "directive": value.directive,
+        "directive_reason": value.directive_reason,
         "failure": failure(value.failure),
         "note": value.note,
         "provenance": dict(value.provenance),
@@ -120,6 +125,8 @@ def attempt(lease: Lease) -> dict[str, Any]:
         "end": lease.end,
         "failure": failure(lease.failure),
         "last_step": lease.last_step,
+        "from_step": lease.from_step,
+        "to_step": lease.to_step,
     }
 
 
@@ -149,10 +156,17 @@ def study(view: StudyView) -> dict[str, Any]:
         "definition": definition_to_json(definition),
         "state": value.state,
         "stop_reason": value.stop_reason,
+        "stop_detail": value.stop_detail,
         "pause_reason": value.pause_reason,
         "pause_detail": value.pause_detail,
         "trial_counts": {state: n for state, n in value.counts.items() if n},
         "places": value.places,
+        "resource": {
+            "used": value.resource_used,
+            "granted": value.resource_granted,
+            "saved": value.resource_saved,
+            "saved_s": value.saved_s,
+        },
         "best": trial(view.best) if view.best else None,
         "warnings": list(view.warnings),
         "webhook_deliveries": [delivery(each) for each in view.deliveries],

@@ -19,10 +19,12 @@ STUDY_EXAMPLE: dict[str, Any] = {
     "definition": EXAMPLE,
     "state": "active",
     "stop_reason": None,
+    "stop_detail": None,
     "pause_reason": None,
     "pause_detail": None,
     "trial_counts": {"completed": 12, "running": 4},
     "places": 16,
+    "resource": {"used": 36, "granted": 9, "saved": 0, "saved_s": 0.0},
     "best": TRIAL_EXAMPLE,
     "warnings": [],
     "webhook_deliveries": [],
@@ -53,6 +55,15 @@ class DeliveryOut(Wire):
     created_at: Instant = Field(description="When the study ended or paused itself.")
 
 
+class ResourceOut(Wire):
+    """What a study has trained, in steps."""
+
+    used: int = Field(description="Steps reported so far, those trained twice included.")
+    granted: int = Field(description="Steps that the present leases may still train.")
+    saved: int = Field(description="Steps to a full training that ended trials were spared.")
+    saved_s: float = Field(description="About how long these would have taken, in seconds.")
+
+
 class StudyOut(Wire):
     """A study."""
 
@@ -65,12 +76,14 @@ class StudyOut(Wire):
     )
     state: StudyState = Field(description="Where the study stands; changed by verbs only.")
     stop_reason: StopReason | None = Field(description="Why it ended, or null.")
+    stop_detail: str | None = Field(description="The same with the figures, in a sentence.")
     pause_reason: PauseReason | None = Field(
         description="Why it is paused: `user`, or `failures` when it paused itself; else null."
     )
     pause_detail: str | None = Field(description="The same in a sentence, where it paused itself.")
     trial_counts: dict[str, int] = Field(description="Number of trials in each state that has any.")
     places: int = Field(description="Places taken in `max_trials`.")
+    resource: ResourceOut = Field(description="Steps of training.")
     best: TrialOut | None = Field(
         description="The best completed trial; null without one, or with several objectives."
     )

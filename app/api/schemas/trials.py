@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from ...domain.fidelity import Directive
 from ...domain.lease import LeaseEnd
 from ...domain.sizes import limit_of
 from ...domain.trial import FailureKind, TrialSource, TrialState
@@ -40,6 +41,11 @@ TRIAL_EXAMPLE: dict[str, Any] = {
     "not_before": None,
     "checkpoint_id": None,
     "min_memory_bytes": None,
+    "bracket": None,
+    "to_step": 9,
+    "rungs": [[1, 0.9012], [3, 0.9465]],
+    "directive": None,
+    "directive_reason": "",
     "failure": None,
     "note": "",
     "provenance": {"suggester": "gp", "seed": 42},
@@ -77,6 +83,8 @@ class AttemptOut(Wire):
     end: LeaseEnd | None = Field(description="How it ended; null while it holds.")
     failure: FailureOut | None = Field(description="The failure that was reported under it.")
     last_step: int | None = Field(description="Highest step reported under it.")
+    from_step: int = Field(description="The step that it began after.")
+    to_step: int | None = Field(description="The step it was granted up to; null: not known.")
 
 
 class MeasurementSummary(Wire):
@@ -111,6 +119,17 @@ class TrialOut(Wire):
     min_memory_bytes: int | None = Field(
         description="Least memory of the device of its next attempt; it ran out of less."
     )
+    bracket: int | None = Field(
+        description="The bracket that early stopping has put it in, from 0; null without brackets."
+    )
+    to_step: int | None = Field(description="The step that it may be trained to; null: to its end.")
+    rungs: list[tuple[int, MeasuredNumber]] = Field(
+        description="Step and value of the deciding metric at each rung that it has reached."
+    )
+    directive: Directive | None = Field(
+        description="`stop` or `pause` once early stopping has said so; null: it goes on."
+    )
+    directive_reason: str = Field(description="Why, or why it went on, with the figures.")
     failure: FailureOut | None = Field(description="The last failure.")
     note: str = Field(description="A person's note.")
     provenance: dict[str, Any] = Field(

@@ -1,7 +1,7 @@
 """Removes what is kept no longer, a little in each transaction: no writer waits for it for long.
 
-`trial.state` and `trial.rung` events and past definitions stay as long as their study: a study's points are derived
-again from them (`past.py`). Two processes that purge at once do no harm.
+`trial.state` and `trial.rung` events and past definitions stay as long as their study: a study's
+points are derived again from them (`past.py`). Two processes that purge at once do no harm.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def purge_events(
 
     Args:
         reports_before: `trial.measurement` events up to then go.
-        ended_before: of a study that ended before, all but the `trial.state` and `trial.rung` events go.
+        ended_before: of a study that ended before, all but the events of states and
+            rungs go.
 
     Returns:
         Whether more are left to look at.

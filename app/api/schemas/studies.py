@@ -24,7 +24,10 @@ STUDY_EXAMPLE: dict[str, Any] = {
     "pause_detail": None,
     "trial_counts": {"completed": 12, "running": 4},
     "places": 16,
-    "resource": {"used": 36, "granted": 9, "saved": 0, "saved_s": 0.0},
+    "resource_used": 36,
+    "resource_granted": 9,
+    "resource_saved": 0,
+    "saved_s": 0.0,
     "best": TRIAL_EXAMPLE,
     "warnings": [],
     "webhook_deliveries": [],
@@ -55,15 +58,6 @@ class DeliveryOut(Wire):
     created_at: Instant = Field(description="When the study ended or paused itself.")
 
 
-class ResourceOut(Wire):
-    """What a study has trained, in steps."""
-
-    used: int = Field(description="Steps reported so far, those trained twice included.")
-    granted: int = Field(description="Steps that the present leases may still train.")
-    saved: int = Field(description="Steps to a full training that ended trials were spared.")
-    saved_s: float = Field(description="About how long these would have taken, in seconds.")
-
-
 class StudyOut(Wire):
     """A study."""
 
@@ -83,7 +77,14 @@ class StudyOut(Wire):
     pause_detail: str | None = Field(description="The same in a sentence, where it paused itself.")
     trial_counts: dict[str, int] = Field(description="Number of trials in each state that has any.")
     places: int = Field(description="Places taken in `max_trials`.")
-    resource: ResourceOut = Field(description="Steps of training.")
+    resource_used: int = Field(
+        description="Steps trained so far as reported, those trained twice included."
+    )
+    resource_granted: int = Field(description="Steps that the present leases may still train.")
+    resource_saved: int = Field(
+        description="Steps to a full training that trials which stopped early were spared."
+    )
+    saved_s: float = Field(description="About how long these would have taken, in seconds.")
     best: TrialOut | None = Field(
         description="The best completed trial; null without one, or with several objectives."
     )

@@ -43,7 +43,7 @@ TRIAL_EXAMPLE: dict[str, Any] = {
     "min_memory_bytes": None,
     "bracket": None,
     "to_step": 9,
-    "rungs": [[1, 0.9012], [3, 0.9465]],
+    "rungs": [{"step": 1, "value": 0.9012}, {"step": 3, "value": 0.9465}],
     "directive": None,
     "directive_reason": "",
     "failure": None,
@@ -95,6 +95,15 @@ class MeasurementSummary(Wire):
     last_values: dict[str, MeasuredNumber] = Field(description="The values at that step.")
 
 
+class RungOut(Wire):
+    """What a trial had reached at a rung."""
+
+    step: Step = Field(description="The rung.")
+    value: MeasuredNumber = Field(
+        description="The deciding metric in the first report at or beyond it; NaN without one."
+    )
+
+
 class TrialOut(Wire):
     """A trial, as lists show it."""
 
@@ -123,8 +132,8 @@ class TrialOut(Wire):
         description="The bracket that early stopping has put it in, from 0; null without brackets."
     )
     to_step: int | None = Field(description="The step that it may be trained to; null: to its end.")
-    rungs: list[tuple[int, MeasuredNumber]] = Field(
-        description="Step and value of the deciding metric at each rung that it has reached."
+    rungs: list[RungOut] = Field(
+        description="The rungs of early stopping that it has reached, by step."
     )
     directive: Directive | None = Field(
         description="`stop` or `pause` once early stopping has said so; null: it goes on."

@@ -17,6 +17,7 @@ class Kept:
         self.checkpoints: list[tuple[int, bytes]] = []
         self.should_checkpoint = checkpoints
         self._stop_after = stop_after
+        self.to_step: int | None = None
 
     @property
     def should_stop(self) -> bool:

@@ -248,17 +248,17 @@ class PipeChannel:
         """
         if self._has_seen_end:
             raise TrialEnded
+        held_at = self._now()
         self.send({"report": {"step": step, "values": sendable(values), "elapsed_s": elapsed_s}})
         self._hold(step)
+        self._held_s += self._now() - held_at
         self._has_seen_end = self.should_stop
 
     def _hold(self, step: int) -> None:
-        held_at = self._now()
         with self._told:
             self._told.wait_for(lambda: self._may_go_on(step) or self._may_leave)
             if not self._may_go_on(step):
                 self._ending = Ending.LEFT
-        self._held_s += self._now() - held_at
 
     def _may_go_on(self, step: int) -> bool:
         """Whether a report of `step` may return. An order to end does not keep it either."""

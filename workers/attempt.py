@@ -114,6 +114,15 @@ class Attempt:
         else:
             self.obey(directive)
 
+    def take_refusal(self, report: Mapping[str, Any], detail: str) -> None:
+        """A report is left out. A trial that waits for the answer to it would wait for ever: what
+        it reports is its objective's fault.
+        """
+        step = report["points"][-1]["step"]
+        if self._to_step is not None and step >= self._to_step:
+            message = f"the service refused the report of step {step}: {detail}"
+            self.runner.fail(Failure(kind="user_error", message=message))
+
     def _go_on(self, step: int, budget: Mapping[str, Any] | None) -> None:
         before = self._to_step
         if budget is not None:

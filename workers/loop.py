@@ -290,6 +290,7 @@ class Worker:
             spool,
             self._log,
             on_answer=attempt.take_answer,
+            on_refused=attempt.take_refusal,
             on_away=attempt.note_silence,
             on_lost=attempt.abort,
             before_complete=lambda body: self._tell_data(name, body),

@@ -40,6 +40,7 @@ class Cause(StrEnum):
     ABORT = "abort"  # cancelled, or the lease is lost: nothing is told
     RELEASE = "release"  # the worker ends: the trial is given back
     TIME_LIMIT = "time_limit"
+    REFUSED = "refused"  # what it reports is not taken, and it cannot go on without
 
 
 class Sink(Protocol):
@@ -94,6 +95,7 @@ class Runner:
         os.set_blocking(self._wake_w, False)
         self._lock = threading.Lock()
         self._cause: Cause | None = None
+        self._refused: Failure | None = None
         self._orders: deque[Mapping[str, Any]] = deque()
         self._is_over = False
         self.output = OutputTail()
@@ -132,6 +134,11 @@ class Runner:
             if self._cause is None or cause is Cause.ABORT:
                 self._cause = cause
         self._wake()
+
+    def fail(self, failure: Failure) -> None:
+        """Has the process group ended: the trial has failed, as is said here."""
+        self._refused = failure
+        self.kill(Cause.REFUSED)
 
     @property
     def cause(self) -> Cause | None:
@@ -199,6 +206,8 @@ class Runner:
             return Outcome(failure=failures.of_time_limit(self._time_limit_s or 0.0))
         if self._cause is Cause.RELEASE:
             return Outcome(cause=Cause.RELEASE)
+        if self._cause is Cause.REFUSED:
+            return Outcome(failure=self._refused)
         return Outcome(failure=failures.of_exit(status, self.output.text))
 
 

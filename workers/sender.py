@@ -33,6 +33,7 @@ class Sender:
         spool: the records.
         log: the worker's lines.
         on_answer: given each report's body and the service's answer to it.
+        on_refused: given a report's body and why the service will not take it.
         on_away: told after each try that nobody answered.
         on_lost: told that the lease is lost.
         before_complete: called before a completed trial is sent.
@@ -45,6 +46,7 @@ class Sender:
         log: Log,
         *,
         on_answer: Callable[[Mapping[str, Any], Mapping[str, Any]], None] = lambda *_: None,
+        on_refused: Callable[[Mapping[str, Any], str], None] = lambda *_: None,
         on_away: Callable[[], None] = lambda: None,
         on_lost: Callable[[], None] = lambda: None,
         before_complete: Callable[[Mapping[str, Any]], None] = lambda body: None,
@@ -53,6 +55,7 @@ class Sender:
         self._spool = spool
         self._log = log
         self._on_answer = on_answer
+        self._on_refused = on_refused
         self._on_away = on_away
         self._on_lost = on_lost
         self._before_complete = before_complete
@@ -162,6 +165,8 @@ class Sender:
         if record.kind == "release" and record.body["reason"] == PAUSED:
             # Told to pause by an answer that no longer holds: the trial goes on from here.
             return self._send(Record(kind="release", body={"reason": RELEASE_REASON}))
+        if record.kind == "report":
+            self._on_refused(record.body, str(refusal))
         # A report or a checkpoint that is refused for its content is left out; a failure or
         # release then has no more to tell, and the lease runs out by itself.
         return record.is_terminal

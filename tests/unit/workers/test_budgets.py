@@ -150,6 +150,18 @@ def test_a_pause_that_the_service_no_longer_allows_gives_the_trial_back_to_go_on
     assert (what, body["reason"], body["checkpoint_id"]) == ("release", "worker-ends", "ck_1")
 
 
+def test_a_trial_whose_report_at_the_end_of_its_budget_is_refused_fails_instead_of_waiting(
+    service: FakeService,
+) -> None:
+    service.refusals["measurements"] = (422, "invalid-value")
+    service.add("ls_1", "saves", to_step=3)
+    with worker(service, "saves"):
+        service.wait_for(service.ends)
+    what, body = only_end(service)
+    assert (what, body["kind"]) == ("fail", "user_error")
+    assert "refused the report of step 3" in body["message"]
+
+
 def test_while_nobody_answers_the_trial_waits_and_its_report_is_told_afterwards(
     service: FakeService, tmp_path: Path
 ) -> None:

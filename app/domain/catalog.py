@@ -195,12 +195,96 @@ SUGGESTERS: Mapping[str, SuggesterInfo] = _table(
 )
 """Suggesters of this version, by name."""
 
-EARLY_STOPPING: Mapping[str, SuggesterInfo] = _table(
-    SuggesterInfo(name="none", summary="Every trial runs to its end.")
+_MIN_RESOURCE = OptionSpec(
+    type="int", default=1, low=1, high=2**31, help="First step at which a trial may be judged."
 )
-"""Early-stopping rules of this version, by name."""
+_MAX_RESOURCE = OptionSpec(
+    type="int",
+    low=1,
+    high=2**31,
+    help="Steps of a full training; left out: what the objective says.",
+)
+_ETA = OptionSpec(
+    type="int", default=3, low=2, high=100, help="One trial in so many goes on at a rung."
+)
+_RUNGS = {"min_resource": _MIN_RESOURCE, "max_resource": _MAX_RESOURCE, "eta": _ETA}
+_STARTUP = OptionSpec(
+    type="int", default=5, low=1, high=10_000, help="Completed trials before any is stopped."
+)
 
-LATER_EARLY_STOPPING = frozenset(
-    {"median", "percentile", "asha", "hyperband", "bohb", "patience", "auto"}
+
+def _percentile(summary: str) -> OptionSpec:
+    return OptionSpec(
+        type="float", default=50.0, low=0.0, high=100.0, is_low_open=True, help=summary
+    )
+
+
+EARLY_STOPPING: Mapping[str, SuggesterInfo] = _table(
+    SuggesterInfo(name="none", summary="Every trial runs to its end."),
+    SuggesterInfo(
+        name="median",
+        summary="Stops a trial whose best value is behind the median of the completed trials' "
+        "running means.",
+        options={
+            "min_resource": _MIN_RESOURCE,
+            "max_resource": _MAX_RESOURCE,
+            "n_startup_trials": _STARTUP,
+            "percentile": _percentile("50 is the median."),
+        },
+    ),
+    SuggesterInfo(
+        name="percentile",
+        summary="The median rule with another share to keep up with.",
+        options={
+            "min_resource": _MIN_RESOURCE,
+            "max_resource": _MAX_RESOURCE,
+            "n_startup_trials": _STARTUP,
+            "percentile": _percentile("Percent: 25 asks for the best quarter."),
+        },
+    ),
+    SuggesterInfo(
+        name="asha",
+        summary="Asynchronous successive halving: at each rung the best of those seen so far go "
+        "on.",
+        options={
+            **_RUNGS,
+            "mode": OptionSpec(
+                type="str",
+                default="promote",
+                choices=("promote", "stop"),
+                help="Whether the others pause, and may be promoted later, or are stopped.",
+            ),
+        },
+    ),
+    SuggesterInfo(
+        name="hyperband",
+        summary="Brackets of synchronous halving, from many short trainings to few full ones.",
+        options=_RUNGS,
+    ),
+    SuggesterInfo(
+        name="bohb",
+        summary="Hyperband's brackets with a model of its own in place of the suggester.",
+        options=_RUNGS,
+    ),
+    SuggesterInfo(
+        name="patience",
+        summary="Stops a trial that no longer gains, whatever the others do.",
+        options={
+            "min_resource": _MIN_RESOURCE,
+            "max_resource": _MAX_RESOURCE,
+            "steps": OptionSpec(
+                type="int", default=5, low=1, high=2**31, help="Steps without a gain."
+            ),
+            "min_delta": OptionSpec(
+                type="float", default=0.0, low=0.0, help="A gain is more than this."
+            ),
+        },
+    ),
+    SuggesterInfo(
+        name="auto",
+        summary="Stops by what the study's own curves say of their ends, and hardly where they "
+        "mislead.",
+        options=_RUNGS,
+    ),
 )
-"""Names of the contract that this version does not have."""
+"""Early-stopping rules by name."""

@@ -10,7 +10,6 @@ from typing import Any
 from ..errors import InvalidInput
 from .catalog import (
     EARLY_STOPPING,
-    LATER_EARLY_STOPPING,
     SUGGESTERS,
     SuggesterInfo,
 )
@@ -216,7 +215,7 @@ def _suggester(fields: Fields, space: Space) -> _Suggester:
 
 def _early_stopping(fields: Fields) -> EarlyStoppingRef:
     inner = _reference(fields, "early_stopping", _REF_FIELDS)
-    name = _known_name(inner, EARLY_STOPPING, LATER_EARLY_STOPPING, "early-stopping rule", "none")
+    name = _known_name(inner, EARLY_STOPPING, frozenset(), "early-stopping rule", "none")
     return EarlyStoppingRef(
         name=name or "none", options=_options(inner, EARLY_STOPPING.get(name or ""))
     )

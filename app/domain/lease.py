@@ -66,3 +66,13 @@ class Lease:
     from_step: int = 0
     to_step: int | None = None
     answer: Mapping[str, Any] | None = None
+
+    @property
+    def reached(self) -> int:
+        """The step that its training has reached, as far as it has reported."""
+        return max(self.from_step, self.last_step or 0)
+
+    @property
+    def granted(self) -> int:
+        """Steps that it may still train; 0 where its end is not known."""
+        return 0 if self.to_step is None else max(0, self.to_step - self.reached)

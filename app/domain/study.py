@@ -271,3 +271,19 @@ class Study:
     ended_at: datetime | None = None
     deleted_at: datetime | None = None
     purge_at: datetime | None = None
+
+    @property
+    def resource_left(self) -> int | None:
+        """Steps that may still be granted; None without `max_resource_total`."""
+        total = self.definition.limits.max_resource_total
+        if total is None:
+            return None
+        return max(0, total - self.resource_used - self.resource_granted)
+
+    @property
+    def may_start_more(self) -> bool:
+        """Whether its limits leave room for new trials, now or once it is resumed."""
+        total = self.definition.limits.max_trials
+        if self.state not in (StudyState.ACTIVE, StudyState.PAUSED) or self.exhausted:
+            return False
+        return (total is None or self.places < total) and self.resource_left != 0

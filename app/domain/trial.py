@@ -53,7 +53,8 @@ TRIAL_TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = MappingProxyType
     {
         # Failed: no worker is left with the memory that its next attempt needs.
         TrialState.PENDING: frozenset(
-            {TrialState.RUNNING, TrialState.FAILED, TrialState.CANCELLED}
+            # Stopped: its study ends after it was promoted; it keeps its last values.
+            {TrialState.RUNNING, TrialState.STOPPED, TrialState.FAILED, TrialState.CANCELLED}
         ),
         TrialState.RUNNING: frozenset(
             {

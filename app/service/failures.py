@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from ..domain.lease import Lease
 from ..domain.retry import backoff_s, is_retried
@@ -37,7 +38,7 @@ def use_attempt(
     """
     policy = study.study.definition.failure_policy
     attempts = trial.attempts + 1
-    ended = {"attempts": attempts, "failure": failure}
+    ended: dict[str, Any] = {"attempts": attempts, "failure": failure}
     if attempts >= policy.max_attempts or not is_retried(policy, failure.kind):
         return trial_rows.move(study, trial, TrialState.FAILED, **ended)
     min_memory_bytes = trial.min_memory_bytes

@@ -23,7 +23,8 @@ from ..store import workers as worker_rows
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from .failures import judge_worker, overran, overtime_s, use_attempt
-from .settle import settle, wake
+from .grants import finish, reserve
+from .settle import settle, stop, wake
 from .views import Caller
 
 
@@ -84,7 +85,10 @@ def revived(study: LockedStudy, trial: Trial, lease: Lease) -> Held | None:
         return Held(study, trial, lease)
     if lease.end is not LeaseEnd.EXPIRED or trial.state is not TrialState.PENDING:
         return None
-    lease = lease_rows.revive(tx, lease)
+    left = study.study.resource_left
+    if left is not None and lease.granted > left:
+        return None  # its steps have been granted to others since
+    lease = reserve(study, lease_rows.revive(tx, lease))
     trial = trial_rows.move(
         study,
         trial,
@@ -105,10 +109,13 @@ def renewed(held: Held, *, last_seq: int | None = None, last_step: int | None = 
 
 
 def directive_of(held: Held) -> Directive:
-    """What the holder is to do: `abort` past the trial's time limit, else `continue`.
+    """What the holder is to do: what its early-stopping rule has said for good, `abort` past the
+    trial's time limit, else `continue`.
 
     A worker keeps the limit itself and is given the grace that the sweep gives.
     """
+    if held.trial.directive is not None:
+        return held.trial.directive
     over_s = overtime_s(held.study, held.lease)
     grace_s = OVERTIME_GRACE_S if held.lease.worker_id else 0.0
     return Directive.CONTINUE if over_s is None or over_s < grace_s else Directive.ABORT
@@ -120,8 +127,13 @@ def stale(lease: Lease) -> StaleLease:
 
 
 def lose(study: LockedStudy, trial: Trial, failure: Failure, **pending: Any) -> Trial:
-    """A loss: the trial is pending again, or ends as `infrastructure` past `max_losses`."""
+    """A loss: the trial is pending again, or ends as `infrastructure` past `max_losses`.
+
+    One that has been told to pause or stop has nothing left to train for now: it does so.
+    """
     losses = trial.losses + 1
+    if trial.directive is not None:
+        return obeyed(study, trial, losses=losses)
     if losses > study.study.definition.failure_policy.max_losses:
         ended = Failure(
             kind=FailureKind.INFRASTRUCTURE,
@@ -131,6 +143,13 @@ def lose(study: LockedStudy, trial: Trial, failure: Failure, **pending: Any) -> 
         return trial_rows.move(study, trial, TrialState.FAILED, losses=losses, failure=ended)
     changes: dict[str, Any] = {"lease_id": None, "not_before": None, **pending}
     return trial_rows.move(study, trial, TrialState.PENDING, losses=losses, **changes)
+
+
+def obeyed(study: LockedStudy, trial: Trial, **changes: Any) -> Trial:
+    """A trial that has been told to pause or stop, once nobody holds it any more."""
+    if trial.directive is Directive.STOP:
+        return stop(study, trial)
+    return trial_rows.move(study, trial, TrialState.PAUSED, lease_id=None, **changes)
 
 
 def loss(how: str) -> Failure:
@@ -151,7 +170,7 @@ def expire(tx: Tx, lease_id: str) -> str | None:
     study, trial, lease = found.study, found.trial, found.lease
     if (overtime_s(study, lease) or -1.0) >= 0.0:
         return _time_out(study, trial, lease)
-    lease_rows.finish(tx, lease, LeaseEnd.EXPIRED)
+    finish(study, lease, LeaseEnd.EXPIRED)
     _judge_silence(tx, lease)
     if trial.state is TrialState.RUNNING and trial.lease_id == lease.id:
         kept_until = tx.now + timedelta(seconds=lease.duration_s) if lease.client_id else None
@@ -194,7 +213,7 @@ def overrun(tx: Tx, lease_id: str) -> str | None:
 
 def _time_out(study: LockedStudy, trial: Trial, lease: Lease) -> str:
     failure = overran(study)
-    lease_rows.finish(study.tx, lease, LeaseEnd.FAILED, failure=failure)
+    finish(study, lease, LeaseEnd.FAILED, failure=failure)
     if trial.state is TrialState.RUNNING and trial.lease_id == lease.id:
         use_attempt(study, trial, failure, worker_id=lease.worker_id)
     after(study)
@@ -211,7 +230,7 @@ def supersede(tx: Tx, lease: Lease) -> str:
     if known is None or known.end is not None:
         return study.study.id
     trial = trial_rows.get(tx.conn, lease.trial_id)
-    lease_rows.finish(tx, lease, LeaseEnd.SUPERSEDED)
+    finish(study, lease, LeaseEnd.SUPERSEDED)
     if trial.state is TrialState.RUNNING and trial.lease_id == lease.id:
         lose(study, trial, loss("lost too often (its worker started anew)"))
     after(study)

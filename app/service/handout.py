@@ -25,8 +25,10 @@ from ..store.engine import Store
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from ..suggest.base import Suggestion
+from . import stopping
 from .asks import Ask, AskQueue, Holder, Taken
 from .fence import after
+from .grants import granted_step, reserve
 from .points import PointSource, parallel_room, room, uses_model
 from .sharing import Batch
 from .threads import Threads
@@ -297,7 +299,11 @@ def _note_exhausted(study: LockedStudy, batch: Batch) -> None:
 
 def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
     """Gives a pending trial to a holder: a new lease, the trial running under it."""
-    lease = lease_rows.insert(study, trial, **holder.fields())
+    place = stopping.placed(study, trial)
+    begins_at = _from_step(study, trial)
+    to_step = granted_step(study, begins_at, place.get("to_step", trial.to_step))
+    lease = lease_rows.insert(study, trial, **holder.fields(), from_step=begins_at, to_step=to_step)
+    reserve(study, lease)
     running = trial_rows.move(
         study,
         trial,
@@ -308,23 +314,43 @@ def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
         reserved_for=None,
         reserved_until=None,
         not_before=None,
+        **place,
     )
+    stopping.begun(study, running)
     return grant(study, replace(running, lease_expires_at=lease.expires_at), lease)
 
 
 def start_new(study: LockedStudy, suggestion: Suggestion, holder: Holder) -> Grant:
     """A trial at a new point, running under a lease of its holder from the start."""
     trial_id = trial_rows.new_trial_id(study)
-    lease = lease_rows.new(study, trial_id, **holder.fields())
+    place = stopping.placed(study, None)
+    to_step = granted_step(study, 0, place.get("to_step"))
+    lease = lease_rows.new(study, trial_id, **holder.fields(), to_step=to_step)
+    reserve(study, lease)
     trial = trial_rows.insert_running(
         study,
         lease,
         params=suggestion.params,
         source=suggestion.source,
         provenance=suggestion.provenance,
+        **place,
     )
     lease_rows.store(study, lease)
+    stopping.begun(study, trial)
     return grant(study, trial, lease)
+
+
+def _from_step(study: LockedStudy, trial: Trial) -> int:
+    """The step after which an attempt at a trial begins.
+
+    That of its checkpoint. A client that evaluates trials itself keeps its trainings itself: one
+    that pauses and is promoted goes on from its last rung.
+    """
+    if trial.checkpoint_id:
+        checkpoint = checkpoint_rows.last_of(study.tx.conn, trial)
+        return checkpoint.step if checkpoint else 0
+    is_own = study.definition.objective is None and trial.source is TrialSource.PROMOTION
+    return trial.rungs[-1][0] if is_own and trial.rungs else 0
 
 
 def grant(locked: LockedStudy, trial: Trial, lease: Lease) -> Grant:
@@ -338,7 +364,9 @@ def grant(locked: LockedStudy, trial: Trial, lease: Lease) -> Grant:
         objective=study.definition.objective,
         data_digest=study.data_digest,
         max_trial_duration_s=study.definition.limits.max_trial_duration_s,
-        budget=Budget(from_step=checkpoint.step if checkpoint else 0),
+        budget=Budget(
+            from_step=checkpoint.step if checkpoint else lease.from_step, to_step=lease.to_step
+        ),
         checkpoint=checkpoint,
         last_seq=lease.last_seq,
         last_step=lease.last_step,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -17,7 +18,6 @@ from ..errors import AppError, Conflict, Fault, InvalidInput, NotFound, StaleLea
 from ..logs import bind
 from ..metrics import Metrics
 from ..store import checkpoints as checkpoint_rows
-from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
 from ..store import trials as trial_rows
 from ..store import workers as worker_rows
@@ -26,9 +26,11 @@ from ..store.idempotency import Receipt
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from .failures import judge_worker, pause_when_broken, use_attempt
-from .fence import Held, after, directive_of, hold, lose, loss, renewed, stale
+from .fence import Held, after, directive_of, hold, lose, loss, obeyed, renewed, stale
+from .grants import advance, finish, note_spared
 from .points import PointSource
-from .settle import last_values, note_best
+from .settle import last_values, note_best, wake
+from .stopping import judged, may_pause
 from .views import Beat, BeatAnswer, Budget, Caller, Failed, Point, Reported
 from .wake import EVENTS, study_topic
 
@@ -98,10 +100,10 @@ class LeaseService:
         caller: Caller,
         receipt: Receipt[Trial] | None = None,
     ) -> Trial:
-        """Gives a trial back: it goes to `pending` and counts a loss.
+        """Gives a trial back: it goes to `pending` and counts a loss; or it pauses at a rung.
 
         Raises:
-            Conflict: `reason` is "paused": legal at a rung only, and no rule has rungs yet.
+            Conflict: `reason` is "paused", and the trial is at no rung.
         """
 
         changed: list[Study] = []
@@ -112,14 +114,10 @@ class LeaseService:
                 return _first_answer(held.lease)
             if checkpoint_id is not None:
                 _check_committed(held, checkpoint_id)
-            if reason == "paused":
-                raise Conflict(
-                    "a trial pauses at a rung only, and this study's rule has none here",
-                    members={"current_state": held.trial.state.value, "allowed": ["pending"]},
-                )
-            trial = lose(held.study, held.trial, loss("released too often"))
-            answer = _kept("release", trial)
-            lease_rows.finish(tx, held.lease, LeaseEnd.RELEASED, answer=answer)
+            is_pause = reason == "paused"
+            trial = _paused(held) if is_pause else _given_back(held)
+            end = LeaseEnd.PAUSED if is_pause else LeaseEnd.RELEASED
+            finish(held.study, held.lease, end, answer=_kept("release", trial))
             after(held.study)
             changed[:] = [held.study.study]
             return trial
@@ -137,7 +135,11 @@ class LeaseService:
         points: Sequence[Point],
         caller: Caller,
     ) -> Reported:
-        """Takes in measurements and renews the lease; a `seq` already seen changes nothing."""
+        """Takes in measurements and renews the lease; a `seq` already seen changes nothing.
+
+        The answer says what the study's early-stopping rule makes of the report.
+        """
+        changed: list[Study] = []
 
         def take(tx: Tx) -> Reported:
             held = hold(tx, lease_id, trial_id, caller, replays="report")
@@ -145,22 +147,35 @@ class LeaseService:
                 return Reported(
                     accepted=0,
                     duplicates=len(points),
-                    directive=Directive.CONTINUE,
-                    budget=Budget(),
+                    directive=_told(held),
+                    budget=_budget(held.lease),
                 )
             if held.lease.end is not None:
                 raise stale(held.lease)
+            known = held.study.study.results_seq
+            changed.clear()
             measurement_rows.append(held.study, trial_id, lease_id, seq, points)
             steps = [p.step for p in points] + (
                 [held.lease.last_step] if held.lease.last_step else []
             )
-            renewed(held, last_seq=seq, last_step=max(steps, default=None))
+            reached = max(steps, default=None)
+            advance(held.study, held.lease, reached)
+            lease = renewed(held, last_seq=seq, last_step=reached)
+            trial, lease = judged(held.study, held.trial, lease, points)
             held.study.tx.signal(study_topic(held.study.study.id), EVENTS)
+            if held.study.study.results_seq != known:
+                wake(held.study)
+                changed.append(held.study.study)
             return Reported(
-                accepted=len(points), duplicates=0, directive=directive_of(held), budget=Budget()
+                accepted=len(points),
+                duplicates=0,
+                directive=directive_of(Held(held.study, trial, lease)),
+                budget=_budget(lease),
             )
 
-        return self._store.write(take)
+        reported = self._store.write(take)
+        self._kick(changed)
+        return reported
 
     def complete(
         self,
@@ -183,30 +198,34 @@ class LeaseService:
 
         changed: list[Study] = []
 
-        def finish(tx: Tx) -> Trial:
+        def complete(tx: Tx) -> Trial:
             held = hold(tx, lease_id, trial_id, caller, replays="complete")
             if held.lease.answer is not None:
                 return _first_answer(held.lease)
             final = _final_values(held, state, values)
+            reached = step if step is not None else held.lease.last_step
+            advance(held.study, held.lease, reached)
             trial = trial_rows.move(
                 held.study,
                 held.trial,
                 state,
                 values=final,
-                step=step if step is not None else held.lease.last_step,
+                step=reached,
                 usage=dict(usage),
                 data=dict(data) if data else None,
             )
             _pin_data(held.study, trial)
-            _count_resource(held.study, trial)
+            if state is TrialState.STOPPED:
+                note_spared(held.study, trial, reached)
             note_best(held.study, trial)
-            lease_rows.finish(tx, held.lease, _END_OF[state], answer=_kept("complete", trial))
+            ended = replace(held.lease, last_step=max(held.lease.reached, reached or 0))
+            finish(held.study, ended, _END_OF[state], answer=_kept("complete", trial))
             judge_worker(tx, held.lease, None)
             after(held.study)
             changed[:] = [held.study.study]
             return trial
 
-        trial = self._store.write(finish)
+        trial = self._store.write(complete)
         self._kick(changed)
         return trial
 
@@ -233,14 +252,9 @@ class LeaseService:
             held = hold(tx, lease_id, trial_id, caller, replays="fail")
             if held.lease.answer is not None:
                 return _first_answer(held.lease)
-            trial = (
-                lose(held.study, held.trial, failure)
-                if kind in _COUNTS_AS_LOSS
-                else use_attempt(held.study, held.trial, failure, worker_id=held.lease.worker_id)
-            )
-            lease_rows.finish(
-                tx, held.lease, LeaseEnd.FAILED, failure=failure, answer=_kept("fail", trial)
-            )
+            trial = _failed(held, failure)
+            answer = _kept("fail", trial)
+            finish(held.study, held.lease, LeaseEnd.FAILED, failure=failure, answer=answer)
             judge_worker(tx, held.lease, failure)
             after(held.study)
             pause_when_broken(held.study, held.trial, failure)
@@ -314,9 +328,41 @@ def _pin_data(study: LockedStudy, trial: Trial) -> None:
         study.set(data_digest=str(digest))
 
 
-def _count_resource(study: LockedStudy, trial: Trial) -> None:
-    if trial.step:
-        study.set(resource_used=study.study.resource_used + trial.step)
+def _failed(held: Held, failure: Failure) -> Trial:
+    """A trial after an attempt that failed; one that had been told to pause or stop does that."""
+    if held.trial.directive is not None:
+        return obeyed(held.study, held.trial, failure=failure)
+    if failure.kind in _COUNTS_AS_LOSS:
+        return lose(held.study, held.trial, failure)
+    return use_attempt(held.study, held.trial, failure, worker_id=held.lease.worker_id)
+
+
+def _given_back(held: Held) -> Trial:
+    return lose(held.study, held.trial, loss("released too often"))
+
+
+def _paused(held: Held) -> Trial:
+    """A trial that pauses at its rung; pending at once if it has been promoted meanwhile."""
+    trial = held.trial
+    if not may_pause(trial, held.lease):
+        raise Conflict(
+            "a trial pauses at a rung only, when its early-stopping rule says so",
+            members={"current_state": trial.state.value, "allowed": ["pending"]},
+        )
+    if trial.directive is not None:
+        return obeyed(held.study, trial)
+    rank = -len(trial.rungs)
+    return trial_rows.move(held.study, trial, TrialState.PENDING, rank=rank, lease_id=None)
+
+
+def _budget(lease: Lease) -> Budget:
+    """What is left of a lease's budget."""
+    return Budget(from_step=lease.reached, to_step=lease.to_step)
+
+
+def _told(held: Held) -> Directive:
+    """What is answered to a report that has been taken in before."""
+    return directive_of(held) if held.lease.end is None else Directive.CONTINUE
 
 
 def _kept(write: str, trial: Trial) -> dict[str, Any]:

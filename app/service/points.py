@@ -74,7 +74,7 @@ def room(study: Study) -> int:
     limits = study.definition.limits
     if study.state is not StudyState.ACTIVE or study.exhausted:
         return 0
-    left = [1 << 30]
+    left = [1 << 30] if study.resource_left is None else [study.resource_left]
     if limits.max_trials is not None:
         left.append(limits.max_trials - study.places)
     return max(0, min(*left, parallel_room(study)))
@@ -83,7 +83,7 @@ def room(study: Study) -> int:
 def parallel_room(study: Study) -> int:
     """How many more trials may run beside those that run now."""
     limits = study.definition.limits
-    if study.state is not StudyState.ACTIVE:
+    if study.state is not StudyState.ACTIVE or study.resource_left == 0:
         return 0
     if limits.max_parallel is None:
         return 1 << 30

@@ -10,13 +10,17 @@ from datetime import datetime
 from ..domain import limits
 from ..domain.lease import LeaseEnd
 from ..domain.study import OPEN_STUDY_STATES, Direction, StopReason, StudyState
-from ..domain.trial import OPEN_TRIAL_STATES, Trial, TrialState
+from ..domain.trial import Trial, TrialState
 from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
 from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store.studies import LockedStudy
+from . import stopping
+from .grants import finish, note_spared
 from .wake import WORK, study_topic, work_topic
+
+_TO_COME = (TrialState.PENDING, TrialState.RUNNING)
 
 _RANKED = frozenset({TrialState.COMPLETED, TrialState.STOPPED})
 """States whose values may be a best."""
@@ -36,7 +40,7 @@ def note_best(study: LockedStudy, trial: Trial) -> None:
     value = trial.values.get(metric.name)
     if value is None or not math.isfinite(value) or not definition.is_feasible(trial.values):
         return
-    if not _is_better(value, study.study.best_value, metric.direction):
+    if not _ranks_above(study, trial, value, metric.direction):
         return
     study.set(
         best_trial_id=trial.id,
@@ -47,14 +51,33 @@ def note_best(study: LockedStudy, trial: Trial) -> None:
     study.emit("study.best", trial_id=trial.id, data={"number": trial.number, "value": value})
 
 
+def _ranks_above(study: LockedStudy, trial: Trial, value: float, direction: Direction) -> bool:
+    """Whether a trial is better than the best so far.
+
+    Where trials are stopped early, one that was trained in full ranks above all that were not:
+    their values are those of shorter trainings.
+    """
+    present = study.study
+    is_better = _is_better(value, present.best_value, direction)
+    if present.definition.early_stopping.name == "none" or present.best_trial_id is None:
+        return is_better
+    best = trial_rows.get(study.tx.conn, present.best_trial_id)
+    if (best.state is TrialState.COMPLETED) == (trial.state is TrialState.COMPLETED):
+        return is_better
+    return trial.state is TrialState.COMPLETED
+
+
 def settle(study: LockedStudy) -> None:
     """Ends the study when its limits say so; what is left open then ends with it."""
     if study.study.state not in OPEN_STUDY_STATES:
         return
+    if stopping.promote(study):
+        wake(study)
     ending = limits.verdict(
         study.study,
         now=study.tx.now,
-        open_trials=sum(study.study.counts.get(state, 0) for state in OPEN_TRIAL_STATES),
+        # One that pauses has been passed over: what is to go on has just been promoted.
+        open_trials=sum(study.study.counts.get(state, 0) for state in _TO_COME),
         finished=finished_of(study),
     )
     if ending is None or ending.state is study.study.state:
@@ -85,10 +108,22 @@ def end(study: LockedStudy, state: StudyState, reason: StopReason) -> None:
     for trial in trial_sets.open_of(study.tx.conn, study.study.id):
         if trial.state is TrialState.RUNNING:
             abort(study, trial)
-        elif trial.state is TrialState.PAUSED:
-            trial_rows.move(study, trial, TrialState.STOPPED, values=last_values(study, trial))
+        elif trial.state is TrialState.PAUSED or trial.rungs:
+            stop(study, trial)
         else:
             trial_rows.move(study, trial, TrialState.CANCELLED)
+
+
+def stop(study: LockedStudy, trial: Trial) -> Trial:
+    """Ends a trial early, with the values of its last measurement."""
+    summary = measurement_rows.summary(study.tx.conn, [trial.id]).get(trial.id)
+    step = summary.last_step if summary else None
+    stopped = trial_rows.move(
+        study, trial, TrialState.STOPPED, values=last_values(study, trial), step=step
+    )
+    note_spared(study, trial, step)
+    note_best(study, stopped)
+    return stopped
 
 
 def abort(study: LockedStudy, trial: Trial) -> Trial:
@@ -101,7 +136,7 @@ def end_lease(study: LockedStudy, trial: Trial, how: LeaseEnd) -> None:
     """Ends the trial's current lease, if it has one that is active."""
     lease = lease_rows.get(study.tx.conn, trial.lease_id) if trial.lease_id else None
     if lease is not None and lease.end is None:
-        lease_rows.finish(study.tx, lease, how)
+        finish(study, lease, how)
 
 
 def last_values(study: LockedStudy, trial: Trial) -> dict[str, float]:

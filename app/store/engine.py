@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL, make_url
@@ -54,6 +54,7 @@ class Store(ABC):
         self.dialect = dialect
         self.clock = clock or DatabaseClock()
         self.hub = Hub()
+        self.memory: dict[str, Any] = {}
 
     @abstractmethod
     def write(self, fn: Callable[[Tx], T], *, receipt: Receipt[T] | None = None) -> T:

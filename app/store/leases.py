@@ -14,15 +14,17 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
+    literal_column,
     or_,
     select,
+    union_all,
     update,
 )
 
 from ..domain.ids import new_id
 from ..domain.lease import Lease, LeaseEnd
 from ..domain.study import Study
-from ..domain.trial import Failure, Trial, TrialState
+from ..domain.trial import Failure, Trial
 from ..errors import NotFound, StaleLease
 from .locked import LockedStudy
 from .row_types import StudyRow
@@ -38,14 +40,28 @@ _OF_TRIAL = _ALL.where(leases.c.trial_id == bindparam("b_id")).order_by(
 )
 _ACTIVE = _ALL.where(leases.c.ended_at.is_(None)).order_by(leases.c.acquired_at, leases.c.id)
 _OF_WORKER = _ACTIVE.where(leases.c.worker_id == bindparam("b_id"))
+_CLIENT = (
+    leases.c.client_id == bindparam("b_client_id"),
+    leases.c.token_id.is_not_distinct_from(bindparam("b_token_id")),
+)
+# Two lookups, each by an index of its own: the planners take an OR for a walk through all trials.
+_MAY_BE_OPEN = union_all(
+    select(leases.c.id).where(
+        leases.c.study_id == bindparam("b_study_id"), *_CLIENT, leases.c.ended_at.is_(None)
+    ),
+    select(trials.c.lease_id).where(
+        trials.c.study_id == bindparam("b_study_id"),
+        trials.c.reserved_for == bindparam("b_client_id"),
+        trials.c.state == literal_column("'pending'"),
+    ),
+)
 _OPEN_OF_CLIENT = (
-    _ALL.join_from(leases, trials, trials.c.lease_id == leases.c.id)
+    _ALL.join_from(leases, trials, trials.c.id == leases.c.trial_id)
     .where(
-        leases.c.study_id == bindparam("b_study_id"),
-        leases.c.client_id == bindparam("b_client_id"),
-        leases.c.token_id.is_not_distinct_from(bindparam("b_token_id")),
+        leases.c.id.in_(_MAY_BE_OPEN),
+        trials.c.lease_id == leases.c.id,
+        *_CLIENT,
         or_(leases.c.ended_at.is_(None), leases.c.outcome == LeaseEnd.EXPIRED),
-        trials.c.state.in_([TrialState.RUNNING.value, TrialState.PENDING.value]),
     )
     .order_by(leases.c.acquired_at, leases.c.id)
 )
@@ -80,6 +96,7 @@ _RENEW: Update = _OPEN_ONE.values(
         else_=leases.c.last_step,
     ),
 )
+_EXTEND: Update = _OPEN_ONE.values(to_step=bindparam("b_to_step", type_=BigInteger))
 _BEAT: Update = _OPEN_ONE.values(**_NEW_TIMES)
 _FINISH: Update = _OPEN_ONE.values(
     ended_at=bindparam("b_now"),
@@ -107,11 +124,14 @@ def new(
     client_id: str | None = None,
     token_id: str | None = None,
     duration_s: float,
+    from_step: int = 0,
+    to_step: int | None = None,
 ) -> Lease:
     """A lease that begins now; `store` stores it.
 
     Args:
         duration_s: how long it and each renewal last, > 0.
+        from_step, to_step: the steps that it is granted: after the one, up to the other.
     """
     now = study.tx.now
     return Lease(
@@ -122,6 +142,8 @@ def new(
         client_id=client_id,
         token_id=token_id,
         duration_s=duration_s,
+        from_step=from_step,
+        to_step=to_step,
         acquired_at=now,
         renewed_at=now,
         expires_at=now + timedelta(seconds=duration_s),
@@ -230,6 +252,16 @@ def renew(
         statement = _RENEW
     tx.update(statement, values, lambda: _stale(lease))
     return replace(lease, **changes)
+
+
+def extend(tx: Tx, lease: Lease, to_step: int) -> Lease:
+    """Grants a lease more steps, up to `to_step`.
+
+    Raises:
+        StaleLease: it has ended.
+    """
+    tx.update(_EXTEND, {"b_id": lease.id, "b_to_step": to_step}, lambda: _stale(lease))
+    return replace(lease, to_step=to_step)
 
 
 def revive(tx: Tx, lease: Lease) -> Lease:

@@ -25,8 +25,8 @@ from . import deliveries
 from .definitions import definition_text
 from .rows import study_columns
 from .tables import events, past_definitions, studies
-from .together import Fixed
 from .transaction import Tx
+from .writes import Fixed
 
 _KEPT_STATEMENTS = 256
 
@@ -51,6 +51,11 @@ class LockedStudy:
     def id(self) -> str:
         """The study's id."""
         return self._study.id
+
+    @property
+    def stored_seq(self) -> int:
+        """The study's `change_seq` as the transaction found it, or has last written it."""
+        return self._stored.change_seq
 
     @property
     def study(self) -> Study:

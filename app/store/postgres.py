@@ -22,8 +22,8 @@ from .engine import Store, StoreStats
 from .failures import is_retriable, storage_busy, translate
 from .idempotency import Receipt
 from .signals import Listener, Relay
-from .together import Unclear
 from .transaction import CLOCK_OPTION, DatabaseClock, Tx
+from .writes import Unclear
 
 T = TypeVar("T")
 
@@ -90,12 +90,21 @@ class PostgresStore(Store):
         try:
             with self._connected() as conn:
                 tx = Tx(
-                    conn, self.clock, self.dialect, actor.present(), is_one_by_one=is_one_by_one
+                    conn,
+                    self.clock,
+                    self.dialect,
+                    actor.present(),
+                    memory=self.memory,
+                    is_one_by_one=is_one_by_one,
                 )
-                result = idempotency.run(tx, fn, receipt)
-                tx.flush()
-                is_committing = True
-                conn.commit()
+                try:
+                    result = idempotency.run(tx, fn, receipt)
+                    tx.flush()
+                    is_committing = True
+                    conn.commit()
+                except BaseException:
+                    tx.has_failed()
+                    raise
         except (AppError, Unclear):
             raise
         except Exception as error:

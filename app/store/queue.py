@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, or_, select
+from sqlalchemy import Connection, Select, bindparam, func, literal_column, or_, select
 
-from ..domain.trial import Trial, TrialState
+from ..domain.trial import Trial
 from .locked import LockedStudy
 from .rows import trial_of
 from .tables import trials
 from .transaction import now_of
 from .trial_select import SELECT_TRIALS
 
-_PENDING = (
-    trials.c.study_id == bindparam("b_study_id"),
-    trials.c.state == TrialState.PENDING,
-)
+# Spelled out: with a parameter no planner sees that the partial indexes fit.
+IS_PENDING = trials.c.state == literal_column("'pending'")
+_PENDING = (trials.c.study_id == bindparam("b_study_id"), IS_PENDING)
 _DUE = (
     or_(trials.c.not_before.is_(None), trials.c.not_before <= bindparam("b_now")),
     or_(
@@ -40,14 +39,14 @@ _RESERVED, _FREE = _first(_LOCKED, _OF_CLIENT), _first(_LOCKED, _OF_ANYONE)
 _ANY = _first(select(trials.c.id), or_(_OF_CLIENT, _OF_ANYONE))
 _NEXT_DUE = select(func.min(trials.c.not_before)).where(
     trials.c.study_id.in_(bindparam("b_study_ids", expanding=True)),
-    trials.c.state == TrialState.PENDING,
+    IS_PENDING,
     trials.c.not_before > bindparam("b_now"),
 )
 _N_DUE = (
     select(trials.c.study_id, func.count())
     .where(
         trials.c.study_id.in_(bindparam("b_study_ids", expanding=True)),
-        trials.c.state == TrialState.PENDING,
+        IS_PENDING,
         or_(trials.c.not_before.is_(None), trials.c.not_before <= bindparam("b_now")),
     )
     .group_by(trials.c.study_id)

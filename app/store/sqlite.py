@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
 from ..errors import AppError, Unavailable
-from . import actor, idempotency
+from . import actor, idempotency, together_sqlite
 from .engine import Store, StoreStats
 from .failures import storage_busy, translate
 from .idempotency import Receipt
@@ -44,7 +44,7 @@ _READ_WAIT_S = 10.0
 class _Write(Generic[T]):
     """One queued write: what to run, and where its caller waits."""
 
-    __slots__ = ("actor", "done", "error", "fn", "queued_at", "receipt", "result", "topics")
+    __slots__ = ("actor", "done", "error", "fn", "queued_at", "receipt", "result", "topics", "tx")
 
     def __init__(self, fn: Callable[[Tx], T], receipt: Receipt[T] | None) -> None:
         self.fn = fn
@@ -55,6 +55,7 @@ class _Write(Generic[T]):
         self.result: T
         self.error: BaseException | None = None
         self.topics: frozenset[str] = frozenset()
+        self.tx: Tx | None = None
 
     def wait(self) -> T:
         """Waits for the commit; returns or raises what came of the write."""
@@ -80,6 +81,7 @@ class SqliteStore(Store):
         self._n_commits = 0
         self._waited_s = 0.0
         self._busy_since: float | None = None
+        self._forgets = False  # the last transaction was undone as a whole
         self._closing = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="tunewell-write", daemon=True)
@@ -136,11 +138,14 @@ class SqliteStore(Store):
             try:
                 self._commit_together(first, batch)
             except BaseException as error:
+                self._forgets = True
                 known = (translate(error) if isinstance(error, Exception) else None) or error
                 if isinstance(known, Unavailable):
                     self._take_all(batch)
                 for job in batch:
                     job.error = job.error or known
+                    if job.tx is not None:
+                        job.tx.has_failed()
             self._busy_since = None
             for job in batch:
                 job.done.set()
@@ -153,6 +158,9 @@ class SqliteStore(Store):
             raw = conn.connection.driver_connection
             if raw is None:
                 raise storage_busy("the connection to the database is gone")
+            if self._forgets:
+                together_sqlite.forget(conn)
+                self._forgets = False
             self._run(conn, raw, first)
             while len(batch) < _BATCH and (job := self._next()) is not None:
                 batch.append(job)
@@ -179,12 +187,15 @@ class SqliteStore(Store):
     def _run(self, conn: Connection, raw: sqlite3.Connection, job: _Write[Any]) -> None:
         self._waited_s += time.monotonic() - job.queued_at
         raw.execute("SAVEPOINT one")
-        tx = Tx(conn, self.clock, self.dialect, job.actor)
+        tx = Tx(conn, self.clock, self.dialect, job.actor, memory=self.memory)
+        job.tx = tx
         try:
             job.result = idempotency.run(tx, job.fn, job.receipt)
             tx.flush()
         except Exception as error:
             job.error = error if isinstance(error, AppError) else translate(error) or error
+            tx.has_failed()
+            together_sqlite.forget(conn)
             _undo(raw, job.error)
             return
         raw.execute("RELEASE one")

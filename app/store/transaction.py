@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Table, Update, text
 
 from ..clock import SystemClock
 from .actor import Actor
-from .together import Fixed, Row, Waiting
+from .together import Waiting
 from .types import from_micros
+from .writes import Fixed, Row
 
 CLOCK_OPTION = "tunewell_clock"
 """Execution option under which every connection carries its store's clock."""
@@ -60,7 +61,8 @@ class Tx:
     Attributes:
         dialect: "sqlite" or "postgresql".
         actor: who asked for it.
-        is_one_by_one: send writes that were put off one by one, also on Postgres.
+        memory: what use cases remember from one transaction of the store to the next.
+        is_one_by_one: send writes that were put off one by one.
     """
 
     def __init__(
@@ -70,17 +72,20 @@ class Tx:
         dialect: str,
         actor: Actor,
         *,
+        memory: dict[str, Any] | None = None,
         is_one_by_one: bool = False,
     ) -> None:
         self._conn = conn
-        self._waiting = Waiting(is_one_by_one=is_one_by_one or dialect != "postgresql")
+        self._waiting = Waiting(is_one_by_one=is_one_by_one)
         self.actor = actor
         self.dialect = dialect
         self.clock = clock
-        self.held: dict[str, Any] = {}
+        self.held: dict[Any, Any] = {}
+        self.memory: dict[str, Any] = {} if memory is None else memory
         self.topics: set[str] = set()
         self._now: datetime | None = None
         self._flushes: list[Callable[[], None]] = []
+        self._failed: list[Callable[[], None]] = []
 
     @property
     def conn(self) -> Connection:
@@ -133,6 +138,15 @@ class Tx:
     def before_commit(self, flush: Callable[[], None]) -> None:
         """Has `flush` write, once, what was gathered in the transaction."""
         self._flushes.append(flush)
+
+    def when_failed(self, forget: Callable[[], None]) -> None:
+        """Has `forget` drop what is remembered of the transaction, should it be undone."""
+        self._failed.append(forget)
+
+    def has_failed(self) -> None:
+        """Forgets; the store calls it, before others can write again where that is possible."""
+        for forget in self._failed:
+            forget()
 
     def flush(self) -> None:
         """Writes what was gathered; the store calls it before the commit."""

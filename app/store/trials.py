@@ -60,6 +60,7 @@ __all__ = [
     "get_many",
     "insert",
     "insert_running",
+    "mark",
     "move",
     "new_trial_id",
     "page",
@@ -132,6 +133,8 @@ def insert_running(
     params: Params,
     source: TrialSource,
     provenance: Mapping[str, Any],
+    bracket: int | None = None,
+    to_step: int | None = None,
 ) -> Trial:
     """Adds a trial that runs from the start, under a lease of its id that the caller stores.
 
@@ -147,6 +150,8 @@ def insert_running(
         worker_id=lease.worker_id,
         client_id=lease.client_id,
         started_at=study.tx.now,
+        bracket=bracket,
+        to_step=to_step,
         change_seq=study.next_seq,
         revision=pending.revision + 1,
     )
@@ -212,12 +217,15 @@ def _new_row(study: LockedStudy, trial: Trial, ended: Finished | None) -> dict[s
 _FIELDS = tuple(Trial.__dataclass_fields__)
 
 
-def move(study: LockedStudy, trial: Trial, to: TrialState, **changes: Any) -> Trial:
+def move(
+    study: LockedStudy, trial: Trial, to: TrialState, *, rank: int = _AHEAD, **changes: Any
+) -> Trial:
     """Changes a trial's state, if it still is in the state and under the lease of `trial`.
 
     Counts it in the study, gives its place back or takes one again, and emits `trial.state`.
 
     Args:
+        rank: its place in the queue when it becomes pending; lower ones first.
         changes: further fields of the trial, e.g. `lease_id`, `values`, `failure`.
 
     Returns:
@@ -233,7 +241,7 @@ def move(study: LockedStudy, trial: Trial, to: TrialState, **changes: Any) -> Tr
     changes.setdefault("ended_at", now if has_ended else None)
     if to is TrialState.RUNNING:
         changes.setdefault("started_at", trial.started_at or now)
-    extra = {"queue_rank": _AHEAD} if to is TrialState.PENDING else {}
+    extra = {"queue_rank": rank} if to is TrialState.PENDING else {}
     changes |= {"state": to, "revision": trial.revision + 1}
     moved = _change(study, trial, to, changes, extra)
     study.count(trial.state, -1)
@@ -274,6 +282,16 @@ def update(study: LockedStudy, trial: Trial, **changes: Any) -> Trial:
     changed = _change(study, trial, trial.state, changes, {})
     _emit(study, changed, trial.state)
     return changed
+
+
+def mark(study: LockedStudy, trial: Trial, **changes: Any) -> Trial:
+    """Changes what the early-stopping rule has to say of a trial, if it still is in its state and
+    lease. The caller emits the event.
+
+    Raises:
+        Conflict: illegal-transition, when the trial has moved on; nothing was changed.
+    """
+    return _change(study, trial, trial.state, changes, {})
 
 
 def _change(

@@ -13,7 +13,7 @@ import pytest
 from app.api.openapi import text
 from app.api.problems import PROBLEMS
 from app.domain.definition import parse_definition
-from app.domain.lease import Directive
+from app.domain.fidelity import Directive
 from app.domain.study import STUDY_TRANSITIONS, StudyState
 from app.domain.trial import TrialSource, TrialState
 

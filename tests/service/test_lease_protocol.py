@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from app.domain.lease import Directive, LeaseEnd
+from app.domain.fidelity import Directive
+from app.domain.lease import LeaseEnd
 from app.domain.study import StudyState
 from app.domain.token import Role
 from app.domain.trial import TrialState

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import pytest
@@ -90,15 +91,12 @@ async def test_a_lifecycle_takes_few_statements_and_a_commit_a_call(
 ) -> None:
     space = [{"name": f"x{k}", "type": "float", "low": 0, "high": 1} for k in range(5)]
     cycle = Cycle(services, bench, bench.study(definition(space=space)))
-    for step in (cycle.ask, cycle.report, cycle.tell):  # the first one reads the whole history
+    # The first one reads the whole history; on SQLite each first of its kind makes a trigger.
+    for step in 2 * (cycle.ask, cycle.report, cycle.tell):
         await step()
     found = [await counted(step) for step in (cycle.ask, cycle.report, cycle.tell)]
-    # Postgres takes the writes of a transition as one statement, SQLite one by one.
-    expected = {
-        "postgresql": [(4, 1), (6, 3), (2, 1)],
-        "sqlite": [(7, 1), (18, 3), (5, 1)],
-    }
-    assert found == expected[store.dialect]
+    # The writes of a transition are one statement.
+    assert found == [(4, 1), (6, 3), (2, 1)]
 
 
 @pytest.mark.parametrize("n_points", [1, 50])
@@ -109,12 +107,21 @@ async def test_a_report_takes_as_many_statements_whatever_its_size(
     [grant] = await bench.suggest(study_id)
     points = [Point(step=k + 1, values={"value": 1.0}) for k in range(n_points)]
 
+    seqs = count()
+
     async def report() -> None:
         services.leases.report(
-            grant.trial.id, lease_id=grant.lease.id, seq=0, points=points, caller=bench.caller
+            grant.trial.id,
+            lease_id=grant.lease.id,
+            seq=next(seqs),
+            points=points,
+            caller=bench.caller,
         )
 
-    assert await counted(report) == ({"postgresql": 2, "sqlite": 6}[store.dialect], 1)
+    # More points than a trigger takes are one more statement on SQLite, with the writes around it.
+    n_more = 2 if store.dialect == "sqlite" and n_points > 1 else 0
+    await report()  # the first of its kind makes the trigger
+    assert await counted(report) == (2 + n_more, 1)
 
 
 async def test_one_place_that_is_free_again_goes_to_one_waiting_claim(

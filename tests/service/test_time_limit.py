@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.lease import OVERTIME_GRACE_S, Directive, LeaseEnd
+from app.domain.fidelity import Directive
+from app.domain.lease import OVERTIME_GRACE_S, LeaseEnd
 from app.domain.trial import TrialState
 from app.errors import StaleLease
 from app.service.services import Services

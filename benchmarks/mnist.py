@@ -94,6 +94,8 @@ def ours(batch_size: int, files: str) -> Callable[[], float]:
         """Takes the reports and forgets them."""
 
         should_stop = False
+        should_checkpoint = False
+        to_step = None
 
         def report(self, step: int, values: Any, elapsed_s: float) -> None:
             """Forgets a report."""

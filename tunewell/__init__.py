@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .errors import ApiError, ServiceUnreachable, StaleLeaseError, TunewellError
-from .objective import Objective, Trial, objective
+from .objective import Objective, Trial, TrialEnded, objective
 
 if TYPE_CHECKING:
     from .client import Client
@@ -22,6 +22,7 @@ __all__ = [
     "ServiceUnreachable",
     "StaleLeaseError",
     "Trial",
+    "TrialEnded",
     "TunewellError",
     "objective",
 ]

@@ -5,7 +5,7 @@ Only this file decides when something is shown; `reporters.py` decides how.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from .client import Client
@@ -93,6 +93,7 @@ class _View:
         self._client = client
         self._reporter = reporter
         self._shown: dict[str, datetime | None] = {}
+        self._last: dict[str, Trial] = {}
         self._seen_seq = 0
         self.study = read(Study, client.get_study(study_id))
 
@@ -101,13 +102,35 @@ class _View:
         # The study before its trials: what ended in between comes again and is known by then.
         study = read(Study, self._client.get_study(self.study.id))
         changed = self._client.trials(study.id, changed_since=self._seen_seq)
-        ended = [t for t in (read(Trial, raw) for raw in changed) if t.state in ENDED_TRIAL]
+        trials = [read(Trial, raw) for raw in changed]
+        self._show_rungs(trials)
+        ended = [t for t in trials if t.state in ENDED_TRIAL]
         for trial in sorted(ended, key=_when):
             if self._shown.get(trial.id, False) != trial.ended_at:
                 self._shown[trial.id] = trial.ended_at
                 self._reporter.trial(trial, study)
         self.study, self._seen_seq = study, study.change_seq
         self._reporter.progress(study)
+
+    def _show_rungs(self, trials: Sequence[Trial]) -> None:
+        """Shows which trials wait at a rung and which go on beyond one."""
+        for trial in trials:
+            before = self._last.get(trial.id)
+            self._last[trial.id] = trial
+            if trial.state == "paused" and (before is None or _rung(before) != _rung(trial)):
+                self._reporter.paused(trial)
+            elif before is not None and _goes_further(before, trial):
+                self._reporter.promoted(trial)
+
+
+def _rung(trial: Trial) -> tuple[str, int]:
+    return trial.state, len(trial.rungs)
+
+
+def _goes_further(before: Trial, now: Trial) -> bool:
+    if before.to_step is None or now.state in ENDED_TRIAL:
+        return False
+    return now.to_step is None or now.to_step > before.to_step
 
 
 def _when(trial: Trial) -> tuple[float, int]:

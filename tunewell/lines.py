@@ -65,10 +65,35 @@ def trial_line(trial: Trial, study: Study) -> str:
         said = clean(" ".join(trial.failure.message.split()))[:_LONGEST_MESSAGE]
         parts.append(f"failed {trial.failure.kind}" + (f": {said}" if said else ""))
     elif trial.state == "stopped" and trial.step is not None:
-        parts.append(f"stopped at step {trial.step}")
+        parts.append(f"stopped at step {trial.step}{_why(trial)}")
     elif trial.state != "completed":
         parts.append(trial.state)
     return "  ".join(parts)
+
+
+def paused_line(trial: Trial) -> str:
+    """What a trial that pauses has reached, and why it waits."""
+    where = "".join(f" at step {each.step}: {number(each.value)}" for each in trial.rungs[-1:])
+    return f"trial {trial.number}  paused{where}{_why(trial, joint='; ')}"
+
+
+def promoted_line(trial: Trial) -> str:
+    """How far a trial that was promoted goes on."""
+    to_step = "its end" if trial.to_step is None else f"step {trial.to_step}"
+    return f"trial {trial.number}  promoted to {to_step}"
+
+
+def saved_line(study: Study) -> str | None:
+    """What a study has trained and what it was spared; None where nothing was."""
+    if study.resource_saved <= 0:
+        return None
+    time = f", about {duration(study.saved_s)} of training" if study.saved_s >= 1 else ""
+    return f"{study.resource_used:,} steps trained, {study.resource_saved:,} not trained{time}"
+
+
+def _why(trial: Trial, joint: str = ": ") -> str:
+    reason = clean(" ".join(trial.directive_reason.split()))[:_LONGEST_MESSAGE]
+    return f"{joint}{reason}" if reason else ""
 
 
 def values_of(trial: Trial, metrics: Sequence[str]) -> list[str]:

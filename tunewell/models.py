@@ -5,11 +5,12 @@ A test holds every field against docs/openapi.json. What a newer service adds is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from .errors import TunewellError
 
@@ -58,6 +59,17 @@ class MeasurementSummary(Wire):
     last_values: dict[str, float]
 
 
+class Rung(Wire):
+    """What a trial had reached at a rung; the value may be NaN."""
+
+    step: int
+    value: float
+
+    @field_serializer("value", when_used="json")
+    def _as_sent(self, value: float) -> float | str:
+        return value if math.isfinite(value) else "NaN"
+
+
 class Trial(Wire):
     """A trial, as lists show it."""
 
@@ -73,6 +85,11 @@ class Trial(Wire):
     losses: int
     not_before: datetime | None = None
     checkpoint_id: str | None = None
+    bracket: int | None = None
+    to_step: int | None = None
+    rungs: list[Rung] = Field(default_factory=list)
+    directive: str | None = None
+    directive_reason: str = ""
     failure: Failure | None
     note: str
     provenance: dict[str, Any]
@@ -104,11 +121,15 @@ class Study(Wire):
     definition: dict[str, Any]
     state: str
     stop_reason: str | None
+    stop_detail: str | None = None
     pause_reason: str | None = None
     pause_detail: str | None = None
     trial_counts: dict[str, int]
     best: Trial | None
     warnings: list[str]
+    resource_used: int = 0
+    resource_saved: int = 0
+    saved_s: float = 0.0
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -128,6 +149,8 @@ class Study(Wire):
     @property
     def reason(self) -> str | None:
         """Why it stands where it stands, if there is something to say."""
+        if self.stop_reason and self.stop_detail:
+            return f"{self.stop_reason}: {self.stop_detail}"
         return self.stop_reason or self.pause_detail
 
     @property
@@ -161,6 +184,11 @@ class Study(Wire):
     def n_running(self) -> int:
         """Trials that run now."""
         return self.trial_counts.get("running", 0)
+
+    @property
+    def n_paused(self) -> int:
+        """Trials that wait at a rung to be promoted."""
+        return self.trial_counts.get("paused", 0)
 
     @property
     def best_value(self) -> float | None:

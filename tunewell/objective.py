@@ -35,18 +35,33 @@ from typing import Any, Protocol, TypeAlias
 Values: TypeAlias = Mapping[str, float]
 
 
+class TrialEnded(BaseException):
+    """Raised by `Trial.report` in code that trains on after a report returned with `should_stop`
+    set; not to be caught. The trial's last values are those of that earlier report.
+    """
+
+
 class Channel(Protocol):
     """Where a trial's reports go and its directives come from; the worker gives one to each
     trial.
     """
 
     def report(self, step: int, values: Values, elapsed_s: float) -> None:
-        """Sends a measurement."""
+        """Sends a measurement; at `to_step` and beyond waits for what comes next.
+
+        Raises:
+            TrialEnded: the trial should have ended after the report before.
+        """
+        ...
+
+    @property
+    def to_step(self) -> int | None:
+        """The step up to which the trial may be trained now; None: to its end."""
         ...
 
     @property
     def should_stop(self) -> bool:
-        """Whether the service has said to stop early."""
+        """Whether the service has said to stop early, or to pause."""
         ...
 
     @property
@@ -112,13 +127,25 @@ class Trial:
 
     @property
     def should_stop(self) -> bool:
-        """Whether to end now: the service has stopped the trial early. Return after seeing it."""
+        """Whether to end now: the service has stopped the trial early, or has it pause. Return
+        after seeing it (and after saving, if `should_checkpoint` says so too). Code that reports on
+        is ended by `TrialEnded`.
+        """
         return self._channel.should_stop
 
     @property
+    def to_step(self) -> int | None:
+        """The step up to which the trial may be trained now; None: to its end.
+
+        The report at that step waits for what comes next; when it returns, `to_step` has grown or
+        `should_stop` is set. An objective that chooses when to report reports at this step.
+        """
+        return self._channel.to_step
+
+    @property
     def should_checkpoint(self) -> bool:
-        """Whether to save now: some seconds have passed since the last time, or the worker is about
-        to end. Always false where nothing would keep it.
+        """Whether to save now: some seconds have passed since the last time, the trial is to pause,
+        or the worker is about to end. Always false where nothing would keep it.
         """
         return self.last_step > 0 and self._channel.should_checkpoint
 
@@ -144,6 +171,7 @@ class Trial:
 
         Raises:
             ValueError: the step does not grow, or there is no metric.
+            TrialEnded: the report before returned with `should_stop` set.
         """
         if isinstance(step, bool) or not isinstance(step, int) or step <= self.last_step:
             raise ValueError(f"step must be an integer above {self.last_step}, not {step!r}")

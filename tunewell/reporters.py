@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .lines import clean, number, trial_line
+from .lines import clean, number, paused_line, promoted_line, saved_line, trial_line
 from .models import Study, Trial
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ class Reporter(Protocol):
 
     def trial(self, trial: Trial, study: Study) -> None:
         """A trial has ended."""
+
+    def paused(self, trial: Trial) -> None:
+        """A trial waits at a rung."""
+
+    def promoted(self, trial: Trial) -> None:
+        """A trial goes on beyond its rung."""
 
     def progress(self, study: Study) -> None:
         """The study has been read again."""
@@ -69,13 +75,21 @@ class Quiet:
     def trial(self, trial: Trial, study: Study) -> None:
         """Nothing."""
 
+    def paused(self, trial: Trial) -> None:
+        """Nothing."""
+
+    def promoted(self, trial: Trial) -> None:
+        """Nothing."""
+
     def progress(self, study: Study) -> None:
         """Nothing."""
 
     def end(self, study: Study, best: Sequence[Trial]) -> None:
         """The result."""
-        reason = f" ({study.stop_reason})" if study.stop_reason else ""
+        reason = f" ({clean(study.reason)})" if study.stop_reason and study.reason else ""
         say(f"study {clean(study.name)}  {study.state}{reason}  {study.n_finished} trials")
+        if (saved := saved_line(study)) is not None:
+            say(saved)
         if study.has_paused_itself:
             say(f"it has paused itself: {clean(study.pause_detail or '')}")
             say(f"go on with `tunewell study resume {study.id}`")
@@ -105,6 +119,14 @@ class Lines(Quiet):
         """Its line."""
         self._last_line_at = time.monotonic()
         print(trial_line(trial, study), flush=True)
+
+    def paused(self, trial: Trial) -> None:
+        """Where and why."""
+        self.talk(paused_line(trial))
+
+    def promoted(self, trial: Trial) -> None:
+        """How far it goes."""
+        self.talk(promoted_line(trial))
 
     def progress(self, study: Study) -> None:
         """New warnings; after a while of silence how far the study is."""
@@ -176,11 +198,21 @@ def _rich_progress() -> Progress:
 
 
 class JsonLines(Quiet):
-    """One JSON object a line: `{"type": "trial", "trial": ...}`, at the end one `result`."""
+    """One JSON object a line: `{"type": "trial", "trial": ...}`, likewise `paused` and `promoted`,
+    at the end one `result`.
+    """
 
     def trial(self, trial: Trial, study: Study) -> None:
         """The trial."""
         _print_json({"type": "trial", "trial": trial.model_dump(mode="json")})
+
+    def paused(self, trial: Trial) -> None:
+        """The trial as it pauses."""
+        _print_json({"type": "paused", "trial": trial.model_dump(mode="json")})
+
+    def promoted(self, trial: Trial) -> None:
+        """The trial as it goes on."""
+        _print_json({"type": "promoted", "trial": trial.model_dump(mode="json")})
 
     def end(self, study: Study, best: Sequence[Trial]) -> None:
         """The study and its best trials."""
@@ -192,6 +224,8 @@ def standing(study: Study) -> str:
     """How far a study is, in a few words."""
     total = "" if study.max_trials is None else f"/{study.max_trials}"
     text = f"{study.n_finished}{total} trials, {study.n_running} running"
+    if study.n_paused:
+        text += f", {study.n_paused} paused"
     if study.best_value is None:
         return text
     return f"{text}, best {clean(study.metrics[0])} {number(study.best_value)}"

@@ -19,12 +19,13 @@ from .jobs import Job
 from .log import Log
 from .processes import Child
 from .runner import Cause, Outcome, Runner
-from .sender import Sender
+from .sender import PAUSED, RELEASE_REASON, Sender
 from .spool import Record, Spool
 
 MAX_POINTS = 100
 """Measurements in one report at most."""
-RELEASE_REASON = "worker-ends"
+_RELEASES = {"paused": PAUSED, "left": RELEASE_REASON}
+"""Why a trial is given back, by how its process has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,7 @@ class Attempt:
         self._seq = -1
         self._waiting: Path | None = None
         self._gives_back = False
+        self._to_step = lease.job.to_step
         self.runner = Runner(lambda: start(self._prepared()), self, time_limit_s=lease.time_limit_s)
         name = f"trial-{lease.job.trial_id}"
         self._process_thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -102,14 +104,55 @@ class Attempt:
         if self._send_thread is not None:
             self._send_thread.join()
 
+    def take_answer(self, report: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """Follows the answer to a report: what the trial does next."""
+        directive = str(answer.get("directive", "continue"))
+        if directive == "pause":
+            self.runner.pause()
+        elif directive == "continue":
+            self._go_on(report["points"][-1]["step"], answer.get("budget"))
+        else:
+            self.obey(directive)
+
+    def take_refusal(self, report: Mapping[str, Any], detail: str) -> None:
+        """A report is left out. A trial that waits for the answer to it would wait for ever: what
+        it reports is its objective's fault.
+        """
+        step = report["points"][-1]["step"]
+        if self._to_step is not None and step >= self._to_step:
+            message = f"the service refused the report of step {step}: {detail}"
+            self.runner.fail(Failure(kind="user_error", message=message))
+
+    def _go_on(self, step: int, budget: Mapping[str, Any] | None) -> None:
+        before = self._to_step
+        if budget is not None:
+            self._to_step = budget["to_step"]
+        if self._to_step != before or (before is not None and step >= before):
+            self.runner.go_on(step, self._to_step)
+
     def obey(self, directive: str) -> None:
-        """Follows what the service wants of the trial."""
+        """Follows what the service wants of the trial, by the answer to a beat."""
         if directive == "stop":
             self.runner.stop()
+        elif directive == "pause" and self._is_at_its_budgets_end:
+            # The answer to the report is lost or late. Before that step it would be the beat that
+            # is late: the trial has been promoted since.
+            self.runner.pause()
         elif directive == "checkpoint":
             self.runner.want_checkpoint()
         elif directive == "abort":
             self.abort()
+
+    @property
+    def _is_at_its_budgets_end(self) -> bool:
+        return self._to_step is None or (self.runner.last_step or 0) >= self._to_step
+
+    def note_silence(self) -> None:
+        """A report was not answered. A trial that waits for the answer waits on, but not in a
+        worker that is to end.
+        """
+        if self._gives_back:
+            self.runner.leave()
 
     def abort(self) -> None:
         """Ends the process and forgets the lease: it is lost, or the trial is cancelled."""
@@ -191,6 +234,8 @@ class Attempt:
         """The last write under the lease; None for a trial that was aborted."""
         lease_id = self.lease.lease_id
         if outcome.end is not None:
+            if (reason := _RELEASES.get(outcome.end["state"])) is not None:
+                return Record(kind="release", body={"reason": reason})
             told = {key: value for key, value in outcome.end.items() if value is not None}
             return Record(kind="complete", body={"lease_id": lease_id, **told})
         if outcome.failure is not None:
@@ -207,7 +252,9 @@ class Attempt:
             "number": self.lease.job.number,
         }
         if outcome.end is not None:
-            self._log("trial_" + outcome.end["state"], **fields, values=outcome.end["values"])
+            values = outcome.end.get("values")
+            step = self.runner.last_step
+            self._log("trial_" + outcome.end["state"], **fields, step=step, values=values)
         elif outcome.failure is not None:
             failure: Failure = outcome.failure
             self._log("trial_failed", **fields, kind=failure.kind, message=failure.message)
@@ -259,6 +306,7 @@ def lease_of(
         data_digest=objective.get("data_digest"),
         environment=environment,
         study_id=trial.get("study_id") or "",
+        to_step=granted["budget"]["to_step"],
     )
     return Lease(
         lease_id=granted["lease_id"],

@@ -17,10 +17,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tunewell.objective import Trial, Values, final_values
+from tunewell.objective import Trial, TrialEnded, Values, final_values
 
 from . import failures, user_objective
 from .jobs import Job, sendable
@@ -52,7 +53,7 @@ def run_job(control_fd: int, report_fd: int) -> None:
         return
     job = Job.from_line(first)
     os.environ.update(job.environment)
-    channel = PipeChannel(report_fd, job.checkpoint_dir)
+    channel = PipeChannel(report_fd, job.checkpoint_dir, to_step=job.to_step)
     threading.Thread(target=_obey, args=(lines, channel), daemon=True).start()
     try:
         ending = evaluate(job, channel)
@@ -74,11 +75,7 @@ def _lines(fd: int) -> Iterator[bytes]:
 def _obey(lines: Iterator[bytes], channel: PipeChannel) -> None:
     """Takes orders until the parent is gone; then ends the whole group, whatever it is doing."""
     for line in lines:
-        order = json.loads(line).get("order")
-        if order == "stop":
-            channel.stop()
-        elif order == "checkpoint":
-            channel.want_checkpoint()
+        channel.take_order(json.loads(line))
     with contextlib.suppress(OSError):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
@@ -99,7 +96,10 @@ def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
     )
     try:
         run, metrics = _objective(job)
-        values = final_values(trial, run(trial), metrics)
+        returned = _run(run, trial)
+        if channel.ending in (Ending.PAUSED, Ending.LEFT):
+            return {"end": {"state": channel.ending}}
+        values = final_values(trial, returned, metrics)
     except BrokenPipeError:
         raise
     except DataError as error:
@@ -111,13 +111,21 @@ def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
         return {"fail": failure.bounded()}
     return {
         "end": {
-            "state": "stopped" if channel.should_stop else "completed",
+            "state": channel.ending or "completed",
             "values": values,
             "step": trial.last_step or None,
             "usage": {"wall_s": channel.elapsed_s(), **used()},
             "data": trial.data,
         }
     }
+
+
+def _run(run: Run, trial: Trial) -> Values | float | None:
+    """What the objective returns; nothing when it trained on until it was ended in a report."""
+    try:
+        return run(trial)
+    except TrialEnded:
+        return None
 
 
 def _objective(job: Job) -> tuple[Run, Mapping[str, str]]:
@@ -142,13 +150,24 @@ def used() -> dict[str, float]:
     }
 
 
+class Ending(StrEnum):
+    """How a trial that was told to end before its time ends; the last message's `state`."""
+
+    STOPPED = "stopped"  # for good
+    PAUSED = "paused"  # may be promoted and go on
+    LEFT = "left"  # its worker ends, with no word from the service: the trial is given back
+
+
 class PipeChannel:
     """Where a trial's reports go and its orders come from: the pipes to the parent.
+
+    A report at the end of the trial's budget holds the objective until the service has answered it.
 
     Args:
         report_fd: the pipe for lines to the parent.
         checkpoint_dir: folder for checkpoints, or None where nothing would keep them.
         now: a clock that never goes back, in seconds.
+        to_step: the end of the budget at first, None for the end of the training.
     """
 
     def __init__(
@@ -156,23 +175,41 @@ class PipeChannel:
         report_fd: int,
         checkpoint_dir: str | None = None,
         now: Callable[[], float] = time.monotonic,
+        *,
+        to_step: int | None = None,
     ) -> None:
         self._report_fd = report_fd
         self._folder = None if checkpoint_dir is None else Path(checkpoint_dir)
         self._now = now
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._told = threading.Condition()
+        self._ending: Ending | None = None
+        self._answered_step = 0
+        self._to_step = to_step
+        self._may_leave = False
         self._wants_checkpoint = threading.Event()
         self._started = self._saved_at = now()
+        self._held_s = 0.0
+        self._has_seen_end = False
+
+    @property
+    def ending(self) -> Ending | None:
+        """How the trial was told to end; None: it was not."""
+        return self._ending
 
     @property
     def should_stop(self) -> bool:
-        """Whether the trial was asked to end now; it then counts as stopped."""
-        return self._stop.is_set()
+        """Whether the trial was asked to end now."""
+        return self._ending is not None
+
+    @property
+    def to_step(self) -> int | None:
+        """The end of the budget, None for the end of the training."""
+        return self._to_step
 
     def elapsed_s(self) -> float:
-        """Seconds since the trial began."""
-        return self._now() - self._started
+        """Seconds of work since the trial began, without those in which it was held."""
+        return self._now() - self._started - self._held_s
 
     @property
     def should_checkpoint(self) -> bool:
@@ -204,12 +241,48 @@ class PipeChannel:
         self._saved_at = self._now()
 
     def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
-        """Sends a measurement."""
-        self.send({"report": {"step": step, "values": sendable(values), "elapsed_s": elapsed_s}})
+        """Sends a measurement; at the end of the budget waits for what comes next.
 
-    def stop(self) -> None:
-        """Sets `should_stop`."""
-        self._stop.set()
+        Raises:
+            TrialEnded: the trial was told to end, as the report before returned.
+        """
+        if self._has_seen_end:
+            raise TrialEnded
+        held_at = self._now()
+        self.send({"report": {"step": step, "values": sendable(values), "elapsed_s": elapsed_s}})
+        self._hold(step)
+        self._held_s += self._now() - held_at
+        self._has_seen_end = self.should_stop
+
+    def _hold(self, step: int) -> None:
+        with self._told:
+            self._told.wait_for(lambda: self._may_go_on(step) or self._may_leave)
+            if not self._may_go_on(step):
+                self._ending = Ending.LEFT
+
+    def _may_go_on(self, step: int) -> bool:
+        """Whether a report of `step` may return. An order to end does not keep it either."""
+        is_within = self._to_step is None or step < self._to_step
+        return is_within or self._answered_step >= step or self.should_stop
+
+    def take_order(self, order: Mapping[str, Any]) -> None:
+        """Follows a line of the parent's."""
+        name = order["order"]
+        if name == "checkpoint":
+            self.want_checkpoint()
+            return
+        with self._told:
+            if name == "continue":
+                self._answered_step, self._to_step = order["step"], order["to_step"]
+            elif name == "leave":
+                self._may_leave = True
+                self._wants_checkpoint.set()
+            elif name == "stop":
+                self._ending = Ending.STOPPED
+            elif name == "pause" and self._ending is not Ending.STOPPED:
+                self._ending = Ending.PAUSED
+                self._wants_checkpoint.set()
+            self._told.notify_all()
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Writes one line to the parent."""

@@ -26,6 +26,7 @@ class Job:
         checkpoint_dir: a folder of this attempt's for the checkpoints that it saves; None where
             nothing would keep them.
         resume: `path` and `step` of the checkpoint to go on from, or None.
+        to_step: at this step the trial waits to hear what comes next; None: it goes to its end.
     """
 
     trial_id: str
@@ -40,6 +41,7 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
     checkpoint_dir: str | None = None
     resume: Mapping[str, Any] | None = None
+    to_step: int | None = None
     study_id: str = ""
 
     def to_line(self) -> bytes:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from . import checkpoints, processes
 from . import devices as device_inventory
-from .attempt import RELEASE_REASON, Attempt, is_sound, lease_of
+from .attempt import Attempt, is_sound, lease_of
 from .claimer import Claimer, Placed, Slots
 from .devices import Device
 from .heartbeat import Beat, Heartbeat
@@ -27,7 +27,7 @@ from .log import Log
 from .nurseries import Nurseries, trial_environment
 from .offers import Offers
 from .registration import Registration
-from .sender import Sender
+from .sender import RELEASE_REASON, Sender
 from .spool import Header, SpoolFolder
 
 OK, WRONG_USAGE, UNREACHABLE = 0, 2, 3
@@ -289,7 +289,9 @@ class Worker:
             self._link,
             spool,
             self._log,
-            on_directive=attempt.obey,
+            on_answer=attempt.take_answer,
+            on_refused=attempt.take_refusal,
+            on_away=attempt.note_silence,
             on_lost=attempt.abort,
             before_complete=lambda body: self._tell_data(name, body),
         )

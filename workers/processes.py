@@ -61,10 +61,10 @@ class Child:
         with contextlib.suppress(OSError):
             os.killpg(self.process.pid, number)
 
-    def order(self, name: str) -> None:
+    def order(self, order: Mapping[str, Any]) -> None:
         """Sends an order; one to a process that is over is lost."""
         with contextlib.suppress(OSError):
-            os.write(self.control_fd, json.dumps({"order": name}).encode() + b"\n")
+            os.write(self.control_fd, json.dumps(order).encode() + b"\n")
 
     def close(self) -> int:
         """Reaps the process and closes the pipes; the exit status."""

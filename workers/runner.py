@@ -14,6 +14,7 @@ import selectors
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,6 +40,7 @@ class Cause(StrEnum):
     ABORT = "abort"  # cancelled, or the lease is lost: nothing is told
     RELEASE = "release"  # the worker ends: the trial is given back
     TIME_LIMIT = "time_limit"
+    REFUSED = "refused"  # what it reports is not taken, and it cannot go on without
 
 
 class Sink(Protocol):
@@ -56,7 +58,8 @@ class Outcome:
     """How a process ended; exactly one of the fields is set, none when it was aborted.
 
     Attributes:
-        end: `state`, `values`, `step`, `usage`, `data` of a trial that came to its end.
+        end: `state`, `values`, `step`, `usage`, `data` of a trial that came to its end; of one
+            that is `paused` or `left` the state alone.
         failure: why it failed.
         cause: why it was ended from here (not for a time limit, which is a failure).
     """
@@ -92,7 +95,8 @@ class Runner:
         os.set_blocking(self._wake_w, False)
         self._lock = threading.Lock()
         self._cause: Cause | None = None
-        self._orders: dict[str, None] = {}
+        self._refused: Failure | None = None
+        self._orders: deque[Mapping[str, Any]] = deque()
         self._is_over = False
         self.output = OutputTail()
         self.last_step: int | None = None
@@ -100,14 +104,26 @@ class Runner:
 
     def stop(self) -> None:
         """Has the trial told to end by itself, soon."""
-        self._order("stop")
+        self._order(order="stop")
+
+    def pause(self) -> None:
+        """Has the trial told to save, if it can, and to end by itself: it goes on another time."""
+        self._order(order="pause")
+
+    def leave(self) -> None:
+        """Has a trial that waits at the end of its budget told to save and end, unanswered."""
+        self._order(order="leave")
+
+    def go_on(self, step: int, to_step: int | None) -> None:
+        """Has the trial told that it may train up to `to_step` after its report of `step`."""
+        self._order(order="continue", step=step, to_step=to_step)
 
     def want_checkpoint(self) -> None:
         """Has the trial told to save a checkpoint, if it can."""
-        self._order("checkpoint")
+        self._order(order="checkpoint")
 
-    def _order(self, name: str) -> None:
-        self._orders[name] = None
+    def _order(self, **order: Any) -> None:
+        self._orders.append(order)
         self._wake()
 
     def kill(self, cause: Cause) -> None:
@@ -118,6 +134,11 @@ class Runner:
             if self._cause is None or cause is Cause.ABORT:
                 self._cause = cause
         self._wake()
+
+    def fail(self, failure: Failure) -> None:
+        """Has the process group ended: the trial has failed, as is said here."""
+        self._refused = failure
+        self.kill(Cause.REFUSED)
 
     @property
     def cause(self) -> Cause | None:
@@ -157,14 +178,12 @@ class Runner:
     def _attend(self, child: Child, session: _Session) -> None:
         """Reads the pipes and follows orders until the process has exited."""
         clock = _Clock(child, self._time_limit_s, self._grace_s)
-        told: set[str] = set()
         with session.watching(self._wake_r) as selector:
             while not session.has_exited:
                 session.pump(selector, clock.next_in())
                 self.last_step = session.last_step
-                for name in [name for name in self._orders if name not in told]:
-                    told.add(name)
-                    child.order(name)
+                while self._orders:
+                    child.order(self._orders.popleft())
                 if session.is_done:
                     clock.note_done()
                 elif clock.is_out_of_time():
@@ -187,6 +206,8 @@ class Runner:
             return Outcome(failure=failures.of_time_limit(self._time_limit_s or 0.0))
         if self._cause is Cause.RELEASE:
             return Outcome(cause=Cause.RELEASE)
+        if self._cause is Cause.REFUSED:
+            return Outcome(failure=self._refused)
         return Outcome(failure=failures.of_exit(status, self.output.text))
 
 

@@ -17,6 +17,10 @@ from .spool import Record, Spool
 
 LOOK_S = 5.0
 """How long to wait for a record before looking whether the worker closes."""
+PAUSED = "paused"
+"""Why a trial is given back that was told to pause."""
+RELEASE_REASON = "worker-ends"
+"""Why a trial is given back otherwise."""
 REPLAY_TRIES = 5
 """Tries to reach the service for the records of a dead process; the next start tries again."""
 
@@ -28,7 +32,9 @@ class Sender:
         link: to the service.
         spool: the records.
         log: the worker's lines.
-        on_directive: told what the service wants after each report.
+        on_answer: given each report's body and the service's answer to it.
+        on_refused: given a report's body and why the service will not take it.
+        on_away: told after each try that nobody answered.
         on_lost: told that the lease is lost.
         before_complete: called before a completed trial is sent.
     """
@@ -39,14 +45,18 @@ class Sender:
         spool: Spool,
         log: Log,
         *,
-        on_directive: Callable[[str], None] = lambda directive: None,
+        on_answer: Callable[[Mapping[str, Any], Mapping[str, Any]], None] = lambda *_: None,
+        on_refused: Callable[[Mapping[str, Any], str], None] = lambda *_: None,
+        on_away: Callable[[], None] = lambda: None,
         on_lost: Callable[[], None] = lambda: None,
         before_complete: Callable[[Mapping[str, Any]], None] = lambda body: None,
     ) -> None:
         self._link = link
         self._spool = spool
         self._log = log
-        self._on_directive = on_directive
+        self._on_answer = on_answer
+        self._on_refused = on_refused
+        self._on_away = on_away
         self._on_lost = on_lost
         self._before_complete = before_complete
         self._checkpoint_id: str | None = None
@@ -73,6 +83,7 @@ class Sender:
                 is_last = self._send(record)
             except Away:
                 n_tries += 1
+                self._on_away()
                 if until_empty and n_tries >= REPLAY_TRIES:
                     break
                 pauses.wait()
@@ -100,7 +111,7 @@ class Sender:
         except Refused as refusal:
             return self._refused(record, refusal)
         if record.kind == "report":
-            self._on_directive(str(answer.get("directive", "continue")))
+            self._on_answer(record.body, answer)
             return False
         self._log("lease_ended", trial_id=header.trial_id, lease_id=header.lease_id, by=record.kind)
         return True
@@ -151,6 +162,11 @@ class Sender:
         if record.kind == "complete":
             # The values are not what the study declares: that is the objective's fault, to be told.
             return self._send(_as_failure(record, refusal))
+        if record.kind == "release" and record.body["reason"] == PAUSED:
+            # Told to pause by an answer that no longer holds: the trial goes on from here.
+            return self._send(Record(kind="release", body={"reason": RELEASE_REASON}))
+        if record.kind == "report":
+            self._on_refused(record.body, str(refusal))
         # A report or a checkpoint that is refused for its content is left out; a failure or
         # release then has no more to tell, and the lease runs out by itself.
         return record.is_terminal

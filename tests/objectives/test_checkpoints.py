@@ -51,6 +51,32 @@ def test_a_resumed_trial_ends_with_the_same_bits(
         assert rest.reports == [each for each in whole.reports if each[0] > step]
 
 
+PAUSED_AT = {"mnist-mlp": 2, "random-forest": 7, "function": 2}
+"""Where the trials of the next test pause: the forest at a number of trees that is no rung of its
+own.
+"""
+
+
+@pytest.mark.parametrize(("name", "params", "options"), CASES)
+def test_a_trial_that_pauses_at_a_rung_and_is_promoted_ends_with_the_same_bits(
+    name: str, params: dict[str, Any], options: dict[str, Any], tmp_path: Path
+) -> None:
+    if name == "mnist-mlp":
+        options = {**options, "dataset": "mnist-5k"}
+    whole, first, second = Kept(), Kept(checkpoints=True), Kept()
+    rung = PAUSED_AT[name]
+    values = evaluate(name, params, options, kept=whole)
+    first.pause_at = first.to_step = rung
+    evaluate(name, params, options, kept=first)
+    step, content = first.checkpoints[-1]
+    file = tmp_path / "checkpoint"
+    file.write_bytes(content)
+    again = evaluate(name, params, options, kept=second, checkpoint=file, checkpoint_step=step)
+    assert step == rung == first.reports[-1][0]
+    assert again == values
+    assert second.reports == [each for each in whole.reports if each[0] > rung]
+
+
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_every_built_in_objective_offers_checkpoints(name: str) -> None:
     assert BUILT_IN[name].offer["checkpoints"] is True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import sklearn
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import cross_val_score
 
+from tests.objectives.trials import Kept, trial
 from tests.unit.workers.fake_service import FakeService
 from workers import main
 from workers.objectives import california, data, forest
@@ -32,6 +34,52 @@ def test_the_curve_is_taken_at_doubling_numbers_of_trees(
     n_estimators: int, expected: list[int]
 ) -> None:
     assert forest.rungs(n_estimators) == expected
+
+
+@pytest.mark.parametrize(
+    ("to_step", "expected"),
+    [
+        (None, [10, 20, 25]),
+        (3, [3, 10, 20, 25]),
+        (20, [10, 20, 25]),
+        (25, [10, 20, 25]),
+        (81, [10, 20, 25]),
+    ],
+)
+def test_the_end_of_the_budget_is_reported_too(to_step: int | None, expected: list[int]) -> None:
+    done, found = 0, []
+    while done < 25:
+        done = forest.next_report(done, 25, to_step)
+        found.append(done)
+    assert found == expected
+
+
+class Rungs(Kept):
+    """Has the budget grow from rung to rung, as a trial that is promoted on the spot."""
+
+    def __init__(self, *rungs: int) -> None:
+        super().__init__()
+        self._rungs = list(rungs)
+        self.to_step: int | None = self._rungs.pop(0)
+
+    def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
+        super().report(step, values, elapsed_s)
+        if step == self.to_step:
+            self.to_step = self._rungs.pop(0) if self._rungs else None
+
+
+def test_at_every_rung_of_a_study_the_loss_is_the_separate_fits_to_the_last_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = (part[::60] for part in california.load())
+    monkeypatch.setattr(california, "load", lambda: (x, y))
+    kept = Rungs(3, 9, 27)
+    forest.evaluate(trial({"n_estimators": 29, "max_depth": 8}, {"folds": 3}, kept=kept))
+    assert [step for step, _ in kept.reports] == [3, 9, 10, 20, 27, 29]
+    for step, values in kept.reports:
+        model = RandomForestRegressor(n_estimators=step, max_depth=8, random_state=42, n_jobs=1)
+        scores = cross_val_score(model, x, y, cv=3, scoring="neg_mean_squared_error")
+        assert values == {"mse": -np.mean(scores)}
 
 
 @pytest.mark.parametrize("max_depth", [4, 50])

@@ -10,16 +10,20 @@ from tunewell.objective import Trial
 
 
 class Kept:
-    """Keeps the reports; asks to stop after a number of them, if one is given."""
+    """Keeps the reports; asks to stop after a number of them, or at the step `pause_at`."""
 
     def __init__(self, stop_after: int | None = None, *, checkpoints: bool = False) -> None:
         self.reports: list[tuple[int, dict[str, float]]] = []
         self.checkpoints: list[tuple[int, bytes]] = []
         self.should_checkpoint = checkpoints
         self._stop_after = stop_after
+        self.to_step: int | None = None
+        self.pause_at: int | None = None
 
     @property
     def should_stop(self) -> bool:
+        if self.pause_at is not None and self.reports:
+            return self.reports[-1][0] >= self.pause_at
         return self._stop_after is not None and len(self.reports) >= self._stop_after
 
     def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..lines import ago, cell, clean, trial_line
+from ..lines import ago, cell, clean, saved_line, trial_line
 from ..studies import StudyFile, load_study
 from .output import (
     Json,
@@ -193,6 +193,7 @@ def _facts(study: Study) -> Iterator[tuple[str, Any]]:
     yield "suggester", f"{suggester['name']}, seed {suggester['seed']}"
     yield "budget", f"{study.max_trials} trials" if study.max_trials else None
     yield "trials", counts or "none yet"
+    yield "resource", saved_line(study)
     yield "created", study.created_at
     yield "ended", study.ended_at
     yield "best", trial_line(study.best, study) if study.best else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ApiError
-from ..lines import cell, clean, trial_line
+from ..lines import cell, clean, number, trial_line
 from .output import Json, TokenOption, Url, connect, print_facts, print_json, print_table
 
 if TYPE_CHECKING:
@@ -109,6 +109,11 @@ def _facts(trial: TrialDetail, study: Study) -> Iterator[tuple[str, Any]]:
     yield "source", trial.source
     yield "suggester", trial.provenance.get("suggester")
     yield "step", trial.step
+    yield "bracket", trial.bracket
+    yield "rungs", ", ".join(f"step {each.step}: {number(each.value)}" for each in trial.rungs)
+    yield "trained to", None if trial.to_step is None else f"step {trial.to_step}"
+    if trial.directive:
+        yield "directive", f"{trial.directive}: {trial.directive_reason}"
     yield "measurements", trial.measurements.count
     if trial.data:
         yield "data", f"{trial.data.get('dataset')} (digest {trial.data.get('digest')})"

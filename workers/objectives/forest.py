@@ -36,6 +36,16 @@ def rungs(n_estimators: int) -> list[int]:
     return [*found, n_estimators]
 
 
+def next_report(done: int, n_estimators: int, to_step: int | None) -> int:
+    """The number of trees at which the loss is reported after `done` trees: the next rung, or the
+    end of the trial's budget where that comes first.
+    """
+    marks = rungs(n_estimators)
+    if to_step is not None:
+        marks.append(to_step)
+    return min(mark for mark in marks if done < mark <= n_estimators)
+
+
 class FoldForest:
     """The forest of one fold, grown step by step; it keeps sums of predictions, not trees.
 
@@ -135,7 +145,9 @@ def preload(options: Mapping[str, Any], data_digest: str | None) -> None:
 
 
 def evaluate(trial: Trial) -> dict[str, float]:
-    """Grows the forests rung by rung, reporting the loss at each."""
+    """Grows the forests from report to report: the loss is the mean over all folds before any of
+    them is grown further.
+    """
     x, y = california.load()
     trial.data = data.described(data.CALIFORNIA)
     forests = fold_forests(
@@ -145,13 +157,14 @@ def evaluate(trial: Trial) -> dict[str, float]:
         max_depth=trial.params.get("max_depth", 50),
         random_state=trial.options.get("random_state", 42),
     )
-    n_estimators, start = trial.params.get("n_estimators", 100), trial.last_step
+    n_estimators, done = trial.params.get("n_estimators", 100), trial.last_step
     if trial.checkpoint is not None:
         restore(forests, trial.checkpoint.read_bytes())
-    mse = curve(forests, start) if start else float("nan")
-    for n_trees in (rung for rung in rungs(n_estimators) if rung > start):
-        mse = curve(forests, n_trees)
-        trial.report(n_trees, mse=mse)
+    mse = curve(forests, done) if done else float("nan")
+    while done < n_estimators:
+        done = next_report(done, n_estimators, trial.to_step)
+        mse = curve(forests, done)
+        trial.report(done, mse=mse)
         if trial.should_checkpoint:
             trial.save_checkpoint(saved(forests))
         if trial.should_stop:

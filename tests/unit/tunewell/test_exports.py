@@ -30,6 +30,7 @@ def test_the_public_names_are_these_and_all_are_there() -> None:
         "ServiceUnreachable",
         "StaleLeaseError",
         "Trial",
+        "TrialEnded",
         "TunewellError",
         "objective",
     ]

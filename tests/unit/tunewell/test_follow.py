@@ -23,9 +23,16 @@ class Notes(Quiet):
         self.trials: list[tuple[int, str]] = []
         self.ended: tuple[str, list[int]] | None = None
         self.n_progress = 0
+        self.rungs: list[tuple[str, int, int | None]] = []
 
     def trial(self, trial: Trial, study: Study) -> None:
         self.trials.append((trial.number, trial.state))
+
+    def paused(self, trial: Trial) -> None:
+        self.rungs.append(("paused", trial.number, trial.to_step))
+
+    def promoted(self, trial: Trial) -> None:
+        self.rungs.append(("promoted", trial.number, trial.to_step))
 
     def progress(self, study: Study) -> None:
         self.n_progress += 1
@@ -86,6 +93,30 @@ def test_trials_that_go_on_are_not_shown() -> None:
     going = [trial(n, state=s, ended_at=None) for n, s in ((1, "running"), (3, "pending"))]
     service = FakeService({STUDY: done(), TRIALS: page(*going)})
     assert followed(service).trials == []
+
+
+def at_rung(state: str, *steps: int, to_step: int | None) -> dict[str, Any]:
+    rungs = [{"step": step, "value": 0.9} for step in steps]
+    return trial(1, state=state, ended_at=None, rungs=rungs, to_step=to_step)
+
+
+def test_pauses_and_promotions_are_shown_once_each() -> None:
+    seen = [
+        at_rung("running", to_step=1),
+        at_rung("paused", 1, to_step=1),
+        at_rung("paused", 1, to_step=1),
+        at_rung("pending", 1, to_step=3),
+        at_rung("running", 1, to_step=3),
+        at_rung("running", 1, 3, to_step=9),
+        trial(1, to_step=9),
+    ]
+    events = [event(seq, "trial.state") for seq in range(2, 8)]
+    service = FakeService({EVENTS: stream(*events, event(9, "study.state"))})
+    service.on(STUDY, study(), *(study(change_seq=seq) for seq in range(1, 7)), done())
+    service.on(TRIALS, *(page(each) for each in seen), page())
+    notes = followed(service)
+    assert notes.rungs == [("paused", 1, 1), ("promoted", 1, 3), ("promoted", 1, 9)]
+    assert notes.trials == [(1, "completed")]
 
 
 def test_a_burst_of_events_is_read_once() -> None:

@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 
-from tunewell.lines import ago, cell, clean, duration, number, trial_line
+from tunewell.lines import (
+    ago,
+    cell,
+    clean,
+    duration,
+    number,
+    paused_line,
+    promoted_line,
+    saved_line,
+    trial_line,
+)
 from tunewell.models import Study, Trial, read
 
 from .fake_service import study, trial
@@ -33,6 +43,38 @@ def test_a_failed_trial_says_why_on_one_line() -> None:
 
 def test_a_stopped_trial_says_where() -> None:
     assert line(state="stopped", step=1).endswith("accuracy 0.9465  stopped at step 1")
+
+
+def test_a_stopped_trial_says_why_on_one_line() -> None:
+    text = line(state="stopped", step=1, directive_reason="rank 5 of 9,\nbest 3 go on\x1b[2J")
+    assert text.endswith("stopped at step 1: rank 5 of 9, best 3 go on\N{REPLACEMENT CHARACTER}[2J")
+
+
+def test_a_paused_trial_says_where_with_what_and_why() -> None:
+    rungs = [{"step": 1, "value": 0.5}, {"step": 3, "value": 0.93}]
+    paused = read(Trial, trial(state="paused", values={}, rungs=rungs, directive_reason="5th of 9"))
+    assert paused_line(paused) == "trial 3  paused at step 3: 0.9300; 5th of 9"
+    assert paused_line(read(Trial, trial(state="paused"))) == "trial 3  paused"
+
+
+@pytest.mark.parametrize(("to_step", "text"), [(9, "step 9"), (None, "its end")])
+def test_a_promoted_trial_says_how_far_it_goes(to_step: int | None, text: str) -> None:
+    assert promoted_line(read(Trial, trial(to_step=to_step))) == f"trial 3  promoted to {text}"
+
+
+@pytest.mark.parametrize(
+    ("saved", "saved_s", "text"),
+    [
+        (0, 0.0, None),
+        (1580, 7200.0, "1,063 steps trained, 1,580 not trained, about 2 h of training"),
+        (1580, 0.2, "1,063 steps trained, 1,580 not trained"),
+    ],
+)
+def test_what_was_saved_is_said_where_something_was(
+    saved: int, saved_s: float, text: str | None
+) -> None:
+    raw = study(resource_used=1063, resource_saved=saved, saved_s=saved_s)
+    assert saved_line(read(Study, raw)) == text
 
 
 @pytest.mark.parametrize(

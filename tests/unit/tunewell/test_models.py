@@ -17,6 +17,7 @@ SCHEMAS = {
     models.Failure: "FailureOut",
     models.Attempt: "AttemptOut",
     models.MeasurementSummary: "MeasurementSummary",
+    models.Rung: "RungOut",
     models.Trial: "TrialOut",
     models.TrialDetail: "TrialDetail",
     models.Study: "StudyOut",

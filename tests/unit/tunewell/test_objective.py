@@ -19,6 +19,7 @@ class Channel:
         self.checkpoints: list[tuple[int, bytes | Path]] = []
         self.should_stop = False
         self.should_checkpoint = True
+        self.to_step: int | None = 3
 
     def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
         self.reports.append((step, dict(values), elapsed_s))

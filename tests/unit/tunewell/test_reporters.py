@@ -64,6 +64,54 @@ def test_json_lines_are_trials_and_one_result(capsys: pytest.CaptureFixture[str]
     assert err == ""
 
 
+RUNGS = [{"step": 1, "value": 0.93}]
+PAUSED = read(Trial, trial(state="paused", values={}, rungs=RUNGS, to_step=1))
+PROMOTED = read(Trial, trial(state="pending", values={}, rungs=RUNGS, to_step=3))
+
+
+def test_pauses_and_promotions_are_talk(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines("http://tune.example")
+    lines.paused(PAUSED)
+    lines.promoted(PROMOTED)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["trial 3  paused at step 1: 0.9300", "trial 3  promoted to step 3"]
+
+
+def test_pauses_and_promotions_are_json_lines_of_their_own_types(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    nowhere = read(Trial, trial(state="paused", rungs=[{"step": 1, "value": "NaN"}]))
+    JsonLines().paused(nowhere)
+    JsonLines().promoted(PROMOTED)
+    paused, promoted = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (paused["type"], paused["trial"]["rungs"]) == ("paused", [{"step": 1, "value": "NaN"}])
+    assert (promoted["type"], promoted["trial"]["to_step"]) == ("promoted", 3)
+
+
+def test_the_end_says_why_with_its_figures_and_what_was_saved(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended = study(
+        state="completed",
+        stop_reason="no_progress",
+        stop_detail="12 trials without gain",
+        resource_used=63,
+        resource_saved=180,
+        saved_s=360.0,
+    )
+    Quiet().end(read(Study, ended), [TRIAL])
+    assert capsys.readouterr().err.splitlines() == [
+        "study demo  completed (no_progress: 12 trials without gain)  0 trials",
+        "63 steps trained, 180 not trained, about 6 min of training",
+    ]
+
+
+def test_standing_counts_paused_trials() -> None:
+    going = read(Study, study(trial_counts={"completed": 1, "running": 2, "paused": 4}))
+    assert standing(going) == "1/2 trials, 2 running, 4 paused"
+
+
 def test_quiet_shows_the_result_alone(capsys: pytest.CaptureFixture[str]) -> None:
     shown(Quiet())
     assert capsys.readouterr().out == f"best: {LINE}\n"

@@ -4,6 +4,7 @@ HTTP.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -30,6 +31,12 @@ class FakeService:
         is_down: breaks every connection without an answer.
         open_work: what a claim says when it brings nothing.
         order: registrations and writes, in the order in which they came.
+        verdicts: (lease id, step) -> directive and new end of the budget, once that step is
+            reported.
+        contents: by checkpoint id, what was uploaded.
+        lost: writes that are taken in, but whose next answer gets lost on the way.
+        away: writes that break the connection; `dropped` counts them.
+        may_pause: whether a release with the reason paused is legal.
     """
 
     heartbeat_s: float = 0.1
@@ -46,6 +53,13 @@ class FakeService:
     drains: list[dict[str, Any]] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     worker_id: str = "wk_1"
+    verdicts: dict[tuple[str, int], tuple[str, int | None]] = field(default_factory=dict)
+    budgets: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
+    away: set[str] = field(default_factory=set)
+    dropped: int = 0
+    may_pause: bool = True
 
     def __post_init__(self) -> None:
         self.changed = threading.Condition()
@@ -93,8 +107,12 @@ class FakeService:
         options: Mapping[str, Any] | None = None,
         limit_s: float | None = None,
         data_digest: str | None = None,
+        to_step: int | None = None,
+        checkpoint: tuple[int, bytes] | None = None,
     ) -> None:
-        """A trial to hand out."""
+        """A trial to hand out; `checkpoint` is the step and the content that it goes on from."""
+        resume = None if checkpoint is None else self._resume(*checkpoint)
+        self.budgets[lease_id] = {"from_step": resume["step"] if resume else 0, "to_step": to_step}
         lease = {
             "lease_id": lease_id,
             "expires_at": "2030-01-01T00:00:00Z",
@@ -104,12 +122,23 @@ class FakeService:
                 "options": dict(options or {}),
                 "data_digest": data_digest,
             },
-            "budget": {"from_step": 0, "to_step": None},
+            "budget": self.budgets[lease_id],
             "max_trial_duration_s": limit_s,
-            "checkpoint": None,
+            "checkpoint": resume,
             "fuse_group": None,
         }
         self.change(lambda: self.waiting.append(lease))
+
+    def _resume(self, step: int, content: bytes) -> dict[str, Any]:
+        checkpoint_id = f"ck_{len(self.contents) + 1}"
+        self.contents[checkpoint_id] = content
+        return {
+            "id": checkpoint_id,
+            "url": f"/v1/checkpoints/{checkpoint_id}/content",
+            "step": step,
+            "size_bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
 
     def went_down(self) -> bool:
         """Whether the service is down by now."""
@@ -127,6 +156,12 @@ class FakeService:
     def reports(self) -> list[dict[str, Any]]:
         """The reports."""
         return [body for what, body in self.writes if what == "measurements"]
+
+    def take_content(self, path: str, content: bytes) -> tuple[int, Any]:
+        """Takes a checkpoint's content, which these tests send in one piece."""
+        checkpoint_id = path.split("/")[3]
+        self.contents[checkpoint_id] = content
+        return 200, {"id": checkpoint_id, "received_bytes": len(content)}
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """Status and JSON answer."""
@@ -170,17 +205,55 @@ class FakeService:
         return {"leases": answers}
 
     def _write(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
-        what = path.rsplit(":", 1)[-1] if ":" in path else path.rsplit("/", 1)[-1]
+        what = _what(path)
         lease_id = body.get("lease_id") or path.split("/")[3].split(":")[0]
         if lease_id in self.stale:
             return 409, {"code": "stale-lease", "detail": "stale", "action": "abort"}
         if what in self.refusals:
             status, code = self.refusals[what]
             return status, {"code": code, "detail": "refused", "retryable": False}
+        if body.get("reason") == "paused" and not self.may_pause:
+            return 409, {"code": "illegal-transition", "detail": "not at a rung"}
         self.order.append(what)
         self.change(lambda: self.writes.append((what, {**body, "path": path})))
+        if what == "measurements":
+            self._judge(lease_id, body["points"][-1]["step"])
         directive = self.directives.get(lease_id, "continue")
-        return 200, {"directive": directive, "accepted": 1, "duplicates": 0, "state": "completed"}
+        return 200, {
+            "id": f"ck_{len(self.contents) + 1}",
+            "received_bytes": 0,
+            "directive": directive,
+            "budget": self.budgets.get(lease_id),
+            "accepted": 1,
+            "duplicates": 0,
+            "state": "completed",
+        }
+
+    def _judge(self, lease_id: str, step: int) -> None:
+        if (verdict := self.verdicts.get((lease_id, step))) is not None:
+            self.directives[lease_id] = verdict[0]
+            self.budgets[lease_id] = {**self.budgets[lease_id], "to_step": verdict[1]}
+
+    def is_away(self, path: str) -> bool:
+        """Whether a call reaches nobody."""
+        if self.is_down:
+            return True
+        if _what(path) not in self.away:
+            return False
+        self.change(lambda: setattr(self, "dropped", self.dropped + 1))
+        return True
+
+    def loses(self, path: str) -> bool:
+        """Whether the answer to a call gets lost now; only once each."""
+        what = _what(path)
+        is_lost = what in self.lost
+        self.lost.discard(what)
+        return is_lost
+
+
+def _what(path: str) -> str:
+    """Name of a write: its verb, or what is posted."""
+    return path.rsplit(":", 1)[-1] if ":" in path else path.rsplit("/", 1)[-1]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -190,17 +263,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(size) or b"{}")
-        if self.fake.is_down:
+        sent = self.rfile.read(size)
+        if self.fake.is_away(self.path):
             self.close_connection = True
             return
-        status, answer = self.fake.answer(self.command, self.path, body)
-        if self.fake.went_down():
+        if self.command == "GET" and self.path.endswith("/content"):
+            self._send(200, self.fake.contents[self.path.split("/")[3]], "application/octet-stream")
+            return
+        if self.command == "PUT":
+            status, answer = self.fake.take_content(self.path, sent)
+        else:
+            status, answer = self.fake.answer(self.command, self.path, json.loads(sent or b"{}"))
+        if self.fake.went_down() or self.fake.loses(self.path):
             self.close_connection = True
             return
-        content = json.dumps(answer).encode()
+        self._send(status, json.dumps(answer).encode(), "application/json")
+
+    def _send(self, status: int, content: bytes, kind: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         try:
@@ -208,7 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
-    do_GET = do_POST = do_PATCH = _serve
+    do_GET = do_POST = do_PATCH = do_PUT = _serve
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""

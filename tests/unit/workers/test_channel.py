@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workers.child import CHECKPOINT_EVERY_S, PipeChannel
+from tunewell.objective import TrialEnded
+from workers.child import CHECKPOINT_EVERY_S, Ending, PipeChannel
 
 
 class Clock:
@@ -82,3 +84,124 @@ def test_where_nothing_keeps_checkpoints_none_is_due(pipe: Pipe) -> None:
     clock.at_s += 10 * CHECKPOINT_EVERY_S
     assert not channel.should_checkpoint
     channel.save_checkpoint(4, b"state")
+
+
+class Held:
+    """A report that is made in a thread of its own; `returned` waits until it is over."""
+
+    def __init__(self, channel: PipeChannel, pipe: Pipe, step: int) -> None:
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._report, args=(channel, step))
+        self._thread.start()
+        assert pipe.line()["report"]["step"] == step
+
+    def _report(self, channel: PipeChannel, step: int) -> None:
+        try:
+            channel.report(step, {"value": 1.0}, 0.0)
+        except TrialEnded as error:
+            self.error = error
+
+    @property
+    def is_held(self) -> bool:
+        return self._thread.is_alive()
+
+    def returned(self) -> bool:
+        self._thread.join(30.0)
+        return not self.is_held
+
+
+def go_on(step: int, to_step: int | None) -> dict[str, Any]:
+    return {"order": "continue", "step": step, "to_step": to_step}
+
+
+def test_reports_within_the_budget_return_at_once(pipe: Pipe) -> None:
+    channel = PipeChannel(pipe.write_fd, to_step=3)
+    channel.report(1, {"value": 1.0}, 0.0)
+    channel.report(2, {"value": 1.0}, 0.0)
+    assert channel.to_step == 3
+    assert not channel.should_stop
+
+
+def test_the_answer_to_an_earlier_report_does_not_let_a_trial_beyond_its_budget(pipe: Pipe) -> None:
+    channel = PipeChannel(pipe.write_fd, to_step=3)
+    held = Held(channel, pipe, 3)
+    channel.take_order(go_on(2, 3))
+    assert held.is_held
+    channel.take_order(go_on(3, 9))
+    assert held.returned()
+    assert channel.to_step == 9
+    assert channel.ending is None
+
+
+def test_beyond_a_budget_that_did_not_grow_every_report_waits_for_its_answer(pipe: Pipe) -> None:
+    channel = PipeChannel(pipe.write_fd, to_step=3)
+    for step in (3, 4):
+        held = Held(channel, pipe, step)
+        channel.take_order(go_on(step, 3))
+        assert held.returned()
+
+
+def test_a_pause_asks_for_a_checkpoint_and_ends_a_trial_that_reports_on(
+    pipe: Pipe, tmp_path: Path
+) -> None:
+    channel = PipeChannel(pipe.write_fd, str(tmp_path), Clock(), to_step=3)
+    held = Held(channel, pipe, 3)
+    channel.take_order({"order": "pause"})
+    assert held.returned()
+    assert channel.should_stop
+    assert channel.should_checkpoint
+    channel.save_checkpoint(3, b"state")
+    assert not channel.should_checkpoint
+    with pytest.raises(TrialEnded):
+        channel.report(4, {"value": 1.0}, 0.0)
+
+
+def test_a_stop_between_two_reports_lets_the_step_at_hand_be_reported(pipe: Pipe) -> None:
+    channel = PipeChannel(pipe.write_fd)
+    channel.report(1, {"value": 1.0}, 0.0)
+    channel.take_order({"order": "stop"})
+    channel.report(2, {"value": 1.0}, 0.0)
+    with pytest.raises(TrialEnded):
+        channel.report(3, {"value": 1.0}, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("orders", "ending"),
+    [
+        (["pause"], Ending.PAUSED),
+        (["stop"], Ending.STOPPED),
+        (["pause", "stop"], Ending.STOPPED),
+        (["stop", "pause"], Ending.STOPPED),
+        (["leave"], Ending.LEFT),
+        (["pause", "leave"], Ending.PAUSED),
+    ],
+)
+def test_how_a_trial_ends_is_what_weighs_most_of_what_it_was_told(
+    pipe: Pipe, orders: list[str], ending: Ending
+) -> None:
+    channel = PipeChannel(pipe.write_fd, to_step=1)
+    held = Held(channel, pipe, 1)
+    for order in orders:
+        channel.take_order({"order": order})
+    assert held.returned()
+    assert channel.ending is ending
+
+
+def test_an_order_to_leave_ends_no_trial_that_still_has_steps_to_train(pipe: Pipe) -> None:
+    channel = PipeChannel(pipe.write_fd, to_step=3)
+    channel.take_order({"order": "leave"})
+    channel.report(2, {"value": 1.0}, 0.0)
+    assert not channel.should_stop
+    channel.report(3, {"value": 1.0}, 0.0)
+    assert channel.ending is Ending.LEFT
+
+
+def test_the_time_in_which_a_trial_is_held_is_no_work(pipe: Pipe) -> None:
+    clock = Clock()
+    channel = PipeChannel(pipe.write_fd, None, clock, to_step=1)
+    clock.at_s += 5.0
+    held = Held(channel, pipe, 1)
+    clock.at_s += 100.0
+    channel.take_order(go_on(1, None))
+    assert held.returned()
+    assert channel.elapsed_s() == 5.0

@@ -104,6 +104,30 @@ def waits_for_file(trial: tunewell.Trial) -> float:
 
 
 @_own
+def plain(trial: tunewell.Trial) -> float:
+    """Takes no notice of budgets, nor of anything else that it is told."""
+    for step in range(1, 10):
+        trial.report(step, value=1.0 / step)
+    return 1.0 / 9
+
+
+def _saves(trial: tunewell.Trial) -> float:
+    """Counts on from its checkpoint and heeds `should_stop`, as code written for stopping does."""
+    total = 0.0 if trial.checkpoint is None else float(trial.checkpoint.read_text())
+    for step in range(trial.last_step + 1, 10):
+        total += step
+        trial.report(step, value=total)
+        if trial.should_checkpoint:
+            trial.save_checkpoint(str(total).encode())
+        if trial.should_stop:
+            break
+    return total
+
+
+saves = tunewell.objective(name="saves", metrics=VALUE, checkpoints=True)(_saves)
+
+
+@_own
 def new_data(trial: tunewell.Trial) -> float:
     trial.data = {"dataset": "mine", "digest": "abc"}
     return 1.0

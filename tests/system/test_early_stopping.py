@@ -1,0 +1,201 @@
+"""Trials that pause at rungs and are promoted: real workers that are killed, told to end, cut off
+from the service, on both databases.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .running import Process, Service, function_study, worker_command
+
+RUNGS = (1, 3, 9)
+ASHA = {"name": "asha", "options": {"min_resource": 1, "max_resource": 9, "eta": 3}}
+
+
+@pytest.fixture
+def service(folder: Path, database_url: str, tmp_path: Path) -> Iterator[Service]:
+    """A running service that keeps checkpoints, on both databases."""
+    settings = {
+        "TUNEWELL_LEASE_TTL_S": "2",
+        "TUNEWELL_CHECKPOINT_DIR": str(tmp_path / "checkpoints"),
+    }
+    made = Service(folder, database_url, settings)
+    made.start()
+    yield made
+    made.end()
+
+
+def started(
+    service: Service, folder: Path, name: str, *more: str, state: str | None = None
+) -> Process:
+    """A worker; with the state folder of another one if `state` names it."""
+    env = {"TUNEWELL_STATE_DIR": str(folder / f"state-{state or name}")}
+    return Process(worker_command(service.url, name, "--exit-when-idle", *more), folder, env)
+
+
+def stepped_study(n_trials: int, step_s: float = 0.0, **more: Any) -> dict[str, Any]:
+    """A study of curves of nine steps with noise, whose trials save and go on."""
+    options = {"function": "sphere", "steps": 9, "noise_sd": 0.2, "step_s": step_s}
+    return function_study(
+        "stepped",
+        objective={"name": "function", "options": options},
+        early_stopping=ASHA,
+        limits={"max_trials": n_trials},
+        **more,
+    )
+
+
+def curve(service: Service, trial: Any) -> list[tuple[str, int, float]]:
+    """Lease, step and value of all reports of a trial."""
+    found = service.call("GET", f"/v1/trials/{trial['id']}/measurements")["measurements"]
+    metric = next(iter(found[0]["values"]))
+    return [(each["lease_id"], each["step"], each["values"][metric]) for each in found]
+
+
+def check_rungs(service: Service, study_id: str) -> None:
+    """What holds of every study by promotion, whatever befell its workers: each rung's value is the
+    first that was reported there, a trial goes beyond a rung only if it was promoted, and ends
+    where it was last granted to go; what was trained is what the study says.
+    """
+    study, trials = service.study(study_id), service.trials(study_id)
+    for trial in trials:
+        points = curve(service, trial)
+        first: dict[int, float] = {}
+        for _, step, value in points:
+            first.setdefault(step, value)
+        reached = [(rung, first[rung]) for rung in RUNGS if rung in first]
+        assert [(each["step"], each["value"]) for each in trial["rungs"]] == reached
+        assert max(first) in RUNGS
+        assert trial["to_step"] is None or max(first) <= trial["to_step"]
+        assert trial["state"] == ("completed" if max(first) == RUNGS[-1] else "stopped")
+    assert study["resource_used"] == sum(_trained(curve(service, trial)) for trial in trials)
+    assert study["resource_granted"] == 0
+
+
+def _trained(points: list[tuple[str, int, float]]) -> int:
+    """Steps trained: every report of these objectives is one."""
+    return len(points)
+
+
+def test_only_the_best_of_each_rung_are_trained_on_from_where_they_paused(
+    service: Service, folder: Path
+) -> None:
+    study = service.call("POST", "/v1/studies", stepped_study(9))
+    worker = started(service, folder, "one")
+    ended = service.wait_ended(study["id"])
+    worker.end()
+    assert (ended["state"], ended["stop_reason"]) == ("completed", "max_trials")
+    check_rungs(service, study["id"])
+    trials = service.trials(study["id"])
+    # Nothing was lost, so no step was trained twice.
+    for trial in trials:
+        steps = [step for _, step, _ in curve(service, trial)]
+        assert steps == list(range(1, len(steps) + 1))
+    at_first = sorted(trial["rungs"][0]["value"] for trial in trials)
+    promoted = [trial for trial in trials if len(trial["rungs"]) > 1]
+    assert 3 <= len(promoted) < 9
+    assert all(value in {t["rungs"][0]["value"] for t in promoted} for value in at_first[:3])
+    assert ended["resource_used"] + ended["resource_saved"] == 81
+
+
+def paused_with_checkpoint(service: Service, study_id: str) -> Any:
+    found = [trial for trial in service.trials(study_id) if trial["state"] == "paused"]
+    return next((trial for trial in found if trial["checkpoint_id"]), None)
+
+
+def test_a_worker_killed_at_a_rung_has_another_go_on_from_the_checkpoints(
+    service: Service, folder: Path
+) -> None:
+    study = service.call("POST", "/v1/studies", stepped_study(9, step_s=0.1))
+    first = started(service, folder, "first")
+    service.wait(lambda: paused_with_checkpoint(service, study["id"]))
+    first.kill()
+    first.end()
+    second = started(service, folder, "second")
+    service.wait_ended(study["id"])
+    second.end()
+    check_rungs(service, study["id"])
+    trials = service.trials(study["id"])
+    went_on = 0
+    for trial in trials:
+        points = curve(service, trial)
+        leases = list(dict.fromkeys(lease for lease, _, _ in points))
+        workers = {a["lease_id"]: a["worker_id"] for a in trial["attempts"]}
+        for before, after in itertools.pairwise(leases):
+            last = max(step for lease, step, _ in points if lease == before)
+            begun = min(step for lease, step, _ in points if lease == after)
+            if last in RUNGS and begun == last + 1:
+                went_on += workers[before] != workers[after]
+    assert went_on >= 1
+
+
+def test_an_outage_at_a_rung_ends_nothing_and_counts_once(service: Service, folder: Path) -> None:
+    study = service.call("POST", "/v1/studies", stepped_study(4, step_s=0.3))
+    worker = started(service, folder, "one")
+    service.wait(lambda: service.study(study["id"])["trial_counts"].get("running"))
+    service.kill()
+    worker.line("heartbeat_unanswered")
+    service.start()
+    service.wait_ended(study["id"])
+    worker.end()
+    check_rungs(service, study["id"])
+
+
+def test_a_worker_told_to_end_while_its_trial_waits_for_the_service_gives_it_back(
+    service: Service, folder: Path
+) -> None:
+    study = service.call("POST", "/v1/studies", stepped_study(4, step_s=0.5))
+    first = started(service, folder, "first")
+    service.wait(lambda: service.study(study["id"])["trial_counts"].get("running"))
+    service.kill()
+    first.line("heartbeat_unanswered")
+    first.process.send_signal(signal.SIGTERM)
+    first.line("trial_")
+    assert first.process.wait(timeout=120) == 0
+    first.end()
+    service.start()
+    second = started(service, folder, "second", state="first")
+    second.line("spool_replayed")
+    service.wait_ended(study["id"])
+    second.end()
+    check_rungs(service, study["id"])
+    assert all(trial["losses"] <= 1 for trial in service.trials(study["id"]))
+
+
+def mnist_study() -> dict[str, Any]:
+    """Nine networks on the small data, three epochs at most in thirds."""
+    return {
+        "name": "mnist-asha",
+        "objective": {
+            "name": "mnist-mlp",
+            "options": {"epochs": 3, "steps_per_epoch": 3, "dataset": "mnist-5k"},
+        },
+        "metrics": [{"name": "accuracy", "direction": "maximize"}],
+        "space": [
+            {"name": "learning_rate", "type": "float", "low": 1e-5, "high": 1.0, "log": True},
+            {"name": "batch_size", "type": "int", "low": 32, "high": 256, "log": True},
+        ],
+        "suggester": {"name": "random", "seed": 3},
+        "early_stopping": ASHA,
+        "limits": {"max_trials": 9},
+    }
+
+
+def test_networks_are_trained_by_asha_with_two_slots(service: Service, folder: Path) -> None:
+    study = service.call("POST", "/v1/studies", mnist_study())
+    env = {"TUNEWELL_STATE_DIR": str(folder / "state")}
+    command = worker_command(service.url, "mlp", "--exit-when-idle", slots=2)
+    worker = Process(command, folder, env)
+    ended = service.wait_ended(study["id"])
+    worker.end()
+    check_rungs(service, study["id"])
+    assert ended["resource_used"] < 81 * 0.6
+    finished = [t for t in service.trials(study["id"]) if t["state"] == "completed"]
+    assert ended["best"]["values"]["accuracy"] == max(t["values"]["accuracy"] for t in finished)
+    assert ended["best"]["values"]["accuracy"] > 0.8

@@ -205,7 +205,7 @@ class _Suggester:
 
 def _suggester(fields: Fields, space: Space) -> _Suggester:
     inner = _reference(fields, "suggester", ("name", "seed", "options"))
-    name = _known_name(inner, SUGGESTERS, frozenset(), "suggester", "auto")
+    name = _known_name(inner, SUGGESTERS, "suggester", "auto")
     seed = inner.read("seed", _scalar("seed"))
     options = _options(inner, SUGGESTERS.get(name or ""))
     if name == "grid":
@@ -215,7 +215,7 @@ def _suggester(fields: Fields, space: Space) -> _Suggester:
 
 def _early_stopping(fields: Fields) -> EarlyStoppingRef:
     inner = _reference(fields, "early_stopping", _REF_FIELDS)
-    name = _known_name(inner, EARLY_STOPPING, frozenset(), "early-stopping rule", "none")
+    name = _known_name(inner, EARLY_STOPPING, "early-stopping rule", "none")
     return EarlyStoppingRef(
         name=name or "none", options=_options(inner, EARLY_STOPPING.get(name or ""))
     )
@@ -229,7 +229,6 @@ def _reference(fields: Fields, name: str, known: Sequence[str]) -> Fields:
 def _known_name(
     fields: Fields,
     table: Mapping[str, SuggesterInfo],
-    later: frozenset[str],
     what: str,
     default: str,
 ) -> str | None:
@@ -240,14 +239,9 @@ def _known_name(
     if isinstance(name, str) and name in table:
         return name
     known = f"Known: {', '.join(table)}."
-    if isinstance(name, str) and name in later:
-        detail = f"The {what} {shown(name)} is not available in this version. {known}"
-        fields.faults.add(pointer, "not-available", detail)
-    elif isinstance(name, str):
+    if isinstance(name, str):
         code = f"unknown-{what.replace(' ', '-').removesuffix('-rule')}"
-        detail = (
-            f"Unknown {what} {shown(name)}{fields.faults.near_miss(name, (*table, *later))} {known}"
-        )
+        detail = f"Unknown {what} {shown(name)}{fields.faults.near_miss(name, table)} {known}"
         fields.faults.add(pointer, code, detail)
     else:
         fields.faults.add(pointer, "wrong-type", f"Must be a string, found {shown(name)}.")

@@ -13,7 +13,6 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         "unknown-field": "There is no such field; a near miss is named.",
         "unknown-value": "The value is none of the few that are accepted.",
         "not-changeable": "The field cannot be changed once the study exists.",
-        "not-available": "The name is known, but not available in this version.",
         "empty": "A name, a space or the terms of a constraint may not be empty.",
         "too-long": "A string is longer than its size limit.",
         "too-many": "A list or an object is larger than its size limit.",

@@ -18,8 +18,10 @@ from tunewell.studies import BadStudyFile, StudyFile, example_names, load_study,
 from .fake_service import DEFINITION, FakeService, problem, study
 
 EXAMPLES = [
+    "forest-asha",
     "forest-tpe",
     "function-quickstart",
+    "mnist-asha",
     "mnist-batchnorm-momentum",
     "mnist-gp",
     "mnist-grid",

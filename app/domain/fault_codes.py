@@ -60,6 +60,10 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         # suggesters, objectives
         "unknown-suggester": "There is no such suggester; a near miss is named.",
         "unknown-early-stopping": "There is no such early-stopping rule; a near miss is named.",
+        "objective-without-steps": "A rule needs an objective that reports by step.",
+        "max-resource-unknown": "The rule needs max_resource, and the objective does not say it.",
+        "max-resource-too-large": "max_resource is more than a full training of the objective.",
+        "min-above-max-resource": "min_resource may be max_resource at most.",
         "unknown-option": "The suggester, rule or objective has no such option.",
         "grid-needs-step": "The suggester grid needs a step for every float.",
         "grid-too-large": "A grid has more points than its size limit.",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from ..domain.fidelity import Directive
 from ..domain.study import Direction
@@ -29,26 +29,69 @@ class TrialFacts:
     step: int | None = None
 
 
+@dataclass(slots=True)
+class Curve:
+    """The losses of one trial by step."""
+
+    losses: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def last(self) -> int:
+        """The largest step reported, 0 without one."""
+        return max(self.losses, default=0)
+
+
 class Book:
     """All curves of one study. Values are kept as losses: negated where they are maximised.
 
     Attributes:
         may_start: whether the study will start further new trials: false once its budget is used
             up or it takes no more. Brackets that can no longer fill go on with what they have.
+        rungs: the steps at which losses are noted, increasing.
     """
 
-    def __init__(self, direction: Direction) -> None:
+    def __init__(self, direction: Direction, rungs: tuple[int, ...] = ()) -> None:
         self.may_start = True
+        self.rungs = rungs
         self._sign = 1.0 if direction is Direction.MINIMIZE else -1.0
+        self._facts: dict[int, TrialFacts] = {}
+        self._curves: dict[int, Curve] = {}
+        self._noted: dict[int, dict[int, tuple[int, float]]] = {rung: {} for rung in rungs}
 
     def put(self, facts: TrialFacts) -> None:
         """Adds a trial, or takes in what has changed of it. Again with the same facts changes
         nothing.
         """
-        raise NotImplementedError
+        self._facts[facts.number] = facts
 
     def observe(self, number: int, points: Iterable[tuple[int, float]]) -> None:
         """Takes in (step, value) reports of a trial. The first value of a step counts; the same
         points again change nothing. NaN is kept: it is worse than any value.
         """
-        raise NotImplementedError
+        curve = self._curves.setdefault(number, Curve())
+        for step, value in points:
+            loss = self._sign * value
+            curve.losses.setdefault(step, loss)
+            for rung in self.rungs:
+                if rung <= step:
+                    self._noted[rung].setdefault(number, (step, loss))
+
+    def facts(self, number: int) -> TrialFacts:
+        """What is known of a trial; KeyError for none that was put in."""
+        return self._facts[number]
+
+    def noted(self, rung: int) -> Mapping[int, tuple[int, float]]:
+        """By number: the step and the loss with which a rung was reached."""
+        return self._noted[rung]
+
+    def fresh_rung(self, number: int) -> int | None:
+        """The highest rung that the trial reached with its last report, or None."""
+        curve = self._curves.get(number)
+        if curve is None:
+            return None
+        last = curve.last
+        for rung in reversed(self.rungs):
+            note = self._noted[rung].get(number)
+            if note is not None:
+                return rung if note[0] == last else None
+        return None

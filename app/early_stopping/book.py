@@ -156,6 +156,7 @@ class Book:
         self._entries: dict[int, _Entry] = {}
         self._results: dict[Place, list[Ranked]] = {}
         self._waiting: dict[Place, list[Ranked]] = {}
+        self._noted: dict[int, dict[int, tuple[int, float]]] = {}
         self._means: dict[int, list[Ranked]] = {}
         self._completed: dict[int, None] = {}
         self._brackets: dict[int, BracketState] = {}
@@ -195,7 +196,9 @@ class Book:
                 if rung > step:
                     break
                 if rung not in entry.results:
-                    self._note_result(entry, rung, loss if math.isfinite(loss) else math.inf)
+                    noted = loss if math.isfinite(loss) else math.inf
+                    self._noted.setdefault(rung, {})[number] = (step, noted)
+                    self._note_result(entry, rung, noted)
         self._note_waiting(entry)
         self._settle(entry)
         self._note_completion(entry)
@@ -343,6 +346,20 @@ class Book:
         entry = self._entries[number]
         found = self._results[entry.facts.bracket, rung]
         return bisect_left(found, (entry.results[rung], number))
+
+    def noted(self, rung: int) -> dict[int, tuple[int, float]]:
+        """By number, in the order in which they came: step and loss of the report by which each trial
+        reached a rung, whatever its bracket.
+        """
+        return self._noted.get(rung, {})
+
+    def fresh_rung(self, number: int) -> int | None:
+        """The highest rung that a trial reached with its last report, or None."""
+        results = self._entries[number].results
+        rung = max(results, default=None)
+        if rung is None or self._noted[rung][number][0] != self.curve(number).last_step:
+            return None
+        return rung
 
     def waiting(self, bracket: int | None, rung: int) -> Sequence[Ranked]:
         """Those that wait at a rung of a bracket, best first."""

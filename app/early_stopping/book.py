@@ -348,8 +348,8 @@ class Book:
         return bisect_left(found, (entry.results[rung], number))
 
     def noted(self, rung: int) -> dict[int, tuple[int, float]]:
-        """By number, in the order in which they came: step and loss of the report by which each trial
-        reached a rung, whatever its bracket.
+        """By number, in the order in which they came: step and loss of the report that reached a
+        rung, whatever the bracket.
         """
         return self._noted.get(rung, {})
 

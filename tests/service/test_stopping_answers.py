@@ -13,7 +13,7 @@ from app.errors import Conflict, StaleLease
 from app.service.services import Services
 from app.service.views import Beat, Grant, Point, Reported
 
-from .conftest import LEASE_TTL_S, Bench
+from .conftest import LEASE_TTL_S, Bench, worker_study
 from .test_early_stopping import ruled
 
 pytestmark = pytest.mark.anyio
@@ -200,3 +200,27 @@ async def test_a_stopped_trial_is_the_best_only_while_none_was_completed(
     assert services.studies.get(study_id).study.best_trial_id == first.trial.id
     bench.complete(second, 0.9, step=9)
     assert services.studies.get(study_id).study.best_trial_id == second.trial.id
+
+
+async def test_a_promoted_trial_goes_to_the_worker_that_trained_it(bench: Bench) -> None:
+    rule = {"name": "asha", "options": {"min_resource": 1, "max_resource": 9}}
+    raw = worker_study(early_stopping=rule)
+    raw["objective"]["options"]["steps"] = 9
+    bench.study(raw)
+    workers = [bench.worker(f"w{k}") for k in range(6)]
+    grants: list[Grant] = []
+    for worker in workers:
+        grant = await bench.claim(worker)
+        assert grant is not None
+        grants.append(grant)
+    # The two best pause first, and are promoted when the others have come.
+    for k, grant in enumerate(grants):
+        if report(bench, grant, (1, float(k))).directive is Directive.PAUSE:
+            pause(bench, grant)
+    pending = [g for g in grants if trial(bench, g).state is TrialState.PENDING]
+    assert [g.trial.number for g in pending] == [1, 2]
+    second = await bench.claim(workers[1])
+    first = await bench.claim(workers[5])
+    assert second is not None
+    assert first is not None
+    assert (second.trial.number, first.trial.number) == (2, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._parts import part
@@ -34,18 +34,22 @@ def plan_of(definition: object, n_enqueued: int) -> dict[str, Any]:
         faults = [{"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in error.faults]
         return {"faults": faults, "warnings": []}
     normal = parsing.definition_to_json(checked.definition)
-    size = part("app", "domain.grid_size").grid_points(checked.definition.space)
-    plan = _plan(normal, size, built_in)
+    study = checked.definition
+    size = part("app", "domain.grid_size").grid_points(study.space)
+    steps = part("app", "domain.full_training").full_training_steps(
+        study.objective, study.space.parameters, list(built_in.values())
+    )
+    plan = _plan(normal, size, steps)
+    plan["brackets"] = brackets_of(normal["early_stopping"])
     warnings = list(checked.warnings)
     return {"faults": [], "warnings": warnings, "enqueued": n_enqueued, **plan}
 
 
-def _plan(
-    definition: Mapping[str, Any], size: int | None, built_in: Mapping[str, Any]
-) -> dict[str, Any]:
+def _plan(definition: Mapping[str, Any], size: int | None, full: int | None) -> dict[str, Any]:
     limits = definition.get("limits") or {}
     trials = _n_trials(definition, size)
-    steps = _steps_per_trial(definition, built_in)
+    options = (definition.get("early_stopping") or {}).get("options") or {}
+    steps = options.get("max_resource") or full
     objective = definition.get("objective")
     return {
         "name": definition["name"],
@@ -57,10 +61,39 @@ def _plan(
         "steps": None if trials is None or steps is None else trials * steps,
         "parallel": limits.get("max_parallel"),
         "max_duration_s": limits.get("max_duration_s"),
-        # Every trial runs to its end: there is no early stopping to plan for.
-        "brackets": [],
         "definition": definition,
     }
+
+
+def brackets_of(rule: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The brackets of one round of Hyperband; empty for the rules that have none.
+
+    Args:
+        rule: `early_stopping` of a normalised definition.
+
+    Returns:
+        For each bracket its number `s`, the trials `n` and steps `r` at its rungs, and the steps
+        that it takes where trials go on from checkpoints (`steps`), where they begin anew at each
+        rung (`steps_restarted`) and where all are trained in full (`steps_full`).
+    """
+    if rule["name"] not in part("app", "domain.ladder").BY_BRACKETS:
+        return []
+    options = rule["options"]
+    table = part("app", "domain.fidelity").brackets(
+        options["max_resource"], options["eta"], options["min_resource"]
+    )
+    cost = part("app", "domain.early_stopping_check").bracket_steps
+    return [
+        {
+            "s": len(table) - 1 - index,
+            "n": [row.n for row in rows],
+            "r": [row.step for row in rows],
+            "steps": cost(rows),
+            "steps_restarted": cost(rows, resumed=False),
+            "steps_full": rows[0].n * options["max_resource"],
+        }
+        for index, rows in enumerate(table)
+    ]
 
 
 def _n_trials(definition: Mapping[str, Any], size: int | None) -> int | None:
@@ -68,31 +101,6 @@ def _n_trials(definition: Mapping[str, Any], size: int | None) -> int | None:
     if definition["suggester"]["name"] != "grid" or size is None:
         return bound
     return size if bound is None else min(size, bound)
-
-
-def _steps_per_trial(definition: Mapping[str, Any], built_in: Mapping[str, Any]) -> int | None:
-    """Steps of the longest trial that there can be; None where nothing says."""
-    objective = definition.get("objective")
-    if not objective or objective["name"] not in built_in:
-        return None
-    schema = built_in[objective["name"]].options_schema["properties"]
-    options = {name: field.get("default") for name, field in schema.items()}
-    options.update(objective.get("options") or {})
-    if objective["name"] == "mnist-mlp":
-        return int(options["epochs"] * options["steps_per_epoch"])
-    if objective["name"] == "random-forest":
-        return _most_trees(definition, built_in)
-    return int(options["steps"])
-
-
-def _most_trees(definition: Mapping[str, Any], built_in: Mapping[str, Any]) -> int:
-    for parameter in definition["space"]:
-        if parameter["name"] == "n_estimators":
-            if parameter["type"] == "categorical":
-                return int(max(parameter["choices"]))
-            return int(parameter["high"])
-    properties = built_in["random-forest"].params_schema["properties"]
-    return int(properties["n_estimators"]["default"])
 
 
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
@@ -106,13 +114,37 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
         ("trials", _or_unbounded(plan["trials"], "until another limit or a person ends it")),
         ("at once", _or_unbounded(plan["parallel"], "as many as workers have slots")),
         ("steps", _steps_text(plan, steps)),
-        ("early stopping", "none: every trial runs to its end"),
+        ("early stopping", _stopping_text(plan["definition"]["early_stopping"])),
     ]
     if plan["enqueued"]:
         facts.append(("first", f"{plan['enqueued']} points of the file"))
     if plan["max_duration_s"]:
         facts.append(("at most", f"{plan['max_duration_s']:g} s"))
-    return [f"{name:<15} {text}" for name, text in facts]
+    lines = [f"{name:<15} {text}" for name, text in facts]
+    return lines + (_bracket_lines(plan["brackets"]) if plan["brackets"] else [])
+
+
+def _stopping_text(rule: Mapping[str, Any]) -> str:
+    if rule["name"] == "none":
+        return "none: every trial runs to its end"
+    options = (f"{name} {value}" for name, value in rule["options"].items() if value is not None)
+    return f"{rule['name']}: {', '.join(options)}"
+
+
+def _bracket_lines(brackets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A table of trials x steps, and what a round of brackets takes in all."""
+    lines = [
+        f"bracket s = {b['s']}   "
+        + "  ".join(f"{n} x {r}" for n, r in zip(b["n"], b["r"], strict=True))
+        + f"   (steps: {b['steps']:,} resumed, {b['steps_restarted']:,} restarted)"
+        for b in brackets
+    ]
+    trials = sum(b["n"][0] for b in brackets)
+    resumed, restarted, full = (
+        sum(b[name] for b in brackets) for name in ("steps", "steps_restarted", "steps_full")
+    )
+    total = f"{trials:,} trials, {resumed:,} steps resumed, {restarted:,} restarted"
+    return [*lines, f"a round         {total}; {full:,} if all were trained in full"]
 
 
 def _size_text(size: int | None) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ..domain.fidelity import Directive, Ladder
 from ..domain.study import Direction
 from ..domain.trial import OPEN_TRIAL_STATES, TrialState
+from .curve import Curve
 
 Ranked = tuple[float, int]
 """A loss and the trial's number, which settles ties. A value that is missing or not finite is
@@ -57,53 +58,6 @@ class TrialFacts:
         if self.state is TrialState.PAUSED:
             return True
         return self.state is TrialState.RUNNING and self.directive is Directive.PAUSE
-
-
-@dataclass(slots=True)
-class Curve:
-    """A trial's reports by step: steps, losses, and the mean of the finite losses up to each."""
-
-    steps: list[int] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    means: list[float] = field(default_factory=list)
-    _sums: list[tuple[float, int]] = field(default_factory=list)
-
-    def add(self, step: int, loss: float) -> bool:
-        """Takes in a report; whether it is new. The first one of a step counts."""
-        at = bisect_left(self.steps, step)
-        if at < len(self.steps) and self.steps[at] == step:
-            return False
-        self.steps.insert(at, step)
-        self.losses.insert(at, loss)
-        self._average_from(at)
-        return True
-
-    def _average_from(self, at: int) -> None:
-        total, n = self._sums[at - 1] if at else (0.0, 0)
-        del self.means[at:], self._sums[at:]
-        for loss in self.losses[at:]:
-            if math.isfinite(loss):
-                total, n = total + loss, n + 1
-            self._sums.append((total, n))
-            self.means.append(total / n if n else math.inf)
-
-    @property
-    def last_step(self) -> int:
-        """The highest step reported, 0 before the first."""
-        return self.steps[-1] if self.steps else 0
-
-    def mean_at(self, step: int) -> float | None:
-        """Mean loss of the reports up to a step; None where the curve does not reach it."""
-        if self.last_step < step:
-            return None
-        at = bisect_left(self.steps, step + 1) - 1
-        return self.means[at] if at >= 0 else None
-
-    def best(self, after: int = 0, up_to: int | None = None) -> float:
-        """The lowest loss of the reports above `after` and up to `up_to`; infinite without one."""
-        first = bisect_left(self.steps, after + 1)
-        last = len(self.steps) if up_to is None else bisect_left(self.steps, up_to + 1)
-        return min(self.losses[first:last], default=math.inf)
 
 
 @dataclass(slots=True)
@@ -151,7 +105,7 @@ class Book:
 
     def __init__(self, direction: Direction, ladder: Ladder) -> None:
         self.ladder = ladder
-        self.may_start = True
+        self._may_start = True
         self._sign = 1.0 if direction is Direction.MINIMIZE else -1.0
         self._entries: dict[int, _Entry] = {}
         self._results: dict[Place, list[Ranked]] = {}
@@ -160,11 +114,22 @@ class Book:
         self._means: dict[int, list[Ranked]] = {}
         self._completed: dict[int, None] = {}
         self._brackets: dict[int, BracketState] = {}
-        self._open: set[int] = set()
-        self._last_bracket = 0
+        self._last_bracket: int | None = None
+        self._restless: dict[int, None] = {}
         self._over: set[tuple[int, int]] = set()  # (number, step): settled at that rung
 
     # --- what is taken in ---
+
+    @property
+    def may_start(self) -> bool:
+        """As the class says; whoever keeps the book sets it."""
+        return self._may_start
+
+    @may_start.setter
+    def may_start(self, may_start: bool) -> None:
+        if may_start != self._may_start:
+            self._may_start = may_start
+            self._restless = dict.fromkeys(self._brackets)
 
     def put(self, facts: TrialFacts) -> None:
         """Adds a trial, or takes in what has changed of it. Again with the same facts changes
@@ -179,6 +144,7 @@ class Book:
         else:
             before, entry.facts = entry.facts, facts
             self._place(entry, before)
+        self._touch(entry)
         self._note_death(entry)
         self._note_waiting(entry)
         self._settle(entry)
@@ -196,6 +162,7 @@ class Book:
                 if rung > step:
                     break
                 if rung not in entry.results:
+                    self._touch(entry)
                     noted = loss if math.isfinite(loss) else math.inf
                     self._noted.setdefault(rung, {})[number] = (step, noted)
                     self._note_result(entry, rung, noted)
@@ -209,25 +176,19 @@ class Book:
         if facts.bracket is None:
             return
         state = self._brackets.setdefault(facts.bracket, BracketState())
+        self._last_bracket = max(facts.bracket, self._last_bracket or 0)
         if before is None or before.bracket != facts.bracket:
             state.n_placed += 1
-            self._last_bracket = max(self._last_bracket, facts.bracket)
             was = 0
         else:
             was = before.to_step or 0
         for rung in self.ladder.rungs:
             if was < rung <= (facts.to_step or 0):
                 state.n_members[rung] = state.n_members.get(rung, 0) + 1
-        self._note_open(facts.bracket)
 
-    def _note_open(self, bracket: int) -> None:
-        """A bracket is done with once all that were sent on to the end have come there."""
-        state, end = self._brackets[bracket], self.ladder.rungs[-1]
-        n_sent = state.n_members.get(end, 0)
-        if n_sent and state.n_over.get(end, 0) == n_sent:
-            self._open.discard(bracket)
-        else:
-            self._open.add(bracket)
+    def _touch(self, entry: _Entry) -> None:
+        if entry.facts.bracket is not None:
+            self._restless[entry.facts.bracket] = None
 
     def _note_result(self, entry: _Entry, rung: int, loss: float) -> None:
         number, bracket = entry.facts.number, entry.facts.bracket
@@ -285,7 +246,6 @@ class Book:
             elif not is_over and key in self._over:  # it is tried again
                 self._over.discard(key)
                 n_over[rung] -= 1
-        self._note_open(facts.bracket)
 
     def _note_completion(self, entry: _Entry) -> None:
         if entry.facts.state is not TrialState.COMPLETED:
@@ -374,14 +334,21 @@ class Book:
         return self._means[step]
 
     @property
-    def last_bracket(self) -> int:
-        """The newest bracket that has a trial; 0 before the first."""
+    def last_bracket(self) -> int | None:
+        """The highest bracket that has a trial, or None."""
         return self._last_bracket
 
     @property
-    def open_brackets(self) -> Sequence[int]:
-        """Brackets of which a trial may still go on, lowest first."""
-        return sorted(self._open)
+    def restless(self) -> Sequence[int]:
+        """Numbers of the brackets that have changed since `rests` was said of them, lowest first.
+
+        A study of many trials has many brackets, and all but the last few are done.
+        """
+        return sorted(self._restless)
+
+    def rests(self, bracket: int) -> None:
+        """Notes that nothing is to be promoted in a bracket until something of it changes."""
+        self._restless.pop(bracket, None)
 
     def bracket(self, bracket: int) -> BracketState:
         """How a bracket stands; an empty one if it has no trial yet."""

@@ -34,7 +34,7 @@ class Hyperband:
 
     def place(self, book: Book) -> Place:
         """In the first bracket that is not full."""
-        bracket = book.last_bracket
+        bracket = book.last_bracket or 0
         if book.bracket(bracket).n_placed >= self._rows(bracket)[0].n:
             bracket += 1
         return Place(bracket=bracket, to_step=self._rows(bracket)[0].step)
@@ -61,19 +61,25 @@ class Hyperband:
     def promotions(self, book: Book) -> tuple[Promotion, ...]:
         """Of each rung that is complete, those that are to go on and have not."""
         found: list[Promotion] = []
-        for bracket in book.open_brackets:
-            rows = self._rows(bracket)
-            for level in range(len(rows) - 2, -1, -1):
-                found += [
-                    Promotion(
-                        number=number,
-                        to_step=rows[level + 1].step,
-                        reason=self._standing(book, bracket, number, level),
-                    )
-                    for number in self._chosen(book, bracket, level)
-                    if book.facts(number).waits and book.facts(number).to_step == rows[level].step
-                ]
+        for bracket in book.restless:
+            here = self._promotions(book, bracket)
+            if not here:
+                book.rests(bracket)
+            found += here
         return tuple(found)
+
+    def _promotions(self, book: Book, bracket: int) -> list[Promotion]:
+        rows = self._rows(bracket)
+        return [
+            Promotion(
+                number=number,
+                to_step=rows[level + 1].step,
+                reason=self._standing(book, bracket, number, level),
+            )
+            for level in range(len(rows) - 2, -1, -1)
+            for number in self._chosen(book, bracket, level)
+            if book.facts(number).waits
+        ]
 
     def _rows(self, bracket: int) -> tuple[BracketRung, ...]:
         return self.table[bracket % len(self.table)]
@@ -86,8 +92,6 @@ class Hyperband:
         """
         rows = self._rows(bracket)
         step = rows[level].step
-        if not book.waiting(bracket, step) and not _has_news(book, bracket, step):
-            return []
         if not self._is_complete(book, bracket, level):
             return []
         gone = book.bracket(bracket).n_members.get(rows[level + 1].step, 0)
@@ -132,11 +136,6 @@ class Hyperband:
         where = ranked(self.metric, value, step, book.rank(number, step), n)
         keep = self._kept(book, bracket, level)
         return f"{where} of bracket {bracket + 1}; when all are in, the best {keep} go on"
-
-
-def _has_news(book: Book, bracket: int, step: int) -> bool:
-    """Whether the rung has any result at all."""
-    return bool(book.results(bracket, step))
 
 
 def _level(rows: tuple[BracketRung, ...], step: int) -> int | None:

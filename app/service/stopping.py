@@ -72,7 +72,7 @@ def _by_rule(
 ) -> tuple[Trial, Lease]:
     noted = found.observe(trial, points)
     decision = Decision(directive=Directive.CONTINUE, to_step=trial.to_step)
-    if trial.directive is None:
+    if trial.directive is None and _is_judged(found, trial, noted, points):
         decision = found.rule.judge(found.book, trial.number)
     changes: dict[str, Any] = {"rungs": (*trial.rungs, *noted)} if noted else {}
     goes_on = decision.directive is Directive.CONTINUE
@@ -90,6 +90,18 @@ def _by_rule(
     found.put(trial)
     promote(study, found)
     return trial_rows.get(study.tx.conn, trial.id) if not goes_on else trial, lease
+
+
+def _is_judged(
+    found: Ruled, trial: Trial, noted: Sequence[tuple[int, float]], points: Sequence[Point]
+) -> bool:
+    """Whether the rule decides at this report: one that reads rungs only does so at a rung, and
+    where the trial has come to the end of its grant.
+    """
+    if found.reads_curves or noted:
+        return True
+    last = max((point.step for point in points), default=0)
+    return trial.to_step is not None and last >= trial.to_step
 
 
 def _tell(

@@ -84,3 +84,38 @@ def test_a_study_without_bounds_says_so() -> None:
     assert "until another limit or a person ends it" in lines
     assert "as many as the objective reports" in lines
     assert "90 s" in lines
+
+
+def hyperband(**options: Any) -> dict[str, Any]:
+    rule = {"name": "hyperband", "options": options}
+    objective = {"name": "mnist-mlp", "options": {"epochs": 81}}
+    return plan_of({**DEFINITION, "objective": objective, "early_stopping": rule}, 0)
+
+
+def test_the_brackets_are_the_papers() -> None:
+    table = hyperband()["brackets"]
+    assert [(b["s"], b["n"], b["r"]) for b in table] == [
+        (4, [81, 27, 9, 3, 1], [1, 3, 9, 27, 81]),
+        (3, [34, 11, 3, 1], [3, 9, 27, 81]),
+        (2, [15, 5, 1], [9, 27, 81]),
+        (1, [8, 2], [27, 81]),
+        (0, [5], [81]),
+    ]
+    assert [(b["steps"], b["steps_restarted"], b["steps_full"]) for b in table] == [
+        (297, 405, 6561), (276, 363, 2754), (279, 351, 1215), (324, 378, 648), (405, 405, 405),
+    ]  # fmt: skip
+
+
+def test_the_lines_show_the_brackets_and_what_a_round_takes() -> None:
+    assert plan_lines(hyperband(min_resource=27))[-4:] == [
+        "early stopping  hyperband: min_resource 27, max_resource 81, eta 3",
+        "bracket s = 1   3 x 27  1 x 81   (steps: 135 resumed, 162 restarted)",
+        "bracket s = 0   2 x 81   (steps: 162 resumed, 162 restarted)",
+        "a round         5 trials, 297 steps resumed, 324 restarted; "
+        "405 if all were trained in full",
+    ]
+
+
+def test_a_rule_without_brackets_has_no_table() -> None:
+    rule = {"name": "median", "options": {}}
+    assert plan_of({**DEFINITION, "early_stopping": rule}, 0)["brackets"] == []

@@ -10,7 +10,6 @@ wide, all trials gain alike and the one that has less left to train goes on: not
 
 from __future__ import annotations
 
-import heapq
 import math
 from dataclasses import dataclass
 
@@ -153,7 +152,7 @@ def predict(x: Floats, y: Floats, slope: float) -> Prediction:
 def _losses(book: Book, rung: int) -> dict[int, float]:
     """Finite losses of the newest trials at a rung, by number, in order."""
     noted = book.noted(rung)
-    newest = sorted(heapq.nlargest(WINDOW, noted))
+    newest = book.newest(rung, WINDOW)
     return {n: noted[n][1] for n in newest if math.isfinite(noted[n][1])}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -57,6 +58,7 @@ class Book:
         self._facts: dict[int, TrialFacts] = {}
         self._curves: dict[int, Curve] = {}
         self._noted: dict[int, dict[int, tuple[int, float]]] = {rung: {} for rung in rungs}
+        self._numbers: dict[int, list[int]] = {rung: [] for rung in rungs}
 
     def put(self, facts: TrialFacts) -> None:
         """Adds a trial, or takes in what has changed of it. Again with the same facts changes
@@ -73,8 +75,9 @@ class Book:
             loss = self._sign * value
             curve.losses.setdefault(step, loss)
             for rung in self.rungs:
-                if rung <= step:
-                    self._noted[rung].setdefault(number, (step, loss))
+                if rung <= step and number not in self._noted[rung]:
+                    self._noted[rung][number] = (step, loss)
+                    insort(self._numbers[rung], number)
 
     def facts(self, number: int) -> TrialFacts:
         """What is known of a trial; KeyError for none that was put in."""
@@ -83,6 +86,10 @@ class Book:
     def noted(self, rung: int) -> Mapping[int, tuple[int, float]]:
         """By number: the step and the loss with which a rung was reached."""
         return self._noted[rung]
+
+    def newest(self, rung: int, count: int) -> list[int]:
+        """The largest numbers, at most `count` of them, among trials at a rung; increasing."""
+        return self._numbers[rung][-count:]
 
     def fresh_rung(self, number: int) -> int | None:
         """The highest rung that the trial reached with its last report, or None."""

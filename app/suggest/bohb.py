@@ -1,7 +1,8 @@
 """`bohb`: the Parzen estimator on the highest rung with enough results, and a share of random draws
 (Falkner, Klein & Hutter 2018, section 3.2), for the brackets of Hyperband.
 
-Results of other rungs take no part in the model; their points count as taken.
+Results of other rungs take no part in the model; their points count as taken. Until a rung has
+enough results every point is random.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def suggest(request: SuggestRequest) -> Decision:
 
 def _one(request: SuggestRequest) -> Decision:
     seen, rung = at_highest_rung(request)
-    is_random = rng_of(request, NAME, request.index).random() < RANDOM_SHARE
+    is_random = request.ladder is not None and (
+        rung is None or rng_of(request, NAME, request.index).random() < RANDOM_SHARE
+    )
     decision = (random_search.suggest if is_random else tpe.suggest)(seen)
     label = {"suggester": NAME, "chosen": "random" if is_random else "tpe", "rung": rung}
     labelled = tuple(replace(s, provenance={**s.provenance, **label}) for s in decision.suggestions)

@@ -55,7 +55,7 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             Entry(name="cmaes", module="cmaes"),
             Entry(name="evolution", module="evolution", models_all=True),
             Entry(name="skopt", module="skopt"),
-            Entry(name="bohb", module="bohb"),
+            Entry(name="bohb", module="bohb", models_all=True),
             Entry(name="auto", module="auto", models_all=True, learns_early=True),
         )
     }

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +152,7 @@ def predict(x: Floats, y: Floats, slope: float) -> Prediction:
 def _losses(book: Book, rung: int) -> dict[int, float]:
     """Finite losses of the newest trials at a rung, by number, in order."""
     noted = book.noted(rung)
-    newest = sorted(islice(reversed(noted), WINDOW))
+    newest = book.newest(rung, WINDOW)
     return {n: noted[n][1] for n in newest if math.isfinite(noted[n][1])}
 
 

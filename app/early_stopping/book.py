@@ -111,6 +111,7 @@ class Book:
         self._results: dict[Place, list[Ranked]] = {}
         self._waiting: dict[Place, list[Ranked]] = {}
         self._noted: dict[int, dict[int, tuple[int, float]]] = {}
+        self._numbers: dict[int, list[int]] = {}
         self._means: dict[int, list[Ranked]] = {}
         self._completed: dict[int, None] = {}
         self._brackets: dict[int, BracketState] = {}
@@ -165,6 +166,7 @@ class Book:
                     self._touch(entry)
                     noted = loss if math.isfinite(loss) else math.inf
                     self._noted.setdefault(rung, {})[number] = (step, noted)
+                    insort(self._numbers.setdefault(rung, []), number)
                     self._note_result(entry, rung, noted)
         self._note_waiting(entry)
         self._settle(entry)
@@ -308,10 +310,12 @@ class Book:
         return bisect_left(found, (entry.results[rung], number))
 
     def noted(self, rung: int) -> dict[int, tuple[int, float]]:
-        """By number, in the order in which they came: step and loss of the report that reached a
-        rung, whatever the bracket.
-        """
+        """By number: step and loss of the report that reached a rung, whatever the bracket."""
         return self._noted.get(rung, {})
+
+    def newest(self, rung: int, limit: int) -> Sequence[int]:
+        """Numbers of the newest trials that have reached a rung, in order, `limit` at most."""
+        return self._numbers.get(rung, [])[-limit:]
 
     def fresh_rung(self, number: int) -> int | None:
         """The highest rung that a trial reached with its last report, or None."""

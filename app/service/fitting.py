@@ -18,7 +18,7 @@ from typing import Any
 
 from ..domain.study import StudyDefinition
 from ..suggest.base import Decision, SuggestRequest
-from ..suggest.registry import suggest
+from ..suggest.registry import effective_suggester, suggest
 from ..suggest.winner import Posterior, posterior_of
 from .history import StudyHistory, TrialRecord
 from .provenance import NOTHING_SPENT, Spent, timed
@@ -97,7 +97,7 @@ class Fitter:
         if request.task is Task.POSTERIOR:
             posterior = posterior_of(asked)
             return FitReply(posterior=posterior, forgotten=self.histories.trim())
-        name = history.definition.suggester.name
+        name = effective_suggester(history.definition)
         decision, spent = timed(lambda: suggest(name, asked))
         return FitReply(
             decision=decision,

@@ -25,6 +25,7 @@ from ..store.engine import Store
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from ..suggest.base import Suggestion
+from ..suggest.registry import effective_suggester
 from . import stopping
 from .asks import Ask, AskQueue, Holder, Taken
 from .fence import after
@@ -119,7 +120,7 @@ class Handout:
             begun = asyncio.get_running_loop().time()
             batch = await self._batch(study_id, count, results_seq, deadline, may_wait)
             waited_s = asyncio.get_running_loop().time() - begun
-            self._metrics.suggested(taken.study.definition.suggester.name, waited_s)
+            self._metrics.suggested(effective_suggester(taken.study.definition), waited_s)
             ask = Share(holder, want - len(taken.grants))
             (more,), has_clashed = await self._threads.run(self._write, study_id, [ask], batch)
             taken.grants += more.grants
@@ -171,7 +172,7 @@ class Handout:
         study, batch = self._points.inline(study_id, sum(wants))
         waited_s = time.monotonic() - begun
         for _ in filter(None, wants if batch.suggestions else ()):
-            self._metrics.suggested(study.definition.suggester.name, waited_s)
+            self._metrics.suggested(effective_suggester(study.definition), waited_s)
         return study, batch
 
     def _has_pending(self, study_id: str, shares: Sequence[Share]) -> bool:

@@ -23,7 +23,7 @@ from ..metrics import Metrics
 from ..store import studies as study_rows
 from ..store.engine import Store
 from ..suggest.base import Decision
-from ..suggest.registry import ENTRIES, needs_history, suggest
+from ..suggest.registry import ENTRIES, effective_suggester, needs_history, suggest
 from ..suggest.winner import Posterior
 from .fitting import FitReply, FitRequest, Task
 from .histories import Histories, changes_since
@@ -66,7 +66,7 @@ class _StudyPoints:
 
 def uses_model(study: Study) -> bool:
     """Whether the study's suggester runs in a fitting process."""
-    return not ENTRIES[study.definition.suggester.name].is_cheap
+    return not ENTRIES[effective_suggester(study.definition)].is_cheap
 
 
 def room(study: Study) -> int:
@@ -294,7 +294,7 @@ class PointSource:
             NotFound: there is no such study.
         """
         study = self._read_study(study_id)
-        if needs_history(study.definition.suggester.name, study.definition.space):
+        if needs_history(effective_suggester(study.definition), study.definition.space):
             with self._histories.of(study_id) as (study, history):
                 return study, _inline(study, history, want)
         # Told of no result and no pending trial, it is derived again from none.
@@ -304,7 +304,7 @@ class PointSource:
     def _fallback(self, study_id: str, count: int, reason: str) -> Batch:
         with self._histories.of(study_id) as (study, history):
             request = history.request(study.next_number, count)
-            name = study.definition.suggester.name
+            name = effective_suggester(study.definition)
             self._metrics.fell_back(name)
             decision, spent = timed(lambda: fallback_decision(request, name, reason))
             return _batch(study, decision, history.pending_ids, count, spent)
@@ -344,7 +344,7 @@ def _inline(study: Study, history: StudyHistory, want: int) -> Batch:
     if count == 0:
         return Batch.none_of(study)
     request = history.request(study.next_number, count)
-    decision, spent = timed(lambda: suggest(study.definition.suggester.name, request))
+    decision, spent = timed(lambda: suggest(effective_suggester(study.definition), request))
     return _batch(study, decision, history.pending_ids, count, spent)
 
 

@@ -25,7 +25,7 @@ from ..store.engine import Store
 from ..store.types import dump_json
 from ..suggest.base import Decision, Suggestion
 from ..suggest.design import complete_point
-from ..suggest.registry import ENTRIES, suggest
+from ..suggest.registry import ENTRIES, effective_suggester, suggest
 from .fitting import Question
 from .past import Lost, Origin, StudyPast, position_of
 from .pool import FitFailed, FitProcess
@@ -174,7 +174,7 @@ class Replayer:
     def _derive(self, past: StudyPast, origin: Origin, trial: Trial) -> Decision:
         """The decision on the ask that a trial came from, worked out anew."""
         request = past.request(origin)
-        name = past.study.definition.suggester.name
+        name = effective_suggester(past.study.definition)
         if "fallback_suggester" in trial.provenance:
             return fallback_decision(request, name, trial.provenance["fallback"])
         if ENTRIES[name].is_cheap:

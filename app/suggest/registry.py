@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ..domain.space import FloatParameter, Parameter, Space
+from ..domain.study import StudyDefinition
 from .base import Decision, SuggestFunction, SuggestRequest, modelled_metric
 from .partial import with_partial_results
 
@@ -54,10 +55,18 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             Entry(name="cmaes", module="cmaes"),
             Entry(name="evolution", module="evolution", models_all=True),
             Entry(name="skopt", module="skopt"),
+            Entry(name="bohb", module="bohb", models_all=True),
             Entry(name="auto", module="auto", models_all=True, learns_early=True),
         )
     }
 )
+
+
+def effective_suggester(definition: StudyDefinition) -> str:
+    """The name of the suggester that makes a study's points: `bohb` brings its own."""
+    if definition.early_stopping.name == "bohb":
+        return "bohb"
+    return definition.suggester.name
 
 
 def needs_history(name: str, space: Space) -> bool:

@@ -19,10 +19,15 @@ STUDY_EXAMPLE: dict[str, Any] = {
     "definition": EXAMPLE,
     "state": "active",
     "stop_reason": None,
+    "stop_detail": None,
     "pause_reason": None,
     "pause_detail": None,
     "trial_counts": {"completed": 12, "running": 4},
     "places": 16,
+    "resource_used": 45,
+    "resource_granted": 8,
+    "resource_saved": 12,
+    "saved_s": 95.5,
     "best": TRIAL_EXAMPLE,
     "warnings": [],
     "webhook_deliveries": [],
@@ -65,12 +70,23 @@ class StudyOut(Wire):
     )
     state: StudyState = Field(description="Where the study stands; changed by verbs only.")
     stop_reason: StopReason | None = Field(description="Why it ended, or null.")
+    stop_detail: str | None = Field(description="The figures behind that, in words.")
     pause_reason: PauseReason | None = Field(
         description="Why it is paused: `user`, or `failures` when it paused itself; else null."
     )
     pause_detail: str | None = Field(description="The same in a sentence, where it paused itself.")
     trial_counts: dict[str, int] = Field(description="Number of trials in each state that has any.")
     places: int = Field(description="Places taken in `max_trials`.")
+    resource_used: int = Field(
+        description="Steps trained by its trials so far, those trained twice included."
+    )
+    resource_granted: int = Field(description="Steps that the present leases may still train.")
+    resource_saved: int = Field(
+        description="Steps to a full training that its ended trials were spared."
+    )
+    saved_s: float = Field(
+        description="About how many seconds of training that is, by each trial's own pace."
+    )
     best: TrialOut | None = Field(
         description="The best completed trial; null without one, or with several objectives."
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from ...domain.fidelity import Directive
 from ...domain.lease import LeaseEnd
 from ...domain.sizes import limit_of
 from ...domain.trial import FailureKind, TrialSource, TrialState
@@ -40,6 +41,11 @@ TRIAL_EXAMPLE: dict[str, Any] = {
     "not_before": None,
     "checkpoint_id": None,
     "min_memory_bytes": None,
+    "bracket": None,
+    "to_step": 3,
+    "rungs": [{"step": 1, "value": 0.9312}, {"step": 3, "value": 0.9465}],
+    "directive": None,
+    "directive_reason": "",
     "failure": None,
     "note": "",
     "provenance": {"suggester": "gp", "seed": 42},
@@ -87,6 +93,16 @@ class MeasurementSummary(Wire):
     last_values: dict[str, MeasuredNumber] = Field(description="The values at that step.")
 
 
+class RungOut(Wire):
+    """What a trial had reached at a rung of its study."""
+
+    step: int = Field(description="The rung.")
+    value: MeasuredNumber = Field(
+        description="The deciding metric in the first report at or past it; NaN where it was "
+        "missing or not finite."
+    )
+
+
 class TrialOut(Wire):
     """A trial, as lists show it."""
 
@@ -111,6 +127,15 @@ class TrialOut(Wire):
     min_memory_bytes: int | None = Field(
         description="Least memory of the device of its next attempt; it ran out of less."
     )
+    bracket: int | None = Field(description="The bracket that the early-stopping rule put it in.")
+    to_step: int | None = Field(
+        description="The step up to which it may be trained so far; null: to its end."
+    )
+    rungs: list[RungOut] = Field(description="The rungs that it has reached, by step.")
+    directive: Directive | None = Field(
+        description="What its holder was told for good: `stop` or `pause`; null: go on."
+    )
+    directive_reason: str = Field(description="Why, with the figures that decided.")
     failure: FailureOut | None = Field(description="The last failure.")
     note: str = Field(description="A person's note.")
     provenance: dict[str, Any] = Field(

@@ -18,6 +18,7 @@ from tunewell.studies import BadStudyFile, StudyFile, example_names, load_study,
 from .fake_service import DEFINITION, FakeService, problem, study
 
 EXAMPLES = [
+    "forest-asha",
     "forest-tpe",
     "function-quickstart",
     "mnist-batchnorm-momentum",

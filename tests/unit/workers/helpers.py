@@ -98,3 +98,12 @@ def worker_process(url: str, folder: Path, **options: Any) -> Iterator[subproces
             yield process
         finally:
             process.kill()
+
+
+def wait_for_text(folder: Path, text: str) -> None:
+    """Waits until a file of reports says something; a disk gives no signal, so it is asked."""
+    for _ in range(int(LIMIT_S * 100)):
+        if any(text in path.read_text() for path in folder.rglob("*.jsonl")):
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(f"no file of reports says {text}")

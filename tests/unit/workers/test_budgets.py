@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from .fake_service import FakeService
-from .helpers import HERE, LIMIT_S, watch, worker_process
-from .test_worker import _descendants, _wait_for_text, finish, worker
+from .helpers import HERE, LIMIT_S, wait_for_text, watch, worker_process
+from .test_worker import _descendants, finish, worker
 
 
 @pytest.fixture(autouse=True)
@@ -112,9 +112,9 @@ def test_a_beat_tells_a_trial_that_waits_to_pause(service: FakeService, tmp_path
     service.refusals["measurements"] = (503, "storage-busy")
     service.add("ls_1", "saves", to_step=1)
     with worker(service, "saves"):
-        _wait_for_text(tmp_path / "state", '"report"')
+        wait_for_text(tmp_path / "state", '"report"')
         service.directives["ls_1"] = "pause"
-        _wait_for_text(tmp_path / "state", '"paused"')
+        wait_for_text(tmp_path / "state", '"paused"')
         service.change(service.refusals.clear)
         service.wait_for(service.ends)
     assert steps(service) == [1]
@@ -169,7 +169,7 @@ def test_while_nobody_answers_the_trial_waits_and_its_report_is_told_afterwards(
     service.away.add("measurements")
     service.add("ls_1", "saves", to_step=3)
     with worker(service, "saves"):
-        _wait_for_text(tmp_path / "state", '"step": 3')
+        wait_for_text(tmp_path / "state", '"step": 3')
         tries = service.dropped + 2
         service.wait_for(lambda: service.dropped >= tries)
         service.away.clear()
@@ -184,9 +184,9 @@ def test_a_worker_told_to_end_in_an_outage_saves_the_trial_that_waits(
     service.add("ls_1", "saves", to_step=3)
     service.away.add("measurements")
     with worker_process(service.url, HERE, objectives=["user_code:saves"]) as process:
-        _wait_for_text(tmp_path / "state", '"step": 3')
+        wait_for_text(tmp_path / "state", '"step": 3')
         process.send_signal(signal.SIGTERM)
-        _wait_for_text(tmp_path / "state", '"release"')
+        wait_for_text(tmp_path / "state", '"release"')
         service.away.clear()
         assert process.wait(LIMIT_S) == 0
     assert only_end(service)[1]["reason"] == "worker-ends"
@@ -200,7 +200,7 @@ def test_a_report_of_a_worker_that_was_killed_at_the_end_of_the_budget_is_told_b
     service.add("ls_1", "saves", to_step=3)
     service.away.add("measurements")
     with worker_process(service.url, HERE, objectives=["user_code:saves"]) as first:
-        _wait_for_text(tmp_path / "state", '"step": 3')
+        wait_for_text(tmp_path / "state", '"step": 3')
         gone = [watch(pid) for pid in _descendants(first.pid)]
         first.kill()
         first.wait(LIMIT_S)

@@ -19,7 +19,7 @@ from workers import main
 from workers.processes import ROOT
 
 from .fake_service import FakeService
-from .helpers import HERE, LIMIT_S, watch, worker_process
+from .helpers import HERE, LIMIT_S, wait_for_text, watch, worker_process
 
 
 @contextmanager
@@ -165,7 +165,7 @@ def test_reports_made_during_an_outage_arrive_in_order_afterwards(
         service.wait_for(lambda: _n_points(service) == 3)
         service.is_down = True
         gate.touch()
-        _wait_for_text(tmp_path / "state", '"complete"')
+        wait_for_text(tmp_path / "state", '"complete"')
         assert service.ends() == []
         service.is_down = False
         service.wait_for(service.ends)
@@ -186,7 +186,7 @@ def test_a_result_left_by_a_worker_that_was_killed_is_sent_by_the_next(
         service.wait_for(lambda: _n_points(service) == 3)
         service.is_down = True
         gate.touch()
-        _wait_for_text(tmp_path / "state", '"complete"')
+        wait_for_text(tmp_path / "state", '"complete"')
         first.kill()
         first.wait(LIMIT_S)
     service.is_down = False
@@ -340,12 +340,3 @@ def _descendants(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     found = [int(each) for task in tasks for each in (task / "children").read_text().split()]
     return found + [deeper for child in found for deeper in _descendants(child)]
-
-
-def _wait_for_text(folder: Path, text: str) -> None:
-    """Waits until a file of reports says something; a disk gives no signal, so it is asked."""
-    for _ in range(int(LIMIT_S * 100)):
-        if any(text in path.read_text() for path in folder.rglob("*.jsonl")):
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError(f"no file of reports says {text}")

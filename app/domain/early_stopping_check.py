@@ -41,7 +41,8 @@ def check_early_stopping(
     if rule.name == "none" or "min_resource" not in rule.options:
         return rule
     if objective is not None and _reports_no_steps(objective, offers):
-        detail = f"{rule.name} needs reports by step, and {shown(objective.name)} makes none."
+        what = f"{rule.name} needs reports by step, and {shown(objective.name)} says of none"
+        detail = f"{what}: if it does report, let its offer say so in `steps`."
         faults.add(f"{pointer}/name", "objective-without-steps", detail)
     known = full_training_steps(objective, parameters, offers)
     options = dict(rule.options)

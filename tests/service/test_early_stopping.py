@@ -283,3 +283,30 @@ async def test_the_steps_of_a_study_are_exact(bench: Bench, seed: int, rule: str
     assert study.stop_reason == "max_resource"
     assert study.resource_used == 60
     check_figures(fleet)
+
+
+async def test_a_trial_that_a_rung_kept_is_not_stopped_between_rungs(bench: Bench) -> None:
+    """Others that come to the rung later, and do better, end nothing that has passed it."""
+    options = {"max_resource": MAX_STEP, "eta": ETA, "mode": "stop"}
+    study_id = bench.study(definition(early_stopping={"name": "asha", "options": options}))
+    fleet = Fleet(bench, study_id, 0, 4)
+
+    def told(client: Client, step: int, value: float) -> Directive:
+        assert client.grant is not None
+        client.seq += 1
+        return bench.services.leases.report(
+            client.grant.trial.id,
+            lease_id=client.grant.lease.id,
+            seq=client.seq,
+            points=[Point(step=step, values={"value": value})],
+            caller=bench.caller,
+        ).directive
+
+    for client in fleet.clients:
+        await fleet.ask(client)
+    first, *others = fleet.clients
+    assert told(first, 1, 0.5) is Directive.CONTINUE
+    for client, value in zip(others, (0.4, 0.3, 0.9), strict=True):
+        told(client, 1, value)
+    assert told(first, 2, 0.5) is Directive.CONTINUE
+    assert told(first, 3, 0.5) is Directive.CONTINUE

@@ -17,7 +17,6 @@ sys.path.insert(0, str(ROOT))
 
 from app.domain.catalog import (  # noqa: E402
     EARLY_STOPPING,
-    LATER_EARLY_STOPPING,
     SUGGESTERS,
     OptionSpec,
     SuggesterInfo,
@@ -72,22 +71,20 @@ def fields(specs: Mapping[str, OptionSpec]) -> str:
     return table(("field", "accepts", "default", "meaning"), rows)
 
 
-def entries(infos: Mapping[str, SuggesterInfo], later: Iterable[str] = ()) -> str:
-    """A table of suggesters or rules, with those that this version does not have."""
+def entries(infos: Mapping[str, SuggesterInfo]) -> str:
+    """A table of suggesters or rules."""
     rows = [(f"`{info.name}`", info.summary) for info in infos.values()]
-    names = ", ".join(f"`{name}`" for name in sorted(later))
-    missing = [(names, "Not available in this version.")] if names else []
-    return table(("name", "what it does"), [*rows, *missing])
+    return table(("name", "what it does"), rows)
 
 
-def options() -> str:
-    """A table of all suggesters' options."""
+def options(infos: Mapping[str, SuggesterInfo], what: str) -> str:
+    """A table of the options of all suggesters or rules; `what` heads their names."""
     rows = [
         (f"`{info.name}`", f"`{name}`", _accepts(spec), _default(spec), spec.help)
-        for info in SUGGESTERS.values()
+        for info in infos.values()
         for name, spec in info.options.items()
     ]
-    return table(("suggester", "option", "accepts", "default", "meaning"), rows)
+    return table((what, "option", "accepts", "default", "meaning"), rows)
 
 
 def objectives() -> str:
@@ -165,8 +162,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "failure-policy": lambda: fields(FAILURE_FIELDS),
     "resources": lambda: fields(RESOURCE_FIELDS),
     "suggesters": lambda: entries(SUGGESTERS),
-    "options": options,
-    "early-stopping": lambda: entries(EARLY_STOPPING, LATER_EARLY_STOPPING),
+    "options": lambda: options(SUGGESTERS, "suggester"),
+    "early-stopping-options": lambda: options(EARLY_STOPPING, "rule"),
+    "early-stopping": lambda: entries(EARLY_STOPPING),
     "objectives": objectives,
     "metrics": metrics,
     "sizes": sizes,

@@ -125,6 +125,8 @@ def attempt(lease: Lease) -> dict[str, Any]:
         "end": lease.end,
         "failure": failure(lease.failure),
         "last_step": lease.last_step,
+        "from_step": lease.from_step,
+        "to_step": lease.to_step,
     }
 
 

@@ -16,7 +16,7 @@ class OptionSpec:
         type: "int", "float", "bool" or "str".
         default: used when it is left out; None means that it is unset (the help says what then).
         low: smallest value, or None; excluded when `is_low_open`.
-        high: largest value, inclusive, or None.
+        high: largest value, or None; excluded when `is_high_open`.
         choices: the accepted words of a "str", or None.
         help: one sentence for a person.
     """
@@ -26,6 +26,7 @@ class OptionSpec:
     low: float | None = None
     high: float | None = None
     is_low_open: bool = False
+    is_high_open: bool = False
     choices: tuple[str, ...] | None = None
     help: str = ""
 
@@ -215,7 +216,13 @@ _STARTUP = OptionSpec(
 
 def _percentile(summary: str) -> OptionSpec:
     return OptionSpec(
-        type="float", default=50.0, low=0.0, high=100.0, is_low_open=True, help=summary
+        type="float",
+        default=50.0,
+        low=0.0,
+        high=100.0,
+        is_low_open=True,
+        is_high_open=True,
+        help=summary,
     )
 
 

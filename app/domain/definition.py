@@ -8,14 +8,11 @@ from functools import partial
 from typing import Any
 
 from ..errors import InvalidInput
-from .catalog import (
-    EARLY_STOPPING,
-    SUGGESTERS,
-    SuggesterInfo,
-)
+from .catalog import EARLY_STOPPING, SUGGESTERS, SuggesterInfo
 from .changes import UNSET, Changes, apply_changes, differences, parse_changes
 from .checking import Faults, Fields, as_object, as_text, child, names_of, shown
 from .definition_json import definition_to_json
+from .early_stopping_check import check_early_stopping, early_stopping_warnings
 from .grid_size import grid_points
 from .limit_fields import TOP_FIELDS
 from .metric_parsing import parse_constraints, parse_metrics
@@ -31,7 +28,7 @@ from .settings_parsing import as_setting, parse_settings
 from .sizes import limit_of
 from .space import LinearConstraint, Parameter, Space
 from .space_parsing import parse_space
-from .study import EarlyStoppingRef, StudyDefinition, SuggesterRef
+from .study import EarlyStoppingRef, ObjectiveRef, StudyDefinition, SuggesterRef
 from .webhook import parse_webhook
 from .worker import ObjectiveOffer
 
@@ -142,7 +139,7 @@ def _definition(
         names, at = names_of(_items(fields)), fields.at("space")
         check_parameters(objective, names, parameters, at, faults, offers)
     suggester = _suggester(fields, space)
-    stopping = _early_stopping(fields)
+    stopping = _early_stopping(fields, objective, parameters, offers)
     limits = parse_limits(fields.raw("limits"), fields.at("limits"), faults)
     policy = parse_failure_policy(fields.raw("failure_policy"), fields.at("failure_policy"), faults)
     resources = parse_resources(fields.raw("resources"), fields.at("resources"), faults)
@@ -205,7 +202,7 @@ class _Suggester:
 
 def _suggester(fields: Fields, space: Space) -> _Suggester:
     inner = _reference(fields, "suggester", ("name", "seed", "options"))
-    name = _known_name(inner, SUGGESTERS, frozenset(), "suggester", "auto")
+    name = _known_name(inner, SUGGESTERS, "suggester", "auto")
     seed = inner.read("seed", _scalar("seed"))
     options = _options(inner, SUGGESTERS.get(name or ""))
     if name == "grid":
@@ -213,12 +210,22 @@ def _suggester(fields: Fields, space: Space) -> _Suggester:
     return _Suggester(name or "auto", seed, options)
 
 
-def _early_stopping(fields: Fields) -> EarlyStoppingRef:
+def _early_stopping(
+    fields: Fields,
+    objective: ObjectiveRef | None,
+    parameters: Sequence[Parameter],
+    offers: Sequence[ObjectiveOffer] | None,
+) -> EarlyStoppingRef:
     inner = _reference(fields, "early_stopping", _REF_FIELDS)
-    name = _known_name(inner, EARLY_STOPPING, frozenset(), "early-stopping rule", "none")
-    return EarlyStoppingRef(
+    name = _known_name(inner, EARLY_STOPPING, "early-stopping rule", "none")
+    before = len(fields.faults)
+    rule = EarlyStoppingRef(
         name=name or "none", options=_options(inner, EARLY_STOPPING.get(name or ""))
     )
+    if len(fields.faults) > before:
+        return rule
+    at = fields.at("early_stopping")
+    return check_early_stopping(rule, objective, parameters, at, fields.faults, offers)
 
 
 def _reference(fields: Fields, name: str, known: Sequence[str]) -> Fields:
@@ -229,7 +236,6 @@ def _reference(fields: Fields, name: str, known: Sequence[str]) -> Fields:
 def _known_name(
     fields: Fields,
     table: Mapping[str, SuggesterInfo],
-    later: frozenset[str],
     what: str,
     default: str,
 ) -> str | None:
@@ -240,14 +246,9 @@ def _known_name(
     if isinstance(name, str) and name in table:
         return name
     known = f"Known: {', '.join(table)}."
-    if isinstance(name, str) and name in later:
-        detail = f"The {what} {shown(name)} is not available in this version. {known}"
-        fields.faults.add(pointer, "not-available", detail)
-    elif isinstance(name, str):
+    if isinstance(name, str):
         code = f"unknown-{what.replace(' ', '-').removesuffix('-rule')}"
-        detail = (
-            f"Unknown {what} {shown(name)}{fields.faults.near_miss(name, (*table, *later))} {known}"
-        )
+        detail = f"Unknown {what} {shown(name)}{fields.faults.near_miss(name, table)} {known}"
         fields.faults.add(pointer, code, detail)
     else:
         fields.faults.add(pointer, "wrong-type", f"Must be a string, found {shown(name)}.")
@@ -288,4 +289,5 @@ def _warnings(definition: StudyDefinition, offers: Sequence[ObjectiveOffer] | No
     most, at_once = limits.max_trials, limits.max_parallel
     if most is not None and at_once is not None and at_once > most:
         found.append(f"max_parallel {at_once} is larger than max_trials {most}.")
-    return found + objective_warnings(definition.objective, definition.metrics, offers)
+    found += objective_warnings(definition.objective, definition.metrics, offers)
+    return found + early_stopping_warnings(definition, offers)

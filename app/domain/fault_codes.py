@@ -13,7 +13,6 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         "unknown-field": "There is no such field; a near miss is named.",
         "unknown-value": "The value is none of the few that are accepted.",
         "not-changeable": "The field cannot be changed once the study exists.",
-        "not-available": "The name is known, but not available in this version.",
         "empty": "A name, a space or the terms of a constraint may not be empty.",
         "too-long": "A string is longer than its size limit.",
         "too-many": "A list or an object is larger than its size limit.",
@@ -61,6 +60,10 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         # suggesters, objectives
         "unknown-suggester": "There is no such suggester; a near miss is named.",
         "unknown-early-stopping": "There is no such early-stopping rule; a near miss is named.",
+        "objective-without-steps": "A rule needs an objective that reports by step.",
+        "max-resource-unknown": "The rule needs max_resource, and the objective does not say it.",
+        "max-resource-too-large": "max_resource is more than a full training of the objective.",
+        "min-above-max-resource": "min_resource may be max_resource at most.",
         "unknown-option": "The suggester, rule or objective has no such option.",
         "grid-needs-step": "The suggester grid needs a step for every float.",
         "grid-too-large": "A grid has more points than its size limit.",

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from .study import (
     OPEN_STUDY_STATES,
     Direction,
+    NoProgress,
     StopReason,
     Study,
     StudyDefinition,
@@ -67,7 +68,8 @@ def verdict(
     Args:
         study: the study with its present counts, places, best value and resource used.
         now: the present instant, by the clock that set `started_at`.
-        open_trials: how many of its trials are pending, running or paused.
+        open_trials: how many of its trials are pending or running; those that pause have been
+            passed over.
         finished: finished trials; may be empty unless `uses_finished`.
     """
     if study.state not in OPEN_STUDY_STATES:
@@ -221,3 +223,49 @@ def _gains_little(study: Study, finished: Sequence[Finished]) -> bool:
     seconds = (finished[-1][2] - finished[before - 1][2]).total_seconds()
     gain = _gain(_costs(study, finished), before)
     return seconds > 0.0 and gain * 3600.0 / seconds < least
+
+
+def detail(study: Study, reason: StopReason, *, now: datetime) -> str:
+    """Why a study ends, in a sentence with the figures.
+
+    Args:
+        study: as it was judged.
+        now: the instant by which it was.
+    """
+    limits, n_failed = study.definition.limits, study.counts.get(TrialState.FAILED, 0)
+    best = "nothing yet" if study.best_value is None else f"{study.best_value:.6g}"
+    at = "" if study.best_number is None else f" of trial {study.best_number}"
+    rule = limits.no_progress
+    passed_s = (now - study.started_at).total_seconds() if study.started_at else 0.0
+    said = {
+        StopReason.TARGET_REACHED: f"the best value {best}{at} has reached the target "
+        f"{limits.target}",
+        StopReason.MAX_TRIALS: f"all {limits.max_trials} trials of the budget have ended",
+        StopReason.SPACE_EXHAUSTED: "the suggester has no further point",
+        StopReason.MAX_DURATION: f"{passed_s:.0f} s have passed of {limits.max_duration_s} s",
+        StopReason.MAX_RESOURCE: f"{study.resource_used:,} steps were trained of "
+        f"{limits.max_resource_total or 0:,}",
+        StopReason.LOW_EXPECTED_GAIN: f"the last trials gained less than "
+        f"{limits.min_gain_per_h} per hour; the best value is {best}{at}",
+        StopReason.MAX_FAILED: f"{n_failed} trials have failed",
+        StopReason.USER: "a person stopped it",
+        StopReason.NO_PROGRESS: _no_progress_said(rule, best + at),
+    }
+    return said[reason]
+
+
+def _no_progress_said(rule: NoProgress | None, best: str) -> str:
+    if rule is None:
+        return f"no progress; the best value is {best}"
+    spans = [
+        span
+        for span, is_set in (
+            (f"{rule.trials} trials", rule.trials is not None),
+            (f"{rule.seconds} s", rule.seconds is not None),
+        )
+        if is_set
+    ]
+    return (
+        f"no gain of {rule.min_gain:g} or more over the last {' or '.join(spans)}; "
+        f"the best value is {best}"
+    )

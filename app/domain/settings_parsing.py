@@ -36,7 +36,9 @@ def as_setting(value: object, spec: OptionSpec, pointer: str, faults: Faults) ->
 def _is_within(number: float, spec: OptionSpec) -> bool:
     if spec.low is not None and (number < spec.low or (spec.is_low_open and number == spec.low)):
         return False
-    return spec.high is None or number <= spec.high
+    if spec.high is None:
+        return True
+    return number < spec.high if spec.is_high_open else number <= spec.high
 
 
 def range_text(spec: OptionSpec) -> str:
@@ -45,7 +47,7 @@ def range_text(spec: OptionSpec) -> str:
     if spec.low is not None:
         parts.append(f"{'>' if spec.is_low_open else '>='} {_grouped(spec.low)}")
     if spec.high is not None:
-        parts.append(f"<= {_grouped(spec.high)}")
+        parts.append(f"{'<' if spec.is_high_open else '<='} {_grouped(spec.high)}")
     return " and ".join(parts) or "any number"
 
 

@@ -41,7 +41,7 @@ class Asha:
         rung = facts.to_step
         if rung is None or rung >= self.rungs[-1] or book.result(number, rung) is None:
             return Decision(directive=Directive.CONTINUE, to_step=rung)
-        reason = _standing(book, self.metric, number, rung, self.eta)
+        reason = _standing(book, self.metric, number, rung, self._share(book, rung))
         if self._goes_on(book, number, rung):
             return Decision(directive=Directive.CONTINUE, reason=reason, to_step=self._above(rung))
         return Decision(directive=Directive.PAUSE, reason=reason)
@@ -52,7 +52,7 @@ class Asha:
             Promotion(
                 number=number,
                 to_step=self._above(rung),
-                reason=_standing(book, self.metric, number, rung, self.eta),
+                reason=_standing(book, self.metric, number, rung, self._share(book, rung)),
             )
             for rung in reversed(self.rungs[:-1])
             for loss, number in self._promotable(book, rung)
@@ -68,8 +68,11 @@ class Asha:
 
     def _goes_on(self, book: Book, number: int, rung: int) -> bool:
         loss = book.result(number, rung)
-        share = len(book.results(None, rung)) // self.eta
-        return loss is not None and math.isfinite(loss) and book.rank(number, rung) < share
+        is_finite = loss is not None and math.isfinite(loss)
+        return is_finite and book.rank(number, rung) < self._share(book, rung)
+
+    def _share(self, book: Book, rung: int) -> int:
+        return len(book.results(None, rung)) // self.eta
 
     def _above(self, rung: int) -> int:
         return self.rungs[self.rungs.index(rung) + 1]
@@ -98,7 +101,7 @@ class StoppingAsha:
         is_good = loss is not None and math.isfinite(loss) and book.rank(number, rung) < share
         if is_good or self._was_passed(book, number, rung):
             return going_on
-        reason = _standing(book, self.metric, number, rung, self.eta)
+        reason = _standing(book, self.metric, number, rung, share)
         return Decision(directive=Directive.STOP, reason=reason)
 
     def _was_passed(self, book: Book, number: int, rung: int) -> bool:
@@ -112,9 +115,9 @@ class StoppingAsha:
         return ()
 
 
-def _standing(book: Book, metric: str, number: int, rung: int, eta: int) -> str:
+def _standing(book: Book, metric: str, number: int, rung: int, share: int) -> str:
     loss = book.result(number, rung)
     value = shown(math.inf if loss is None else loss, book.sign)
     n = len(book.results(None, rung))
     where = ranked(metric, value, rung, book.rank(number, rung), n)
-    return f"{where}; the best {n // eta} go on"
+    return f"{where}; the best {share} go on"

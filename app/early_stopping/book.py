@@ -66,6 +66,7 @@ class Curve:
     steps: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     means: list[float] = field(default_factory=list)
+    _sums: list[tuple[float, int]] = field(default_factory=list)
 
     def add(self, step: int, loss: float) -> bool:
         """Takes in a report; whether it is new. The first one of a step counts."""
@@ -78,12 +79,12 @@ class Curve:
         return True
 
     def _average_from(self, at: int) -> None:
-        finite = [loss for loss in self.losses[:at] if math.isfinite(loss)]
-        total, n = math.fsum(finite), len(finite)
-        del self.means[at:]
+        total, n = self._sums[at - 1] if at else (0.0, 0)
+        del self.means[at:], self._sums[at:]
         for loss in self.losses[at:]:
             if math.isfinite(loss):
                 total, n = total + loss, n + 1
+            self._sums.append((total, n))
             self.means.append(total / n if n else math.inf)
 
     @property
@@ -155,9 +156,12 @@ class Book:
         self._entries: dict[int, _Entry] = {}
         self._results: dict[Place, list[Ranked]] = {}
         self._waiting: dict[Place, list[Ranked]] = {}
+        self._noted: dict[int, dict[int, tuple[int, float]]] = {}
         self._means: dict[int, list[Ranked]] = {}
         self._completed: dict[int, None] = {}
         self._brackets: dict[int, BracketState] = {}
+        self._open: set[int] = set()
+        self._last_bracket = 0
         self._over: set[tuple[int, int]] = set()  # (number, step): settled at that rung
 
     # --- what is taken in ---
@@ -192,7 +196,9 @@ class Book:
                 if rung > step:
                     break
                 if rung not in entry.results:
-                    self._note_result(entry, rung, loss if math.isfinite(loss) else math.inf)
+                    noted = loss if math.isfinite(loss) else math.inf
+                    self._noted.setdefault(rung, {})[number] = (step, noted)
+                    self._note_result(entry, rung, noted)
         self._note_waiting(entry)
         self._settle(entry)
         self._note_completion(entry)
@@ -205,12 +211,23 @@ class Book:
         state = self._brackets.setdefault(facts.bracket, BracketState())
         if before is None or before.bracket != facts.bracket:
             state.n_placed += 1
+            self._last_bracket = max(self._last_bracket, facts.bracket)
             was = 0
         else:
             was = before.to_step or 0
         for rung in self.ladder.rungs:
             if was < rung <= (facts.to_step or 0):
                 state.n_members[rung] = state.n_members.get(rung, 0) + 1
+        self._note_open(facts.bracket)
+
+    def _note_open(self, bracket: int) -> None:
+        """A bracket is done with once all that were sent on to the end have come there."""
+        state, end = self._brackets[bracket], self.ladder.rungs[-1]
+        n_sent = state.n_members.get(end, 0)
+        if n_sent and state.n_over.get(end, 0) == n_sent:
+            self._open.discard(bracket)
+        else:
+            self._open.add(bracket)
 
     def _note_result(self, entry: _Entry, rung: int, loss: float) -> None:
         number, bracket = entry.facts.number, entry.facts.bracket
@@ -268,6 +285,7 @@ class Book:
             elif not is_over and key in self._over:  # it is tried again
                 self._over.discard(key)
                 n_over[rung] -= 1
+        self._note_open(facts.bracket)
 
     def _note_completion(self, entry: _Entry) -> None:
         if entry.facts.state is not TrialState.COMPLETED:
@@ -329,6 +347,20 @@ class Book:
         found = self._results[entry.facts.bracket, rung]
         return bisect_left(found, (entry.results[rung], number))
 
+    def noted(self, rung: int) -> dict[int, tuple[int, float]]:
+        """By number, in the order in which they came: step and loss of the report that reached a
+        rung, whatever the bracket.
+        """
+        return self._noted.get(rung, {})
+
+    def fresh_rung(self, number: int) -> int | None:
+        """The highest rung that a trial reached with its last report, or None."""
+        results = self._entries[number].results
+        rung = max(results, default=None)
+        if rung is None or self._noted[rung][number][0] != self.curve(number).last_step:
+            return None
+        return rung
+
     def waiting(self, bracket: int | None, rung: int) -> Sequence[Ranked]:
         """Those that wait at a rung of a bracket, best first."""
         return self._waiting.get((bracket, rung), ())
@@ -342,9 +374,14 @@ class Book:
         return self._means[step]
 
     @property
-    def brackets(self) -> Sequence[int]:
-        """Numbers of the brackets that have trials, lowest first."""
-        return sorted(self._brackets)
+    def last_bracket(self) -> int:
+        """The newest bracket that has a trial; 0 before the first."""
+        return self._last_bracket
+
+    @property
+    def open_brackets(self) -> Sequence[int]:
+        """Brackets of which a trial may still go on, lowest first."""
+        return sorted(self._open)
 
     def bracket(self, bracket: int) -> BracketState:
         """How a bracket stands; an empty one if it has no trial yet."""

@@ -34,7 +34,7 @@ class Hyperband:
 
     def place(self, book: Book) -> Place:
         """In the first bracket that is not full."""
-        bracket = book.brackets[-1] if book.brackets else 0
+        bracket = book.last_bracket
         if book.bracket(bracket).n_placed >= self._rows(bracket)[0].n:
             bracket += 1
         return Place(bracket=bracket, to_step=self._rows(bracket)[0].step)
@@ -61,7 +61,7 @@ class Hyperband:
     def promotions(self, book: Book) -> tuple[Promotion, ...]:
         """Of each rung that is complete, those that are to go on and have not."""
         found: list[Promotion] = []
-        for bracket in book.brackets:
+        for bracket in book.open_brackets:
             rows = self._rows(bracket)
             for level in range(len(rows) - 2, -1, -1):
                 found += [

@@ -9,6 +9,7 @@ from ..domain.fidelity import brackets
 from ..domain.ladder import ladder_of
 from ..domain.study import Metric, StudyDefinition
 from .asha import Asha, StoppingAsha
+from .auto import Auto
 from .base import Rule
 from .book import Book
 from .hyperband import Hyperband
@@ -88,6 +89,13 @@ def _patience(definition: StudyDefinition) -> Rule:
     )
 
 
+def _auto(definition: StudyDefinition) -> Rule:
+    ladder = ladder_of(definition)
+    if ladder is None:
+        raise ValueError("the study has no early-stopping rule")
+    return Auto(ladder)
+
+
 _MAKERS: Mapping[str, Callable[[StudyDefinition], Rule]] = MappingProxyType(
     {
         "median": _percentile,
@@ -96,5 +104,6 @@ _MAKERS: Mapping[str, Callable[[StudyDefinition], Rule]] = MappingProxyType(
         "hyperband": _hyperband,
         "bohb": _hyperband,
         "patience": _patience,
+        "auto": _auto,
     }
 )

@@ -238,9 +238,7 @@ def _start_some(study: LockedStudy, share: Share, points: _Points) -> list[Grant
     while len(grants) < share.want:
         trial = None
         if _may_start_pending(study.study):
-            trial = queue.next_pending(
-                study, client_id=share.holder.client_id, memory_bytes=share.holder.memory_bytes
-            )
+            trial = _next_pending(study, share.holder)
         if trial is not None:
             grants.append(start(study, trial, share.holder))
         elif (suggestion := points.next()) is not None:
@@ -248,6 +246,17 @@ def _start_some(study: LockedStudy, share: Share, points: _Points) -> list[Grant
         else:
             break
     return grants
+
+
+def _next_pending(study: LockedStudy, holder: Holder) -> Trial | None:
+    """The trial to hand out next; a promoted one to the worker that has trained it, if it can."""
+    is_ruled = study.definition.early_stopping.name != "none"
+    return queue.next_pending(
+        study,
+        client_id=holder.client_id,
+        worker_id=holder.worker_id if is_ruled else None,
+        memory_bytes=holder.memory_bytes,
+    )
 
 
 class _Points:

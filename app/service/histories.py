@@ -23,7 +23,17 @@ def changes_since(
     study, changed = trial_changes.since(conn, study_id, seq)
     metrics = tuple(metric.name for metric in study.definition.metrics)
     return study, tuple(
-        record_of(one.id, one.number, one.params, one.state, one.values, one.failure, metrics)
+        record_of(
+            one.id,
+            one.number,
+            one.params,
+            one.state,
+            one.values,
+            one.failure,
+            metrics,
+            rungs=one.rungs,
+            step=one.step,
+        )
         for one in changed
     )
 

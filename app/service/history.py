@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ..domain.ladder import ladder_of
 from ..domain.space import Params
 from ..domain.study import StudyDefinition
 from ..domain.trial import OPEN_TRIAL_STATES, FailureKind, TrialState, tells_of_point
-from ..suggest.base import FinishedTrial, PendingTrial, SuggestRequest
+from ..suggest.base import FinishedTrial, PendingTrial, Rungs, SuggestRequest
 from ..suggest.memory import SuggestMemory
 
 T = TypeVar("T")
@@ -27,6 +28,8 @@ class TrialRecord:
     state: TrialState
     values: tuple[float, ...] | None
     failure: FailureKind | None
+    rungs: Rungs = ()
+    step: int | None = None
 
 
 def record_of(
@@ -37,12 +40,16 @@ def record_of(
     values: Mapping[str, float],
     failure: FailureKind | None,
     metrics: tuple[str, ...],
+    *,
+    rungs: Rungs = (),
+    step: int | None = None,
 ) -> TrialRecord:
     """What a suggester sees of a trial in some state.
 
     Args:
         failure: the last one; it counts for a trial that ended by it alone.
         metrics: order of the values; all of them have to be there and finite.
+        rungs: (step, value) at the rungs that it has reached; step: that of its final values.
     """
     ordered = tuple(float(values.get(name, math.nan)) for name in metrics)
     known = all(math.isfinite(v) for v in ordered) and state not in OPEN_TRIAL_STATES
@@ -53,6 +60,8 @@ def record_of(
         state=state,
         values=ordered if known else None,
         failure=failure if state is TrialState.FAILED else None,
+        rungs=rungs,
+        step=step,
     )
 
 
@@ -103,7 +112,7 @@ class StudyHistory:
             self._pending.drop(item.number)
             self._pending_ids.drop(item.number)
             if item.state in OPEN_TRIAL_STATES:
-                pending = PendingTrial(number=item.number, params=item.params)
+                pending = PendingTrial(number=item.number, params=item.params, rungs=item.rungs)
                 self._pending.put(item.number, pending)
                 self._pending_ids.put(item.number, item.id)
             elif tells_of_point(item.state, item.failure):
@@ -113,14 +122,17 @@ class StudyHistory:
                     state=item.state,
                     values=item.values,
                     failure=item.failure,
+                    rungs=item.rungs,
+                    step=item.step,
                 )
                 self._finished.put(item.number, finished)
 
-    def expect(self, pending: Iterable[TrialRecord]) -> None:
+    def expect(self, expected: Iterable[TrialRecord]) -> None:
         """Takes these trials for the pending ones, whatever was known of them; for a replay."""
         self._pending, self._pending_ids = _ByNumber(), _ByNumber()
-        for item in pending:
-            self._pending.put(item.number, PendingTrial(number=item.number, params=item.params))
+        for item in expected:
+            pending = PendingTrial(number=item.number, params=item.params, rungs=item.rungs)
+            self._pending.put(item.number, pending)
             self._pending_ids.put(item.number, item.id)
 
     @property
@@ -147,5 +159,6 @@ class StudyHistory:
             count=count,
             max_trials=definition.limits.max_trials,
             time_per_trial_s=definition.limits.time_per_trial_s,
+            ladder=ladder_of(definition),
             memory=self._memory,
         )

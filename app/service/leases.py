@@ -60,15 +60,20 @@ class LeaseService:
         self, beats: Sequence[Beat], *, worker_id: str | None, caller: Caller
     ) -> list[BeatAnswer]:
         """Renews each lease; one that is stale is answered `abort`, the others are not touched by
-        it.
+        it. The trials of a worker that drains are to save what they have.
         """
-        if worker_id is not None:
-            self._store.write(lambda tx: worker_rows.seen(tx, worker_id))
-        return [self._beat(beat, caller) for beat in beats]
+        drains = worker_id is not None and self._store.write(
+            lambda tx: worker_rows.seen(tx, worker_id)
+        )
+        return [self._beat(beat, caller, drains=drains) for beat in beats]
 
-    def _beat(self, beat: Beat, caller: Caller) -> BeatAnswer:
+    def _beat(self, beat: Beat, caller: Caller, *, drains: bool) -> BeatAnswer:
         def renew(tx: Tx) -> BeatAnswer:
-            return _renewed(hold(tx, beat.lease_id, None, caller))
+            held = hold(tx, beat.lease_id, None, caller)
+            answer = _renewed(held)
+            if drains and answer.directive is Directive.CONTINUE and _has_unsaved(held):
+                return replace(answer, directive=Directive.CHECKPOINT)
+            return answer
 
         try:
             return self._store.write(renew)
@@ -280,6 +285,15 @@ def _renewed(held: Held) -> BeatAnswer:
     directive = directive_of(held)
     lease = held.lease if directive is Directive.ABORT else renewed(held)
     return BeatAnswer(lease_id=lease.id, expires_at=lease.expires_at, directive=directive)
+
+
+def _has_unsaved(held: Held) -> bool:
+    """Whether a trial has reported steps that its last checkpoint does not have."""
+    last = held.lease.last_step
+    if last is None:
+        return False
+    saved = checkpoint_rows.last_of(held.study.tx.conn, held.trial)
+    return saved is None or saved.step < last
 
 
 def _check_committed(held: Held, checkpoint_id: str) -> None:

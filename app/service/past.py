@@ -12,8 +12,8 @@ from typing import Any
 
 from ..domain.study import Study, StudyDefinition
 from ..domain.trial import Trial, TrialState
-from ..store.past import PastDefinition, Result, TakenPoint
-from ..suggest.base import SuggestRequest
+from ..store.past import NotedRung, PastDefinition, Result, TakenPoint
+from ..suggest.base import Rungs, SuggestRequest
 from .history import StudyHistory, TrialRecord, record_of
 
 
@@ -73,7 +73,7 @@ class StudyPast:
     def __init__(
         self,
         study: Study,
-        results: Sequence[Result],
+        results: Sequence[Result | NotedRung],
         points: Sequence[TakenPoint],
         definitions: Sequence[PastDefinition],
     ) -> None:
@@ -84,6 +84,7 @@ class StudyPast:
         self._definitions = definitions
         self._metrics = tuple(metric.name for metric in study.definition.metrics)
         self._history = StudyHistory(study.definition)
+        self._rungs: dict[str, Rungs] = {}
         self._seq = 0
 
     def request(self, origin: Origin) -> SuggestRequest:
@@ -111,9 +112,17 @@ class StudyPast:
         if seq > len(self._results):
             raise Lost(f"{len(self._results)} results are known, and it knew {seq}")
         if seq < self._seq:
-            self._history, self._seq = StudyHistory(self.study.definition), 0
-        self._history.apply(self._record(result) for result in self._results[self._seq : seq])
+            self._history, self._rungs, self._seq = StudyHistory(self.study.definition), {}, 0
+        for result in self._results[self._seq : seq]:
+            self._take(result)
         self._seq = seq
+
+    def _take(self, result: Result | NotedRung) -> None:
+        if isinstance(result, NotedRung):
+            known = self._rungs.get(result.trial_id, ())
+            self._rungs[result.trial_id] = (*known, (result.step, result.value))
+        else:
+            self._history.apply([self._record(result)])
 
     def _record(self, result: Result) -> TrialRecord:
         return record_of(
@@ -124,6 +133,8 @@ class StudyPast:
             result.values,
             result.failure,
             self._metrics,
+            rungs=self._rungs.get(result.trial_id, ()),
+            step=result.step,
         )
 
     def _pending(self, trial_id: str) -> TrialRecord:
@@ -131,5 +142,12 @@ class StudyPast:
         if point is None:
             raise Lost(f"the pending trial {trial_id} is not there")
         return record_of(
-            point.id, point.number, point.params, TrialState.PENDING, {}, None, self._metrics
+            point.id,
+            point.number,
+            point.params,
+            TrialState.PENDING,
+            {},
+            None,
+            self._metrics,
+            rungs=self._rungs.get(point.id, ()),
         )

@@ -82,6 +82,8 @@ def settle(study: LockedStudy) -> None:
     )
     if ending is None or ending.state is study.study.state:
         return
+    if study.study.state is not StudyState.STOPPING:
+        study.set(stop_detail=limits.detail(study.study, ending.reason, now=study.tx.now))
     end(study, ending.state, ending.reason)
 
 

@@ -132,6 +132,8 @@ class LockedStudy:
         allowed = STUDY_TRANSITIONS[current]
         if to not in allowed:
             raise illegal("study", self.id, current, to, allowed)
+        if to is StudyState.ACTIVE:
+            self.set(stop_detail=None)
         reason = None if to is StudyState.ACTIVE else reason or self._value("stop_reason")
         is_paused = to is StudyState.PAUSED
         self.set(
@@ -154,6 +156,7 @@ class LockedStudy:
                 "state": self._value("state").value,
                 "previous": previous.value if previous else None,
                 "stop_reason": reason.value if reason else None,
+                "stop_detail": self._value("stop_detail"),
                 "pause_reason": pause.value if pause else None,
                 "pause_detail": self._value("pause_detail"),
             },

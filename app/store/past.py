@@ -22,8 +22,8 @@ from .trial_select import SELECT_TRIALS
 
 _STUDY: BindParameter[str] = bindparam("b_study_id")
 _STATES = (
-    select(events.c.trial_id, events.c.data)
-    .where(events.c.study_id == _STUDY, events.c.kind == "trial.state")
+    select(events.c.trial_id, events.c.kind, events.c.data)
+    .where(events.c.study_id == _STUDY, events.c.kind.in_(["trial.state", "trial.rung"]))
     .order_by(events.c.seq)
 )
 _POINTS = (
@@ -55,6 +55,16 @@ class Result:
     state: TrialState
     values: Mapping[str, float]
     failure: FailureKind | None
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotedRung:
+    """A trial reached a rung: a result too, counted as those are. NaN for a value not finite."""
+
+    trial_id: str
+    step: int
+    value: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +84,17 @@ class PastDefinition:
     definition: StudyDefinition
 
 
-def results(conn: Connection, study_id: str) -> list[Result]:
+def results(conn: Connection, study_id: str) -> list[Result | NotedRung]:
     """Every result of a study, in the order in which `results_seq` counted them."""
     rows = conn.execute(_STATES, {"b_study_id": study_id})
-    return [_result(row.trial_id, row.data) for row in rows if _is_result(row.data)]
+    found: list[Result | NotedRung] = []
+    for row in rows:
+        if row.kind == "trial.rung":
+            step, value = row.data["step"], float(row.data["value"])
+            found.append(NotedRung(trial_id=row.trial_id, step=step, value=value))
+        elif _is_result(row.data):
+            found.append(_result(row.trial_id, row.data))
+    return found
 
 
 def points(conn: Connection, study_id: str) -> list[TakenPoint]:
@@ -116,4 +133,5 @@ def _result(trial_id: str, data: Mapping[str, Any]) -> Result:
         state=TrialState(data["state"]),
         values={name: float(value) for name, value in data["values"].items()},
         failure=None if failure is None else FailureKind(failure),
+        step=data.get("step"),
     )

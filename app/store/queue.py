@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, literal_column, or_, select
+from sqlalchemy import Connection, Select, bindparam, case, func, literal_column, or_, select
 
 from ..domain.trial import Trial
 from .locked import LockedStudy
@@ -29,13 +29,17 @@ _OF_CLIENT = trials.c.reserved_for == bindparam("b_client_id")
 _OF_ANYONE = or_(trials.c.reserved_for.is_(None), trials.c.reserved_until <= bindparam("b_now"))
 
 
-def _first(select_from: Select[Any], whose: Any) -> Select[Any]:
+def _first(select_from: Select[Any], whose: Any, *preferred: Any) -> Select[Any]:
     found = select_from.where(*_PENDING, *_DUE, whose)
-    return found.order_by(trials.c.queue_rank, trials.c.number).limit(1)
+    return found.order_by(trials.c.queue_rank, *preferred, trials.c.number).limit(1)
 
 
 _LOCKED = SELECT_TRIALS.with_for_update(skip_locked=True, of=trials)
 _RESERVED, _FREE = _first(_LOCKED, _OF_CLIENT), _first(_LOCKED, _OF_ANYONE)
+# Sorts what is pending, where the plain one follows an index.
+_LAST_TRAINED = _first(
+    _LOCKED, _OF_ANYONE, case((trials.c.worker_id == bindparam("b_worker_id"), 0), else_=1)
+)
 _ANY = _first(select(trials.c.id), or_(_OF_CLIENT, _OF_ANYONE))
 _NEXT_DUE = select(func.min(trials.c.not_before)).where(
     trials.c.study_id.in_(bindparam("b_study_ids", expanding=True)),
@@ -59,7 +63,11 @@ _NEED_MEMORY = (
 
 
 def next_pending(
-    study: LockedStudy, *, client_id: str | None, memory_bytes: int | None = None
+    study: LockedStudy,
+    *,
+    client_id: str | None,
+    worker_id: str | None = None,
+    memory_bytes: int | None = None,
 ) -> Trial | None:
     """The pending trial to hand out next, or None.
 
@@ -68,13 +76,17 @@ def next_pending(
     wait after a failure, and those that need more memory than there is.
 
     Args:
+        worker_id: of equals, the one that this worker trained last comes first; None: the lowest
+            number.
         memory_bytes: of the device that it would run on; None where that is not known.
     """
     conn, values = study.tx.conn, _values(study.id, study.tx.now, memory_bytes)
     row = None
     if client_id is not None:
         row = conn.execute(_RESERVED, {**values, "b_client_id": client_id}).one_or_none()
-    if row is None:
+    if row is None and worker_id is not None:
+        row = conn.execute(_LAST_TRAINED, {**values, "b_worker_id": worker_id}).one_or_none()
+    elif row is None:
         row = conn.execute(_FREE, values).one_or_none()
     return None if row is None else trial_of(row)
 

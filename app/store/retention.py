@@ -1,7 +1,7 @@
 """Removes what is kept no longer, a little in each transaction: no writer waits for it for long.
 
-`trial.state` events and past definitions stay as long as their study: a study's points are derived
-again from them (`past.py`). Two processes that purge at once do no harm.
+`trial.state` and `trial.rung` events and past definitions stay as long as their study: a study's
+points are derived again from them (`past.py`). Two processes that purge at once do no harm.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ BATCH = 500
 _WINDOW = 50
 """Trials whose measurements are looked at together."""
 
-_KEPT_KIND, _REPORT_KIND = "trial.state", "trial.measurement"
+_KEPT_KINDS, _REPORT_KIND = ("trial.state", "trial.rung"), "trial.measurement"
 
 _ID: BindParameter[str] = bindparam("b_study_id")
 _JOINED = studies.outerjoin(purges, purges.c.study_id == studies.c.id)
@@ -94,7 +94,7 @@ _NEXT_EVENTS = (
     .order_by(events.c.seq)
     .limit(BATCH)
 )
-_REST = _EVENT.where(events.c.study_id == _ID, events.c.kind != _KEPT_KIND).limit(BATCH)
+_REST = _EVENT.where(events.c.study_id == _ID, events.c.kind.not_in(_KEPT_KINDS)).limit(BATCH)
 
 
 def _rows(tx: Tx, statement: Select[Any], **values: Any) -> list[AnyRow]:
@@ -136,7 +136,8 @@ def purge_events(
 
     Args:
         reports_before: `trial.measurement` events up to then go.
-        ended_before: of a study that ended before, all but the `trial.state` events go.
+        ended_before: of a study that ended before, all but the events of states and
+            rungs go.
 
     Returns:
         Whether more are left to look at.

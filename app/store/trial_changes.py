@@ -27,6 +27,8 @@ class ChangedTrial:
     params: Mapping[str, Any]
     values: Mapping[str, float]
     failure: FailureKind | None
+    rungs: tuple[tuple[int, float], ...]
+    step: int | None
 
 
 _COLUMNS = (
@@ -36,6 +38,8 @@ _COLUMNS = (
     trials.c.params,
     trials.c.final_values,
     trials.c.failure,
+    trials.c.rungs,
+    trials.c.step,
 )
 _ALL = (
     select(*_COLUMNS).where(trials.c.study_id == bindparam("b_study_id")).order_by(trials.c.number)
@@ -72,8 +76,15 @@ def since(conn: Connection, study_id: str, seq: int) -> tuple[Study, list[Change
 
 
 def _changed(row: Sequence[Any]) -> ChangedTrial:
-    trial_id, number, state, params, values, raw = row
+    trial_id, number, state, params, values, raw, rungs, step = row
     failure = failure_of(raw)
     return ChangedTrial(
-        trial_id, number, TrialState(state), params, values, failure.kind if failure else None
+        trial_id,
+        number,
+        TrialState(state),
+        params,
+        values,
+        failure.kind if failure else None,
+        rungs,
+        step,
     )

@@ -344,6 +344,7 @@ def _emit(study: LockedStudy, trial: Trial, previous: TrialState | None) -> None
             "previous": previous.value if previous else None,
             "source": trial.source.value,
             "values": dict(trial.values),
+            "step": trial.step,
             "failure": trial.failure.kind.value if trial.failure else None,
             "worker_id": trial.worker_id,
             "client_id": trial.client_id,

@@ -33,7 +33,7 @@ _BY_ID = _ALL.where(workers.c.id == bindparam("b_id"))
 _BY_NAME = _ALL.where(workers.c.name == bindparam("b_name"))
 _LOCK_BY_NAME = _BY_NAME.with_for_update()
 _ONE = update(workers).where(workers.c.id == bindparam("b_id"))
-_SEEN: Update = _ONE.values(last_seen_at=bindparam("b_now"))
+_SEEN = _ONE.values(last_seen_at=bindparam("b_now")).returning(workers.c.draining)
 _DRAINING: Update = _ONE.values(
     draining=bindparam("b_draining"), drain_reason=None, n_infrastructure_failures=0
 )
@@ -143,9 +143,10 @@ def offers(conn: Connection) -> list[ObjectiveOffer]:
     return [offer for worker in found for offer in worker.objectives]
 
 
-def seen(tx: Tx, worker_id: str) -> None:
-    """Notes a sign of life."""
-    tx.conn.execute(_SEEN, {"b_id": worker_id, "b_now": tx.now})
+def seen(tx: Tx, worker_id: str) -> bool:
+    """Notes a sign of life; returns whether the worker drains."""
+    found = tx.conn.execute(_SEEN, {"b_id": worker_id, "b_now": tx.now})
+    return bool(found.scalar_one_or_none())
 
 
 def set_draining(tx: Tx, worker_id: str, draining: bool) -> Worker:

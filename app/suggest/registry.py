@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from ..domain.space import FloatParameter, Parameter, Space
 from .base import Decision, SuggestFunction, SuggestRequest, modelled_metric
+from .partial import with_partial_results
 
 _WIDE = 1e-3
 """Width of a continuous parameter, by its largest value, from which on its draws do not repeat."""
@@ -24,6 +25,7 @@ class Entry:
         is_cheap: costs next to nothing.
         models_all: every objective is modelled, not only the first.
         only_distinct: looks at earlier points only to repeat none.
+        learns_early: models trials by what they reached, in a study with early stopping.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Entry:
     is_cheap: bool = False
     models_all: bool = False
     only_distinct: bool = False
+    learns_early: bool = False
 
     def load(self) -> SuggestFunction:
         """The function; imported when it is first needed, since some load large libraries."""
@@ -46,12 +49,12 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             Entry(name="random", module="random_search", is_cheap=True, only_distinct=True),
             Entry(name="grid", module="grid", is_cheap=True),
             Entry(name="sobol", module="sobol", is_cheap=True, only_distinct=True),
-            Entry(name="gp", module="gp", models_all=True),
-            Entry(name="tpe", module="tpe", models_all=True),
+            Entry(name="gp", module="gp", models_all=True, learns_early=True),
+            Entry(name="tpe", module="tpe", models_all=True, learns_early=True),
             Entry(name="cmaes", module="cmaes"),
             Entry(name="evolution", module="evolution", models_all=True),
             Entry(name="skopt", module="skopt"),
-            Entry(name="auto", module="auto", models_all=True),
+            Entry(name="auto", module="auto", models_all=True, learns_early=True),
         )
     }
 )
@@ -83,6 +86,8 @@ def suggest(name: str, request: SuggestRequest) -> Decision:
         KeyError: there is no such suggester.
     """
     entry = ENTRIES[name]
+    if entry.learns_early:
+        request = with_partial_results(request)
     decision = entry.load()(request)
     n_objectives = sum(metric.role == "objective" for metric in request.metrics)
     if entry.is_cheap or entry.models_all or n_objectives < 2:

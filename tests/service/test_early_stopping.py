@@ -4,6 +4,7 @@ rules as the papers have them.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections import defaultdict
@@ -16,10 +17,8 @@ from app.domain.fidelity import Directive, brackets
 from app.domain.study import Study, StudyState
 from app.domain.trial import Trial, TrialState
 from app.errors import StaleLease
-from app.service.services import Services
 from app.service.views import Grant, Point
 from app.store import leases as lease_rows
-from app.store import studies as study_rows
 from app.store import trial_sets
 
 from .conftest import LEASE_TTL_S, Bench, definition
@@ -89,7 +88,10 @@ class Fleet:
             if client.grant is None:
                 await self.ask(client)
             elif self.may_lose and luck.random() < 0.15:
-                self.break_something(client, luck)
+                try:
+                    self.break_something(client, luck)
+                except StaleLease:  # the trial went to somebody else meanwhile
+                    client.grant = None
             else:
                 self.train(client, luck)
         raise AssertionError(f"the study goes on for ever: {self.study().counts}")
@@ -125,7 +127,8 @@ class Fleet:
 
     def send(self, client: Client) -> None:
         """Sends the last report, once more if need be."""
-        assert client.grant is not None and client.sent is not None
+        assert client.grant is not None
+        assert client.sent is not None
         seq, points = client.sent
         try:
             told = self.bench.services.leases.report(
@@ -201,11 +204,8 @@ class Fleet:
 def check_figures(fleet: Fleet) -> None:
     """What is used and granted is what the leases say; each rung has its first value."""
     study, store = fleet.study(), fleet.bench.services.store
-    leases = [
-        lease
-        for trial in fleet.trials()
-        for lease in store.read(lambda conn, t=trial: lease_rows.of_trial(conn, t.id))
-    ]
+    ids = [trial.id for trial in fleet.trials()]
+    leases = store.read(lambda conn: [one for i in ids for one in lease_rows.of_trial(conn, i)])
     assert study.resource_granted == 0
     assert study.resource_used == sum(one.reached - one.from_step for one in leases)
     for trial in fleet.trials():
@@ -214,7 +214,7 @@ def check_figures(fleet: Fleet) -> None:
             assert value == said or (math.isnan(value) and math.isnan(said))
 
 
-SEEDS = range(8)
+SEEDS = range(4)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -236,7 +236,7 @@ async def test_hyperband_fills_its_rungs_as_on_paper(
         rows = table[bracket % len(table)]
         members = {trial.number for trial in trials}
         assert len(members) == rows[0].n
-        for row, after in zip(rows, rows[1:], strict=False):
+        for row, after in itertools.pairwise(rows):
             values = {
                 n: v if not math.isnan(v := fleet.value(n, row.step)) else math.inf for n in members
             }

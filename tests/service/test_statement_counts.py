@@ -105,16 +105,17 @@ async def test_a_report_takes_as_many_statements_whatever_its_size(
 ) -> None:
     study_id = bench.study(definition())
     [grant] = await bench.suggest(study_id)
-    points = [Point(step=k + 1, values={"value": 1.0}) for k in range(n_points)]
 
     seqs = count()
 
     async def report() -> None:
+        seq = next(seqs)
+        steps = range(seq * n_points + 1, (seq + 1) * n_points + 1)
         services.leases.report(
             grant.trial.id,
             lease_id=grant.lease.id,
-            seq=next(seqs),
-            points=points,
+            seq=seq,
+            points=[Point(step=step, values={"value": 1.0}) for step in steps],
             caller=bench.caller,
         )
 
@@ -122,6 +123,23 @@ async def test_a_report_takes_as_many_statements_whatever_its_size(
     n_more = 2 if store.dialect == "sqlite" and n_points > 1 else 0
     await report()  # the first of its kind makes the trigger
     assert await counted(report) == (2 + n_more, 1)
+
+
+async def test_what_a_rule_costs_is_a_few_statements_whatever_the_study_has(
+    bench: Bench, services: Services
+) -> None:
+    rule = {"name": "asha", "options": {"min_resource": 4, "max_resource": 12}}
+    study_id = bench.study(definition(early_stopping=rule, limits={"max_trials": 1000}))
+    cycle = Cycle(services, bench, study_id)
+    found = []
+    for n_more in (0, 0, 100):
+        for grant in await bench.suggest(study_id, count=n_more) if n_more else ():
+            bench.complete(grant, 1.0, step=1)
+        for step in (cycle.ask, cycle.report, cycle.tell):
+            await step()
+        found.append([await counted(step) for step in (cycle.ask, cycle.report, cycle.tell)])
+    # Without a rule: 4, 6 and 2. What changed is read anew, and a decision is a write of its own.
+    assert found[1:] == [[(5, 1), (12, 3), (6, 1)]] * 2
 
 
 async def test_one_place_that_is_free_again_goes_to_one_waiting_claim(

@@ -7,7 +7,7 @@ import pytest
 from app.domain.trial import TrialState
 from app.domain.worker import Worker
 from app.service.services import Services
-from app.service.views import Beat, Grant
+from app.service.views import Beat, Grant, Point
 from app.store.engine import Store
 
 from .conftest import LEASE_TTL_S, Bench, worker_study
@@ -124,3 +124,27 @@ async def test_a_lease_that_a_silent_worker_loses_does_not(
     store.clock.offset_s += LEASE_TTL_S + 1
     assert bench.sweep() == 1
     assert seen(services, worker_id).n_infrastructure_failures == 0
+
+
+async def test_the_trials_of_a_drained_worker_are_told_to_save_what_they_have(
+    bench: Bench, services: Services, worker_id: str
+) -> None:
+    grant = await claimed(bench, worker_id)
+
+    def told() -> str:
+        beat = Beat(lease_id=grant.lease.id)
+        (answer,) = services.leases.beat([beat], worker_id=worker_id, caller=bench.caller)
+        return answer.directive.value
+
+    services.workers.set_draining(worker_id, True)
+    assert told() == "continue"  # there is nothing to save yet
+    services.leases.report(
+        grant.trial.id,
+        lease_id=grant.lease.id,
+        seq=0,
+        points=[Point(step=1, values={"value": 1.0})],
+        caller=bench.caller,
+    )
+    assert told() == "checkpoint"
+    services.workers.set_draining(worker_id, False)
+    assert told() == "continue"

@@ -24,10 +24,10 @@ STUDY_EXAMPLE: dict[str, Any] = {
     "pause_detail": None,
     "trial_counts": {"completed": 12, "running": 4},
     "places": 16,
-    "resource_used": 45,
-    "resource_granted": 8,
-    "resource_saved": 12,
-    "saved_s": 95.5,
+    "resource_used": 36,
+    "resource_granted": 9,
+    "resource_saved": 0,
+    "saved_s": 0.0,
     "best": TRIAL_EXAMPLE,
     "warnings": [],
     "webhook_deliveries": [],
@@ -70,7 +70,7 @@ class StudyOut(Wire):
     )
     state: StudyState = Field(description="Where the study stands; changed by verbs only.")
     stop_reason: StopReason | None = Field(description="Why it ended, or null.")
-    stop_detail: str | None = Field(description="The figures behind that, in words.")
+    stop_detail: str | None = Field(description="The same with the figures, in a sentence.")
     pause_reason: PauseReason | None = Field(
         description="Why it is paused: `user`, or `failures` when it paused itself; else null."
     )
@@ -78,15 +78,13 @@ class StudyOut(Wire):
     trial_counts: dict[str, int] = Field(description="Number of trials in each state that has any.")
     places: int = Field(description="Places taken in `max_trials`.")
     resource_used: int = Field(
-        description="Steps trained by its trials so far, those trained twice included."
+        description="Steps trained so far as reported, those trained twice included."
     )
     resource_granted: int = Field(description="Steps that the present leases may still train.")
     resource_saved: int = Field(
-        description="Steps to a full training that its ended trials were spared."
+        description="Steps to a full training that trials which stopped early were spared."
     )
-    saved_s: float = Field(
-        description="About how many seconds of training that is, by each trial's own pace."
-    )
+    saved_s: float = Field(description="About how long these would have taken, in seconds.")
     best: TrialOut | None = Field(
         description="The best completed trial; null without one, or with several objectives."
     )

@@ -42,8 +42,8 @@ TRIAL_EXAMPLE: dict[str, Any] = {
     "checkpoint_id": None,
     "min_memory_bytes": None,
     "bracket": None,
-    "to_step": 3,
-    "rungs": [{"step": 1, "value": 0.9312}, {"step": 3, "value": 0.9465}],
+    "to_step": 9,
+    "rungs": [{"step": 1, "value": 0.9012}, {"step": 3, "value": 0.9465}],
     "directive": None,
     "directive_reason": "",
     "failure": None,
@@ -83,6 +83,8 @@ class AttemptOut(Wire):
     end: LeaseEnd | None = Field(description="How it ended; null while it holds.")
     failure: FailureOut | None = Field(description="The failure that was reported under it.")
     last_step: int | None = Field(description="Highest step reported under it.")
+    from_step: int = Field(description="The step that it began after.")
+    to_step: int | None = Field(description="The step it was granted up to; null: not known.")
 
 
 class MeasurementSummary(Wire):
@@ -94,12 +96,11 @@ class MeasurementSummary(Wire):
 
 
 class RungOut(Wire):
-    """What a trial had reached at a rung of its study."""
+    """What a trial had reached at a rung."""
 
-    step: int = Field(description="The rung.")
+    step: Step = Field(description="The rung.")
     value: MeasuredNumber = Field(
-        description="The deciding metric in the first report at or past it; NaN where it was "
-        "missing or not finite."
+        description="The deciding metric in the first report at or beyond it; NaN without one."
     )
 
 
@@ -127,15 +128,17 @@ class TrialOut(Wire):
     min_memory_bytes: int | None = Field(
         description="Least memory of the device of its next attempt; it ran out of less."
     )
-    bracket: int | None = Field(description="The bracket that the early-stopping rule put it in.")
-    to_step: int | None = Field(
-        description="The step up to which it may be trained so far; null: to its end."
+    bracket: int | None = Field(
+        description="The bracket that early stopping has put it in, from 0; null without brackets."
     )
-    rungs: list[RungOut] = Field(description="The rungs that it has reached, by step.")
+    to_step: int | None = Field(description="The step that it may be trained to; null: to its end.")
+    rungs: list[RungOut] = Field(
+        description="The rungs of early stopping that it has reached, by step."
+    )
     directive: Directive | None = Field(
-        description="What its holder was told for good: `stop` or `pause`; null: go on."
+        description="`stop` or `pause` once early stopping has said so; null: it goes on."
     )
-    directive_reason: str = Field(description="Why, with the figures that decided.")
+    directive_reason: str = Field(description="Why, or why it went on, with the figures.")
     failure: FailureOut | None = Field(description="The last failure.")
     note: str = Field(description="A person's note.")
     provenance: dict[str, Any] = Field(

@@ -177,7 +177,7 @@ STUDY_FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"suggester": {"seed": -1}}, "/suggester/seed", "out-of-range"),
     ({"suggester": {"seed": 1.5}}, "/suggester/seed", "not-an-integer"),
-    ({"early_stopping": {"name": "asha"}}, "/early_stopping/name", "not-available"),
+    ({"early_stopping": {"name": "asah"}}, "/early_stopping/name", "unknown-early-stopping"),
     ({"early_stopping": {"name": "non"}}, "/early_stopping/name", "unknown-early-stopping"),
     (
         {"early_stopping": {"name": "none", "options": {"eta": 3}}},
@@ -280,7 +280,7 @@ def test_all_faults_are_named_at_once() -> None:
             CATEGORICAL | {"choices": ["a", "a"], "default": "b", "when": {"param": "lr"}},
         ],
         suggester={"name": "grid", "seed": "x", "options": {"a": 1}},
-        early_stopping={"name": "median"},
+        early_stopping={"name": "medain"},
         limits={"max_trials": 0, "x": 1},
         labels=[],
     )
@@ -298,7 +298,7 @@ def test_all_faults_are_named_at_once() -> None:
         ("/space/2/when", "condition-empty"),
         ("/suggester/seed", "wrong-type"),
         ("/suggester/options/a", "unknown-option"),
-        ("/early_stopping/name", "not-available"),
+        ("/early_stopping/name", "unknown-early-stopping"),
         ("/limits/max_trials", "out-of-range"),
         ("/limits/x", "unknown-field"),
         ("/labels", "wrong-type"),

@@ -21,6 +21,7 @@ EXAMPLES = [
     "forest-asha",
     "forest-tpe",
     "function-quickstart",
+    "mnist-asha",
     "mnist-batchnorm-momentum",
     "mnist-gp",
     "mnist-grid",

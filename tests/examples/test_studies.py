@@ -88,4 +88,5 @@ def test_an_example_study_runs_to_its_end(local: Local, name: str) -> None:
         assert {"learning_rate": 0.001, "batch_size": 32} in [trial.params for trial in own]
         assert len(own) == 3
     if study.objective != "function":
-        assert all(trial.data for trial in trials)
+        # A trial that only ever paused has told no result, and with it no data.
+        assert all(trial.data for trial in trials if trial.state == "completed")

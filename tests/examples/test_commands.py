@@ -49,7 +49,7 @@ def test_a_study_is_run_shown_and_exported(run: Run, tmp_path: Path) -> None:
     lines = run("study", "run", file).splitlines()
     assert [line.split("  ")[0] for line in lines][-1] == "best: trial " + lines[-1].split()[2]
     assert sorted(line.split()[1] for line in lines[:3]) == ["1", "2", "3"]
-    assert "completed (max_trials)" in run("study", "show", "shown")
+    assert "completed (max_trials: all 3 trials" in run("study", "show", "shown")
     assert "shown\tcompleted\t3/3\t" in run("study", "list", "--prefix", "sho")
     assert len(run("study", "export", "shown").splitlines()) == 4
     rows = [json.loads(line) for line in run("study", "export", "shown", "--json").splitlines()]

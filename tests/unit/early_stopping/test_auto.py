@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 
 import numpy as np
 import pytest
@@ -102,17 +101,3 @@ def test_the_order_of_reports_changes_no_answer() -> None:
             book.observe(int(k), points)
         answers.add(tuple(RULE.judge(book, k) for k in range(40)))
     assert len(answers) == 1
-
-
-def test_a_decision_at_ten_thousand_trials_costs_two_milliseconds() -> None:
-    rng = np.random.default_rng(5)
-    book = Book(Direction.MINIMIZE, LADDER)
-    for number in range(10_000):
-        points = [(9, float(rng.normal()))] + ([(27, float(rng.normal()))] if number % 3 else [])
-        book.observe(number, points)
-    spent = []
-    for _ in range(20):
-        start = time.process_time()
-        RULE.judge(book, 9_999)
-        spent.append(time.process_time() - start)
-    assert min(spent) < 2e-3

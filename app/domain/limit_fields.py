@@ -39,8 +39,10 @@ LIMIT_FIELDS: Mapping[str, OptionSpec] = MappingProxyType(
             type="float",
             low=0.0,
             is_low_open=True,
-            help="Gain of the best value per hour below which the study ends; taken over the last "
-            "10 finished trials, or the last 20 % of them if that is more.",
+            help="Expected gain of the best value per hour below which the study ends: what the "
+            "model expected of the newest points (`expected_gain` in their provenance), times the "
+            "trials per hour. Suggesters that do not say: what the last 10 finished trials "
+            "gained, or the last 20 % if that is more. From 10 finished trials on.",
         ),
     }
 )

@@ -20,10 +20,16 @@ from .study import (
 from .trial import TrialState
 
 MIN_GAIN_TRIALS = 10
-"""Fewest finished trials over which `min_gain_per_h` is judged."""
+"""Fewest finished trials over which `min_gain_per_h` is judged, and how many of the newest points
+say what is expected of the next one.
+"""
 
 MIN_GAIN_SHARE = 0.2
 """Share of the finished trials over which `min_gain_per_h` is judged, where that is more."""
+
+MIN_EXPECTATIONS = 3
+"""With so many of them the model's expectation is judged; with fewer, what the last trials gained.
+"""
 
 HOPELESS_FAILURES = 20
 """Failed trials, with none that ended well, that end a study without a `max_failed`."""
@@ -57,7 +63,12 @@ def uses_finished(definition: StudyDefinition) -> bool:
 
 
 def verdict(
-    study: Study, *, now: datetime, open_trials: int, finished: Sequence[Finished] = ()
+    study: Study,
+    *,
+    now: datetime,
+    open_trials: int,
+    finished: Sequence[Finished] = (),
+    expected: Sequence[float] = (),
 ) -> Ending | None:
     """Whether a study ends now, and why; None while it goes on.
 
@@ -71,6 +82,8 @@ def verdict(
         open_trials: how many of its trials are pending or running; those that pause have been
             passed over.
         finished: finished trials; may be empty unless `uses_finished`.
+        expected: what the model expected the newest points to gain, in units of the first objective
+            metric; those of the newest `MIN_GAIN_TRIALS` that a model made.
     """
     if study.state not in OPEN_STUDY_STATES:
         return None
@@ -81,15 +94,18 @@ def verdict(
         if is_running:
             return None
         return Ending(StudyState.COMPLETED, study.stop_reason or StopReason.USER)
-    usable = sorted((item for item in finished if math.isfinite(item[1])), key=lambda i: i[2])
-    reason = _reached(study, now, open_trials, usable)
+    reason = _reached(study, now, open_trials, _by_end(finished), expected)
     if reason is None:
         return None
     return Ending(StudyState.STOPPING if is_running else StudyState.COMPLETED, reason)
 
 
 def may_resume(
-    study: Study, *, now: datetime | None = None, finished: Sequence[Finished] | None = None
+    study: Study,
+    *,
+    now: datetime | None = None,
+    finished: Sequence[Finished] | None = None,
+    expected: Sequence[float] = (),
 ) -> bool:
     """Whether a completed study may be opened again: the limit that ended it no longer holds.
 
@@ -100,6 +116,7 @@ def may_resume(
         now: the present instant; the study's end when None.
         finished: finished trials as for `verdict`. When None, a limit on progress counts as
             holding for as long as it is set.
+        expected: as for `verdict`.
     """
     if study.state is not StudyState.COMPLETED:
         return False
@@ -113,7 +130,13 @@ def may_resume(
             return False
     opened = replace(study, state=StudyState.ACTIVE, stop_reason=None)
     at = now or study.ended_at or study.updated_at
-    return verdict(opened, now=at, open_trials=0, finished=finished or ()) is None
+    ending = verdict(opened, now=at, open_trials=0, finished=finished or (), expected=expected)
+    return ending is None
+
+
+def _by_end(finished: Sequence[Finished]) -> list[Finished]:
+    """Those with a finite value, in order of ending."""
+    return sorted((item for item in finished if math.isfinite(item[1])), key=lambda i: i[2])
 
 
 def _has_failed(study: Study) -> bool:
@@ -131,7 +154,11 @@ def _has_failed(study: Study) -> bool:
 
 
 def _reached(
-    study: Study, now: datetime, open_trials: int, finished: Sequence[Finished]
+    study: Study,
+    now: datetime,
+    open_trials: int,
+    finished: Sequence[Finished],
+    expected: Sequence[float],
 ) -> StopReason | None:
     """The first limit that is reached, the most telling reason first."""
     limits = study.definition.limits
@@ -155,7 +182,7 @@ def _reached(
             ),
         ),
         (StopReason.NO_PROGRESS, lambda: _stands_still(study, now, finished)),
-        (StopReason.LOW_EXPECTED_GAIN, lambda: _gains_little(study, finished)),
+        (StopReason.LOW_EXPECTED_GAIN, lambda: _gains_little(study, finished, expected)),
     )
     return next((reason for reason, is_reached in tests if is_reached()), None)
 
@@ -212,25 +239,61 @@ def _is_small(gain: float, least: float) -> bool:
     return gain <= 0.0 or gain < least
 
 
-def _gains_little(study: Study, finished: Sequence[Finished]) -> bool:
-    """Whether the best value gained less per hour than `min_gain_per_h` over the last trials."""
-    least, count = study.definition.limits.min_gain_per_h, len(finished)
-    window = max(MIN_GAIN_TRIALS, math.ceil(MIN_GAIN_SHARE * count))
-    if least is None or count < window or study.state is StudyState.PAUSED:
+def _gains_little(study: Study, finished: Sequence[Finished], expected: Sequence[float]) -> bool:
+    """Whether a further hour promises less than `min_gain_per_h`."""
+    least = study.definition.limits.min_gain_per_h
+    if least is None or study.state is StudyState.PAUSED:
         return False
+    gain = gain_per_h(study, finished, expected)
+    return gain is not None and gain < least
+
+
+def gain_per_h(
+    study: Study, finished: Sequence[Finished], expected: Sequence[float]
+) -> float | None:
+    """What a further hour is expected to gain of the best value; None while too little is known.
+
+    The mean of what the model expects of a point, times the trials that ended per hour lately.
+    Without a model: what the best value gained per hour over the last trials.
+
+    Args:
+        study: the study.
+        finished: finished trials with finite values, in order of ending.
+        expected: as for `verdict`.
+    """
+    count = len(finished)
+    window = max(MIN_GAIN_TRIALS, math.ceil(MIN_GAIN_SHARE * count))
+    if count < window:
+        return None
     # Without a trial before the window its first one is what the gain is measured from.
     before = max(1, count - window)
-    seconds = (finished[-1][2] - finished[before - 1][2]).total_seconds()
-    gain = _gain(_costs(study, finished), before)
-    return seconds > 0.0 and gain * 3600.0 / seconds < least
+    hours = (finished[-1][2] - finished[before - 1][2]).total_seconds() / 3600.0
+    if hours <= 0.0:
+        return None
+    if has_expectation(expected):
+        return math.fsum(expected) / len(expected) * (count - before) / hours
+    return _gain(_costs(study, finished), before) / hours
 
 
-def detail(study: Study, reason: StopReason, *, now: datetime) -> str:
+def has_expectation(expected: Sequence[float]) -> bool:
+    """Whether enough of the newest points came from a model that says what it expects of them."""
+    return len(expected) >= MIN_EXPECTATIONS
+
+
+def detail(
+    study: Study,
+    reason: StopReason,
+    *,
+    now: datetime,
+    finished: Sequence[Finished] = (),
+    expected: Sequence[float] = (),
+) -> str:
     """Why a study ends, in a sentence with the figures.
 
     Args:
         study: as it was judged.
         now: the instant by which it was.
+        finished, expected: as for `verdict`.
     """
     limits, n_failed = study.definition.limits, study.counts.get(TrialState.FAILED, 0)
     best = "nothing yet" if study.best_value is None else f"{study.best_value:.6g}"
@@ -245,13 +308,22 @@ def detail(study: Study, reason: StopReason, *, now: datetime) -> str:
         StopReason.MAX_DURATION: f"{passed_s:.0f} s have passed of {limits.max_duration_s} s",
         StopReason.MAX_RESOURCE: f"{study.resource_used:,} steps were trained of "
         f"{limits.max_resource_total or 0:,}",
-        StopReason.LOW_EXPECTED_GAIN: f"the last trials gained less than "
-        f"{limits.min_gain_per_h} per hour; the best value is {best}{at}",
+        StopReason.LOW_EXPECTED_GAIN: _low_gain_said(study, finished, expected)
+        + f"; the best value is {best}{at}",
         StopReason.MAX_FAILED: f"{n_failed} trials have failed",
         StopReason.USER: "a person stopped it",
         StopReason.NO_PROGRESS: _no_progress_said(rule, best + at),
     }
     return said[reason]
+
+
+def _low_gain_said(study: Study, finished: Sequence[Finished], expected: Sequence[float]) -> str:
+    least = study.definition.limits.min_gain_per_h or 0.0
+    gain = gain_per_h(study, _by_end(finished), expected)
+    said = "less" if gain is None else f"{gain:.3g} per hour, less"
+    if has_expectation(expected):
+        return f"the model expects a gain of {said} than {least:g}"
+    return f"the last trials gained {said} than {least:g}"
 
 
 def _no_progress_said(rule: NoProgress | None, best: str) -> str:

@@ -49,6 +49,11 @@ class FailureKind(StrEnum):
     INFRASTRUCTURE = "infrastructure"
 
 
+EXPECTED_GAIN = "expected_gain"
+"""Member of a suggested point's provenance: what its model expected the point to gain on the best
+value, in units of the first objective metric, > 0.
+"""
+
 TRIAL_TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = MappingProxyType(
     {
         # Failed: no worker is left with the memory that its next attempt needs.

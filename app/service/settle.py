@@ -10,7 +10,7 @@ from datetime import datetime
 from ..domain import limits
 from ..domain.lease import LeaseEnd
 from ..domain.study import OPEN_STUDY_STATES, Direction, StopReason, StudyState
-from ..domain.trial import Trial, TrialState
+from ..domain.trial import EXPECTED_GAIN, Trial, TrialState
 from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
 from ..store import trial_sets
@@ -73,17 +73,22 @@ def settle(study: LockedStudy) -> None:
         return
     if stopping.promote(study):
         wake(study)
+    finished, expected = finished_of(study), expected_of(study)
     ending = limits.verdict(
         study.study,
         now=study.tx.now,
         # One that pauses has been passed over: what is to go on has just been promoted.
         open_trials=sum(study.study.counts.get(state, 0) for state in _TO_COME),
-        finished=finished_of(study),
+        finished=finished,
+        expected=expected,
     )
     if ending is None or ending.state is study.study.state:
         return
     if study.study.state is not StudyState.STOPPING:
-        study.set(stop_detail=limits.detail(study.study, ending.reason, now=study.tx.now))
+        said = limits.detail(
+            study.study, ending.reason, now=study.tx.now, finished=finished, expected=expected
+        )
+        study.set(stop_detail=said)
     end(study, ending.state, ending.reason)
 
 
@@ -95,6 +100,15 @@ def finished_of(study: LockedStudy) -> list[tuple[int, float, datetime]]:
     name = definition.objectives[0].name
     rows = trial_rows.finished_values(study.tx.conn, study.study.id)
     return [(number, values[name], at) for _, number, values, at in rows]
+
+
+def expected_of(study: LockedStudy) -> list[float]:
+    """What a model expected the newest points to gain, where the limits need it."""
+    if study.study.definition.limits.min_gain_per_h is None:
+        return []
+    newest = trial_rows.newest_provenances(study.tx.conn, study.study.id, limits.MIN_GAIN_TRIALS)
+    gains = (provenance.get(EXPECTED_GAIN) for provenance in newest)
+    return [float(gain) for gain in gains if gain is not None]
 
 
 def end(study: LockedStudy, state: StudyState, reason: StopReason) -> None:

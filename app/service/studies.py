@@ -40,7 +40,7 @@ from ..suggest.feasible import has_point
 from .placement import may_use_data, offers_of
 from .points import PointSource
 from .reports import export_columns, export_rows, front_of, summary_of
-from .settle import end, end_lease, finished_of, settle, wake
+from .settle import end, end_lease, expected_of, finished_of, settle, wake
 from .views import Front, StudySummary, StudyView
 
 SHOWN_DELIVERIES = 10
@@ -221,7 +221,12 @@ class StudyService:
         """Goes on with a paused study, or with one that a limit ended and that has room again."""
 
         def resume(study: LockedStudy) -> None:
-            may = limits.may_resume(study.study, now=study.tx.now, finished=finished_of(study))
+            may = limits.may_resume(
+                study.study,
+                now=study.tx.now,
+                finished=finished_of(study),
+                expected=expected_of(study),
+            )
             if study.study.state is StudyState.COMPLETED and not may:
                 reason = study.study.stop_reason.value if study.study.stop_reason else "its limits"
                 raise Conflict(

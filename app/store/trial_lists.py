@@ -234,6 +234,12 @@ _FINISHED = (
     .where(*_HAS_VALUE)
     .order_by(trials.c.number)
 )
+_NEWEST_PROVENANCES = (
+    select(trials.c.provenance)
+    .where(trials.c.study_id == bindparam("b_study_id"))
+    .order_by(trials.c.number.desc())
+    .limit(bindparam("b_limit"))
+)
 
 
 def best(conn: Connection, study: Study, k: int) -> list[Trial]:
@@ -261,3 +267,9 @@ def finished_values(
     """Id, number, values and end of every trial that has a finite first objective, by number."""
     rows = conn.execute(_FINISHED, {"b_study_id": study_id})
     return [(row.id, row.number, row.final_values, row.ended_at) for row in rows]
+
+
+def newest_provenances(conn: Connection, study_id: str, n: int) -> list[dict[str, Any]]:
+    """What the suggester noted of each of the `n` newest trials, newest first."""
+    rows = conn.execute(_NEWEST_PROVENANCES, {"b_study_id": study_id, "b_limit": n})
+    return [row.provenance for row in rows]

@@ -43,6 +43,7 @@ from .trial_lists import (
     best,
     changed_since,
     finished_values,
+    newest_provenances,
     page,
 )
 from .trial_select import SELECT_TRIALS, first_metric
@@ -63,6 +64,7 @@ __all__ = [
     "mark",
     "move",
     "new_trial_id",
+    "newest_provenances",
     "page",
     "update",
 ]

@@ -7,6 +7,7 @@ posteriori, and the point where the logarithm of the expected improvement is lar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..domain.space import Value, point_key
-from ..domain.trial import TrialSource
+from ..domain.trial import EXPECTED_GAIN, TrialSource
 from . import gp_several
 from .base import Decision, Suggestion, SuggestRequest, provenance, rng_of, taken_keys, targets
 from .design import design_point, new_point, satisfies
@@ -268,6 +269,8 @@ class _Maker:
             "sd": sd,
             "log_ei": value,
         }
+        if model.unit is not None:
+            details[EXPECTED_GAIN] = math.exp(value) * model.unit
         if model.fallback is not None:
             details["fallback"] = model.fallback
         return details

@@ -72,6 +72,8 @@ class Model:
         is_ok: which of them are values, shape (n,).
         points: the modelled trials' points, shape (n, p).
         warp: name of the output warp.
+        unit: size of one unit of `z` at the best value, in the metric's units, > 0; None where the
+            values do not tell.
         success: acquisition part for the probability of success, or None.
         fallback: why the fit is not the one that was wanted, or None.
     """
@@ -81,6 +83,7 @@ class Model:
     is_ok: Mask
     points: Array
     warp: str
+    unit: float | None = None
     success: Acquisition | None = None
     fallback: str | None = None
 
@@ -135,9 +138,24 @@ def train(space: GpSpace, history: History, kind: str = HALF_RANK) -> Model:
         is_ok=targets.is_ok,
         points=history.points,
         warp=targets.warp,
+        unit=_unit(history.y[targets.is_ok], targets.z[targets.is_ok]),
         success=_success(x, targets.is_ok, space.columns),
         fallback=fallback,
     )
+
+
+def _unit(y: Array, z: Array) -> float | None:
+    """Size of a unit of the targets `z`, shape (n,), in those of the values `y`: from the best to
+    the next better one, since every warp but that of ranks keeps the good values in proportion.
+    """
+    best = int(np.argmin(z))
+    above = z > z[best]
+    if not above.any():
+        return None
+    other = int(np.argmin(np.where(above, z, np.inf)))
+    with np.errstate(all="ignore"):  # values may be as large as a float can be
+        unit = float((y[other] - y[best]) / (z[other] - z[best]))
+    return unit if math.isfinite(unit) and unit > 0.0 else None
 
 
 def refit_size(n: int) -> int:

@@ -83,6 +83,25 @@ async def test_a_target_ends_the_study(bench: Bench, services: Services) -> None
     assert (study.state, study.stop_reason) == (StudyState.COMPLETED, "target_reached")
 
 
+@pytest.mark.parametrize(
+    ("suggester", "said"), [("gp", "the model expects a gain of"), ("random", "the last trials")]
+)
+async def test_a_low_expected_gain_ends_the_study_and_says_who_expects_it(
+    bench: Bench, services: Services, suggester: str, said: str
+) -> None:
+    limits = {"max_trials": 100, "min_gain_per_h": 1e12}
+    study_id = bench.study(definition(suggester={"name": suggester, "seed": 1}, limits=limits))
+    while services.studies.get(study_id).study.state is StudyState.ACTIVE:
+        (grant,) = await bench.suggest(study_id)
+        bench.complete(grant, (float(grant.trial.params["x"]) - 0.3) ** 2)
+    study = services.studies.get(study_id).study
+    assert (study.state, study.stop_reason) == (StudyState.COMPLETED, "low_expected_gain")
+    assert study.places == 10
+    assert study.stop_detail is not None
+    assert study.stop_detail.startswith(said)
+    assert "less than 1e+12; the best value is" in study.stop_detail
+
+
 async def test_a_grid_ends_with_space_exhausted(bench: Bench, services: Services) -> None:
     space = [{"name": "x", "type": "int", "low": 1, "high": 4}]
     study_id = bench.study(definition(space=space, suggester={"name": "grid"}))

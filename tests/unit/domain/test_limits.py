@@ -11,6 +11,7 @@ from app.domain.limits import (
     HOPELESS_FAILURES,
     Ending,
     Finished,
+    detail,
     may_resume,
     uses_finished,
     verdict,
@@ -36,7 +37,12 @@ def ended(*values: float, every_s: float = 60) -> list[Finished]:
 
 
 def judge(
-    study: Study, *, at_s: float = 0, pending: int = 0, finished: list[Finished] | None = None
+    study: Study,
+    *,
+    at_s: float = 0,
+    pending: int = 0,
+    finished: list[Finished] | None = None,
+    expected: tuple[float, ...] = (),
 ) -> Ending | None:
     running = study.counts.get(TrialState.RUNNING, 0)
     return verdict(
@@ -44,6 +50,7 @@ def judge(
         now=START + timedelta(seconds=at_s),
         open_trials=running + pending,
         finished=finished or [],
+        expected=expected,
     )
 
 
@@ -222,6 +229,38 @@ def test_gain_is_judged_over_a_fifth_of_many_trials() -> None:
     study = limited({"min_gain_per_h": 1e-6})
     values = [1.0] * 85 + [0.5] * 15  # the gain lies within the last 20, not the last 10
     assert judge(study, finished=ended(*values)) is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "verdict_"),
+    [
+        ((0.04, 0.05, 0.03), LOW),  # 0.04 a trial, ten trials an hour
+        ((0.06, 0.07, 0.05), None),
+        ((0.0, 0.0), None),  # too few: what was gained is judged
+    ],
+)
+def test_what_the_model_expects_is_judged_where_it_says_so(
+    expected: tuple[float, ...], verdict_: Ending | None
+) -> None:
+    study = limited({"min_gain_per_h": 0.5})
+    finished = ended(*[1.0] * 10, 0.0, every_s=360)  # the last one gained 1 in an hour
+    assert judge(study, finished=finished, expected=expected) == verdict_
+
+
+@pytest.mark.parametrize(
+    ("expected", "said"),
+    [
+        ((0.01,) * 5, "the model expects a gain of 0.1 per hour, less than 0.5; the best"),
+        ((), "the last trials gained 0 per hour, less than 0.5; the best value is"),
+    ],
+)
+def test_a_low_gain_is_told_with_its_figures(expected: tuple[float, ...], said: str) -> None:
+    study = limited({"min_gain_per_h": 0.5})
+    finished = ended(*[1.0] * 11, every_s=360)
+    told = detail(
+        study, StopReason.LOW_EXPECTED_GAIN, now=START, finished=finished, expected=expected
+    )
+    assert told.startswith(said)
 
 
 @pytest.mark.parametrize(

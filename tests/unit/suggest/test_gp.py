@@ -149,6 +149,43 @@ def test_provenance_is_json_and_says_what_the_model_knew() -> None:
         assert "fallback" not in told
 
 
+@pytest.mark.parametrize("direction", list(Direction))
+@pytest.mark.parametrize("factor", [1.0, 1e-6, 1e6])
+def test_the_expected_gain_is_in_the_units_of_the_metric(
+    direction: Direction, factor: float
+) -> None:
+    """Scaled values make the same point, and its gain scaled with them."""
+    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
+    for n in (14, 16):  # points of two kinds of targets
+        plain = _history(PLANE, n, _smooth)
+        scaled = _history(PLANE, n, lambda k: sign * factor * _smooth(k) + 3.0)
+        scaled = replace(scaled, metrics=(replace(scaled.metrics[0], direction=direction),))
+        (first,), (other,) = gp.suggest(plain).suggestions, gp.suggest(scaled).suggestions
+        told = first.provenance
+        assert other.provenance["expected_gain"] == pytest.approx(
+            factor * told["expected_gain"], rel=1e-3
+        )
+        assert told["expected_gain"] > 0.0
+
+
+@pytest.mark.parametrize("kind", ["plain", "half-rank", "soft"])
+def test_a_unit_of_the_targets_is_what_the_good_values_say(kind: str) -> None:
+    space = gp_training.GpSpace(PLANE)
+    points = space.encode([design_point(PLANE, 0, k) for k in range(12)])
+    y = 3.0 + 7.0 * np.linspace(0.0, 1.0, 12)  # no far value: none is cut or bent
+    model = gp_training.train(space, gp_training.History(points=points, y=y), kind)
+    good = np.flatnonzero(y <= np.median(y))
+    units = np.diff(y[good]) / np.diff(model.z[good])
+    assert model.unit == pytest.approx(units, rel=1e-9)
+    if kind == "plain":
+        assert model.unit == pytest.approx(np.std(y))
+
+
+def test_equal_values_have_no_unit_and_no_expected_gain() -> None:
+    told = gp.suggest(_history(PLANE, 14, lambda _: 1.0)).suggestions[0].provenance
+    assert "expected_gain" not in told
+
+
 def test_values_are_plain_python_ones() -> None:
     for suggestion in gp.suggest(replace(_history(MIXED, 15, _smooth), count=4)).suggestions:
         assert all(type(v) in (int, float, str, bool) for v in suggestion.params.values())

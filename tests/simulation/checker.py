@@ -9,9 +9,16 @@ from app.domain.trial import OPEN_TRIAL_STATES, FailureKind, Trial, TrialState
 
 from .. import audit
 from ..audit import Ledger
+from . import rungs
 from .record import Acknowledged, Record
 
-_ENDS = {"complete": LeaseEnd.COMPLETED, "fail": LeaseEnd.FAILED, "release": LeaseEnd.RELEASED}
+_ENDS = {
+    "complete": LeaseEnd.COMPLETED,
+    "stop": LeaseEnd.STOPPED,
+    "pause": LeaseEnd.PAUSED,
+    "fail": LeaseEnd.FAILED,
+    "release": LeaseEnd.RELEASED,
+}
 
 
 def faults(ledgers: dict[str, Ledger], record: Record) -> list[str]:
@@ -29,6 +36,7 @@ def faults(ledgers: dict[str, Ledger], record: Record) -> list[str]:
     found += _acknowledged(list(ledgers.values()), record)
     found += _grid(ledgers["grid"])
     found += _enqueued(ledgers["workers"], record)
+    found += rungs.faults(ledgers["rungs"])
     return found
 
 

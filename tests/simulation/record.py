@@ -6,6 +6,9 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
+_STRIDE, _N_VALUES = 611_953, 1_000_003
+"""Steps of the one walk through all numbers below the other, a prime."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
@@ -34,8 +37,10 @@ class Record:
     _names: dict[str, str] = field(default_factory=dict)
 
     def fresh_value(self) -> float:
-        """A value that names the write that carries it."""
-        return float(next(self._counter))
+        """A value that names the write that carries it; in no order, so that ranks are of all
+        kinds.
+        """
+        return float(next(self._counter) * _STRIDE % _N_VALUES)
 
     def granted(self, granted: dict[str, Any], to: str) -> None:
         """A lease that somebody was given."""

@@ -16,7 +16,7 @@ from app.store import schema
 
 from . import checker
 from .record import Record
-from .service import OBJECTIVE, Reply, SimulatedService
+from .service import MAX_RESOURCE, OBJECTIVE, Reply, SimulatedService
 from .worker import Participant, SimulatedClient, SimulatedWorker
 from .world import CALM, World
 
@@ -106,11 +106,22 @@ def _studies(world: World) -> dict[str, dict[str, Any]]:
             "limits": limits(5, 9),
         },
         "grid": {**by_workers, "name": "grid", "space": [grid], "suggester": {"name": "grid"}},
+        "rungs": {
+            **by_workers, "name": "rungs", "space": [floats], "suggester": seeded,
+            "early_stopping": _rule(world), "limits": limits(6, 14),
+        },
         "clients": {
             **common, "name": "clients", "space": [floats], "suggester": seeded,
             "limits": limits(3, 5),
         },
     }  # fmt: skip
+
+
+def _rule(world: World) -> dict[str, Any]:
+    """A rule that pauses and promotes."""
+    name = world.random.choice(["asha", "hyperband"])
+    options = {"min_resource": 1, "max_resource": MAX_RESOURCE, "eta": 3}
+    return {"name": name, "options": options}
 
 
 def _participants(
@@ -150,8 +161,8 @@ def _people(
             world.later(delay_s, lambda: world.send(service.enqueue(study_id, x, key), answered))
 
     def cancel() -> None:
-        number = world.random.randint(1, 4)
-        world.send(service.cancel(study_id, number), lambda reply: note("cancel", number, *reply))
+        number, of = world.random.randint(1, 4), world.random.choice([study_id, studies["rungs"]])
+        world.send(service.cancel(of, number), lambda reply: note("cancel", number, *reply))
 
     def change(verb: str) -> None:
         world.send(service.change(study_id, verb), lambda reply: note(verb, *reply))

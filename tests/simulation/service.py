@@ -24,6 +24,8 @@ from .world import World
 
 LEASE_TTL_S, HEARTBEAT_S, SWEEP_S = 60.0, 15.0, 2.0
 OBJECTIVE = "simulated"
+MAX_RESOURCE = 9
+"""Steps of a full training where a rule stops and promotes."""
 WORKER = Caller(token_id="tk_worker", role=Role.WORKER)
 CLIENT = Caller(token_id="tk_client", role=Role.SUBMITTER)
 
@@ -172,12 +174,14 @@ class SimulatedService:
             leases, value = services.leases, body.get("value", 0.0)
             if kind == "report":
                 points = [Point(step=body["step"], values={"value": value})]
-                return leases.report(
+                said = leases.report(
                     trial_id, lease_id=lease_id, seq=body["seq"], points=points, caller=caller
-                ).accepted
-            if kind == "complete":
+                )
+                return {"directive": said.directive.value, "to_step": said.budget.to_step}
+            if kind in ("complete", "stop"):
+                state = TrialState.COMPLETED if kind == "complete" else TrialState.STOPPED
                 done = leases.complete(
-                    trial_id, lease_id=lease_id, state=TrialState.COMPLETED,
+                    trial_id, lease_id=lease_id, state=state,
                     values={"value": value}, step=None, usage={}, data=None, caller=caller,
                 )  # fmt: skip
             elif kind == "fail":
@@ -186,9 +190,8 @@ class SimulatedService:
                     traceback="", caller=caller,
                 ).trial  # fmt: skip
             else:
-                done = leases.release(
-                    lease_id, reason="worker-ends", checkpoint_id=None, caller=caller
-                )
+                reason = "paused" if kind == "pause" else "worker-ends"
+                done = leases.release(lease_id, reason=reason, checkpoint_id=None, caller=caller)
             return dict(done.values)
 
         return lambda: self._answered(run)
@@ -237,6 +240,8 @@ def _shown(grants: Sequence[Grant]) -> list[dict[str, Any]]:
             "number": grant.trial.number,
             "last_seq": grant.last_seq,
             "last_step": grant.last_step or 0,
+            "from_step": grant.budget.from_step,
+            "to_step": grant.budget.to_step,
         }
         for grant in grants
     ]

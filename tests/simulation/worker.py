@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .record import Record
-from .service import CLIENT, HEARTBEAT_S, WORKER, Reply, SimulatedService
+from .service import CLIENT, HEARTBEAT_S, MAX_RESOURCE, WORKER, Reply, SimulatedService
 from .world import World
 
 ANSWER_S, PAUSE_S, REPLAY_TRIES = 15.0, 3.0, 5
@@ -30,6 +30,7 @@ class Spool:
     next_seq: int = 0
     step: int = 0
     n_steps: int = 0
+    is_ruled: bool = False  # trained up to rungs, as the service says
 
 
 class Participant:
@@ -129,6 +130,9 @@ class Participant:
             step=granted["last_step"],
             n_steps=granted["last_step"] + self.world.random.randint(1, 4),
         )
+        if granted["to_step"] is not None:
+            spool.is_ruled = True
+            spool.n_steps = granted["to_step"]
         self.attempts[spool.lease_id] = spool
         self._later(0.0, lambda: self._train(spool))
         self._later(0.0, lambda: self._empty(spool))
@@ -142,12 +146,34 @@ class Participant:
             spool.next_seq += 1
             self._later(self.world.random.uniform(1.0, 25.0), lambda: self._train(spool))
             return
+        if spool.is_ruled and spool.n_steps < MAX_RESOURCE:
+            self._wait_at_rung(spool)
+            return
         spool.is_training = False
         end = self.world.random.choice(["complete"] * 7 + ["fail", "preempted", "release"])
         if end == "preempted":
             self._put(spool, "fail", {"failure": "preempted"})
         else:
             self._put(spool, end, {"failure": "user_error"} if end == "fail" else {})
+
+    def _wait_at_rung(self, spool: Spool) -> None:
+        """Goes on when the answer to the report there says so; some lose their patience."""
+        if self.world.random.random() < 0.02:
+            spool.is_training = False
+            self._put(spool, "release", {})
+        else:
+            self._later(1.0, lambda: self._train(spool))
+
+    def _obey(self, spool: Spool, answer: dict[str, Any]) -> None:
+        """Does what the answer to a report says."""
+        if not spool.is_training or not spool.is_ruled:
+            return
+        if answer["directive"] in ("pause", "stop"):
+            self.world.note(f"told to {answer['directive']}", self.record.short(spool.lease_id))
+            spool.is_training = False
+            self._put(spool, answer["directive"], {})
+        elif answer["to_step"] is not None and answer["to_step"] > spool.n_steps:
+            spool.n_steps = answer["to_step"]
 
     def _put(self, spool: Spool, kind: str, body: dict[str, Any]) -> None:
         body = {**body, "value": self.record.fresh_value()}
@@ -174,6 +200,8 @@ class Participant:
                 self._drop(spool)
                 return None
             spool.waiting.popleft()
+            if kind == "report":
+                self._obey(spool, answer)
             if kind == "report" or tries_left is not None:
                 return self._empty(spool, tries_left)
             self._drop(spool)

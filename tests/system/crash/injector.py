@@ -17,7 +17,7 @@ from app.store.engine import Store
 from app.store.transaction import Tx
 
 from .plan import Action, Plan, Point, Step
-from .statements import Statement, finds_expired, steps_of
+from .statements import Statement, finds_expired, note_trigger, steps_of
 
 T = TypeVar("T")
 
@@ -82,6 +82,7 @@ class Injector:
     def _on_statement(
         self, conn: Connection, _cursor: Any, text: str, parameters: Any, _ctx: Any, _many: bool
     ) -> None:
+        note_trigger(text)
         trace: list[Statement] | None = getattr(self._local, "trace", None)
         if trace is not None:
             trace.append((text, parameters))

@@ -19,6 +19,10 @@ _OUTCOMES = {
     "expired": Step.SWEEP,
 }
 
+_TRIGGER = re.compile(r"CREATE TEMP TRIGGER .* ON (?P<view>\w+) BEGIN (?P<body>.*); END$")
+_INTO_VIEW = re.compile(r"INSERT INTO (?P<view>\w+) VALUES")
+_triggers: dict[str, list[str]] = {}
+
 
 def steps_of(statements: Iterable[Statement]) -> frozenset[Step]:
     """The steps whose writes are among the statements of one transaction."""
@@ -44,16 +48,27 @@ def steps_of(statements: Iterable[Statement]) -> frozenset[Step]:
     return frozenset(found or ({Step.HEARTBEAT} if is_renewed else ()))
 
 
+def note_trigger(text: str) -> None:
+    """Keeps the writes of a trigger that is being made: later statements only name its view."""
+    if found := _TRIGGER.match(" ".join(text.split())):
+        _triggers[found["view"]] = found["body"].split("; ")
+
+
 def parts(statement: Statement) -> Iterator[Statement]:
-    """The writes of a statement; on Postgres those of a transition are one (`WITH w0 AS ...`)."""
+    """The writes of a statement. Those of a transition are one: on Postgres `WITH w0 AS ...`, on
+    SQLite an insert into a view whose trigger does them.
+    """
     text, parameters = statement
     sql = " ".join(text.split())
-    if not sql.startswith("WITH w0 AS ("):
+    if sql.startswith("WITH w0 AS ("):
+        pieces = re.split(r"\bw(\d+) AS \(", sql)[1:]
+        for number, part in zip(pieces[::2], pieces[1::2], strict=True):
+            yield part, {k: v for k, v in parameters.items() if k.startswith(f"w{number}_")}
+    elif (found := _INTO_VIEW.match(sql)) and found["view"] in _triggers:
+        for part in _triggers[found["view"]]:
+            yield part, [parameters[int(place)] for place in re.findall(r"\bNEW\.p(\d+)", part)]
+    else:
         yield sql, parameters
-        return
-    pieces = re.split(r"\bw(\d+) AS \(", sql)[1:]
-    for number, part in zip(pieces[::2], pieces[1::2], strict=True):
-        yield part, {k: v for k, v in parameters.items() if k.startswith(f"w{number}_")}
 
 
 def _stops(written: set[Any]) -> bool:

@@ -31,7 +31,7 @@ MAX_STEP, ETA = 9, 3
 def ruled(rule: str, n: int, **limits: Any) -> dict[str, Any]:
     """A study of clients with a rule whose rungs are 1, 3 and 9."""
     options = {"min_resource": 1, "max_resource": MAX_STEP}
-    if rule in ("asha", "hyperband"):
+    if rule in ("asha", "hyperband", "bohb", "auto"):
         options["eta"] = ETA
     return definition(
         early_stopping={"name": rule, "options": options},

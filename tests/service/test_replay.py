@@ -23,6 +23,7 @@ from app.store.engine import Store
 from app.store.tables import events, trials
 
 from .conftest import Bench, definition
+from .test_early_stopping import Fleet, ruled
 
 pytestmark = pytest.mark.anyio
 
@@ -149,6 +150,27 @@ async def test_what_eight_askers_were_given_can_be_derived_again(
     assert sum(made.values()) >= N_TRIALS // 2
     study = services.studies.get(study_id).study
     assert study.results_seq == len(store.read(lambda c: past_rows.results(c, study_id)))
+
+
+@pytest.mark.parametrize(
+    ("suggester", "rule"),
+    [("gp", "asha"), ("tpe", "hyperband"), ("auto", "auto"), ("random", "bohb")],
+)
+async def test_points_that_were_learnt_from_rungs_can_be_derived_again(
+    bench: Bench, store: Store, suggester: str, rule: str
+) -> None:
+    """Trials pause, stop, are lost and go on meanwhile; the points know their values at rungs."""
+    made = {**ruled(rule, 24), "space": SPACE, "suggester": {"name": suggester, "seed": 3}}
+    study_id = bench.study(made)
+    fleet = Fleet(bench, study_id, 2, 4)
+    await fleet.run()
+    verdicts = await asyncio.to_thread(replayed, store, study_id)
+    assert [v for v in verdicts if v.outcome != "equal"] == []
+    assert len(verdicts) >= 24
+    trials = fleet.trials()
+    assert any(trial.rungs and trial.state is not TrialState.COMPLETED for trial in trials)
+    if suggester != "auto":
+        assert sum("n" in trial.provenance or "model" in trial.provenance for trial in trials) > 5
 
 
 async def told(bench: Bench, study_id: str, n: int, **more: Any) -> list[Grant]:

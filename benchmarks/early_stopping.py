@@ -141,14 +141,19 @@ def outcome(client: Client, study_id: str) -> dict[str, Any]:
     metric = study["definition"]["metrics"][0]["name"]
     trials = list(client.trials(study_id))
     best = study["best"]
+    curves = {trial["number"]: curve_of(client, trial["id"]) for trial in trials}
     return {
         "state": study["state"],
         "stop_reason": study["stop_reason"],
         "best": best["values"][metric],
         "best_trial": {key: best[key] for key in ("number", "state", "step", "params")},
-        "steps": sum(trained(curve_of(client, trial["id"])) for trial in trials),
+        "steps": sum(trained(curve) for curve in curves.values()),
         "resource_used": study.get("resource_used"),
         "trial_counts": study["trial_counts"],
+        "curves": {
+            number: [[point["step"], point["values"][metric]] for point in curve]
+            for number, curve in curves.items()
+        },
     }
 
 

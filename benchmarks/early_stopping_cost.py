@@ -39,6 +39,7 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("asha", {"mode": "stop"}),
     ("asha", {"mode": "promote"}),
     ("hyperband", {}),
+    ("auto", {}),
 )
 
 

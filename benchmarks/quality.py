@@ -88,7 +88,12 @@ def _address(process: subprocess.Popen[bytes], said: Path, errors: Path) -> str:
 
 def result_file(suggester: str, batch: int) -> Path:
     """Where the lines of a suggester go; its options are part of the name."""
-    return RESULTS / f"{re.sub(r'[^A-Za-z0-9_.=-]+', '-', suggester)}-b{batch}.jsonl"
+    return RESULTS / f"{plain(suggester)}-b{batch}.jsonl"
+
+
+def plain(name: str) -> str:
+    """A name as part of a file's."""
+    return re.sub(r"[^A-Za-z0-9_.=-]+", "-", name)
 
 
 def run(args: argparse.Namespace, suggester: str, url: str, out: Path) -> int:
@@ -98,37 +103,36 @@ def run(args: argparse.Namespace, suggester: str, url: str, out: Path) -> int:
         "--tasks", args.tasks, "--trials", str(args.trials), "--seeds", str(args.seeds),
         "--procs", str(args.procs), "--batch", str(args.batch), "--out", str(out),
     ]  # fmt: skip
-    return _called(args.qbench, command, {"TUNEWELL_URL": url})
+    return called(args.qbench, command, {"TUNEWELL_URL": url})
 
 
 def report(args: argparse.Namespace, out: Path) -> int:
     """Prints the comparison with the recorded peers; 1 when ours is behind one of them."""
     command = [args.python, "-m", "qbench.report", "--check", "baselines.json", str(out)]
-    return _called(args.qbench, [*command, "--at", args.at] if args.at else command, {})
+    return called(args.qbench, [*command, "--at", args.at] if args.at else command, {})
 
 
-def _called(folder: Path, command: list[str], more: Mapping[str, str]) -> int:
+def called(folder: Path, command: list[str], more: Mapping[str, str]) -> int:
+    """Runs a command of a benchmark that is kept elsewhere; its exit status."""
     sys.stdout.flush()
     environment = {**os.environ, **THREADS, **more}
     return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
 
 
-def note(out: Path, args: argparse.Namespace) -> None:
+def note(out: Path, **asked: Any) -> None:
     """Adds a line beside the results: what is run, on which code and machine."""
     about: dict[str, Any] = {
         **machine(PACKAGES),
         "commit": _git("rev-parse", "--short", "HEAD"),
         "is_changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "tasks": args.tasks,
-        "trials": args.trials,
-        "seeds": args.seeds,
-        "batch": args.batch,
+        **asked,
     }
-    with _about_file(out).open("a") as lines:
+    with about_file(out).open("a") as lines:
         lines.write(json.dumps(about) + "\n")
 
 
-def _about_file(out: Path) -> Path:
+def about_file(out: Path) -> Path:
+    """Where it is said on what the lines of a file were measured."""
     return out.with_suffix(".about.jsonl")
 
 
@@ -177,8 +181,8 @@ def main() -> int:
         for name, out in files.items():
             if args.anew:
                 out.unlink(missing_ok=True)
-                _about_file(out).unlink(missing_ok=True)
-            note(out, args)
+                about_file(out).unlink(missing_ok=True)
+            note(out, tasks=args.tasks, trials=args.trials, seeds=args.seeds, batch=args.batch)
             worst = max(worst, run(args, name, url, out))
     for name, out in files.items():
         print(f"\n{name}, batches of {args.batch}\n")

@@ -30,6 +30,7 @@ HOUR_S = 3600.0
 _NO_REQUEST = "no request belongs to it"
 _NO_CLOCK = "the scripted worker that saves checkpoints reads no clock"
 _NO_WORKER = "no worker takes part in it"
+_OF_ANOTHER = "it is made by what befalls another trial: no worker is in the middle of it"
 
 # (fault, step, database) -> why there is no such cell; None stands for all.
 NOT_APPLICABLE: dict[tuple[Fault, Step | None, str | None], str] = {
@@ -44,6 +45,9 @@ NOT_APPLICABLE: dict[tuple[Fault, Step | None, str | None], str] = {
     (Fault.CLOCK, Step.ANNOUNCE, None): _NO_CLOCK,
     (Fault.CLOCK, Step.UPLOAD, None): _NO_CLOCK,
     (Fault.CLOCK, Step.COMMIT, None): _NO_CLOCK,
+    (Fault.WORKER_KILL, Step.PROMOTE, None): _OF_ANOTHER,
+    (Fault.WORKER_STOP, Step.PROMOTE, None): _OF_ANOTHER,
+    (Fault.CLOCK, Step.PROMOTE, None): _OF_ANOTHER,
     (Fault.LOST_REPLY, Step.SWEEP, None): _NO_REQUEST,
     (Fault.LOST_REPLY, Step.MIGRATION, None): _NO_REQUEST,
     (Fault.TWICE, Step.SWEEP, None): _NO_REQUEST,

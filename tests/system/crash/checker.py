@@ -4,6 +4,7 @@ promises. Knows nothing of the service's code beyond its tables.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -21,6 +22,7 @@ from .record import Ack, Record
 
 ENDS = frozenset({"completed", "stopped", "infeasible", "failed", "cancelled"})
 GIVES_PLACE_BACK = frozenset({"failed", "cancelled"})
+_OUTCOMES = {"fail": "failed", "release": "released", "pause": "paused"}
 RERUN_S = 2.0
 """How long after its lease's end an open trial may wait until it runs again."""
 
@@ -115,6 +117,8 @@ def no_value_of_a_stale_lease(found: Evidence, _: Record) -> Iterator[str]:
 def _final_faults(
     found: Evidence, trial: Mapping[str, Any], values: Mapping[str, set[float]]
 ) -> Iterator[str]:
+    if trial["state"] == "stopped" and found.attempts[trial["id"]][-1]["outcome"] == "paused":
+        return  # it paused, or was to go on, and its study ended
     lease = found.lease_of.get(trial["lease_id"])
     if lease is None or lease["id"] != found.attempts[trial["id"]][-1]["id"]:
         yield f"trial {trial['number']} ended under {trial['lease_id']}, not its last lease"
@@ -141,6 +145,45 @@ def nothing_counted_twice(found: Evidence, _: Record) -> Iterator[str]:
     for trial in found.trials:
         if trial["n_measurements"] != per_trial[trial["id"]]:
             yield f"trial {trial['number']} says {trial['n_measurements']} measurements"
+
+
+def rungs_are_true(found: Evidence, _: Record) -> Iterator[str]:
+    """A trial's value at a rung is the first that was reported there; it goes on from each rung
+    once, and only among the best third of those that have come there or ended on their way.
+    """
+    results: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    aims: dict[str, int] = defaultdict(lambda: 1)
+    for event in found.events:
+        trial = found.trial_of.get(event["trial_id"])
+        if trial is None or trial["to_step"] is None:
+            continue
+        data, number = event["data"], trial["number"]
+        if event["kind"] == "trial.rung":
+            results[data["step"]].append((data["value"], number))
+            yield from _first_value_faults(found, trial, data)
+        elif event["kind"] == "trial.state" and data["state"] in GIVES_PLACE_BACK:
+            results[aims[trial["id"]]].append((math.inf, number))
+        if event["kind"] in ("trial.rung", "trial.directive"):
+            aim, to_step = aims[trial["id"]], data["to_step"]
+            if data["directive"] == "continue" and to_step > aim:
+                ranked = [n for _, n in sorted(results[aim])][: len(results[aim]) // 3]
+                if number not in ranked and not data["reason"].startswith("the best of those"):
+                    yield f"trial {number} went on from step {aim}, where {ranked} may"
+                aims[trial["id"]] = to_step
+        if event["kind"] == "trial.state" and data["state"] == "paused":
+            at = aims[trial["id"]]
+            if number not in [n for _, n in results[at]]:
+                yield f"trial {number} pauses at step {at} and has no value there"
+
+
+def _first_value_faults(
+    found: Evidence, trial: Mapping[str, Any], data: Mapping[str, Any]
+) -> Iterator[str]:
+    rows = (row for row in found.measurements if row["trial_id"] == trial["id"])
+    reached = [row for row in rows if row["step"] >= data["step"]]
+    first = min(reached, key=lambda row: row["id"], default=None)
+    if first is None or data["value"] not in first["reported_values"].values():
+        yield f"trial {trial['number']} has {data['value']} at step {data['step']}, not {first}"
 
 
 def budget_is_exact(found: Evidence, record: Record) -> Iterator[str]:
@@ -184,7 +227,9 @@ def _is_kept(found: Evidence, ack: Ack, lease: Mapping[str, Any]) -> bool:
     if ack.what == "complete":
         trial = next(t for t in found.trials if t["id"] == lease["trial_id"])
         return trial["lease_id"] == ack.id and trial["final_values"] == {"value": ack.data["value"]}
-    return bool(lease["outcome"] == {"fail": "failed", "release": "released"}[ack.what])
+    if ack.what == "cancel":
+        return bool(found.trial_of[lease["trial_id"]]["state"] == "cancelled")
+    return bool(lease["outcome"] == _OUTCOMES[ack.what])
 
 
 def runs_again_in_time(found: Evidence, record: Record) -> Iterator[str]:
@@ -215,6 +260,7 @@ CHECKS = (
     one_lease_at_a_time,
     no_value_of_a_stale_lease,
     nothing_counted_twice,
+    rungs_are_true,
     budget_is_exact,
     acknowledged_is_there,
     runs_again_in_time,

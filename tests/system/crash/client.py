@@ -90,7 +90,7 @@ class Client:
             "name": f"scripted-{uuid.uuid4().hex[:8]}",
             "boot_id": uuid.uuid4().hex,
             "devices": [{"index": 0, "kind": "cpu"}],
-            "objectives": [objective],
+            "objectives": [{"name": objective, "steps": "moments"}],
             "slots": 1,
         }
         self.worker_id = self.call("POST", "/v1/workers", about)["id"]
@@ -144,6 +144,16 @@ class Client:
     def release(self, lease: Any) -> None:
         self.call("POST", f"/v1/leases/{lease['lease_id']}:release", {"reason": "scripted"})
         self.ack("release", lease["lease_id"])
+
+    def pause(self, lease: Any) -> None:
+        """Gives back the lease of a trial that was told to pause."""
+        self.call("POST", f"/v1/leases/{lease['lease_id']}:release", {"reason": "paused"})
+        self.ack("pause", lease["lease_id"])
+
+    def cancel(self, lease: Any) -> None:
+        """Cancels a trial, as a person does."""
+        self.call("POST", f"/v1/trials/{lease['trial']['id']}:cancel", keyed=True)
+        self.ack("cancel", lease["lease_id"])
 
     def finish(self, study_id: str) -> None:
         """Runs trials until the study has ended."""

@@ -25,6 +25,8 @@ _REQUESTS = {
     Step.COMPLETE: r"POST /v1/trials/[^/]+:complete",
     Step.FAIL: r"POST /v1/trials/[^/]+:fail",
     Step.RELEASE: r"POST /v1/leases/[^/]+:release",
+    Step.PAUSE: r"POST /v1/leases/[^/]+:release",
+    Step.PROMOTE: r"POST /v1/trials/[^/]+:cancel",
     Step.STOP: r"POST /v1/studies/[^/]+:stop",
 }
 _AROUND = frozenset({Point.REQUEST, Point.MIDWAY, Point.UNANSWERED})

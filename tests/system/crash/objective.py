@@ -15,7 +15,7 @@ FAIL_ONCE = Path(__file__).with_name("fail-once")
 GO_ON = Path(__file__).with_name("go-on")
 
 
-@tunewell.objective(name="crash", metrics={"value": "minimize"})
+@tunewell.objective(name="crash", metrics={"value": "minimize"}, steps="moments")
 def crash(trial: tunewell.Trial) -> dict[str, float]:
     """Trains for a moment; fails once, or trains for long, when the test has left a file that says
     so.

@@ -20,6 +20,8 @@ class Step(StrEnum):
     COMPLETE = "complete"
     FAIL = "fail"
     RELEASE = "release"
+    PAUSE = "pause at a rung"
+    PROMOTE = "promotion"
     SWEEP = "sweep"
     STOP = "study stop"
     MIGRATION = "migration"

@@ -13,8 +13,8 @@ from .client import GIVE_UP_S, Client, Stale
 from .plan import Action, Plan, Point, Step
 from .record import Record
 from .replica import Replica
-from .service_faults import play_migrating
-from .world import N_TRIALS, World, definition
+from .service_faults import RUNG_STEPS, pause_two, play_migrating
+from .world import N_TRIALS, World, definition, with_rungs
 
 Study = tuple[str, Record]
 
@@ -30,11 +30,15 @@ def play(world: World, step: Step) -> list[Study]:
     pair = [world.launch(_SWEEP), world.launch(_SWEEP)]
     assert all([each.wait_ready() for each in pair])
     first, second = (world.client(each) for each in pair)
-    study_id = first.create(definition("cell"))
+    made = definition("cell", steps=4)
+    study_id = first.create(with_rungs(made) if step in RUNG_STEPS else made)
     first.register()
     second.register()
+    if step is Step.PROMOTE:
+        pause_two(first, study_id)
     lease = first.must_claim(study_id)
-    first.report(lease, 0, 1)
+    if step is not Step.PROMOTE:  # there it has not come to the rung, where two wait
+        first.report(lease, 0, 1)
     saved = _saved_before(first, step, lease)
     for each in pair:  # both have found the lease expired; neither has taken it back
         each.wait_struck()
@@ -113,6 +117,8 @@ def _act(
             Step.COMPLETE: client.complete,
             Step.FAIL: client.fail,
             Step.RELEASE: client.release,
+            Step.PAUSE: client.pause,
+            Step.PROMOTE: client.cancel,
         }[step]
         with contextlib.suppress(Stale):  # the other side won: nothing was acknowledged
             write(lease)

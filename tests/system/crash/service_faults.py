@@ -9,10 +9,12 @@ from typing import Any
 from . import saving
 from .client import Client, Stale
 from .plan import Action, Plan, Point, Step
+from .record import mark
 from .replica import Replica
-from .world import World, definition
+from .world import World, definition, with_rungs
 
 CHECKPOINT_STEPS = frozenset({Step.ANNOUNCE, Step.UPLOAD, Step.COMMIT})
+RUNG_STEPS = frozenset({Step.PAUSE, Step.PROMOTE})
 OnStruck = Callable[[Replica, dict[str, Any]], None]
 
 
@@ -26,12 +28,14 @@ def play(world: World, plan: Plan, on_struck: OnStruck | None = None) -> str:
         return play_migrating(world, plan, lambda plan: world.start(plan, on_struck=on_struck))
     replica = world.start(plan, on_struck=on_struck)
     client = world.client()
-    study_id = client.create(definition("cell"))
+    study_id = client.create(_definition(plan.step))
     client.register()
     if plan.step is Step.SWEEP:
         client.must_claim(study_id)  # and never heard of again
     elif plan.step is Step.STOP:
         _stop(world, client, study_id)
+    elif plan.step in RUNG_STEPS:
+        promote(client, *pause_two(client, study_id))
     elif plan.step in CHECKPOINT_STEPS:
         began = _save_and_go_on(client, study_id)
         if plan.point is Point.MIDWAY and plan.action is Action.KILL:
@@ -51,6 +55,17 @@ def play_plain(world: World) -> str:
     client.register()
     _one_of_each(client, study_id)
     _save_and_go_on(client, study_id)
+    client.finish(study_id)
+    return study_id
+
+
+def play_with_rungs(world: World) -> str:
+    """The same, of a study whose trials pause and go on."""
+    world.start()
+    client = world.client()
+    study_id = client.create(_definition(Step.PROMOTE))
+    client.register()
+    promote(client, *pause_two(client, study_id))
     client.finish(study_id)
     return study_id
 
@@ -78,6 +93,32 @@ def play_migrating(world: World, plan: Plan, start: Callable[[Plan], Replica]) -
     client.finish(study_id)
     _must_have_struck(replica, plan)
     return study_id
+
+
+def _definition(step: Step) -> dict[str, Any]:
+    made = definition("cell", steps=4)
+    return with_rungs(made) if step in RUNG_STEPS else made
+
+
+def pause_two(client: Client, study_id: str) -> tuple[Any, Any]:
+    """Two trials that have come to the first rung and pause there; their leases."""
+    leases = [client.must_claim(study_id) for _ in range(2)]
+    for lease in leases:
+        client.report(lease, 0, 1)
+        client.pause(lease)
+    return leases[0], leases[1]
+
+
+def promote(client: Client, *paused: Any) -> None:
+    """A third trial ends at the rung: the best of the paused ones goes on, and to its end."""
+    study_id = paused[0]["trial"]["study_id"]
+    client.cancel(client.must_claim(study_id))
+    best = min(paused, key=lambda lease: mark(lease["lease_id"]))
+    again = client.must_claim(study_id)
+    assert again["trial"]["id"] == best["trial"]["id"]
+    assert (again["budget"]["from_step"], again["budget"]["to_step"]) == (0, 3)
+    client.report(again, 0, 1, 2, 3)
+    client.complete(again)
 
 
 def _must_have_struck(replica: Replica, plan: Plan) -> None:

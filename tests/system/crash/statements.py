@@ -16,6 +16,7 @@ _OUTCOMES = {
     "completed": Step.COMPLETE,
     "failed": Step.FAIL,
     "released": Step.RELEASE,
+    "paused": Step.PAUSE,
     "expired": Step.SWEEP,
 }
 
@@ -41,6 +42,8 @@ def steps_of(statements: Iterable[Statement]) -> frozenset[Step]:
             found |= {Step.COMMIT} if "committed" in values(parameters) else set()
         elif sql.startswith("UPDATE studies") and " state=" in sql.partition(" WHERE ")[0]:
             found |= {Step.STOP} if _stops(set(values(parameters))) else set()
+        elif sql.startswith("UPDATE trials"):
+            found |= {Step.PROMOTE} if "promotion" in values(parameters) else set()
         elif sql.startswith("UPDATE leases") and "renewed_at=" in sql:
             is_renewed = True
         elif sql.startswith("UPDATE leases"):

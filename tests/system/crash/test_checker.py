@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from .checker import faults
 from .record import Ack, Record
-from .service_faults import play_plain
+from .service_faults import play_plain, play_with_rungs
 from .world import World
 
 _END = (
@@ -125,17 +126,50 @@ BROKEN: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+BROKEN_AT_RUNGS: dict[str, tuple[tuple[str, ...], str]] = {
+    "a value of no report": (
+        (
+            "UPDATE events SET data = replace(data, '\"value\":', '\"value\":1') "
+            "WHERE kind = 'trial.rung'",
+        ),
+        "at step 1, not",
+    ),
+    "a worse trial that went on": (
+        (
+            "UPDATE events SET trial_id = (SELECT other.trial_id FROM events AS other WHERE "
+            "other.kind = 'trial.rung' AND other.trial_id <> events.trial_id LIMIT 1) "
+            "WHERE kind = 'trial.directive'",
+        ),
+        "went on from step 1, where",
+    ),
+    "a pause without a value": (
+        ("DELETE FROM events WHERE kind = 'trial.rung'",),
+        "has no value there",
+    ),
+}
+
+Sound = tuple[Path, str, Record]
+"""A database, its study, and the record of it."""
+
+
 @pytest.fixture(scope="module")
-def sound(
-    tmp_path_factory: pytest.TempPathFactory, migrated_file: Path
-) -> tuple[Path, str, Record]:
+def sound(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Sound:
     """A study that was played without a fault."""
-    folder = tmp_path_factory.mktemp("sound")
+    return _played(tmp_path_factory.mktemp("sound"), migrated_file, play_plain)
+
+
+@pytest.fixture(scope="module")
+def sound_at_rungs(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Sound:
+    """One whose trials paused and went on."""
+    return _played(tmp_path_factory.mktemp("rungs"), migrated_file, play_with_rungs)
+
+
+def _played(folder: Path, migrated_file: Path, play: Callable[[World], str]) -> Sound:
     path = folder / "tunewell.db"
     path.write_bytes(migrated_file.read_bytes())
     world = World(f"sqlite:///{path}", folder)
     try:
-        study_id = play_plain(world)
+        study_id = play(world)
     finally:
         world.close()
     with _connected(path) as conn:
@@ -147,17 +181,26 @@ def _connected(path: Path) -> Connection:
     return create_engine(f"sqlite:///{path}", poolclass=NullPool).connect()
 
 
-def test_a_sound_study_has_no_fault(sound: tuple[Path, str, Record]) -> None:
-    path, study_id, record = sound
+@pytest.mark.parametrize("name", ["sound", "sound_at_rungs"])
+def test_a_sound_study_has_no_fault(name: str, request: pytest.FixtureRequest) -> None:
+    path, study_id, record = request.getfixturevalue(name)
     assert faults(f"sqlite:///{path}", study_id, record) == []
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_study_is_found(
-    sound: tuple[Path, str, Record], tmp_path: Path, what: str
+def test_a_broken_study_is_found(sound: Sound, tmp_path: Path, what: str) -> None:
+    _check_found(sound, tmp_path, *BROKEN[what])
+
+
+@pytest.mark.parametrize("what", BROKEN_AT_RUNGS)
+def test_a_study_broken_at_a_rung_is_found(
+    sound_at_rungs: Sound, tmp_path: Path, what: str
 ) -> None:
+    _check_found(sound_at_rungs, tmp_path, *BROKEN_AT_RUNGS[what])
+
+
+def _check_found(sound: Sound, tmp_path: Path, statements: tuple[str, ...], complaint: str) -> None:
     path, study_id, record = sound
-    statements, complaint = BROKEN[what]
     broken = tmp_path / "broken.db"
     broken.write_bytes(path.read_bytes())
     with _connected(broken) as conn:
@@ -169,7 +212,7 @@ def test_a_broken_study_is_found(
     assert any(complaint in fault for fault in found), found
 
 
-def test_an_acknowledged_claim_that_was_lost_is_found(sound: tuple[Path, str, Record]) -> None:
+def test_an_acknowledged_claim_that_was_lost_is_found(sound: Sound) -> None:
     path, study_id, record = sound
     lost = Ack(what="claim", id="ls_lost", data={"trial_id": "tr_lost"})
     found = faults(f"sqlite:///{path}", study_id, replace(record, acks=[*record.acks, lost]))
@@ -178,7 +221,7 @@ def test_an_acknowledged_claim_that_was_lost_is_found(sound: tuple[Path, str, Re
 
 @pytest.mark.parametrize("content", [b"", b"another"])
 def test_a_committed_content_that_is_not_whole_is_found(
-    sound: tuple[Path, str, Record], tmp_path: Path, content: bytes
+    sound: Sound, tmp_path: Path, content: bytes
 ) -> None:
     path, study_id, record = sound
     contents = tmp_path / "contents"
@@ -190,7 +233,7 @@ def test_a_committed_content_that_is_not_whole_is_found(
     assert found == [f"acknowledged but not there: {last}"]
 
 
-def test_a_worker_that_was_not_told_of_a_commit_is_found(sound: tuple[Path, str, Record]) -> None:
+def test_a_worker_that_was_not_told_of_a_commit_is_found(sound: Sound) -> None:
     path, study_id, record = sound
     acks = [_untold(ack) for ack in record.acks]
     (found,) = faults(f"sqlite:///{path}", study_id, replace(record, acks=acks))

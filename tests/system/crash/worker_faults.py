@@ -19,7 +19,7 @@ from ..running import Process
 from . import objective
 from .client import GIVE_UP_S, Client, Stale
 from .plan import Action, Plan, Step
-from .world import World, definition
+from .world import World, definition, with_rungs
 
 _ENDED = ("completed", "failed", "cancelled")
 _HOLDS_ON = frozenset({Step.CLAIM_BEFORE, Step.CLAIM_AFTER, Step.HEARTBEAT, Step.REPORT})
@@ -76,7 +76,7 @@ def play(world: World, plan: Plan, blow: Blow, offset_s: float = 0.0) -> str:
     is_late = plan.step is Step.MIGRATION
     world.start(None if is_late else plan)
     client.register("crash")
-    study_id = client.create(_definition())
+    study_id = client.create(_definition(plan.step))
     if plan.step is Step.FAIL:
         (folder / objective.FAIL_ONCE.name).touch()
     elif plan.step is Step.RELEASE or (plan.step is Step.STOP and blow is Blow.STOP):
@@ -90,10 +90,10 @@ def play(world: World, plan: Plan, blow: Blow, offset_s: float = 0.0) -> str:
     return study_id
 
 
-def _definition() -> dict[str, Any]:
+def _definition(step: Step) -> dict[str, Any]:
     made = definition("cell", "crash")
     made["limits"]["max_parallel"] = 1  # who comes second waits for the trial of the first
-    return made
+    return with_rungs(made) if step is Step.PAUSE else made
 
 
 def _strike(

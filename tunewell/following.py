@@ -34,7 +34,12 @@ def watch(client: Client, study_id: str, *, as_json: bool) -> int:
 
 
 def run_local(
-    file: StudyFile, *, slots: int | None, objectives: Sequence[str], as_json: bool
+    file: StudyFile,
+    *,
+    slots: int | None,
+    objectives: Sequence[str],
+    commands: Sequence[str] = (),
+    as_json: bool,
 ) -> int:
     """Runs a study on a private service and worker; returns the exit status: 0 when it completed.
 
@@ -44,6 +49,7 @@ def run_local(
         file: the study.
         slots: how many trials run at once; None: one a core.
         objectives: "module:name" of the user's own.
+        commands: NAME=FILE.toml of commands that are objectives.
         as_json: print JSON lines.
     """
     local = Local()
@@ -51,7 +57,7 @@ def run_local(
         with local, local.client() as client:
             # Before the worker, so that the file's own trials are there when it asks for some.
             study = submit(client, file)
-            local.start_worker(slots or n_cores(), objectives)
+            local.start_worker(slots or n_cores(), objectives, commands)
             local.check_serves(study)
             return _status_of(_follow_local(local, client, study.id, as_json=as_json))
     except KeyboardInterrupt:

@@ -120,17 +120,21 @@ class Local:
             if '"ready"' in line:
                 return str(json.loads(line)["url"])
 
-    def start_worker(self, slots: int, objectives: Sequence[str] = ()) -> None:
+    def start_worker(
+        self, slots: int, objectives: Sequence[str] = (), commands: Sequence[str] = ()
+    ) -> None:
         """Starts a worker and waits until the service knows it.
 
         Args:
             slots: how many trials it runs at once.
             objectives: "module:name" of the user's own.
+            commands: NAME=FILE.toml of commands that are objectives.
 
         Raises:
             LocalFailed: it has ended, or not come up in time.
         """
         own = [argument for each in objectives for argument in ("--objective", each)]
+        own += [argument for each in commands for argument in ("--command-objective", each)]
         self._start("worker", "worker", "run", "--url", self.url, "--name", "local",
                     "--slots", str(slots), *own)  # fmt: skip
         deadline = time.monotonic() + START_LIMIT_S

@@ -24,6 +24,8 @@ from typing import Any
 from tunewell.objective import Trial, TrialEnded, Values, final_values
 
 from . import failures, user_objective
+from .command_objective import CommandFailed, CommandObjective
+from .command_spec import CommandSpec
 from .jobs import Job, sendable
 from .objectives.data import DataError
 from .objectives.offers import BUILT_IN
@@ -102,6 +104,8 @@ def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
         values = final_values(trial, returned, metrics)
     except BrokenPipeError:
         raise
+    except CommandFailed as error:
+        return {"fail": failures.of_exception(error, kind=error.kind).bounded()}
     except DataError as error:
         return {"fail": failures.of_exception(error, kind="infrastructure").bounded()}
     except BaseException as error:
@@ -135,6 +139,9 @@ def _objective(job: Job) -> tuple[Run, Mapping[str, str]]:
         if found.prepare is not None:
             found.prepare()
         return found.run, found.metrics
+    if job.command is not None:
+        command = CommandObjective(CommandSpec(**job.command))
+        return command.run, command.spec.metrics
     built_in = BUILT_IN[job.objective]
     module = importlib.import_module(f".objectives.{built_in.module}", __package__)
     return module.evaluate, built_in.offer["metrics"]

@@ -18,6 +18,7 @@ class Job:
     Attributes:
         objective: name of the objective.
         target: "module:name" of a user's objective, or None for a built-in one.
+        command: a command objective's spec as plain values, or None.
         folder: the user's folder, searched first for `target`.
         device: as torch names it; the environment hides the other ones.
         data_digest: of the data set that the study is bound to, or None.
@@ -33,6 +34,7 @@ class Job:
     number: int
     objective: str
     target: str | None = None
+    command: Mapping[str, Any] | None = None
     folder: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)

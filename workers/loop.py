@@ -265,15 +265,17 @@ class Worker:
     def _begin(self, granted: Mapping[str, Any], slot: int) -> None:
         name = granted["objective"]["name"]
         device, environment = device_inventory.of_slot(slot, self._devices)
-        target = self._offers.targets.get(name)
+        target, command = self._offers.targets.get(name), self._offers.commands.get(name)
         lease = lease_of(
             granted,
             target=target,
+            command=None if command is None else command.as_job(),
             folder=self._offers.folder,
             device=device,
             environment=environment,
         )
-        nursery = self._nurseries.of(name) if device == "cpu" and target is None else None
+        is_built_in = target is None and command is None
+        nursery = self._nurseries.of(name) if device == "cpu" and is_built_in else None
         header = Header(url=self._link.url, lease_id=lease.lease_id, trial_id=lease.job.trial_id)
         spool = self._spools.open(header)
         attempt = Attempt(

@@ -31,6 +31,7 @@ def run(
     devices: str = "auto",
     exit_when_idle: bool = False,
     objectives: Sequence[str] = (),
+    commands: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
     outage_s: float = 3600.0,
     state_dir: str | Path | None = None,
@@ -46,6 +47,7 @@ def run(
         devices: "auto", "cpu", "gpu", or numbers of GPUs such as "0,1".
         exit_when_idle: end when no study is open that this worker can serve.
         objectives: "module:name" of the user's own; plain names restrict the built-in ones.
+        commands: NAME=FILE.toml of commands that are objectives.
         labels: words to find the worker by.
         outage_s: how long to train on without an answer from the service.
         state_dir: for reports that wait and the trials' outputs; `TUNEWELL_STATE_DIR`.
@@ -58,7 +60,7 @@ def run(
     state = Path(state_dir or os.environ.get("TUNEWELL_STATE_DIR") or default_state_dir())
     try:
         found = device_inventory.find(devices)
-        offers = Offers(objectives, log)
+        offers = Offers(objectives, log, commands=commands)
         spools = SpoolFolder(state)
     except (NoSuchDevice, CannotOffer, OSError) as error:
         log("worker_cannot_start", detail=str(error))

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .command_spec import BadSpec, CommandSpec, read_spec
 from .log import Log
 from .objectives import data
 from .objectives.offers import BUILT_IN, BuiltIn
@@ -26,17 +27,26 @@ class Offers:
     """What is offered, by name. Safe to use from several threads.
 
     Attributes:
-        targets: "module:name" of each of the user's own.
+        targets: "module:name" of each of the user's own functions.
+        commands: the user's own commands.
         folder: the user's folder, where these are looked for first.
     """
 
-    def __init__(self, wanted: Sequence[str], log: Log, *, folder: str | None = None) -> None:
+    def __init__(
+        self,
+        wanted: Sequence[str],
+        log: Log,
+        *,
+        commands: Sequence[str] = (),
+        folder: str | None = None,
+    ) -> None:
         """Looks for the objectives.
 
         Args:
             wanted: "module:name" for each of the user's own; plain names restrict the built-in
                 ones.
             log: told of data that cannot be used.
+            commands: NAME=FILE.toml for each command of the user's.
             folder: the user's; the working folder when None.
 
         Raises:
@@ -44,6 +54,7 @@ class Offers:
         """
         self.folder = folder or os.getcwd()
         self.targets: dict[str, str] = {}
+        self.commands: dict[str, CommandSpec] = {}
         self._lock = threading.Lock()
         self._offers: dict[str, dict[str, Any]] = {}
         names = [each for each in wanted if ":" not in each]
@@ -52,6 +63,8 @@ class Offers:
         for target in wanted:
             if ":" in target:
                 self._add_own(target)
+        for named in commands:
+            self._add_command(named)
 
     def _add_built_in(self, name: str, log: Log, *, is_asked_for: bool) -> None:
         built_in = BUILT_IN.get(name)
@@ -72,6 +85,16 @@ class Offers:
         name = str(offer["name"])
         self._offers[name] = offer
         self.targets[name] = target
+
+    def _add_command(self, named: str) -> None:
+        try:
+            spec = read_spec(named)
+        except BadSpec as error:
+            raise CannotOffer(str(error)) from error
+        if spec.name in self.targets or spec.name in self.commands:
+            raise CannotOffer(f"the objective {spec.name!r} is offered twice")
+        self._offers[spec.name] = spec.offer()
+        self.commands[spec.name] = spec
 
     def as_registered(self) -> list[dict[str, Any]]:
         """As the service takes them."""

@@ -120,8 +120,22 @@ def test_an_objective_of_ones_own_runs_by_one_command(tmp_path: Path) -> None:
     assert command.out.seen[-1].startswith("best: trial ")
 
 
-def test_the_own_objective_is_short() -> None:
-    assert len((EXAMPLES / "own_objective.py").read_text().splitlines()) < 40
+def test_a_command_of_ones_own_runs_by_one_command(tmp_path: Path) -> None:
+    for name in ("own_command.py", "own_command.toml", "own_command.json"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    command = Command(
+        tmp_path, "study", "run", "own_command.json", "--local", "--slots", "2", "--json",
+        "--command-objective", "line=own_command.toml",
+    )  # fmt: skip
+    assert command.ended() == 0, command.err.text
+    study = json.loads((tmp_path / "own_command.json").read_text())
+    ended = [line for line in command.out.seen if '"completed"' in line or '"stopped"' in line]
+    assert len(ended) >= study["limits"]["max_trials"]
+
+
+@pytest.mark.parametrize("name", ["own_objective.py", "own_command.py", "own_command.toml"])
+def test_an_own_objective_is_short(name: str) -> None:
+    assert len((EXAMPLES / name).read_text().splitlines()) < 40
 
 
 def test_an_objective_that_nobody_offers_is_said_at_once(tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ def run(
         list[str] | None,
         typer.Option(help="With --local: an objective of your own, as module:name."),
     ] = None,
+    command_objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE", help="With --local: a command that is one, as name=spec.toml."
+        ),
+    ] = None,
     url: Url = None,
     token: TokenOption = None,
     json: Json = False,
@@ -94,10 +100,16 @@ def run(
 
     found = _file(file, name)
     if local:
-        status = following.run_local(found, slots=slots, objectives=objective or (), as_json=json)
+        status = following.run_local(
+            found,
+            slots=slots,
+            objectives=objective or (),
+            commands=command_objective or (),
+            as_json=json,
+        )
         raise typer.Exit(status)
-    if slots is not None or objective:
-        raise typer.BadParameter("--slots and --objective go with --local")
+    if slots is not None or objective or command_objective:
+        raise typer.BadParameter("--slots, --objective, --command-objective go with --local")
     with connect(url, token) as client:
         raise typer.Exit(following.run(client, found, as_json=json))
 

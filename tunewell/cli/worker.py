@@ -45,6 +45,13 @@ def run(
             "ones. May be repeated."
         ),
     ] = None,
+    command_objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="A command that is an objective, as name=spec.toml. May be repeated.",
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(help="The worker's name; the same again takes over.", show_default=False),
@@ -74,6 +81,7 @@ def run(
         devices=devices,
         exit_when_idle=exit_when_idle,
         objectives=list(objective or ()),
+        commands=list(command_objective or ()),
         labels=_labels(labels or ()),
         outage_s=outage_s,
         state_dir=state_dir,

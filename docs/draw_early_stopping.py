@@ -55,6 +55,8 @@ class Play:
     curves: list[Curve]
     reached: dict[int, int] = field(default_factory=dict)
     grants: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
+    rule: Any = None
+    book: Any = None
 
     def run(self) -> None:
         """One worker, promoted trials first, until no trial is left to begin or to go on."""

@@ -120,13 +120,9 @@ class Silent(Quiet):
         """Nothing."""
 
 
-def run(definition: Mapping[str, Any], slots: int) -> dict[str, Any]:
+def run(definition: Mapping[str, Any], slots: int, folder: Path) -> dict[str, Any]:
     """Runs a study to its end; what it found and what it cost."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Local(Path(folder)) as local,
-        local.client() as client,
-    ):
+    with Local(folder) as local, local.client() as client:
         begun = time.monotonic()
         study_id = client.create_study(definition)["id"]
         local.start_worker(slots)
@@ -199,10 +195,16 @@ def with_rule(bench: Bench, name: str, seed: int, rule: str) -> dict[str, Any]:
 
 
 class Results:
-    """The lines of a file of results; what is there is not measured again."""
+    """The lines of a file of results; what is there is not measured again.
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    Args:
+        path: of the file, or None.
+        folder: of the service and the worker. All studies share it, and with it the trees of the
+            forests that are grown: that changes times, but no value and no count of steps.
+    """
+
+    def __init__(self, path: Path | None, folder: Path) -> None:
+        self._path, self._folder = path, folder
         self._known: list[dict[str, Any]] = []
         if path is not None and path.exists():
             self._known = [json.loads(line) for line in path.read_text().splitlines()]
@@ -212,7 +214,8 @@ class Results:
         for each in self._known:
             if each["definition"] == definition:
                 return each
-        found = {**run(definition, slots), "definition": definition, "slots": slots}
+        made = run(definition, slots, self._folder)
+        found = {**made, "definition": definition, "slots": slots}
         if self._path is not None:
             with self._path.open("a") as out:
                 out.write(json.dumps({**machine(PACKAGES), **found}) + "\n")
@@ -257,14 +260,15 @@ def main() -> int:
     chosen = parser.parse_args()
     folds = chosen.folds or (2 if chosen.quick else 5)
     seeds = chosen.seeds or ("1" if chosen.quick else "1,2,3")
-    results = Results(chosen.out)
     is_good = True
-    for name in chosen.studies.split(","):
-        bench = STUDIES[name](quick=chosen.quick, folds=folds)
-        asked = chosen.rules.split(",") if chosen.rules else bench.rules
-        rules = [rule for rule in asked if rule in bench.rules]
-        for seed in map(int, seeds.split(",")):
-            is_good &= compare(bench, name, seed, rules, results, chosen.slots)
+    with tempfile.TemporaryDirectory() as folder:
+        results = Results(chosen.out, Path(folder))
+        for name in chosen.studies.split(","):
+            bench = STUDIES[name](quick=chosen.quick, folds=folds)
+            asked = chosen.rules.split(",") if chosen.rules else bench.rules
+            rules = [rule for rule in asked if rule in bench.rules]
+            for seed in map(int, seeds.split(",")):
+                is_good &= compare(bench, name, seed, rules, results, chosen.slots)
     return 0 if is_good else 1
 
 

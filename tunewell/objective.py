@@ -92,6 +92,8 @@ class Trial:
         last_step: the step of the last report or of that checkpoint, 0 before the first.
         last_values: its values.
         data: which data set was used, `{"dataset": ..., "digest": ...}`; set it to have it kept.
+        store_dir: a folder for what trials of this objective can use of one another on this
+            machine; it outlives them, and several may use it at once. None where there is none.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Trial:
         data_digest: str | None = None,
         checkpoint: Path | None = None,
         checkpoint_step: int = 0,
+        store_dir: Path | None = None,
     ) -> None:
         self.id = id
         self.number = number
@@ -115,6 +118,7 @@ class Trial:
         self.data_digest = data_digest
         self.data: dict[str, str] | None = None
         self.checkpoint = checkpoint
+        self.store_dir = store_dir
         self.last_step = 0 if checkpoint is None else checkpoint_step
         self.last_values: dict[str, float] = {}
         self._channel = channel

@@ -290,6 +290,7 @@ def lease_of(
     target: str | None,
     command: Mapping[str, Any] | None = None,
     folder: str,
+    store_dir: Path | None = None,
     device: str,
     environment: Mapping[str, str],
 ) -> Lease:
@@ -305,6 +306,7 @@ def lease_of(
         params=trial["params"],
         options=objective.get("options") or {},
         device=device,
+        store_dir=None if store_dir is None else str(store_dir),
         data_digest=objective.get("data_digest"),
         environment=environment,
         study_id=trial.get("study_id") or "",

@@ -95,6 +95,7 @@ def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
         data_digest=job.data_digest,
         checkpoint=None if job.resume is None else Path(job.resume["path"]),
         checkpoint_step=0 if job.resume is None else int(job.resume["step"]),
+        store_dir=None if job.store_dir is None else Path(job.store_dir),
     )
     try:
         run, metrics = _objective(job)

@@ -26,6 +26,7 @@ class Job:
         study_id: for the worker's log.
         checkpoint_dir: a folder of this attempt's for the checkpoints that it saves; None where
             nothing would keep them.
+        store_dir: folder that trials of the objective share, or None.
         resume: `path` and `step` of the checkpoint to go on from, or None.
         to_step: at this step the trial waits to hear what comes next; None: it goes to its end.
     """
@@ -42,6 +43,7 @@ class Job:
     data_digest: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     checkpoint_dir: str | None = None
+    store_dir: str | None = None
     resume: Mapping[str, Any] | None = None
     to_step: int | None = None
     study_id: str = ""

@@ -114,6 +114,7 @@ class Worker:
         self._spools = spools
         self._devices = list(found)
         self._logs_dir = state_dir / "logs"
+        self._store_dir = state_dir / "store"
         self._limits = limits or Limits()
         self._events: queue.SimpleQueue[_Granted | _Over | _Ended | None] = queue.SimpleQueue()
         self._attempts: dict[str, tuple[Attempt, int]] = {}
@@ -271,6 +272,7 @@ class Worker:
             target=target,
             command=None if command is None else command.as_job(),
             folder=self._offers.folder,
+            store_dir=self._store_dir / quote(name, safe=""),
             device=device,
             environment=environment,
         )

@@ -45,6 +45,7 @@ def trial(
     kept: Kept | None = None,
     checkpoint: Path | None = None,
     checkpoint_step: int = 0,
+    store_dir: Path | None = None,
 ) -> Trial:
     """A trial of a point."""
     return Trial(
@@ -55,4 +56,5 @@ def trial(
         channel=kept or Kept(),
         checkpoint=checkpoint,
         checkpoint_step=checkpoint_step,
+        store_dir=store_dir,
     )

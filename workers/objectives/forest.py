@@ -3,13 +3,15 @@ trees.
 
 The first n trees of a larger forest are the forest of n trees, so one growing forest per fold gives
 the loss at every n. Predictions are summed tree by tree, in scikit-learn's own order: each reported
-value is the very float that `cross_val_score` gives at that n.
+value is the very float that `cross_val_score` gives at that n. Trees that another trial has grown
+are not grown again, see `forest_store`.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,12 @@ from sklearn.model_selection import KFold
 from tunewell.objective import Trial
 
 from . import california, data
+from .forest_store import DiskStore, FoldStore, NoStore, fold_key
 
 Array = npt.NDArray[np.float64]
 FIRST_RUNG = 10
+SUMS_EVERY = 20
+"""Sums over so many more trees are kept for other trials."""
 
 
 def rungs(n_estimators: int) -> list[int]:
@@ -52,6 +57,7 @@ class FoldForest:
     Args:
         x: features (n, d); y: targets (n,).
         train: indices of the rows to fit on; test: of those to predict.
+        store_dir: folder of what other trials have grown, or None.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class FoldForest:
         *,
         max_depth: int,
         random_state: int,
+        store_dir: Path | None = None,
     ) -> None:
         self._train = (x[train], y[train])
         # Trees read float32; the forest's own predict converts once for all of them, as here.
@@ -76,7 +83,11 @@ class FoldForest:
             n_jobs=1,
             warm_start=True,
         )
-        self._n_grown = 0
+        self._n_grown, self._max_depth = 0, max_depth
+        self._store: FoldStore = NoStore()
+        if store_dir is not None:
+            rows = (*self._train, self._x_test)
+            self._store = DiskStore(store_dir, fold_key({"random_state": random_state}, *rows))
 
     @property
     def state(self) -> tuple[int, Array]:
@@ -89,31 +100,54 @@ class FoldForest:
         Growing on, scikit-learn draws past as many seeds as there are trees, whatever these are.
         """
         self._n_grown, self._sum = n_grown, sums.copy()
-        self._forest.estimators_ = [None] * n_grown
 
     def grow(self, n_trees: int) -> float:
         """Grows on to `n_trees` and gives the mean squared error of that forest on the test
         rows.
         """
         if n_trees > self._n_grown:
-            self._forest.set_params(n_estimators=n_trees)
-            self._forest.fit(*self._train)
-            trees = self._forest.estimators_
+            known = self._store.sums(self._max_depth, n_trees)
+            if known is not None and known[0] > self._n_grown:
+                self.restore(*known)
             for index in range(self._n_grown, n_trees):
-                self._sum += trees[index].predict(self._x_test, check_input=False)
-                # A counted tree is not needed again (growing on only asks how many there are),
-                # and five forests of full-depth trees would take over a gigabyte.
-                trees[index] = None
+                self._sum += self._predictions(index)
+                if (index + 1) % SUMS_EVERY == 0 or index + 1 == n_trees:
+                    self._store.put_sums(self._max_depth, index + 1, self._sum)
             self._n_grown = n_trees
+            self._store.flush()
         return float(mean_squared_error(self._y_test, self._sum / n_trees))
+
+    def _predictions(self, index: int) -> Array:
+        """Of one tree, shape (test rows,): grown before, or now."""
+        known = self._store.tree(index, self._max_depth)
+        if known is not None:
+            return known
+        # Growing on, scikit-learn only asks how many trees there are. A tree is dropped once it is
+        # counted: five forests of full-depth trees would take over a gigabyte.
+        self._forest.estimators_ = [None] * index
+        self._forest.set_params(n_estimators=index + 1)
+        self._forest.fit(*self._train)
+        tree = self._forest.estimators_[index]
+        found: Array = tree.predict(self._x_test, check_input=False)
+        if (depth := tree.get_depth()) < self._max_depth:
+            self._store.put_tree(index, depth, found)
+        return found
 
 
 def fold_forests(
-    x: Array, y: Array, *, n_folds: int, max_depth: int, random_state: int
+    x: Array,
+    y: Array,
+    *,
+    n_folds: int,
+    max_depth: int,
+    random_state: int,
+    store_dir: Path | None = None,
 ) -> list[FoldForest]:
     """One forest per unshuffled fold, none grown yet."""
     return [
-        FoldForest(x, y, train, test, max_depth=max_depth, random_state=random_state)
+        FoldForest(
+            x, y, train, test, max_depth=max_depth, random_state=random_state, store_dir=store_dir
+        )
         for train, test in KFold(n_folds).split(x)
     ]
 
@@ -156,6 +190,7 @@ def evaluate(trial: Trial) -> dict[str, float]:
         n_folds=trial.options.get("folds", 5),
         max_depth=trial.params.get("max_depth", 50),
         random_state=trial.options.get("random_state", 42),
+        store_dir=trial.store_dir,
     )
     n_estimators, done = trial.params.get("n_estimators", 100), trial.last_step
     if trial.checkpoint is not None:

@@ -105,18 +105,25 @@ def test_versions_are_those_of_the_service(run: Run) -> None:
     assert found["service"]["name"] == "tunewell"
 
 
-def test_an_objective_of_ones_own_runs_by_one_command(tmp_path: Path) -> None:
-    for name in ("own_objective.py", "own_objective.json"):
-        shutil.copy(EXAMPLES / name, tmp_path)
-    study = json.loads((tmp_path / "own_objective.json").read_text())
-    study["limits"]["max_trials"] = 4
-    (tmp_path / "own_objective.json").write_text(json.dumps(study))
+@pytest.mark.parametrize(
+    ("name", "objective", "n_trials"),
+    [("own_objective", "line", 4), ("own_torch", "net", 4), ("own_sklearn", "digits", 7)],
+)
+def test_an_objective_of_ones_own_runs_by_one_command(
+    tmp_path: Path, name: str, objective: str, n_trials: int
+) -> None:
+    for suffix in ("py", "json"):
+        shutil.copy(EXAMPLES / f"{name}.{suffix}", tmp_path)
+    file = tmp_path / f"{name}.json"
+    study = json.loads(file.read_text())
+    study["limits"]["max_trials"] = n_trials
+    file.write_text(json.dumps(study))
     command = Command(
-        tmp_path, "study", "run", "own_objective.json", "--local", "--slots", "1",
-        "--objective", "own_objective:line",
+        tmp_path, "study", "run", file.name, "--local", "--slots", "1",
+        "--objective", f"{name}:{objective}",
     )  # fmt: skip
     assert command.ended() == 0, command.err.text
-    assert len(command.out.seen) == 5
+    assert len(command.out.seen) > n_trials
     assert command.out.seen[-1].startswith("best: trial ")
 
 
@@ -133,7 +140,10 @@ def test_a_command_of_ones_own_runs_by_one_command(tmp_path: Path) -> None:
     assert len(ended) >= study["limits"]["max_trials"]
 
 
-@pytest.mark.parametrize("name", ["own_objective.py", "own_command.py", "own_command.toml"])
+@pytest.mark.parametrize(
+    "name",
+    ["own_objective.py", "own_torch.py", "own_sklearn.py", "own_command.py", "own_command.toml"],
+)
 def test_an_own_objective_is_short(name: str) -> None:
     assert len((EXAMPLES / name).read_text().splitlines()) < 40
 

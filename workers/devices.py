@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,25 @@ def _gpu(pynvml: Any, index: int) -> Device:
         memory_total_bytes=int(memory.total),
         memory_free_bytes=int(memory.free),
     )
+
+
+def plan(found: Sequence[Device], n_slots: int) -> list[str]:
+    """What each slot runs on, in words: equal ones together, as in `2 x cpu core (x86_64, 5.8 GiB)`.
+
+    Several slots on one GPU share its memory.
+    """
+    per_slot = [found[slot % len(found)] for slot in range(n_slots)]
+    said = Counter(_said(device) for device in per_slot)
+    return [f"{n} x {what}" for what, n in said.items()]
+
+
+def _said(device: Device) -> str:
+    name = "cpu core" if device.kind == "cpu" else f"gpu {device.index}"
+    gib = f"{(device.memory_total_bytes or 0) / 2**30:.1f} GiB"
+    about = ", ".join(
+        part for part in (device.model, gib if device.memory_total_bytes else "") if part
+    )
+    return f"{name} ({about})" if about else name
 
 
 def of_slot(slot: int, found: Sequence[Device]) -> tuple[str, Mapping[str, str]]:

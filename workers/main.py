@@ -17,6 +17,7 @@ from .devices import NoSuchDevice
 from .link import Link
 from .log import Log
 from .loop import WRONG_USAGE, Limits, Worker
+from .nurseries import trial_environment
 from .offers import CannotOffer, Offers
 from .registration import Registration
 from .spool import SpoolFolder
@@ -66,6 +67,8 @@ def run(
         log("worker_cannot_start", detail=str(error))
         return WRONG_USAGE
     n_slots = slots or len(found)
+    threads = int(trial_environment(n_slots)["OMP_NUM_THREADS"])
+    log("worker_plan", slots=device_inventory.plan(found, n_slots), threads_each=threads)
     link = Link(Client(url, token, retries=0))
     about = {
         "name": name or f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}",

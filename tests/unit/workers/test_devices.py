@@ -102,3 +102,22 @@ def test_slots_take_the_gpus_in_turn_and_see_no_other() -> None:
 
 def test_a_slot_on_the_cpu_sees_no_gpu() -> None:
     assert devices.of_slot(0, devices.cores()) == ("cpu", {"CUDA_VISIBLE_DEVICES": ""})
+
+
+@pytest.mark.parametrize(
+    ("slots", "said"),
+    [
+        (1, ["1 x gpu 0 (H100, 80.0 GiB)"]),
+        (3, ["2 x gpu 0 (H100, 80.0 GiB)", "1 x gpu 1 (H100, 80.0 GiB)"]),
+    ],
+)
+def test_the_plan_says_what_each_slot_runs_on(slots: int, said: list[str]) -> None:
+    found = [
+        devices.Device(index=k, kind="gpu", model="H100", memory_total_bytes=80 * 2**30)
+        for k in range(2)
+    ]
+    assert devices.plan(found, slots) == said
+
+
+def test_a_device_of_which_nothing_is_known_has_a_plan_too() -> None:
+    assert devices.plan([devices.Device(index=0, kind="cpu")], 2) == ["2 x cpu core"]

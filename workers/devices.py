@@ -143,7 +143,7 @@ def _gpu(pynvml: Any, index: int) -> Device:
 
 
 def plan(found: Sequence[Device], n_slots: int) -> list[str]:
-    """What each slot runs on, in words: equal ones together, as in `2 x cpu core (x86_64, 5.8 GiB)`.
+    """What the slots run on, in words, equal ones together: `2 x cpu core (x86_64, 5.8 GiB)`.
 
     Several slots on one GPU share its memory.
     """
@@ -154,10 +154,9 @@ def plan(found: Sequence[Device], n_slots: int) -> list[str]:
 
 def _said(device: Device) -> str:
     name = "cpu core" if device.kind == "cpu" else f"gpu {device.index}"
-    gib = f"{(device.memory_total_bytes or 0) / 2**30:.1f} GiB"
-    about = ", ".join(
-        part for part in (device.model, gib if device.memory_total_bytes else "") if part
-    )
+    total = device.memory_total_bytes
+    known = (device.model, f"{total / 2**30:.1f} GiB" if total else "")
+    about = ", ".join(part for part in known if part)
     return f"{name} ({about})" if about else name
 
 

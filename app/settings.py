@@ -77,6 +77,9 @@ class Settings(BaseSettings):
         ge=60.0,
         description="How long after its end a study's measurements are kept; none: as the study.",
     )
+    keep_logs_s: float = Field(
+        30 * DAY_S, ge=60.0, description="How long what a trial's process printed is kept."
+    )
     keep_audit_s: float = Field(365 * DAY_S, ge=60.0, description="How long the audit is kept.")
     keep_deliveries_s: float = Field(
         30 * DAY_S, ge=60.0, description="How long webhook deliveries that are over are kept."

@@ -114,6 +114,11 @@ class Client(Connection):
         """A trial with its attempts."""
         return self.request("GET", f"/v1/trials/{quoted(trial_id)}")
 
+    def get_logs(self, trial_id: str, lease_id: str | None = None) -> Any:
+        """What the newest attempt at a trial has printed, or the one named."""
+        path = f"/v1/trials/{quoted(trial_id)}/logs"
+        return self.request("GET", path + (f"?lease_id={quoted(lease_id)}" if lease_id else ""))
+
     def trial_action(self, trial_id: str, verb: str) -> Any:
         """cancel or retry a trial."""
         return self.request("POST", f"/v1/trials/{quoted(trial_id)}:{verb}")

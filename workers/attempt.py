@@ -17,6 +17,7 @@ from .failures import Failure, of_exception
 from .heartbeat import Beat
 from .jobs import Job
 from .log import Log
+from .output import Output
 from .processes import Child
 from .runner import Cause, Outcome, Runner
 from .sender import PAUSED, RELEASE_REASON, Sender
@@ -73,7 +74,12 @@ class Attempt:
         self._waiting: Path | None = None
         self._gives_back = False
         self._to_step = lease.job.to_step
-        self.runner = Runner(lambda: start(self._prepared()), self, time_limit_s=lease.time_limit_s)
+        self.runner = Runner(
+            lambda: start(self._prepared()),
+            self,
+            output=Output(self._printed),
+            time_limit_s=lease.time_limit_s,
+        )
         name = f"trial-{lease.job.trial_id}"
         self._process_thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._send_thread: threading.Thread | None = None
@@ -203,6 +209,12 @@ class Attempt:
         if self._gives_back:
             self.release()
 
+    def _printed(self, start: int, text: str) -> None:
+        """Puts a piece of output on disk, to be sent. What is for people must not fail a trial."""
+        body = {"lease_id": self.lease.lease_id, "offset": start, "text": text}
+        with contextlib.suppress(OSError):
+            self._spool.append(Record(kind="logs", body=body))
+
     def _prepared(self) -> Job:
         """The job with a folder for checkpoints, and the one that it goes on from."""
         folder = self._spool.checkpoint_dir
@@ -220,7 +232,8 @@ class Attempt:
         except Exception as error:
             # E.g. a full disk: the trial is told as failed if that can still be written.
             outcome = Outcome(failure=of_exception(error, kind="infrastructure"))
-        output.keep(self._logs_dir, self.lease.job.trial_id, self.runner.output.text)
+        self.runner.output.end()
+        output.keep(self._logs_dir, self.lease.job.trial_id, self.runner.output.kept)
         record = self._record(outcome)
         try:
             if record is not None:

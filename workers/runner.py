@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from . import failures
 from .failures import Failure
-from .output import OutputTail
+from .output import Output
 from .processes import Child
 
 GRACE_S = 3.0
@@ -75,6 +75,7 @@ class Runner:
     Args:
         start: starts the process; called in the thread that calls `run`.
         sink: takes the reports.
+        output: takes what the process prints.
         time_limit_s: how long the trial may run, or None.
         grace_s: from SIGTERM to SIGKILL.
     """
@@ -84,6 +85,7 @@ class Runner:
         start: Callable[[], Child],
         sink: Sink,
         *,
+        output: Output | None = None,
         time_limit_s: float | None = None,
         grace_s: float = GRACE_S,
     ) -> None:
@@ -98,7 +100,7 @@ class Runner:
         self._refused: Failure | None = None
         self._orders: deque[Mapping[str, Any]] = deque()
         self._is_over = False
-        self.output = OutputTail()
+        self.output = output or Output()
         self.last_step: int | None = None
         self.pid: int | None = None
 
@@ -180,7 +182,8 @@ class Runner:
         clock = _Clock(child, self._time_limit_s, self._grace_s)
         with session.watching(self._wake_r) as selector:
             while not session.has_exited:
-                session.pump(selector, clock.next_in())
+                session.pump(selector, _sooner(clock.next_in(), self.output.due_in))
+                self.output.send_due()
                 self.last_step = session.last_step
                 while self._orders:
                     child.order(self._orders.popleft())
@@ -209,6 +212,12 @@ class Runner:
         if self._cause is Cause.REFUSED:
             return Outcome(failure=self._refused)
         return Outcome(failure=failures.of_exit(status, self.output.text))
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    """The shorter of two waits; None: no end."""
+    waits = [wait for wait in (one, other) if wait is not None]
+    return min(waits, default=None)
 
 
 class _Clock:
@@ -256,7 +265,7 @@ class _Clock:
 class _Session:
     """What a process has sent so far."""
 
-    def __init__(self, child: Child, output: OutputTail, sink: Sink) -> None:
+    def __init__(self, child: Child, output: Output, sink: Sink) -> None:
         self._child = child
         self._output = output
         self._sink = sink

@@ -21,6 +21,7 @@ PAUSED = "paused"
 """Why a trial is given back that was told to pause."""
 RELEASE_REASON = "worker-ends"
 """Why a trial is given back otherwise."""
+_FOLDERS = {"report": "measurements", "logs": "logs"}
 REPLAY_TRIES = 5
 """Tries to reach the service for the records of a dead process; the next start tries again."""
 
@@ -60,6 +61,7 @@ class Sender:
         self._on_lost = on_lost
         self._before_complete = before_complete
         self._checkpoint_id: str | None = None
+        self._takes_logs = True
 
     def run(self, *, until_empty: bool = False) -> bool:
         """Sends until the lease has ended (then the spool is gone) or the link closes (it stays).
@@ -101,6 +103,8 @@ class Sender:
     def _send(self, record: Record) -> bool:
         """Sends one record; whether the lease is dealt with."""
         header = self._spool.header
+        if record.kind == "logs" and not self._takes_logs:
+            return False
         if record.kind == "complete":
             self._before_complete(record.body)
         try:
@@ -112,6 +116,7 @@ class Sender:
             return self._refused(record, refusal)
         if record.kind == "report":
             self._on_answer(record.body, answer)
+        if not record.is_terminal:
             return False
         self._log("lease_ended", trial_id=header.trial_id, lease_id=header.lease_id, by=record.kind)
         return True
@@ -141,8 +146,8 @@ class Sender:
         header = self._spool.header
         if record.kind == "release":
             return f"/v1/leases/{header.lease_id}:release"
-        if record.kind == "report":
-            return f"/v1/trials/{header.trial_id}/measurements"
+        if record.kind in _FOLDERS:
+            return f"/v1/trials/{header.trial_id}/{_FOLDERS[record.kind]}"
         return f"/v1/trials/{header.trial_id}:{record.kind}"
 
     def _refused(self, record: Record, refusal: Refused) -> bool:
@@ -154,8 +159,13 @@ class Sender:
             write=record.kind,
             detail=str(refusal),
         )
+        is_stale = refusal.code == "stale-lease"
+        if record.kind == "logs" and not is_stale:
+            # E.g. a service that knows of no logs: they are for people, and the trial goes on.
+            self._takes_logs = False
+            return False
         # Of a checkpoint it may be the upload that is gone.
-        is_upload = record.kind == "checkpoint" and refusal.code != "stale-lease"
+        is_upload = record.kind == "checkpoint" and not is_stale
         if refusal.is_lost_lease and not is_upload:
             self._on_lost()
             return True

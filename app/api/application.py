@@ -24,16 +24,41 @@ from .idempotency import InFlight
 from .pages import add_pages
 from .problems import problem_response
 from .rate import RateLimiter, count_call
-from .v1 import audit, checkpoints, events, leases, meta, sessions, studies, tokens, trials, workers
+from .v1 import (
+    audit,
+    checkpoints,
+    events,
+    leases,
+    logs,
+    meta,
+    sessions,
+    studies,
+    tokens,
+    trials,
+    workers,
+)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
-_ROUTERS = (studies, trials, leases, checkpoints, workers, sessions, tokens, audit, events, meta)
+_ROUTERS = (
+    studies,
+    trials,
+    leases,
+    logs,
+    checkpoints,
+    workers,
+    sessions,
+    tokens,
+    audit,
+    events,
+    meta,
+)
 _COMPRESSED = (
     "/studies",
     "/trials",
     "/export",
     "/measurements",
+    "/logs",
     "/workers",
     "/best",
     "/pareto",

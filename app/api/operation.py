@@ -109,16 +109,15 @@ def _successes(
 ) -> dict[int | str, dict[str, Any]]:
     documented: dict[int | str, dict[str, Any]] = {}
     for status, answer in answers.items():
+        others = {kind: {"schema": _streamed(kind, told)} for kind, told in (media or {}).items()}
         if isinstance(answer, str):
             entry: dict[str, Any] = {"description": answer}
-            if media:
-                entry["content"] = {
-                    kind: {"schema": _streamed(kind, told)} for kind, told in media.items()
-                }
+            if others:
+                entry["content"] = others
         else:
             entry = {
                 "description": _first_line(answer),
-                "content": {"application/json": {"schema": ref(answer)}},
+                "content": {"application/json": {"schema": ref(answer)}, **others},
             }
         entry["headers"] = _SENT_HEADERS
         documented[status] = entry

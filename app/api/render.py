@@ -16,6 +16,7 @@ from ..domain.trial import Failure, Measurement, Trial
 from ..domain.worker import ObjectiveOffer
 from ..service.checkpoints import Upload
 from ..service.sessions import SignedIn
+from ..service.trial_logs import TrialLog
 from ..service.views import (
     BeatAnswer,
     Budget,
@@ -144,6 +145,17 @@ def measurement(value: Measurement) -> dict[str, Any]:
         "values": {name: number(each) for name, each in value.values.items()},
         "elapsed_s": value.elapsed_s,
         "reported_at": instant(value.reported_at),
+    }
+
+
+def trial_log(log: TrialLog) -> dict[str, Any]:
+    """A trial's output."""
+    return {
+        "trial_id": log.trial_id,
+        "lease_id": log.lease_id,
+        "size_bytes": log.size_bytes,
+        "omitted_bytes": log.omitted_bytes,
+        "parts": [{"offset": start, "text": text} for start, text in log.parts],
     }
 
 

@@ -15,6 +15,7 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         "not-changeable": "The field cannot be changed once the study exists.",
         "empty": "A name, a space or the terms of a constraint may not be empty.",
         "too-long": "A string is longer than its size limit.",
+        "offset-before-end": "A piece of output begins within what is there already.",
         "too-many": "A list or an object is larger than its size limit.",
         "too-deep": "Options are nested deeper than their size limit.",
         "control-character": "A text has characters that cannot be shown or stored.",

@@ -35,6 +35,7 @@ class Keeping:
     measurements_s: float | None
     audit_s: float
     deliveries_s: float
+    logs_s: float
 
     @classmethod
     def of(cls, settings: Settings) -> Keeping:
@@ -45,6 +46,7 @@ class Keeping:
             measurements_s=settings.keep_measurements_s,
             audit_s=settings.keep_audit_s,
             deliveries_s=settings.keep_deliveries_s,
+            logs_s=settings.keep_logs_s,
         )
 
 
@@ -108,6 +110,7 @@ class Purger:
         yield from self._repeated("prepared", lambda tx: prepared.purge(tx) > 0)
         for what, purge, kept_s in (
             ("audit", retention.purge_audit, self._keeping.audit_s),
+            ("logs", retention.purge_logs, self._keeping.logs_s),
             ("deliveries", retention.purge_deliveries, self._keeping.deliveries_s),
         ):
             yield from self._repeated(what, partial(_older, purge, _ago(now, kept_s)))

@@ -34,6 +34,7 @@ from .sharing import Sharing
 from .studies import StudyService
 from .threads import Threads
 from .tokens import TokenService
+from .trial_logs import LogService
 from .trials import TrialService
 from .wake import WakeHub
 from .winners import WinnerService
@@ -45,8 +46,8 @@ class Services:
 
     Attributes:
         store: the database.
-        studies, trials, claims, leases, checkpoints, workers, tokens, sessions, audits, winners,
-            replays, events: the use cases by noun.
+        studies, trials, claims, leases, logs, checkpoints, workers, tokens, sessions, audits,
+            winners, replays, events: the use cases by noun.
         points: where new points come from.
         leadership: this process among the replicas.
         housekeeping: what runs beside the use cases; `sweeper` is a part of it.
@@ -86,6 +87,7 @@ class Services:
             metrics=self.counters,
         )
         self.leases = LeaseService(store, self.points, self.counters)
+        self.logs = LogService(store)
         self.workers = WorkerService(
             store,
             lease_ttl_s=settings.lease_ttl_s,

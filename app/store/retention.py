@@ -35,6 +35,7 @@ from .tables import (
     deliveries,
     events,
     leases,
+    log_chunks,
     measurements,
     past_definitions,
     prepared_points,
@@ -244,6 +245,7 @@ _LOCK_DUE = (
 )
 _OF_WINDOW = (
     _SOME_MEASUREMENTS,
+    _some(log_chunks, log_chunks.c.trial_id.in_(_IDS)),
     _some(checkpoints, checkpoints.c.trial_id.in_(_IDS)),
     _some(leases, leases.c.trial_id.in_(_IDS)),
 )
@@ -287,6 +289,7 @@ def _purge_trials(tx: Tx, trial_ids: Sequence[str]) -> None:
 
 _BEFORE: BindParameter[Any] = bindparam("b_before")
 _OLD_AUDIT = _some(audit, audit.c.occurred_at <= _BEFORE)
+_OLD_LOGS = _some(log_chunks, log_chunks.c.created_at <= _BEFORE)
 _OLD_DELIVERIES = _some(
     deliveries, deliveries.c.next_at.is_(None) & (deliveries.c.created_at <= _BEFORE)
 )
@@ -295,6 +298,11 @@ _OLD_DELIVERIES = _some(
 def purge_audit(tx: Tx, before: datetime) -> int:
     """Removes audit rows up to an instant, `BATCH` at most; returns how many."""
     return tx.conn.execute(_OLD_AUDIT, {"b_before": before}).rowcount
+
+
+def purge_logs(tx: Tx, before: datetime) -> int:
+    """Removes output that came up to an instant, `BATCH` chunks at most; returns how many."""
+    return tx.conn.execute(_OLD_LOGS, {"b_before": before}).rowcount
 
 
 def purge_deliveries(tx: Tx, before: datetime) -> int:

@@ -257,6 +257,22 @@ measurements = Table(
     Index(None, "trial_id", "id"),
 )
 
+# What a trial's process has printed; `start` counts bytes of UTF-8 from the attempt's beginning.
+log_chunks = Table(
+    "log_chunks",
+    metadata,
+    Column("id", AnyInteger, primary_key=True, autoincrement=True),
+    Column("trial_id", SafeText, ForeignKey("trials.id"), nullable=False),
+    Column("lease_id", SafeText, ForeignKey("leases.id"), nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
+    Column("content", SafeText, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("lease_id", "start"),
+    Index(None, "trial_id"),
+    Index(None, "created_at"),
+)
+
 events = Table(
     "events",
     metadata,

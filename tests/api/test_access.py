@@ -24,7 +24,7 @@ _BY_ROLES = {
         list_workers get_worker stream_study_events list_events export_trials get_metrics
     """,
     frozenset(Role): """
-        get_trial list_measurements get_meta get_session get_checkpoint read_checkpoint
+        get_trial list_measurements get_logs get_meta get_session get_checkpoint read_checkpoint
     """,
     frozenset({Role.SUBMITTER, Role.ADMIN}): """
         create_study put_study update_study pause_study resume_study stop_study cancel_study
@@ -34,6 +34,7 @@ _BY_ROLES = {
     frozenset({Role.WORKER, Role.ADMIN}): "register_worker claim_leases",
     frozenset({Role.WORKER, Role.SUBMITTER, Role.ADMIN}): """
         heartbeat_leases renew_lease release_lease report_measurements complete_trial fail_trial
+        append_logs
         create_checkpoint upload_checkpoint commit_checkpoint
     """,
     frozenset({Role.ADMIN}): """

@@ -115,6 +115,9 @@ def serve(
         float | None,
         _setting("keep-measurements-s", "Keep measurements so long after a study's end; for good."),
     ] = None,
+    keep_logs_s: Annotated[
+        float | None, _setting("keep-logs-s", "Keep what trials print so long; 30 days.")
+    ] = None,
     keep_audit_s: Annotated[
         float | None, _setting("keep-audit-s", "Keep the audit so long; 365 days.")
     ] = None,
@@ -148,6 +151,7 @@ def serve(
         keep_events_s=keep_events_s,
         keep_measurement_events_s=keep_measurement_events_s,
         keep_measurements_s=keep_measurements_s,
+        keep_logs_s=keep_logs_s,
         keep_audit_s=keep_audit_s,
         keep_deliveries_s=keep_deliveries_s,
     )

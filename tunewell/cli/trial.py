@@ -9,7 +9,7 @@ import typer
 
 from ..errors import ApiError
 from ..lines import cell, clean, number, trial_line
-from .output import Json, TokenOption, Url, connect, print_facts, print_json, print_table
+from .output import Json, TokenOption, Url, connect, print_facts, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -80,13 +80,27 @@ def list_trials(
 def show(
     trial: Of,
     number: Number = None,
+    logs: Annotated[
+        bool, typer.Option("--logs", help="Show what its process has printed instead.")
+    ] = False,
+    attempt: Annotated[
+        str | None,
+        typer.Option(metavar="LEASE", help="With --logs: of this attempt.", show_default=False),
+    ] = None,
     url: Url = None,
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Show one trial with its attempts."""
+    """Show one trial with its attempts, or its output."""
     from ..models import Study, TrialDetail, read
 
+    if attempt is not None and not logs:
+        raise typer.BadParameter("--attempt goes with --logs")
+    if logs:
+        with connect(url, token) as client:
+            log = client.get_logs(_id(client, trial, number), attempt)
+        _print_logs(log, as_json=json)
+        return
     with connect(url, token) as client:
         raw = client.get_trial(_id(client, trial, number))
         study = read(Study, client.get_study(raw["study_id"]))
@@ -97,6 +111,20 @@ def show(
     print_facts(_facts(found, study))
     if found.failure and found.failure.traceback:
         print("\n".join(clean(line) for line in found.failure.traceback.splitlines()))
+
+
+def _print_logs(log: Any, *, as_json: bool) -> None:
+    if as_json:
+        print_json(log)
+        return
+    end = 0
+    for part in log["parts"]:
+        if part["offset"] > end:
+            print(f"... {part['offset'] - end:,} bytes left out ...")
+        print("\n".join(clean(line) for line in part["text"].splitlines()))
+        end = part["offset"] + len(part["text"].encode())
+    if not log["parts"]:
+        say("The trial has printed nothing.")
 
 
 def _facts(trial: TrialDetail, study: Study) -> Iterator[tuple[str, Any]]:

@@ -170,12 +170,12 @@ def _trials_answer(trials: list[Trial]) -> Answer:
 )
 async def get_trial(trial_id: TrialId, api: ApiDep) -> Response:
     """Get a trial, with its attempts and a summary of its measurements."""
-    view = await api.call(_readable, api, trial_id)
+    view = await api.call(readable, api, trial_id)
     headers = {"ETag": render.trial_etag(view.trial), "Cache-Control": "private, no-cache"}
     return unless_unchanged(api, json_answer(render.trial_detail(view), headers=headers))
 
 
-def _readable(api: Api, trial_id: str) -> TrialView:
+def readable(api: Api, trial_id: str) -> TrialView:
     """A trial that the caller may read: a worker only those it was given.
 
     Raises:
@@ -274,7 +274,7 @@ async def list_measurements(trial_id: TrialId, api: ApiDep) -> Response:
 
     def read() -> list[object]:
         if api.caller.role is Role.WORKER:
-            _readable(api, trial_id)
+            readable(api, trial_id)
         return [render.measurement(each) for each in api.services.trials.measurements(trial_id)]
 
     return respond(json_answer({"measurements": await api.call(read)}))

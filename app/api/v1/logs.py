@@ -1,0 +1,84 @@
+"""What a trial's process prints: sent by its holder, read by people."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import PlainTextResponse, Response
+
+from ...domain.token import Role
+from .. import render
+from ..access import HOLD, READ_OWN
+from ..answers import json_answer, respond
+from ..bodies import body_of
+from ..deps import ApiDep
+from ..operation import operation
+from ..route import ServiceRoute
+from ..schemas.logs import LogBody, LogOut, LogSizeOut
+from .common import TrialId
+from .trials import readable
+
+router = APIRouter(prefix="/v1", route_class=ServiceRoute)
+
+
+@router.get(
+    "/trials/{trial_id:id}/logs",
+    **operation(
+        "get_logs",
+        "trials",
+        READ_OWN,
+        {200: LogOut},
+        errors=("not-found",),
+        media={"text/plain": "the output as it was printed, with `format=text`"},
+    ),
+)
+async def get_logs(
+    trial_id: TrialId,
+    api: ApiDep,
+    lease_id: Annotated[
+        str | None,
+        Query(max_length=200, description="The attempt; left out: the newest that has any."),
+    ] = None,
+    format: Annotated[
+        str,
+        Query(
+            pattern="^(json|text)$",
+            description="`json`, or `text` for the output as it was printed.",
+        ),
+    ] = "json",
+) -> Response:
+    """Read what a trial's process has printed: the first MiB of it and the last four."""
+    if api.caller.role is Role.WORKER:
+        await api.call(readable, api, trial_id)
+    log = await api.call(api.services.logs.read, trial_id, lease_id)
+    if format == "text":
+        return PlainTextResponse(log.text)
+    return respond(json_answer(render.trial_log(log)))
+
+
+@router.post(
+    "/trials/{trial_id:id}/logs",
+    **operation(
+        "append_logs",
+        "trials",
+        HOLD,
+        {200: LogSizeOut},
+        method="POST",
+        body=LogBody,
+        errors=("not-found", "stale-lease"),
+    ),
+)
+async def append_logs(
+    trial_id: TrialId, api: ApiDep, body: Annotated[LogBody, Depends(body_of(LogBody))]
+) -> Response:
+    """Send a piece of a trial's output. The same piece again changes nothing."""
+    size = await api.call(
+        api.services.logs.append,
+        trial_id,
+        lease_id=body.lease_id,
+        offset=body.offset,
+        text=body.text,
+        caller=api.caller,
+    )
+    return respond(json_answer({"size_bytes": size}))

@@ -20,8 +20,10 @@ TAIL_BYTES = 4 * 1024 * 1024
 """So much from its end."""
 CHUNK_BYTES = 64 * 1024
 """What is sent at once."""
-EVERY_S = 2.0
-"""How long a piece may wait for more."""
+EVERY_S, LONGEST_S, SHARE = 2.0, 30.0, 0.02
+"""How long a piece may wait for more: at least, at most, and as a share of the trial's age. What
+prints a line a second for an hour is sent in some hundred pieces, not in thousands.
+"""
 SHOWN_BYTES = 64 * 1024
 """How much of the end stands in for a traceback."""
 KEEP_FILES = 200
@@ -54,6 +56,7 @@ class Output:
         self._size = 0
         self._sent = 0
         self._since: float | None = None
+        self._began = now()
 
     def add(self, chunk: bytes) -> None:
         """Takes more output."""
@@ -61,7 +64,8 @@ class Output:
         self.send_due()
 
     def _add(self, text: str) -> None:
-        data = text.encode()
+        # No database keeps a NUL in a text.
+        data = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode()
         with self._lock:
             first, rest = _cut(data, 0 if self._tail else HEAD_BYTES - len(self._head))
             self._head += first
@@ -81,7 +85,11 @@ class Output:
     @property
     def due_in(self) -> float | None:
         """Seconds until a piece that waits has waited long enough; None when none waits."""
-        return None if self._since is None else max(0.0, self._since + EVERY_S - self._now())
+        if self._since is None:
+            return None
+        now = self._now()
+        wait_s = max(EVERY_S, min(LONGEST_S, SHARE * (now - self._began)))
+        return max(0.0, self._since + wait_s - now)
 
     def send_due(self) -> None:
         """Sends what is large enough, or has waited long enough."""

@@ -57,6 +57,15 @@ def test_a_piece_is_sent_when_it_is_large_enough_or_has_waited(sent: Sent) -> No
     assert len(sent.pieces) == 2
 
 
+@pytest.mark.parametrize(("age_s", "wait_s"), [(0, 2.0), (100, 2.0), (500, 10.0), (9_000, 30.0)])
+def test_the_longer_a_trial_runs_the_longer_a_piece_waits(
+    sent: Sent, age_s: float, wait_s: float
+) -> None:
+    sent.now_s = age_s
+    sent.output.add(b"a line")
+    assert sent.output.due_in == pytest.approx(wait_s)
+
+
 def test_what_is_short_is_sent_whole(sent: Sent) -> None:
     sent.output.add(b"some")
     sent.output.add(b" words")
@@ -97,7 +106,7 @@ def test_nothing_is_lost_or_doubled_at_the_edges(sent: Sent, length: int, at_onc
 
 
 def test_what_is_no_text_is_replaced(sent: Sent) -> None:
-    sent.output.add(b"a\xff\xfeb")
+    sent.output.add(b"a\xff\0b")
     sent.output.add("é".encode()[:1])
     sent.output.add("é".encode()[1:])
     sent.output.add(b"\xe2\x82")  # the beginning of a character that never comes

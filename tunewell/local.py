@@ -87,6 +87,11 @@ class Local:
         return f"sqlite:///{self.folder / 'tunewell.db'}"
 
     @property
+    def worker_pid(self) -> int:
+        """Process id of the worker, once it was started."""
+        return self._children["worker"].pid
+
+    @property
     def serve_line(self) -> str:
         """The command that serves the private database again."""
         return f"tunewell serve --database-url {self.database_url}"

@@ -1,0 +1,174 @@
+"""What the service and the worker add to training, and how long the built-in studies take.
+
+Each part is a real service and a real worker on this machine:
+
+- `overhead`: trials of one second on one slot: from the start of one to the start of the next, less
+  the second.
+- `many`: 200 trials of a tenth of a second on two slots: wall time over that of the training alone.
+- `idle`: CPU time of a worker that waits for work, as a share of one core.
+- `search`: the article's random search, 10 trials of `mnist-mlp` on two slots. The article's own
+  loop is estimated from its trials in benchmarks/results/mnist.jsonl: seconds = a + b / batch size.
+- `forest`: 50 forests by TPE on two slots; every tree is grown at most once.
+
+Run: python benchmarks/training.py [--parts overhead,many,idle,search,forest] [--rounds 3]
+     [--out benchmarks/results/training.jsonl]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+from machine import machine
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tunewell.client import Client  # noqa: E402
+from tunewell.follow import follow  # noqa: E402
+from tunewell.local import Local  # noqa: E402
+from tunewell.models import Study, Trial  # noqa: E402
+from tunewell.reporters import Quiet  # noqa: E402
+
+PACKAGES = ("torch", "scikit-learn", "numpy")
+IDLE_S = 30.0
+
+
+class Silent(Quiet):
+    """Shows nothing."""
+
+    def end(self, study: Study, best: list[Trial]) -> None:  # type: ignore[override]
+        """Nothing."""
+
+
+def function_study(name: str, n_trials: int, step_s: float) -> dict[str, Any]:
+    """Trials that take so many seconds and compute nothing."""
+    return {
+        "name": name,
+        "objective": {"name": "function", "options": {"steps": 1, "step_s": step_s}},
+        "metrics": [{"name": "value", "direction": "minimize"}],
+        "space": [{"name": "x0", "type": "float", "low": -5, "high": 5}],
+        "suggester": {"name": "random", "seed": 1},
+        "limits": {"max_trials": n_trials},
+    }
+
+
+def run(local: Local, client: Client, definition: Mapping[str, Any]) -> tuple[float, list[Any]]:
+    """Wall seconds from the first start of a trial to the last end, and the trials."""
+    study_id = client.create_study(definition)["id"]
+    follow(client, study_id, Silent(), check=local.check_alive)
+    trials = list(client.trials(study_id))
+    begun = min(_at(trial["started_at"]) for trial in trials)
+    return max(_at(trial["ended_at"]) for trial in trials) - begun, trials
+
+
+def _at(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def overhead(local: Local, client: Client, round_: int) -> dict[str, float]:
+    """Share of a one-second trial, on one slot; the first trial, which is not warm, aside."""
+    _, trials = run(local, client, function_study(f"overhead-{round_}", 8, 1.0))
+    starts = sorted(_at(trial["started_at"]) for trial in trials)
+    gaps = [after - before for before, after in pairwise(starts)][1:]
+    return {"share": statistics.median(gaps) - 1.0}
+
+
+def many(local: Local, client: Client, round_: int) -> dict[str, float]:
+    """Wall time over the training alone."""
+    wall_s, _ = run(local, client, function_study(f"many-{round_}", 200, 0.1))
+    return {"wall_s": wall_s, "share": wall_s / (200 * 0.1 / 2) - 1.0}
+
+
+def idle(local: Local, client: Client, round_: int) -> dict[str, float]:
+    """CPU of the worker and all its processes while it waits."""
+    worker = psutil.Process(local.worker_pid)
+    before = _cpu_s(worker)
+    time.sleep(IDLE_S)  # this is what is measured
+    return {"share": (_cpu_s(worker) - before) / IDLE_S}
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    everyone = [process, *process.children(recursive=True)]
+    return float(sum(sum(each.cpu_times()[:2]) for each in everyone))
+
+
+def search(local: Local, client: Client, round_: int) -> dict[str, float]:
+    """The article's random search against its own loop."""
+    raw = json.loads((ROOT / "examples" / "studies" / "mnist-random.json").read_text())
+    wall_s, trials = run(local, client, {**raw, "name": f"search-{round_}"})
+    article_s = sum(article_trial_s(trial["params"]["batch_size"]) for trial in trials)
+    return {"wall_s": wall_s, "article_s": article_s, "ratio": article_s / wall_s}
+
+
+def article_trial_s(batch_size: int) -> float:
+    """Seconds of one trial as the article writes it: a + b / batch size, through what was measured."""
+    seconds = {}
+    for line in (ROOT / "benchmarks" / "results" / "mnist.jsonl").read_text().splitlines():
+        found = json.loads(line)
+        rounds = found["rounds"]["article"]
+        seconds[found["batch_size"]] = statistics.median(each["wall_s"] for each in rounds)
+    low, high = min(seconds), max(seconds)
+    b = (seconds[low] - seconds[high]) / (1 / low - 1 / high)
+    return seconds[high] + b * (1 / batch_size - 1 / high)
+
+
+def forest(local: Local, client: Client, round_: int) -> dict[str, float]:
+    """50 forests by TPE, of whose trees none is grown twice."""
+    raw = json.loads((ROOT / "examples" / "studies" / "forest-tpe.json").read_text())
+    raw["limits"]["max_trials"] = 50
+    raw["suggester"]["seed"] = round_
+    wall_s, trials = run(local, client, {**raw, "name": f"forest-{round_}"})
+    return {"wall_s": wall_s, "best": min(trial["values"]["mse"] for trial in trials)}
+
+
+PARTS: Mapping[str, tuple[Callable[[Local, Client, int], dict[str, float]], int]] = {
+    "overhead": (overhead, 1),
+    "many": (many, 2),
+    "idle": (idle, 2),
+    "search": (search, 2),
+    "forest": (forest, 2),
+}
+"""How a part is measured, and on how many slots."""
+
+
+def measured(part: str, round_: int) -> dict[str, float]:
+    """One round of a part, with a fresh service and worker."""
+    measure, slots = PARTS[part]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Local(Path(folder)) as local,
+        local.client() as client,
+    ):
+        local.start_worker(slots)
+        return measure(local, client, round_)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="file of JSON lines to append to")
+    chosen = parser.parse_args()
+    for part in chosen.parts.split(","):
+        rounds = [measured(part, round_) for round_ in range(1, chosen.rounds + 1)]
+        middle = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+        print(part, "  ".join(f"{name} {value:.4g}" for name, value in middle.items()), flush=True)
+        if chosen.out is not None:
+            with chosen.out.open("a") as out:
+                line = {**machine(PACKAGES), "part": part, "median": middle, "rounds": rounds}
+                out.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -66,20 +66,19 @@ def test_a_migration_that_breaks_off_half_way_leaves_nothing(
     schema.upgrade(database_url)
     schema.downgrade(database_url, "-1")
     before = described(database_url)
-    broken = Operations.add_column
-
+    broken = Operations.create_index
     calls = count()
 
     def break_off_later(*given: Any, **named: Any) -> None:
-        if next(calls) == 3:
+        if next(calls) == 1:
             raise KeyboardInterrupt
         broken(*given, **named)
 
-    monkeypatch.setattr(Operations, "add_column", break_off_later)
+    monkeypatch.setattr(Operations, "create_index", break_off_later)
     with pytest.raises(KeyboardInterrupt):
         schema.upgrade(database_url)
     assert described(database_url) == before
-    monkeypatch.setattr(Operations, "add_column", broken)
+    monkeypatch.setattr(Operations, "create_index", broken)
     schema.upgrade(database_url)
     assert schema.is_current(database_url)
 

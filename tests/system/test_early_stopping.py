@@ -110,10 +110,6 @@ def only_trial(service: Service, study_id: str) -> Any:
     return found[0] if found else None
 
 
-def is_running(service: Service, study_id: str) -> bool:
-    return bool(service.study(study_id)["trial_counts"].get("running"))
-
-
 def test_after_a_worker_is_killed_at_a_rung_another_goes_on_from_its_checkpoint(
     service: Service, folder: Path
 ) -> None:
@@ -138,7 +134,7 @@ def waiting_at_a_rung(service: Service, folder: Path) -> tuple[Process, Any]:
     """A worker whose trial has trained its budget, and a service that is gone."""
     study = service.call("POST", "/v1/studies", stepped_study(1, step_s=1.5))
     worker = started(service, folder, "first")
-    service.wait(lambda: is_running(service, study["id"]))
+    worker.line("trial_started")  # by then it has heard of its trial
     service.kill()
     wait_for_text(folder, '"report"')
     worker.line("heartbeat_unanswered")

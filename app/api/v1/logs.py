@@ -43,6 +43,7 @@ async def get_logs(
     format: Annotated[
         str,
         Query(
+            max_length=20,
             pattern="^(json|text)$",
             description="`json`, or `text` for the output as it was printed.",
         ),

@@ -87,7 +87,7 @@ class Injector:
         if trace is not None:
             trace.append((text, parameters))
         sql = text.lstrip().upper()
-        if sql.startswith(("ALTER TABLE", "CREATE TABLE")):
+        if sql.startswith(("ALTER TABLE", "CREATE TABLE", "CREATE INDEX")):
             self._n_changes += 1
             if self._n_changes == 2 and self.takes(Step.MIGRATION, Point.MIDWAY):
                 self.strike(conn)

@@ -112,7 +112,7 @@ def search(local: Local, client: Client, round_: int) -> dict[str, float]:
 
 
 def article_trial_s(batch_size: int) -> float:
-    """Seconds of one trial as the article writes it: a + b / batch size, through what was measured."""
+    """Seconds of a trial as the article has it: a + b / batch size, through what was measured."""
     seconds = {}
     for line in (ROOT / "benchmarks" / "results" / "mnist.jsonl").read_text().splitlines():
         found = json.loads(line)

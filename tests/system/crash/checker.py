@@ -117,8 +117,12 @@ def no_value_of_a_stale_lease(found: Evidence, _: Record) -> Iterator[str]:
 def _final_faults(
     found: Evidence, trial: Mapping[str, Any], values: Mapping[str, set[float]]
 ) -> Iterator[str]:
-    if trial["state"] == "stopped" and found.attempts[trial["id"]][-1]["outcome"] == "paused":
-        return  # it paused, or was to go on, and its study ended
+    last = found.attempts[trial["id"]][-1]
+    if trial["state"] == "stopped" and last["outcome"] in ("paused", "expired"):
+        # It paused, was lost at its rung, or was to go on, and its study ended.
+        if not set(trial["final_values"].values()) <= values[last["id"]]:
+            yield f"trial {trial['number']} has a value that its last lease never reported"
+        return
     lease = found.lease_of.get(trial["lease_id"])
     if lease is None or lease["id"] != found.attempts[trial["id"]][-1]["id"]:
         yield f"trial {trial['number']} ended under {trial['lease_id']}, not its last lease"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import resource
@@ -55,6 +56,8 @@ def run_job(control_fd: int, report_fd: int) -> None:
         return
     job = Job.from_line(first)
     os.environ.update(job.environment)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # who watches the trial sees each line
     channel = PipeChannel(report_fd, job.checkpoint_dir, to_step=job.to_step)
     threading.Thread(target=_obey, args=(lines, channel), daemon=True).start()
     try:
@@ -111,9 +114,11 @@ def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
         return {"fail": failures.of_exception(error, kind="infrastructure").bounded()}
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: whatever ends the objective is told, not lost.
-        return {"fail": failures.of_exception(error).bounded()}
-    if (failure := failures.of_values(values)) is not None:
+        failure = failures.of_exception(error)
+        sys.stderr.write(failure.traceback)  # the trial's output says it too
         return {"fail": failure.bounded()}
+    if (failed := failures.of_values(values)) is not None:
+        return {"fail": failed.bounded()}
     return {
         "end": {
             "state": channel.ending or "completed",

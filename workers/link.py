@@ -20,7 +20,15 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
 class Away(Exception):
-    """The service cannot be reached or is busy: the same call may succeed later."""
+    """The service cannot be reached or is busy: the same call may succeed later.
+
+    Attributes:
+        has_failed: it was reached, and failed at this call.
+    """
+
+    def __init__(self, detail: str, *, has_failed: bool = False) -> None:
+        super().__init__(detail)
+        self.has_failed = has_failed
 
 
 class Refused(Exception):
@@ -124,7 +132,7 @@ class Link:
             self._heard_at = time.monotonic()
             # By status too: a proxy in between answers without a problem document.
             if error.retryable or error.status == 429 or error.status >= 500:
-                raise Away(str(error)) from error
+                raise Away(str(error), has_failed=error.status >= 500) from error
             raise Refused(error) from error
         self._heard_at = time.monotonic()
 

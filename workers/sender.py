@@ -22,6 +22,10 @@ PAUSED = "paused"
 RELEASE_REASON = "worker-ends"
 """Why a trial is given back otherwise."""
 _FOLDERS = {"report": "measurements", "logs": "logs"}
+LOG_TRIES = 8
+"""Tries for a piece of output at which the service fails; then it is left out: what comes after it
+counts more.
+"""
 REPLAY_TRIES = 5
 """Tries to reach the service for the records of a dead process; the next start tries again."""
 
@@ -62,6 +66,7 @@ class Sender:
         self._before_complete = before_complete
         self._checkpoint_id: str | None = None
         self._takes_logs = True
+        self._n_log_failures = 0
 
     def run(self, *, until_empty: bool = False) -> bool:
         """Sends until the lease has ended (then the spool is gone) or the link closes (it stays).
@@ -83,7 +88,10 @@ class Sender:
                 continue
             try:
                 is_last = self._send(record)
-            except Away:
+            except Away as away:
+                if self._gives_up(record, away):
+                    self._spool.take()
+                    continue
                 n_tries += 1
                 self._on_away()
                 if until_empty and n_tries >= REPLAY_TRIES:
@@ -99,6 +107,17 @@ class Sender:
             self._spool.drop()
             return True
         return False
+
+    def _gives_up(self, record: Record, away: Away) -> bool:
+        """Whether a piece of output is left out because the service fails at it again and again."""
+        if record.kind != "logs" or not away.has_failed:
+            return False
+        self._n_log_failures += 1
+        if self._n_log_failures < LOG_TRIES:
+            return False
+        self._n_log_failures = 0
+        self._note_refused(record, str(away))
+        return True
 
     def _send(self, record: Record) -> bool:
         """Sends one record; whether the lease is dealt with."""
@@ -116,6 +135,8 @@ class Sender:
             return self._refused(record, refusal)
         if record.kind == "report":
             self._on_answer(record.body, answer)
+        if record.kind == "logs":
+            self._n_log_failures = 0
         if not record.is_terminal:
             return False
         self._log("lease_ended", trial_id=header.trial_id, lease_id=header.lease_id, by=record.kind)
@@ -150,19 +171,22 @@ class Sender:
             return f"/v1/trials/{header.trial_id}/{_FOLDERS[record.kind]}"
         return f"/v1/trials/{header.trial_id}:{record.kind}"
 
-    def _refused(self, record: Record, refusal: Refused) -> bool:
+    def _note_refused(self, record: Record, detail: str) -> None:
         header = self._spool.header
         self._log(
             "write_refused",
             trial_id=header.trial_id,
             lease_id=header.lease_id,
             write=record.kind,
-            detail=str(refusal),
+            detail=detail,
         )
+
+    def _refused(self, record: Record, refusal: Refused) -> bool:
+        self._note_refused(record, str(refusal))
         is_stale = refusal.code == "stale-lease"
         if record.kind == "logs" and not is_stale:
-            # E.g. a service that knows of no logs: they are for people, and the trial goes on.
-            self._takes_logs = False
+            # They are for people, and the trial goes on. An older service does not know the path.
+            self._takes_logs = refusal.status not in (404, 405)
             return False
         # Of a checkpoint it may be the upload that is gone.
         is_upload = record.kind == "checkpoint" and not is_stale

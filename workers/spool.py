@@ -67,6 +67,7 @@ class Spool:
         self._changed = threading.Condition()
         self._file = path.open("ab+")
         self._end = _repair(self._file)
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         if self._end == 0:
             self._append({"header": _as_dict(header)})
             _sync_folder(path.parent)
@@ -103,9 +104,14 @@ class Spool:
 
     def _append(self, line: Mapping[str, Any]) -> None:
         content = json.dumps(line).encode() + b"\n"
-        self._file.write(content)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            _write_all(self._fd, content)
+            os.fsync(self._fd)
+        except OSError:
+            # A part of a line would hide whatever comes after it.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._end)
+            raise
         self._end += len(content)
 
     def peek(self, wait_s: float) -> Record | None:
@@ -157,11 +163,17 @@ class Spool:
             if not self.is_closed:
                 self.is_closed = True
                 self._file.close()
+                os.close(self._fd)
             self._changed.notify_all()
 
 
 def _as_dict(header: Header) -> dict[str, str]:
     return {"url": header.url, "lease_id": header.lease_id, "trial_id": header.trial_id}
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(fd, content) :]
 
 
 def _repair(file: IO[bytes]) -> int:

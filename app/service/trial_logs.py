@@ -14,6 +14,7 @@ from ..store import trials as trial_rows
 from ..store.engine import Store
 from ..store.logs import Chunk
 from ..store.transaction import Tx
+from ..store.types import storable_text
 from .fence import hold
 from .views import Caller
 
@@ -90,7 +91,7 @@ class LogService:
             end = 0 if last is None else last.end
             if offset < end:
                 known = log_rows.at(tx.conn, lease_id, offset)
-                if known is not None and known.n_bytes == chunk.n_bytes:
+                if known is not None and known.content == storable_text(text):
                     return end
                 raise _invalid(
                     "/offset",

@@ -72,6 +72,7 @@ async def test_the_same_piece_again_changes_nothing(bench: Bench) -> None:
     [
         (2, "xx", "/offset", "offset-before-end"),
         (0, "x", "/offset", "offset-before-end"),
+        (0, "xxxx", "/offset", "offset-before-end"),
         (4, "é" * (CHUNK // 2) + "x", "/text", "too-long"),
     ],
 )

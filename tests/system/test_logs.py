@@ -101,6 +101,8 @@ def test_what_broke_is_in_the_logs_and_in_the_failure(service: Service, folder: 
     text = shown(service, "breaks", "1")
     assert "before it broke" in text
     assert "on the other stream" in text
+    assert "KeyError: 'no such column'" in text
+    assert "in chatty" in text
     with Client(service.url, token="") as client:
         assert "no such column" in json.dumps(client.get_trial(trial["id"]))
 

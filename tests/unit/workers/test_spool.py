@@ -5,6 +5,7 @@ mended.
 from __future__ import annotations
 
 import json
+import resource
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,18 @@ def test_files_for_another_service_are_left_until_they_are_old(
 def test_an_empty_folder_of_a_dead_process_is_removed(tmp_path: Path) -> None:
     SpoolFolder(tmp_path).close()
     assert [path.name for path in (tmp_path / "spool").iterdir()] == ["gate"]
+
+
+def test_a_write_that_the_disk_does_not_take_leaves_nothing_behind(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "a", HEADER)
+    spool.append(record(0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            spool.append(Record(kind="logs", body={"text": "x" * 60_000}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    spool.append(record(1))
+    assert all_of(spool) == [0, 1]
+    spool.close()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from workers import main
+from workers import main, sender
 from workers.processes import ROOT
 
 from .fake_service import FakeService
@@ -340,3 +340,15 @@ def _descendants(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     found = [int(each) for task in tasks for each in (task / "children").read_text().split()]
     return found + [deeper for child in found for deeper in _descendants(child)]
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, "internal"), (422, "invalid-value"), (404, "")])
+def test_output_that_the_service_does_not_take_holds_up_no_trial(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch, status: int, code: str
+) -> None:
+    monkeypatch.setattr(sender, "LOG_TRIES", 2)
+    service.refusals["logs"] = (status, code)
+    service.add("ls_1", "good")
+    with worker(service, "good"):
+        service.wait_for(service.ends)
+    assert service.ends()[0][0] == "complete"

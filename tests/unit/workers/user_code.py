@@ -43,7 +43,7 @@ def leaves(trial: tunewell.Trial) -> float:
 
 @_own
 def dies(trial: tunewell.Trial) -> float:
-    print("last words", flush=True)
+    print("last words")
     os._exit(7)
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from ..errors import Fault, InvalidInput, NotFound
+from ..domain.lease import Lease, LeaseEnd
+from ..domain.token import Role
+from ..errors import Denied, Fault, InvalidInput, NotFound
 from ..store import leases as lease_rows
 from ..store import logs as log_rows
 from ..store import trials as trial_rows
@@ -15,7 +17,7 @@ from ..store.engine import Store
 from ..store.logs import Chunk
 from ..store.transaction import Tx
 from ..store.types import storable_text
-from .fence import hold
+from .fence import stale
 from .views import Caller
 
 HEAD_BYTES = 1024 * 1024
@@ -86,7 +88,8 @@ class LogService:
             )
 
         def append(tx: Tx) -> int:
-            held = hold(tx, lease_id, trial_id, caller)
+            log_rows.lock(tx, lease_id)
+            lease = _held(tx.conn, trial_id, lease_id, caller)
             last = log_rows.last(tx.conn, lease_id)
             end = 0 if last is None else last.end
             if offset < end:
@@ -101,8 +104,9 @@ class LogService:
                 )
             if chunk.n_bytes == 0:
                 return end
-            log_rows.insert(tx, held.lease, chunk)
-            log_rows.drop_between(tx, lease_id, HEAD_BYTES, chunk.end - TAIL_BYTES)
+            log_rows.insert(tx, lease, chunk)
+            if chunk.end - TAIL_BYTES > HEAD_BYTES:
+                log_rows.drop_between(tx, lease_id, HEAD_BYTES, chunk.end - TAIL_BYTES)
             return chunk.end
 
         return self._store.write(append)
@@ -125,6 +129,24 @@ class LogService:
             return _joined(trial_id, of, log_rows.of_lease(conn, of))
 
         return self._store.read(read)
+
+
+def _held(conn: Connection, trial_id: str, lease_id: str, caller: Caller) -> Lease:
+    """The lease, if the caller may write under it: as `fence.hold`, but the study is not
+    locked and the lease neither renewed nor revived. What an attempt printed is its own, so that a lease which ends meanwhile does no
+    harm; that of an expired one counts while nobody has re-claimed the trial, as its reports do.
+    """
+    lease = lease_rows.get(conn, lease_id)
+    if lease is None or lease.trial_id != trial_id:
+        raise NotFound(f"there is no lease {lease_id} of trial {trial_id}")
+    if caller.role is not Role.ADMIN and lease.token_id != caller.token_id:
+        raise Denied("the lease was given to another token")
+    is_waiting = lease.end is LeaseEnd.EXPIRED and (
+        trial_rows.get(conn, trial_id).lease_id == lease.id
+    )
+    if lease.end is not None and not is_waiting:
+        raise stale(lease)
+    return lease
 
 
 def _joined(trial_id: str, lease_id: str, chunks: Sequence[Chunk]) -> TrialLog:

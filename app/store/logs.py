@@ -50,12 +50,18 @@ _NEWEST_LEASE = (
     .order_by(leases.c.acquired_at.desc(), leases.c.id.desc())
     .limit(1)
 )
+_LOCK = select(leases.c.id).where(leases.c.id == bindparam("b_lease_id")).with_for_update()
 _INSERT = insert_into(table)
 _DROP_BETWEEN = delete(table).where(
     table.c.lease_id == bindparam("b_lease_id"),
     table.c.start >= bindparam("b_first"),
     table.c.start + table.c.n_bytes <= bindparam("b_end"),
 )
+
+
+def lock(tx: Tx, lease_id: str) -> None:
+    """Has the pieces of one attempt come one after the other."""
+    tx.conn.execute(_LOCK, {"b_lease_id": lease_id})
 
 
 def of_lease(conn: Connection, lease_id: str) -> list[Chunk]:

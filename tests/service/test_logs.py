@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from app.domain.lease import LeaseEnd
+from app.domain.trial import TrialState
 from app.errors import InvalidInput, NotFound, StaleLease
 from app.service import trial_logs
 from app.service.services import Services
@@ -67,6 +71,16 @@ async def test_the_same_piece_again_changes_nothing(bench: Bench) -> None:
     assert read(bench, grant).parts == ((0, "onetwo"),)
 
 
+async def test_a_piece_that_comes_four_times_at_once_is_there_once(bench: Bench) -> None:
+    grant = await granted(bench)
+    words = [f"{number:04d}" for number in range(20)]
+    with ThreadPoolExecutor(4) as pool:
+        for start, word in enumerate(words):
+            sent = [pool.submit(put, bench, grant, 4 * start, word) for _ in range(4)]
+            assert {each.result() for each in sent} == {4 * start + 4}
+    assert read(bench, grant).text == "".join(words)
+
+
 @pytest.mark.parametrize(
     ("offset", "text", "pointer", "code"),
     [
@@ -125,6 +139,18 @@ async def test_a_stale_lease_prints_nothing_and_each_attempt_has_its_own(
     put(bench, again, 0, "of the second")
     assert read(bench, grant).text == "of the second"
     assert read(bench, grant, grant.lease.id).text == "of the first"
+
+
+async def test_output_keeps_no_lease_alive(bench: Bench, services: Services) -> None:
+    grant = await granted(bench)
+    put(bench, grant, 0, "one")
+    services.store.clock.offset_s += LEASE_TTL_S + 1
+    bench.sweep()
+    assert services.trials.get(grant.trial.id).trial.state is TrialState.PENDING
+    assert put(bench, grant, 3, "two") == 6
+    view = services.trials.get(grant.trial.id)
+    assert view.trial.state is TrialState.PENDING
+    assert view.attempts[-1].end is LeaseEnd.EXPIRED
 
 
 async def test_unknown_trials_and_attempts_are_said_to_be(bench: Bench) -> None:

@@ -132,9 +132,11 @@ class LogService:
 
 
 def _held(conn: Connection, trial_id: str, lease_id: str, caller: Caller) -> Lease:
-    """The lease, if the caller may write under it: as `fence.hold`, but the study is not
-    locked and the lease neither renewed nor revived. What an attempt printed is its own, so that a lease which ends meanwhile does no
-    harm; that of an expired one counts while nobody has re-claimed the trial, as its reports do.
+    """The lease, if the caller may write under it: as `fence.hold`, but the study is not locked and
+    the lease neither renewed nor revived.
+
+    What an attempt printed is its own, so a lease that ends meanwhile does no harm; the output of
+    an expired one counts while nobody has re-claimed the trial, as its reports do.
     """
     lease = lease_rows.get(conn, lease_id)
     if lease is None or lease.trial_id != trial_id:

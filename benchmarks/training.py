@@ -22,7 +22,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -47,7 +47,7 @@ IDLE_S = 30.0
 class Silent(Quiet):
     """Shows nothing."""
 
-    def end(self, study: Study, best: list[Trial]) -> None:  # type: ignore[override]
+    def end(self, study: Study, best: Sequence[Trial]) -> None:
         """Nothing."""
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from tunewell.objective import Trial, TrialEnded, Values, final_values
 
 from . import failures, user_objective
-from .command_objective import CommandFailed, CommandObjective
+from .command_objective import CommandFailed, objective_of
 from .command_spec import CommandSpec
 from .jobs import Job, sendable
 from .objectives.data import DataError
@@ -146,8 +146,8 @@ def _objective(job: Job) -> tuple[Run, Mapping[str, str]]:
             found.prepare()
         return found.run, found.metrics
     if job.command is not None:
-        command = CommandObjective(CommandSpec(**job.command))
-        return command.run, command.spec.metrics
+        command = objective_of(CommandSpec(**job.command))
+        return command.run, command.metrics
     built_in = BUILT_IN[job.objective]
     module = importlib.import_module(f".objectives.{built_in.module}", __package__)
     return module.evaluate, built_in.offer["metrics"]

@@ -15,7 +15,7 @@ from collections import deque
 from functools import partial
 from typing import Any
 
-from tunewell.objective import Trial
+from tunewell.objective import Objective, Trial
 
 from .command_spec import CommandSpec, arguments, filled, known_of
 from .parent_death import die_with
@@ -85,11 +85,23 @@ class Reader:
         return {name: value for name, value in groups.items() if value is not None}
 
 
-class CommandObjective:
-    """Runs a command for each trial."""
+def objective_of(spec: CommandSpec) -> Objective:
+    """The objective that runs a command for each trial."""
+    return Objective(
+        name=spec.name,
+        run=_Command(spec).run,
+        metrics=spec.metrics,
+        params=spec.params,
+        options=spec.options,
+        version=spec.version,
+        steps=spec.steps,
+        max_resource=spec.max_resource,
+    )
 
+
+class _Command:
     def __init__(self, spec: CommandSpec) -> None:
-        self.spec = spec
+        self._spec = spec
 
     def run(self, trial: Trial) -> None:
         """Starts the command, reports what it reports, and waits for its end.
@@ -98,7 +110,7 @@ class CommandObjective:
             CommandFailed: it ended badly, or printed no report.
             CommandOutOfTime: it took too long.
         """
-        spec, known = self.spec, known_of(trial)
+        spec, known = self._spec, known_of(trial)
         command = arguments(spec.command, known)
         environment = {name: filled(one, known) for name, one in spec.environment.items()}
         try:

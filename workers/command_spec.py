@@ -68,29 +68,9 @@ class CommandSpec:
     steps: str = "as the command says"
     max_resource: int | None = None
 
-    def offer(self) -> dict[str, Any]:
-        """What a worker sends of it when it registers."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "params_schema": _schema(self.params),
-            "options_schema": _schema(self.options),
-            "metrics": dict(self.metrics),
-            "steps": self.steps,
-            "checkpoints": False,
-            "max_resource": self.max_resource,
-            "data": [],
-        }
-
     def as_job(self) -> dict[str, Any]:
         """As plain values; `CommandSpec(**values)` is the same again."""
         return asdict(self)
-
-
-def _schema(properties: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if properties is None:
-        return None
-    return {"type": "object", "properties": dict(properties), "additionalProperties": False}
 
 
 # --- the file ---------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .command_objective import objective_of
 from .command_spec import BadSpec, CommandSpec, read_spec
 from .log import Log
 from .objectives import data
@@ -93,7 +94,7 @@ class Offers:
             raise CannotOffer(str(error)) from error
         if spec.name in self.targets or spec.name in self.commands:
             raise CannotOffer(f"the objective {spec.name!r} is offered twice")
-        self._offers[spec.name] = spec.offer()
+        self._offers[spec.name] = objective_of(spec).offer()
         self.commands[spec.name] = spec
 
     def as_registered(self) -> list[dict[str, Any]]:

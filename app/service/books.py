@@ -19,6 +19,7 @@ from ..early_stopping.base import Rule
 from ..early_stopping.book import Book, TrialFacts
 from ..early_stopping.registry import deciding_metric, make_rule, needs_curves, new_book
 from ..store import curves
+from ..store.curves import RuledTrial
 from ..store.measurements import Point
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
@@ -67,18 +68,7 @@ class Ruled:
         """Takes in what has changed since the last look, this transaction's changes included."""
         seq, conn = self.seq, study.tx.conn
         for one in curves.changed(conn, study.id, seq):
-            self.ids[one.number] = one.id
-            self.book.put(
-                TrialFacts(
-                    number=one.number,
-                    state=one.state,
-                    bracket=one.bracket,
-                    to_step=one.to_step,
-                    directive=one.directive,
-                    final=one.values.get(self.metric),
-                    step=one.step,
-                )
-            )
+            self.put(one)
             if not self.reads_curves:
                 self.book.observe(one.number, one.rungs)
         if self.reads_curves:
@@ -87,8 +77,8 @@ class Ruled:
                 self.book.observe(point.number, [(point.step, self.value(point.values))])
         self.seq = study.next_seq - 1
 
-    def put(self, trial: Trial) -> None:
-        """Takes in how this transaction leaves a trial."""
+    def put(self, trial: Trial | RuledTrial) -> None:
+        """Takes in how a trial is now."""
         self.ids[trial.number] = trial.id
         self.book.put(
             TrialFacts(

@@ -40,7 +40,8 @@ class _Played:
     Attributes:
         high: steps of a full training.
         results: (loss, number) of the trials at each rung, those that died on their way included.
-        promoted: numbers of the trials that went on from each rung, by promotion.
+        gone: numbers of the trials that went on from each rung; `promoted`: those that the paper
+            lets go on.
         faults: promises that were broken on the way.
     """
 
@@ -50,6 +51,7 @@ class _Played:
         self.table = brackets(self.high, ETA)
         self.trials = {trial.id: trial for trial in ledger.trials}
         self.results: dict[Place, list[tuple[float, int]]] = defaultdict(list)
+        self.gone: dict[Place, list[int]] = defaultdict(list)
         self.promoted: dict[Place, list[int]] = defaultdict(list)
         self.faults: list[str] = []
         self._dead: set[int] = set()
@@ -84,8 +86,9 @@ class _Played:
 
     def _promote(self, trial: Trial, rung: int, reason: str) -> None:
         place, number = (trial.bracket, rung), trial.number
-        if number in self.promoted[place]:
+        if number in self.gone[place]:
             self.faults.append(f"trial {number} went on from step {rung} twice")
+        self.gone[place].append(number)
         if not reason.startswith(LAST_ONE):
             before, share = self._share(place)
             ranked = [n for _, n in sorted(self.results[place]) if n not in before]
@@ -134,6 +137,6 @@ def _left_behind(played: _Played) -> list[str]:
             continue
         alive = [n for loss, n in sorted(results) if loss < math.inf]
         due = set(alive[: len(results) // ETA])
-        if left := due - set(played.promoted[bracket, rung]) - dead:
+        if left := due - set(played.gone[bracket, rung]) - dead:
             found.append(f"the trials {sorted(left)} should have gone on from step {rung}")
     return found

@@ -26,8 +26,8 @@ prints a line a second for an hour is sent in some hundred pieces, not in thousa
 """
 SHOWN_BYTES = 64 * 1024
 """How much of the end stands in for a traceback."""
-KEEP_FILES = 200
-"""How many trials' outputs are kept."""
+KEEP_FILES, KEEP_BYTES = 200, 256 * 1024 * 1024
+"""How many trials' outputs are kept, and how large they may be together."""
 
 Emit = Callable[[int, str], None]
 """Takes a piece: how many bytes were printed before it, and its text."""
@@ -155,13 +155,16 @@ def _whole(data: bytes) -> bytes:
 
 
 def keep(folder: Path, name: str, text: str) -> None:
-    """Writes an output that is not empty to a file and removes the oldest files over the bound."""
+    """Writes an output that is not empty to a file and removes the oldest files over the bounds."""
     if not text:
         return
     # The output is for people; a full disk must not fail the trial.
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.log").write_text(text, encoding="utf-8")
-        files = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
-        for old in files[:-KEEP_FILES]:
-            old.unlink(missing_ok=True)
+        stats = {path: path.stat() for path in folder.glob("*.log")}
+        total = 0
+        for count, path in enumerate(sorted(stats, key=lambda p: -stats[p].st_mtime_ns), start=1):
+            total += stats[path].st_size
+            if count > KEEP_FILES or total > KEEP_BYTES:
+                path.unlink(missing_ok=True)

@@ -61,8 +61,7 @@ def hold(
             f"there is no lease {lease_id}" + (f" of trial {trial_id}" if trial_id else "")
         )
     study, trial, lease = found.study, found.trial, found.lease
-    if caller.role is not Role.ADMIN and lease.token_id != caller.token_id:
-        raise Denied("the lease was given to another token")
+    check_token(lease, caller)
     if lease.end in (None, LeaseEnd.EXPIRED):
         held = revived(study, trial, lease)
         if held is None:
@@ -72,6 +71,16 @@ def hold(
     if is_replay or replays == "report":
         return Held(study, trial, lease)
     raise stale(lease)
+
+
+def check_token(lease: Lease, caller: Caller) -> None:
+    """Sees to it that the caller is the token that got the lease, or an admin.
+
+    Raises:
+        Denied: it is another one.
+    """
+    if caller.role is not Role.ADMIN and lease.token_id != caller.token_id:
+        raise Denied("the lease was given to another token")
 
 
 def revived(study: LockedStudy, trial: Trial, lease: Lease) -> Held | None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from ..domain.lease import Lease, LeaseEnd
-from ..domain.token import Role
-from ..errors import Denied, Fault, InvalidInput, NotFound
+from ..errors import Fault, InvalidInput, NotFound
 from ..store import leases as lease_rows
 from ..store import logs as log_rows
 from ..store import trials as trial_rows
@@ -17,7 +16,7 @@ from ..store.engine import Store
 from ..store.logs import Chunk
 from ..store.transaction import Tx
 from ..store.types import storable_text
-from .fence import stale
+from .fence import check_token, stale
 from .views import Caller
 
 HEAD_BYTES = 1024 * 1024
@@ -141,8 +140,7 @@ def _held(conn: Connection, trial_id: str, lease_id: str, caller: Caller) -> Lea
     lease = lease_rows.get(conn, lease_id)
     if lease is None or lease.trial_id != trial_id:
         raise NotFound(f"there is no lease {lease_id} of trial {trial_id}")
-    if caller.role is not Role.ADMIN and lease.token_id != caller.token_id:
-        raise Denied("the lease was given to another token")
+    check_token(lease, caller)
     is_waiting = lease.end is LeaseEnd.EXPIRED and (
         trial_rows.get(conn, trial_id).lease_id == lease.id
     )

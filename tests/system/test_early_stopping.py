@@ -5,7 +5,6 @@ from the service, on both databases.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,9 @@ ASHA = {"name": "asha", "options": {"min_resource": 1, "max_resource": 9, "eta":
 
 
 @pytest.fixture
-def service(folder: Path, database_url: str, tmp_path: Path) -> Iterator[Service]:
-    """A running service that keeps checkpoints, on both databases."""
-    settings = {
-        "TUNEWELL_LEASE_TTL_S": "2",
-        "TUNEWELL_CHECKPOINT_DIR": str(tmp_path / "checkpoints"),
-    }
-    made = Service(folder, database_url, settings)
-    made.start()
-    yield made
-    made.end()
+def service(saving_service: Service) -> Service:
+    """A running service that keeps checkpoints."""
+    return saving_service
 
 
 def started(

@@ -124,12 +124,17 @@ def test_the_end_that_is_shown_is_bounded() -> None:
     assert len(made.text) == output.SHOWN_BYTES
 
 
-def test_files_are_kept_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_kept_up_to_a_number_and_a_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(output, "KEEP_FILES", 2)
     keep(tmp_path / "logs", "silent", "")
     assert not (tmp_path / "logs").exists()
     for number in range(4):
         keep(tmp_path / "logs", f"t{number}", "words")
-    assert len(list((tmp_path / "logs").iterdir())) == 2
+    assert sorted(path.stem for path in (tmp_path / "logs").iterdir()) == ["t2", "t3"]
+    monkeypatch.setattr(output, "KEEP_BYTES", 12)
+    keep(tmp_path / "logs", "t4", "more words")
+    assert [path.stem for path in (tmp_path / "logs").iterdir()] == ["t4"]
     (tmp_path / "file").write_text("in the way")
     keep(tmp_path / "file", "t", "words")

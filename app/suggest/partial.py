@@ -3,7 +3,8 @@
 A value at a rung is never passed off as a final one: from rung to rung it is carried up by the
 regression among the trials that have both, as far as the highest rung with several values. So what
 an early value says is weighed by what the study's own curves say: where the order early means
-nothing, every carried value is the mean.
+nothing, every carried value is the mean. Where trials fail late, a trial under way has no value
+until it is past the rungs from which others failed: one that will diverge often looks best before.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..domain.study import Direction
 from ..domain.trial import TrialState
@@ -25,6 +27,10 @@ MIN_SHARE = 0.08
 way."""
 PRIOR_SLOPE, PRIOR_WEIGHT = 0.8, 2.0
 """Prior of a regression's standardised slope from one rung to the next, in trials."""
+MAX_RISK = 0.05
+"""The value of a trial under way counts when at most this share of the ended trials that got as far
+failed. Measured on mfbench's diverge-training, 8 workers, 40 seeds: score 0.461 without the rule,
+0.447 at 0.4, 0.440 at 0.2, 0.435 at 0.1, 0.431 at 0.05 and at 0 (standard error 0.016)."""
 TAIL = 3.0
 """Losses beyond the median by more than so many times its distance from the better quartile are
 cut to there."""
@@ -66,6 +72,7 @@ def with_partial_results(request: SuggestRequest) -> SuggestRequest:
         return request
     top = int(np.flatnonzero(reached)[-1])
     values = sign * _at_top(losses[:, : top + 1], rungs)
+    values[_at_risk(trials, np.isfinite(losses).sum(axis=1))] = math.nan
     finished: list[FinishedTrial] = []
     pending: list[PendingTrial] = []
     for trial, value in zip(trials, values, strict=True):
@@ -86,6 +93,25 @@ def _table(trials: Sequence[FinishedTrial | PendingTrial], rungs: tuple[int, ...
             if rung in column and math.isfinite(value):
                 table[row, column[rung]] = value
     return table
+
+
+def _at_risk(
+    trials: Sequence[FinishedTrial | PendingTrial], n_rungs: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Which trials are under way and may still fail, as ended ones tell that got as far.
+
+    Args:
+        trials: all of them.
+        n_rungs: at how many rungs each has a value, shape (n,).
+    """
+    is_open = np.array([isinstance(trial, PendingTrial) for trial in trials])
+    is_dead = np.array([isinstance(t, FinishedTrial) and t.state in _OWN for t in trials])
+    size = int(n_rungs.max()) + 1
+    n_dead, n_ended = (
+        np.bincount(n_rungs[of], minlength=size)[::-1].cumsum()[::-1][n_rungs]
+        for of in (is_dead, ~is_open)
+    )
+    return np.asarray(is_open & (n_dead > MAX_RISK * n_ended))
 
 
 def _at_top(losses: Floats, rungs: tuple[int, ...]) -> Floats:

@@ -90,6 +90,40 @@ def test_a_failure_stays_one() -> None:
     assert with_partial_results(request_of(*STRAIGHT, failed)).finished[-1] is failed
 
 
+def failed(number: int, *rungs: tuple[int, float]) -> FinishedTrial:
+    return FinishedTrial(
+        number=number,
+        params={"x": number / 40},
+        state=TrialState.FAILED,
+        values=None,
+        failure=FailureKind.NAN,
+        rungs=rungs,
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_failed", "is_believed"), [(0, True), (1, True), (2, False), (5, False)]
+)
+def test_an_early_value_is_not_believed_before_the_rungs_where_trials_failed(
+    n_failed: int, is_believed: bool
+) -> None:
+    many = tuple(done(k, float(k), 10.0 + k) for k in range(1, 21))
+    dead = tuple(failed(20 + k, (3, 1.0)) for k in range(1, n_failed + 1))
+    under_way = PendingTrial(number=30, params={"x": 0.9}, rungs=((3, 5.0),))
+    request = request_of(*many, *dead, stopped(31, 5.0), pending=(under_way,))
+    seen = values(request)
+    assert (30 in seen) is is_believed
+    assert 31 in seen  # it was stopped, and cannot fail any more
+    pending = with_partial_results(request).pending
+    assert (under_way.number in {trial.number for trial in pending}) is not is_believed
+
+
+def test_a_trial_past_the_rungs_where_others_failed_is_believed() -> None:
+    dead = tuple(failed(20 + k) for k in range(5))  # before the first rung
+    under_way = PendingTrial(number=30, params={"x": 0.9}, rungs=((3, 5.0),))
+    assert 30 in values(request_of(*STRAIGHT, *dead, pending=(under_way,)))
+
+
 def test_with_few_values_at_the_end_all_are_compared_at_the_highest_common_rung() -> None:
     seen = values(request_of(done(1, 4.0, 14.0), stopped(2, 5.0), stopped(3, 6.0)))
     assert seen == {1: 4.0, 2: 5.0, 3: 6.0}

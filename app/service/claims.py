@@ -73,8 +73,7 @@ class ClaimService:
         Raises:
             NotFound: no such worker: register again.
         """
-        await self._replay(receipt)
-        await self._threads.run(self._note_seen, worker_id)
+        await self._threads.run(self._arrive, worker_id, receipt)
         holder = Holder(worker_id=worker_id, token_id=caller.token_id, duration_s=self._lease_ttl_s)
         deadline = asyncio.get_running_loop().time() + wait_s
         grants: list[Grant] = []
@@ -183,8 +182,15 @@ class ClaimService:
             keep = partial(self._store.write, lambda tx: answer, receipt=receipt)
             await self._threads.run(keep)
 
-    def _note_seen(self, worker_id: str) -> None:
-        self._store.write(lambda tx: worker_rows.seen(tx, worker_id))
+    def _arrive(self, worker_id: str, receipt: Receipt[Any] | None) -> None:
+        """Notes that the worker is there; ends the call as `_replay` does."""
+
+        def note(tx: Tx) -> None:
+            if receipt is not None:
+                idempotency.look_up(tx, receipt.key)
+            worker_rows.seen(tx, worker_id)
+
+        self._store.write(note)
 
     def _candidates(self, worker_id: str) -> tuple[Worker, list[Study]]:
         def read(conn: Connection) -> tuple[Worker, list[Study]]:

@@ -213,7 +213,7 @@ def test_a_built_in_child_dies_with_a_worker_that_is_killed(service: FakeService
     with worker_process(service.url, HERE) as process:
         service.wait_for(lambda: any("memory_bytes" in beat["leases"][0] for beat in service.beats))
         children = _descendants(process.pid)
-        assert len(children) == 2  # the process that forks trials off, and the trial
+        assert len(children) == 3  # the process that forks trials off, the trial, and a spare
         watches = [watch(pid) for pid in children]
         process.kill()
         assert all(gone() for gone in watches)

@@ -203,6 +203,8 @@ class Objective:
         steps: what a step is, in words.
         max_resource: steps of a full evaluation where that does not depend on the point.
         checkpoints: whether it saves checkpoints and goes on from them.
+        memory: bytes that a trial takes of its device (without a GPU: of the machine's memory), for
+            the first trials; then the worker goes by what it has measured. None: not known.
         prepare: called once in a process before its first trial, e.g. to load data.
         data: called to say which data sets are at hand.
     """
@@ -216,6 +218,7 @@ class Objective:
     steps: str = ""
     max_resource: int | None = None
     checkpoints: bool = False
+    memory: int | None = None
     prepare: Callable[[], None] | None = None
     data: Callable[[], list[dict[str, str]]] | None = None
 
@@ -253,12 +256,16 @@ def objective(
     steps: str = "",
     max_resource: int | None = None,
     checkpoints: bool = False,
+    memory: int | None = None,
 ) -> Callable[[ObjectiveFunction], Objective]:
     """Makes an objective of a function; see `Objective` for the arguments.
 
     Raises:
-        ValueError: a metric's direction is neither "minimize" nor "maximize".
+        ValueError: a metric's direction is neither "minimize" nor "maximize", or `memory` is no
+            positive number of bytes.
     """
+    if memory is not None and (isinstance(memory, bool) or memory < 1):
+        raise ValueError(f"memory is a number of bytes, at least 1, not {memory!r}")
     for metric, direction in metrics.items():
         if direction not in ("minimize", "maximize"):
             raise ValueError(f"{metric}: a direction is minimize or maximize, not {direction!r}")
@@ -274,6 +281,7 @@ def objective(
             steps=steps,
             max_resource=max_resource,
             checkpoints=checkpoints,
+            memory=None if memory is None else int(memory),
         )
 
     return wrap

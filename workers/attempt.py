@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import output
+from . import memory, output
 from .checkpoints import Saved
 from .failures import Failure, of_exception
 from .heartbeat import Beat
@@ -49,6 +48,8 @@ class Attempt:
         start: starts the process of a job, in the thread of the attempt.
         fetch: reads a checkpoint into a file; whether it is there.
         logs_dir: where the end of the trial's output is kept.
+        after_oom: told what an attempt had used that ran out of memory; bytes that the next one
+            needs, or None where only a larger device will do.
         on_over: called from another thread when the process is gone and the service has the result
             (or the lease is lost, or the worker closes).
     """
@@ -62,13 +63,16 @@ class Attempt:
         start: Callable[[Job], Child],
         fetch: Callable[[Mapping[str, Any], Path], bool],
         logs_dir: Path,
+        after_oom: Callable[[Mapping[str, Any]], int | None],
         on_over: Callable[[Attempt], None],
     ) -> None:
         self.lease = lease
         self._spool = spool
         self._log = log
         self._logs_dir = logs_dir
+        self._after_oom = after_oom
         self._on_over = on_over
+        self.usage: Mapping[str, Any] | None = None
         self._fetch = fetch
         self._seq = -1
         self._waiting: Path | None = None
@@ -186,7 +190,7 @@ class Attempt:
         return Beat(
             lease_id=self.lease.lease_id,
             step=self.runner.last_step,
-            memory_bytes=_memory_bytes(self.runner.pid),
+            memory_bytes=memory.resident_bytes(memory.family(self.runner.pid)) or None,
         )
 
     def report(self, points: list[dict[str, Any]]) -> None:
@@ -249,10 +253,14 @@ class Attempt:
         if outcome.end is not None:
             if (reason := _RELEASES.get(outcome.end["state"])) is not None:
                 return Record(kind="release", body={"reason": reason})
+            self.usage = outcome.end.get("usage")
             told = {key: value for key, value in outcome.end.items() if value is not None}
             return Record(kind="complete", body={"lease_id": lease_id, **told})
         if outcome.failure is not None:
-            body = {"lease_id": lease_id, **outcome.failure.bounded()}
+            body: dict[str, Any] = {"lease_id": lease_id, **outcome.failure.bounded()}
+            if outcome.failure.kind == "oom":
+                needed = self._after_oom(outcome.usage)
+                body |= {} if needed is None else {"min_memory_bytes": needed}
             return Record(kind="fail", body=body)
         if outcome.cause is Cause.RELEASE:
             return Record(kind="release", body={"reason": RELEASE_REASON})
@@ -273,19 +281,6 @@ class Attempt:
             self._log("trial_failed", **fields, kind=failure.kind, message=failure.message)
         else:
             self._log("trial_ended", **fields, cause=outcome.cause)
-
-
-def _memory_bytes(pid: int | None) -> int | None:
-    """What a process holds in memory, where the system tells it."""
-    if pid is None:
-        return None
-    with contextlib.suppress(OSError, LookupError, ValueError):
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return pages * _PAGE_BYTES
-    return None
-
-
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")

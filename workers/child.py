@@ -36,6 +36,11 @@ CHECKPOINT_EVERY_S = 10.0
 """A trial saves after so many seconds of work, unless it is asked to before: little work is done
 twice, and a training of short steps does not spend its time on saving."""
 
+CUDA_CONTEXT_BYTES = 600 * 2**20
+"""What a process takes of a GPU's memory before it allocates any: about that much with the drivers
+of today, on the safe side.
+"""
+
 Run = Callable[[Trial], Values | float | None]
 
 
@@ -62,6 +67,8 @@ def run_job(control_fd: int, report_fd: int) -> None:
     threading.Thread(target=_obey, args=(lines, channel), daemon=True).start()
     try:
         ending = evaluate(job, channel)
+        if "fail" in ending:
+            ending = {**ending, "usage": used()}
         sys.stdout.flush()
         sys.stderr.flush()
         channel.send(ending)
@@ -154,13 +161,22 @@ def _objective(job: Job) -> tuple[Run, Mapping[str, str]]:
 
 
 def used() -> dict[str, float]:
-    """What this process has used so far."""
+    """What this process has used so far; of a GPU's memory where torch has used one."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     per_unit = 1 if sys.platform == "darwin" else 1024
     return {
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "peak_memory_bytes": usage.ru_maxrss * per_unit,
+        **_used_of_gpu(),
     }
+
+
+def _used_of_gpu() -> dict[str, int]:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    reserved = torch.cuda.max_memory_reserved()
+    return {"peak_device_memory_bytes": reserved + CUDA_CONTEXT_BYTES}
 
 
 class Ending(StrEnum):

@@ -17,6 +17,11 @@ FIT_S = 60.0
 DRAINED_PAUSE_S = 5.0
 """How long to wait before asking again when the service answers at once and has nothing to give."""
 
+NO_ROOM_PAUSE_S = 1.0
+"""How long to wait before looking again whether a trial fits, unless a running one ends: another
+program may have left the device.
+"""
+
 Placed = tuple[Mapping[str, Any], int | None]
 """A lease as the service gave it, and the slot that it is to run in."""
 
@@ -35,6 +40,13 @@ class Slots:
         with self._changed:
             self._changed.wait_for(lambda: self._free or self._is_closed)
             return 0 if self._is_closed else len(self._free)
+
+    def wait_change(self, n_free: int, limit_s: float) -> None:
+        """Waits until other than `n_free` slots are free, no more are given out, or time is up."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(self._free) != n_free or self._is_closed, timeout=limit_s
+            )
 
     def take(self) -> int | None:
         """The number of a slot that is free no more; None when none is free or the worker ends."""
@@ -68,6 +80,8 @@ class Claimer:
         log: the worker's lines.
         slots: how many trials may be asked for.
         wait_s: how long a claim waits at the service.
+        room: what a claim says for so many free slots beside its `worker_id` and `wait_s`; None
+            when no trial fits on the devices now.
         worker_id: the worker's present id.
         on_leases: given what a claim brought, each lease with a slot taken for it (None when the
             worker is ending).
@@ -83,6 +97,7 @@ class Claimer:
         slots: Slots,
         *,
         wait_s: float,
+        room: Callable[[int], Mapping[str, Any] | None],
         worker_id: Callable[[], str],
         on_leases: Callable[[list[Placed]], None],
         on_forgotten: Callable[[str], None],
@@ -93,6 +108,7 @@ class Claimer:
         self._log = log
         self._slots = slots
         self._wait_s = wait_s
+        self._room = room
         self._worker_id = worker_id
         self._on_leases = on_leases
         self._on_forgotten = on_forgotten
@@ -122,8 +138,12 @@ class Claimer:
     def _run(self) -> None:
         while not self._ended.is_set() and (n_free := self._slots.wait_free()) > 0:
             was_idle, asked_at = self._slots.are_all_free, time.monotonic()
+            room = self._room(n_free)
+            if room is None:
+                self._slots.wait_change(n_free, NO_ROOM_PAUSE_S)
+                continue
             try:
-                answer = self._ask(n_free)
+                answer = self._ask(room)
             except Refused as refusal:
                 self._on_refused(refusal)
                 return
@@ -137,14 +157,14 @@ class Claimer:
                 # The service does not let it wait: it drains the worker, or is ending itself.
                 self._ended.wait(DRAINED_PAUSE_S)
 
-    def _ask(self, n_free: int) -> Any:
+    def _ask(self, room: Mapping[str, Any]) -> Any:
         """One claim, tried until it is answered; None when the worker ends or is registered anew.
 
         Its key stays the same: an answer that got lost on the way is given again, leases and all.
         """
         key, pauses = uuid.uuid4().hex, Pauses(self._link)
         worker_id = self._worker_id()
-        body = {"worker_id": worker_id, "max_leases": n_free, "wait_s": self._wait_s}
+        body = {**room, "worker_id": worker_id, "wait_s": self._wait_s}
         while not self._link.closing.is_set():
             try:
                 return self._link.call(

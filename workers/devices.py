@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import platform
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+READ_EVERY_S = 1.0
+"""How old a reading of the free memory may be."""
 
 
 class NoSuchDevice(ValueError):
@@ -143,26 +149,105 @@ def _gpu(pynvml: Any, index: int) -> Device:
 
 
 def plan(found: Sequence[Device], n_slots: int) -> list[str]:
-    """What the slots run on, in words, equal ones together: `2 x cpu core (x86_64, 5.8 GiB)`.
+    """What the slots run on, in words: `2 x cpu core (x86_64, 5.8 GiB)`.
 
-    Several slots on one GPU share its memory.
+    Slots are no part of a device: a trial goes where its memory fits.
     """
-    per_slot = [found[slot % len(found)] for slot in range(n_slots)]
-    said = Counter(_said(device) for device in per_slot)
-    return [f"{n} x {what}" for what, n in said.items()]
+    if found[0].kind == "cpu":
+        return [f"{n_slots} x {_said(found[0])}"]
+    return [f"{n_slots} over {_listed(found)}"]
+
+
+def _listed(found: Sequence[Device]) -> str:
+    return " and ".join(_said(device) for device in found)
 
 
 def _said(device: Device) -> str:
     name = "cpu core" if device.kind == "cpu" else f"gpu {device.index}"
-    total = device.memory_total_bytes
-    known = (device.model, f"{total / 2**30:.1f} GiB" if total else "")
-    about = ", ".join(part for part in known if part)
+    total, free = device.memory_total_bytes, device.memory_free_bytes
+    size = said_size(total) if total else ""
+    unused = f"{said_size(free)} free" if free is not None else ""
+    about = ", ".join(part for part in (device.model, size, unused) if part)
     return f"{name} ({about})" if about else name
 
 
-def of_slot(slot: int, found: Sequence[Device]) -> tuple[str, Mapping[str, str]]:
-    """The device of a slot as torch names it, and the environment that hides the other ones."""
-    device = found[slot % len(found)]
-    if device.kind == "cpu":
+def said_size(size_bytes: int) -> str:
+    """A size for people: `5.8 GiB`, `48 MiB`."""
+    is_large = size_bytes >= 2**30
+    return f"{size_bytes / 2**30:.1f} GiB" if is_large else f"{size_bytes / 2**20:.0f} MiB"
+
+
+def of_index(index: int, kind: str) -> tuple[str, Mapping[str, str]]:
+    """A device as torch names it, and the environment that hides the other ones."""
+    if kind == "cpu":
         return "cpu", {"CUDA_VISIBLE_DEVICES": ""}
-    return "cuda:0", {"CUDA_VISIBLE_DEVICES": str(device.index)}
+    return "cuda:0", {"CUDA_VISIBLE_DEVICES": str(index)}
+
+
+class MemoryReader:
+    """Reads what is free on a worker's devices. Cheap: a reading is kept for a second, and the
+    driver's library stays loaded. Safe to use from several threads.
+
+    Args:
+        found: the worker's devices, all of one kind.
+        now: a clock that never goes back, in seconds.
+    """
+
+    def __init__(self, found: Sequence[Device], now: Callable[[], float] = time.monotonic) -> None:
+        self._gpus = [device.index for device in found if device.kind == "gpu"]
+        self._now = now
+        self._lock = threading.Lock()
+        self._read_at = -math.inf
+        self._sizes: dict[int, tuple[int, int]] = {}
+        self._driver: Any = _loaded() if self._gpus else None
+
+    def sizes(self) -> dict[int, tuple[int, int]]:
+        """Total and free bytes by index of the GPU, by 0 for the memory of all cores. A device that
+        says nothing is left out.
+        """
+        with self._lock:
+            if self._now() - self._read_at >= READ_EVERY_S:
+                self._sizes, self._read_at = self._read(), self._now()
+            return self._sizes
+
+    def _read(self) -> dict[int, tuple[int, int]]:
+        if not self._gpus:
+            total, free = _memory()
+            return {} if total is None or free is None else {0: (total, free)}
+        if self._driver is None:
+            return {}
+        sizes = {}
+        for index in self._gpus:
+            with contextlib.suppress(self._driver.NVMLError):
+                gpu = _gpu(self._driver, index)
+                if gpu.memory_total_bytes is not None and gpu.memory_free_bytes is not None:
+                    sizes[index] = (gpu.memory_total_bytes, gpu.memory_free_bytes)
+        return sizes
+
+    def gpu_bytes(self, pids: Collection[int]) -> int | None:
+        """What processes hold of the GPUs' memory; None where the driver does not know them, as in
+        a container that numbers its processes anew.
+        """
+        if self._driver is None:
+            return None
+        used = []
+        for index in self._gpus:
+            with contextlib.suppress(self._driver.NVMLError):
+                handle = self._driver.nvmlDeviceGetHandleByIndex(index)
+                for process in self._driver.nvmlDeviceGetComputeRunningProcesses(handle):
+                    if process.pid in pids and process.usedGpuMemory is not None:
+                        used.append(int(process.usedGpuMemory))
+        return sum(used) if used else None
+
+
+def _loaded() -> Any:
+    """The driver's package, its library loaded until the process ends; None where it fails."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except ImportError:
+        return None
+    except pynvml.NVMLError:
+        return None
+    return pynvml

@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from . import checkpoints, processes
-from . import devices as device_inventory
+from . import checkpoints, devices, memory, processes
 from .attempt import Attempt, is_sound, lease_of
 from .claimer import Claimer, Placed, Slots
-from .devices import Device
 from .heartbeat import Beat, Heartbeat
 from .link import Away, Link, Pauses, Refused
 from .log import Log
-from .nurseries import Nurseries, trial_environment
+from .nurseries import Nurseries, threads_of, trial_environment
 from .offers import Offers
+from .placement import Placement
 from .registration import Registration
 from .sender import RELEASE_REASON, Sender
 from .spool import Header, SpoolFolder
@@ -43,8 +42,12 @@ LEAVE_S = 5.0
 """How long the worker then waits for the service to take what it has to say; the rest stays on
 disk.
 """
+NO_ROOM_REASON = "no device has room for the trial"
+"""Why a trial is given back that fits nowhere."""
 TICK_S = 0.5
 """How often the loop looks at the clock."""
+WEIGH_EVERY_S = 2.0
+"""How often the memory of the running trials is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Granted:
-    leases: Sequence[Placed]
+    """Leases with their slots, and why each is given back; None: it is begun."""
+
+    leases: Sequence[tuple[Placed, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class Worker:
         offers: the objectives.
         registration: of this worker.
         spools: where reports wait.
-        found: the devices.
+        placement: of the trials on the devices.
         n_slots: trials at once.
         state_dir: for the outputs of trials.
         exit_when_idle: whether to end when there is no open work.
@@ -101,7 +106,7 @@ class Worker:
         registration: Registration,
         spools: SpoolFolder,
         *,
-        found: Sequence[Device],
+        placement: Placement,
         n_slots: int,
         state_dir: Path,
         exit_when_idle: bool = False,
@@ -112,7 +117,7 @@ class Worker:
         self._offers = offers
         self._registration = registration
         self._spools = spools
-        self._devices = list(found)
+        self._placement = placement
         self._logs_dir = state_dir / "logs"
         self._store_dir = state_dir / "store"
         self._limits = limits or Limits()
@@ -125,6 +130,7 @@ class Worker:
         self._n_signals = 0
         self._drain_until: float | None = None
         self._leave_at = math.inf
+        self._weigh_at = 0.0
         self._status: int | None = None
         self._heartbeat = Heartbeat(
             link,
@@ -140,8 +146,9 @@ class Worker:
             log,
             self._slots,
             wait_s=IDLE_WAIT_S if exit_when_idle else CLAIM_WAIT_S,
+            room=placement.ask,
             worker_id=lambda: registration.worker_id,
-            on_leases=lambda leases: self._events.put(_Granted(leases)),
+            on_leases=lambda leases: self._events.put(_Granted(list(map(self._placed, leases)))),
             on_forgotten=registration.register_again,
             on_idle=self._idle if exit_when_idle else lambda: None,
             on_refused=self._refused,
@@ -199,6 +206,7 @@ class Worker:
             with contextlib.suppress(queue.Empty):
                 self._handle(self._events.get(timeout=TICK_S))
             self._look_at_signals()
+            self._weigh()
             if self._attempts and self._link.silent_s > self._limits.outage_s:
                 return self._give_up()
             if time.monotonic() >= self._leave_at:
@@ -218,14 +226,16 @@ class Worker:
 
     def _handle(self, event: _Granted | _Over | _Ended | None) -> None:
         if isinstance(event, _Granted):
-            for granted, slot in event.leases:
-                if slot is None or self._drain_until is not None or not self._is_ours(granted):
-                    self._decline(granted, slot)
+            for (granted, slot), refusal in event.leases:
+                if slot is None or self._drain_until is not None or refusal is not None:
+                    self._decline(granted, slot, refusal or RELEASE_REASON)
                 else:
                     self._begin(granted, slot)
         elif isinstance(event, _Over):
-            _, slot = self._attempts.pop(event.attempt.lease.lease_id)
+            lease_id = event.attempt.lease.lease_id
+            _, slot = self._attempts.pop(lease_id)
             event.attempt.join()
+            self._placement.end(lease_id, event.attempt.usage)
             self._slots.give_back(slot)
         elif isinstance(event, _Ended):
             self._status = event.status
@@ -245,11 +255,25 @@ class Worker:
             for attempt, _ in self._attempts.values():
                 attempt.release()
 
-    def _decline(self, granted: Mapping[str, Any], slot: int | None) -> None:
-        """Gives a lease back that came while the worker was ending."""
+    def _placed(self, placed: Placed) -> tuple[Placed, str | None]:
+        """A lease with why it cannot be begun. Called where claims are made: before the next one
+        is, what this trial takes is held.
+        """
+        granted, slot = placed
+        if slot is None or not self._is_ours(granted):
+            return placed, RELEASE_REASON
+        if self._placement.place(granted):
+            return placed, None
+        lease_id, name = granted["lease_id"], granted["objective"]["name"]
+        self._log("trial_without_room", objective=name, lease_id=lease_id)
+        return placed, NO_ROOM_REASON
+
+    def _decline(self, granted: Mapping[str, Any], slot: int | None, reason: str) -> None:
+        """Gives a lease back that fits nowhere, or came while the worker was ending."""
+        self._placement.end(str(granted["lease_id"]), None)
         with contextlib.suppress(Away, Refused):
             path = f"/v1/leases/{quote(str(granted['lease_id']), safe='')}:release"
-            self._link.call("POST", path, {"reason": RELEASE_REASON})
+            self._link.call("POST", path, {"reason": reason})
         if slot is not None:
             self._slots.give_back(slot)
 
@@ -265,7 +289,11 @@ class Worker:
 
     def _begin(self, granted: Mapping[str, Any], slot: int) -> None:
         name = granted["objective"]["name"]
-        device, environment = device_inventory.of_slot(slot, self._devices)
+        held = self._placement.held(granted["lease_id"])
+        device, environment = devices.of_index(held.index, self._placement.kind)
+        is_wide = held.cores > threads_of(self._environment)
+        if is_wide:
+            environment = {**environment, "OMP_NUM_THREADS": str(held.cores)}
         target, command = self._offers.targets.get(name), self._offers.commands.get(name)
         lease = lease_of(
             granted,
@@ -277,7 +305,9 @@ class Worker:
             environment=environment,
         )
         is_built_in = target is None and command is None
-        nursery = self._nurseries.of(name) if device == "cpu" and is_built_in else None
+        # A forked process has its threads counted already.
+        is_forked = device == "cpu" and is_built_in and not is_wide
+        nursery = self._nurseries.of(name) if is_forked else None
         header = Header(url=self._link.url, lease_id=lease.lease_id, trial_id=lease.job.trial_id)
         spool = self._spools.open(header)
         attempt = Attempt(
@@ -287,6 +317,7 @@ class Worker:
             start=lambda job: processes.start(job, self._environment, nursery),
             fetch=lambda given, file: checkpoints.fetch(self._link, given, file, self._log),
             logs_dir=self._logs_dir,
+            after_oom=lambda usage: self._placement.after_oom(lease.lease_id, usage),
             on_over=lambda over: self._events.put(_Over(over)),
         )
         sender = Sender(
@@ -320,6 +351,16 @@ class Worker:
             self._registration.offer_data(objective, body.get("data"))
         except Refused as refusal:
             self._log("worker_refused", detail=str(refusal))
+
+    def _weigh(self) -> None:
+        """Now and then notes what the running trials take."""
+        if not self._attempts or time.monotonic() < self._weigh_at:
+            return
+        self._weigh_at = time.monotonic() + WEIGH_EVERY_S
+        for lease_id, (attempt, _) in self._attempts.items():
+            pids = memory.family(attempt.runner.pid)
+            if pids:
+                self._placement.note(lease_id, pids, memory.resident_bytes(pids))
 
     def _beats(self) -> list[Beat]:
         with self._lock:

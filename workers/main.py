@@ -13,12 +13,14 @@ from pathlib import Path
 from tunewell.client import Client
 
 from . import devices as device_inventory
-from .devices import NoSuchDevice
+from .devices import MemoryReader, NoSuchDevice, said_size
 from .link import Link
 from .log import Log
 from .loop import WRONG_USAGE, Limits, Worker
-from .nurseries import trial_environment
+from .nurseries import threads_of, trial_environment
 from .offers import CannotOffer, Offers
+from .peaks import Peaks
+from .placement import Placement
 from .registration import Registration
 from .spool import SpoolFolder
 
@@ -67,8 +69,25 @@ def run(
         log("worker_cannot_start", detail=str(error))
         return WRONG_USAGE
     n_slots = slots or len(found)
-    threads = int(trial_environment(n_slots)["OMP_NUM_THREADS"])
-    log("worker_plan", slots=device_inventory.plan(found, n_slots), threads_each=threads)
+    threads, n_cores = threads_of(trial_environment(n_slots)), len(device_inventory.cores())
+    placement = Placement(
+        found,
+        MemoryReader(found),
+        Peaks(state / "peaks.json", log),
+        priors=offers.memory,
+        objectives=offers.names,
+        n_slots=n_slots,
+        threads=threads,
+        n_cores=n_cores,
+        log=log,
+    )
+    log(
+        "worker_plan",
+        slots=device_inventory.plan(found, n_slots),
+        threads_each=threads,
+        cores=n_cores,
+        memory_each={name: said_size(size) for name, size in placement.estimates().items()},
+    )
     link = Link(Client(url, token, retries=0))
     about = {
         "name": name or f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}",
@@ -83,7 +102,7 @@ def run(
         offers,
         Registration(link, log, offers, about),
         spools,
-        found=found,
+        placement=placement,
         n_slots=n_slots,
         state_dir=state,
         exit_when_idle=exit_when_idle,

@@ -11,9 +11,18 @@ from .processes import HAS_PIDFD, Nursery
 
 
 def trial_environment(n_slots: int) -> dict[str, str]:
-    """The trials' environment: each gets its share of the cores, unless the user says else."""
+    """The trials' environment: each gets its share of the cores, unless the user says else.
+
+    OpenMP's variable is the one that torch, MKL, OpenBLAS and scikit-learn all go by.
+    """
     share = max(1, len(cores()) // n_slots)
     return {"OMP_NUM_THREADS": str(share), **os.environ}
+
+
+def threads_of(environment: Mapping[str, str]) -> int:
+    """How many threads a trial has in an environment; 1 where the user's word is no number."""
+    said = environment["OMP_NUM_THREADS"].split(",")[0]
+    return max(1, int(said)) if said.isdigit() else 1
 
 
 class Nurseries:

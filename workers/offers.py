@@ -30,6 +30,7 @@ class Offers:
     Attributes:
         targets: "module:name" of each of the user's own functions.
         commands: the user's own commands.
+        memory: bytes that a trial takes, of those whose authors say it.
         folder: the user's folder, where these are looked for first.
     """
 
@@ -56,6 +57,7 @@ class Offers:
         self.folder = folder or os.getcwd()
         self.targets: dict[str, str] = {}
         self.commands: dict[str, CommandSpec] = {}
+        self.memory: dict[str, int] = {}
         self._lock = threading.Lock()
         self._offers: dict[str, dict[str, Any]] = {}
         names = [each for each in wanted if ":" not in each]
@@ -83,7 +85,9 @@ class Offers:
 
     def _add_own(self, target: str) -> None:
         offer = probe(target, self.folder)
-        name = str(offer["name"])
+        name, memory = str(offer["name"]), offer.pop("memory", None)
+        if memory is not None:
+            self.memory[name] = int(memory)
         self._offers[name] = offer
         self.targets[name] = target
 
@@ -101,6 +105,12 @@ class Offers:
         """As the service takes them."""
         with self._lock:
             return [dict(offer) for offer in self._offers.values()]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of those offered."""
+        with self._lock:
+            return list(self._offers)
 
     def has(self, name: str) -> bool:
         """Whether this worker offers an objective of that name."""

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -61,11 +61,13 @@ class Outcome:
         end: `state`, `values`, `step`, `usage`, `data` of a trial that came to its end; of one
             that is `paused` or `left` the state alone.
         failure: why it failed.
+        usage: of one that failed, what it had used, where it could still say so.
         cause: why it was ended from here (not for a time limit, which is a failure).
     """
 
     end: Mapping[str, Any] | None = None
     failure: Failure | None = None
+    usage: Mapping[str, Any] = field(default_factory=dict)
     cause: Cause | None = None
 
 
@@ -204,7 +206,7 @@ class Runner:
         if session.end is not None:
             return Outcome(end=session.end)
         if session.failure is not None and self._cause is None:
-            return Outcome(failure=session.failure)
+            return Outcome(failure=session.failure, usage=session.usage)
         if self._cause is Cause.TIME_LIMIT:
             return Outcome(failure=failures.of_time_limit(self._time_limit_s or 0.0))
         if self._cause is Cause.RELEASE:
@@ -273,6 +275,7 @@ class _Session:
         self.last_step: int | None = None
         self.end: Mapping[str, Any] | None = None
         self.failure: Failure | None = None
+        self.usage: Mapping[str, Any] = {}
         self.has_exited = False
 
     @property
@@ -335,3 +338,4 @@ class _Session:
                 self.end = message["end"]
             elif "fail" in message:
                 self.failure = Failure(**message["fail"])
+                self.usage = message["usage"]

@@ -36,9 +36,10 @@ def load(target: str, folder: str) -> Objective:
 
 
 def main(target: str, folder: str) -> None:
-    """Prints what an objective takes and reports, as the last line; entry of the probing
-    process.
+    """Prints what an objective takes and reports, and `memory` for the worker alone, as the last
+    line; entry of the probing process.
     """
-    offer = load(target, folder).offer()
+    found = load(target, folder)
+    offer = {**found.offer(), "memory": found.memory}
     sys.stdout.write("\n" + json.dumps(offer) + "\n")
     sys.stdout.flush()

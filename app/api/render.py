@@ -300,6 +300,11 @@ def _lease(grant: Grant) -> dict[str, Any]:
         else None,
         "budget": budget(grant.budget),
         "max_trial_duration_s": grant.max_trial_duration_s,
+        "resources": {
+            "gpu": grant.resources.gpu,
+            "gpu_memory_bytes": grant.resources.gpu_memory_bytes,
+            "cpu": grant.resources.cpu,
+        },
         "checkpoint": _resumed(grant.checkpoint),
         "fuse_group": None,
     }

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from .asks import Holder
 from .board import SHORTEST_WAIT_S, WorkBoard, capacity
 from .fence import renewed, revived
 from .handout import Handout, grant
-from .placement import devices_cover, may_use_data, memory_of, offers_of
+from .placement import devices_cover, may_use_data, memory_of, n_that_fit, offers_of
 from .threads import Threads
 from .views import Caller, Claim, DeviceFree, Grant, Suggested
 from .wake import WakeHub, work_topic, worker_topic
@@ -65,10 +65,14 @@ class ClaimService:
         wait_s: float,
         devices_free: Sequence[DeviceFree] | None,
         caller: Caller,
+        objectives: Sequence[str] | None = None,
         receipt: Receipt[Claim] | None = None,
     ) -> Claim:
         """Trials for a worker, by priority, then by fewest running; waits up to `wait_s` for the
         first one.
+
+        Args:
+            objectives: the only ones of its objectives that it has room for; None: all.
 
         Raises:
             NotFound: no such worker: register again.
@@ -85,11 +89,12 @@ class ClaimService:
                 worker, studies = await self._threads.run(self._candidates, worker_id)
                 if worker.draining or self.is_closing:
                     break
-                fits = partial(_fits, worker, devices_free)
+                fits = partial(_fits, worker, devices_free, objectives)
                 grants = await self._claim_of(
                     filter(fits, studies),
-                    replace(holder, memory_bytes=memory_of(worker)),
+                    replace(holder, memory_bytes=memory_of(worker, devices_free)),
                     max_leases,
+                    partial(_n_fitting, worker, devices_free),
                 )
                 left = deadline - asyncio.get_running_loop().time()
                 if grants or left <= 0 or self.is_closing:
@@ -104,14 +109,24 @@ class ClaimService:
         await self._keep(receipt if grants else None, answer)
         return answer
 
-    async def _claim_of(self, studies: Iterable[Study], holder: Holder, want: int) -> list[Grant]:
+    async def _claim_of(
+        self,
+        studies: Iterable[Study],
+        holder: Holder,
+        want: int,
+        n_fitting: Callable[[Study], int | None],
+    ) -> list[Grant]:
         grants: list[Grant] = []
         for study in studies:
             if len(grants) >= want:
                 break
             if capacity(study) > 0:
-                taken = await self._handout.take(study, holder, want - len(grants))
+                bound = n_fitting(study)
+                most = want - len(grants) if bound is None else min(bound, want - len(grants))
+                taken = await self._handout.take(study, holder, most)
                 grants += taken.grants
+                if taken.grants and bound is not None:
+                    break  # what is free now the worker says at its next claim
         return grants
 
     def end_waits(self) -> None:
@@ -219,15 +234,28 @@ def _has_pending(study: Study) -> bool:
     return study.counts.get(TrialState.PENDING, 0) > 0
 
 
-def _fits(worker: Worker, devices_free: Sequence[DeviceFree] | None, study: Study) -> bool:
+def _fits(
+    worker: Worker,
+    devices_free: Sequence[DeviceFree] | None,
+    objectives: Sequence[str] | None,
+    study: Study,
+) -> bool:
     """Whether a worker can evaluate a study: objective, data set and devices."""
     offers, objective = offers_of(worker), study.definition.objective
     return (
         objective is not None
         and objective.name in offers
+        and (objectives is None or objective.name in objectives)
         and may_use_data(study, offers)
         and devices_cover(study.definition.resources, worker.devices, devices_free)
     )
+
+
+def _n_fitting(
+    worker: Worker, devices_free: Sequence[DeviceFree] | None, study: Study
+) -> int | None:
+    """How many trials of a study find room on a worker at once; None: any number."""
+    return n_that_fit(study.definition.resources, worker.devices, devices_free)
 
 
 def _reopened(

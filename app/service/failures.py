@@ -29,12 +29,19 @@ _MESSAGE_CHARS = 300
 
 
 def use_attempt(
-    study: LockedStudy, trial: Trial, failure: Failure, *, worker_id: str | None
+    study: LockedStudy,
+    trial: Trial,
+    failure: Failure,
+    *,
+    worker_id: str | None,
+    needed_bytes: int | None = None,
 ) -> Trial:
     """A failure that uses up an attempt: the trial runs again after a wait, or ends.
 
     Args:
         worker_id: whose attempt it was; None for a client's.
+        needed_bytes: memory that the next attempt needs after it ran out of it, as the worker
+            says; None: more than its device has.
     """
     policy = study.study.definition.failure_policy
     attempts = trial.attempts + 1
@@ -43,7 +50,7 @@ def use_attempt(
         return trial_rows.move(study, trial, TrialState.FAILED, **ended)
     min_memory_bytes = trial.min_memory_bytes
     if failure.kind is FailureKind.OOM:
-        min_memory_bytes = _more_memory(study, worker_id)
+        min_memory_bytes = needed_bytes or _more_memory(study, worker_id)
         if not _is_there(study, min_memory_bytes):
             return trial_rows.move(
                 study, trial, TrialState.FAILED, attempts=attempts, failure=_without_room(failure)

@@ -243,8 +243,14 @@ class LeaseService:
         message: str,
         traceback: str,
         caller: Caller,
+        min_memory_bytes: int | None = None,
     ) -> Failed:
-        """Notes a failed attempt; the trial runs again while its failure policy allows it."""
+        """Notes a failed attempt; the trial runs again while its failure policy allows it.
+
+        Args:
+            min_memory_bytes: after `oom`, what the next attempt needs; None: more than its device
+                has.
+        """
         failure = Failure(
             kind=kind,
             message=message[:MESSAGE_CHARS],
@@ -257,7 +263,7 @@ class LeaseService:
             held = hold(tx, lease_id, trial_id, caller, replays="fail")
             if held.lease.answer is not None:
                 return _first_answer(held.lease)
-            trial = _failed(held, failure)
+            trial = _failed(held, failure, min_memory_bytes)
             answer = _kept("fail", trial)
             finish(held.study, held.lease, LeaseEnd.FAILED, failure=failure, answer=answer)
             judge_worker(tx, held.lease, failure)
@@ -342,13 +348,19 @@ def _pin_data(study: LockedStudy, trial: Trial) -> None:
         study.set(data_digest=str(digest))
 
 
-def _failed(held: Held, failure: Failure) -> Trial:
+def _failed(held: Held, failure: Failure, needed_bytes: int | None) -> Trial:
     """A trial after an attempt that failed; one that had been told to pause or stop does that."""
     if held.trial.directive is not None:
         return obeyed(held.study, held.trial, failure=failure)
     if failure.kind in _COUNTS_AS_LOSS:
         return lose(held.study, held.trial, failure)
-    return use_attempt(held.study, held.trial, failure, worker_id=held.lease.worker_id)
+    return use_attempt(
+        held.study,
+        held.trial,
+        failure,
+        worker_id=held.lease.worker_id,
+        needed_bytes=needed_bytes,
+    )
 
 
 def _given_back(held: Held) -> Trial:

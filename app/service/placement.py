@@ -47,20 +47,37 @@ def devices_cover(
     return not cores or sum(cores) >= need.cpu
 
 
-def memory_of(worker: Worker) -> int | None:
+def memory_of(worker: Worker, free: Sequence[DeviceFree] | None = None) -> int | None:
     """Bytes of memory that a trial finds on a worker; None where they are not known.
 
-    Which of its devices a trial ran on is the worker's affair: its largest GPU is taken, and where
+    Which of its devices a trial runs on is the worker's affair: its largest GPU is taken, and where
     it has none all the memory of its cores.
+
+    Args:
+        free: what the worker says is free now; None: all that it has registered.
     """
-    gpus = [d.memory_total_bytes for d in worker.devices if d.kind == "gpu"]
-    known = [size for size in gpus if size is not None]
+    gpus = [device for device in worker.devices if device.kind == "gpu"]
     if gpus:
-        return max(known, default=None)
-    cores = [d.memory_total_bytes for d in worker.devices]
+        return max((size for size in _free_memory(gpus, free) if size is not None), default=None)
+    cores = _free_memory(worker.devices, free)
     if not cores or None in cores:
         return None
     return sum(size for size in cores if size is not None)
+
+
+def n_that_fit(
+    need: Resources, devices: Sequence[Device], free: Sequence[DeviceFree] | None
+) -> int | None:
+    """How many trials of such a need find room at once in what a worker says is free of its GPUs'
+    memory; None where that does not bound them.
+    """
+    gpus = [device for device in devices if device.kind == "gpu"]
+    if free is None or need.gpu_memory_bytes <= 0:
+        return None
+    sizes = _free_memory(gpus, free)
+    if None in sizes:
+        return None
+    return sum(size // need.gpu_memory_bytes for size in sizes if size is not None)
 
 
 def could_run(worker: Worker, study: Study, *, min_memory_bytes: int) -> bool:
@@ -85,8 +102,8 @@ def is_alive(worker: Worker, now: datetime) -> bool:
     return now - worker.last_seen_at <= WORKER_ALIVE
 
 
-def _free_memory(gpus: Sequence[Device], free: Sequence[DeviceFree] | None) -> list[int | None]:
+def _free_memory(devices: Sequence[Device], free: Sequence[DeviceFree] | None) -> list[int | None]:
     if free is None:
-        return [gpu.memory_total_bytes for gpu in gpus]
+        return [device.memory_total_bytes for device in devices]
     said = {entry.index: entry.memory_free_bytes for entry in free}
-    return [said[gpu.index] for gpu in gpus if gpu.index in said]
+    return [said[device.index] for device in devices if device.index in said]

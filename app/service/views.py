@@ -12,7 +12,7 @@ from ..domain.delivery import Delivery
 from ..domain.event import Event
 from ..domain.fidelity import Directive
 from ..domain.lease import Lease
-from ..domain.study import ObjectiveRef, Study, StudyState
+from ..domain.study import ObjectiveRef, Resources, Study, StudyState
 from ..domain.token import Role
 from ..domain.trial import Trial
 from ..domain.worker import Worker
@@ -138,7 +138,7 @@ class Grant:
     """A trial handed to a worker or client, with the lease that fences its writes.
 
     The attempt goes on from `checkpoint`; `last_seq` and `last_step` are those of the lease itself:
-    -1 and None for a new one.
+    -1 and None for a new one. `resources`: what a trial needs, as the study says.
     """
 
     lease: Lease
@@ -146,6 +146,7 @@ class Grant:
     objective: ObjectiveRef | None
     data_digest: str | None
     max_trial_duration_s: float | None
+    resources: Resources
     budget: Budget
     checkpoint: Checkpoint | None = None
     last_seq: int = -1

@@ -91,6 +91,11 @@ class ClaimBody(Wire):
         default=None,
         description="What is free now; without it the worker's registered devices count.",
     )
+    objectives: Annotated[list[Name], Field(max_length=1_000)] | None = Field(
+        default=None,
+        description="The only ones of the worker's objectives that it has room for now; left out: "
+        "all.",
+    )
 
 
 class ObjectiveOut(Wire):
@@ -103,6 +108,14 @@ class ObjectiveOut(Wire):
     )
 
 
+class ResourcesOut(Wire):
+    """What a trial needs, as its study says."""
+
+    gpu: float = Field(description="Share of a GPU.")
+    gpu_memory_bytes: int = Field(description="Bytes of a GPU's memory.")
+    cpu: float = Field(description="CPU cores.")
+
+
 class LeaseOut(Wire):
     """A trial handed to a worker."""
 
@@ -112,6 +125,7 @@ class LeaseOut(Wire):
     objective: ObjectiveOut | None = Field(description="What to evaluate.")
     budget: BudgetOut = Field(description="Which steps to do.")
     max_trial_duration_s: float | None = Field(description="Seconds that the attempt may take.")
+    resources: ResourcesOut = Field(description="What the trial needs.")
     checkpoint: ResumeOut | None = Field(description="Where to go on from; null: begin anew.")
     fuse_group: None = Field(description="Trials to run together; always null for now.")
 

@@ -7,7 +7,18 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from ...domain.trial import FailureKind
-from .common import FinalNumber, Flag, Instant, MeasuredNumber, Name, Step, Wire, at_most, small
+from .common import (
+    Count,
+    FinalNumber,
+    Flag,
+    Instant,
+    MeasuredNumber,
+    Name,
+    Step,
+    Wire,
+    at_most,
+    small,
+)
 from .trials import MAX_POINTS, MAX_VALUES, TRIAL_EXAMPLE, PointBody, TrialOut
 
 
@@ -133,6 +144,11 @@ class FailBody(Wire):
         default="", description="What went wrong; the first 2,000 characters are kept."
     )
     traceback: str = Field(default="", description="Where; the last 20,000 characters are kept.")
+    min_memory_bytes: Annotated[Count, Field(ge=1)] | None = Field(
+        default=None,
+        description="After `oom`: free memory that the next attempt needs. Left out: more than the "
+        "worker's device has in all.",
+    )
 
 
 class FailedOut(TrialOut):

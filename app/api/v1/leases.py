@@ -99,6 +99,7 @@ async def claim_leases(
             max_leases=body.max_leases,
             wait_s=body.wait_s,
             devices_free=None if free is None else [DeviceFree(**d.model_dump()) for d in free],
+            objectives=body.objectives,
             caller=api.caller,
             receipt=api.receipt(_claim_answer),
         )
@@ -283,6 +284,7 @@ async def fail_trial(
         kind=body.kind,
         message=body.message,
         traceback=body.traceback,
+        min_memory_bytes=body.min_memory_bytes,
         caller=api.caller,
     )
     headers = {"ETag": render.trial_etag(failed.trial)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from typing import Any
 
@@ -27,6 +28,54 @@ class AtOnce:
         return {"leases": [], "open_work": True}
 
 
+class Brings:
+    """A link that answers each claim with a lease."""
+
+    def __init__(self) -> None:
+        self.closing = threading.Event()
+        self.asked: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def call(self, method: str, path: str, body: dict[str, Any], **_: Any) -> Any:
+        self.asked.put(body)
+        return {"leases": [{"lease_id": "ls_1"}], "open_work": True}
+
+
+def test_nothing_is_asked_for_while_nothing_fits_and_at_once_when_a_trial_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claims, "NO_ROOM_PAUSE_S", 3600.0)
+    link: Any = Brings()
+    slots = Slots(2)
+    rooms: list[dict[str, Any] | None] = [{"max_leases": 1}, None, {"max_leases": 2}]
+    looked: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def room(n_free: int) -> dict[str, Any] | None:
+        looked.put(n_free)
+        return rooms.pop(0) if rooms else None
+
+    claimer = Claimer(
+        link,
+        lambda *_, **__: None,  # type: ignore[arg-type]
+        slots,
+        wait_s=20.0,
+        room=room,
+        worker_id=lambda: "wk_1",
+        on_leases=lambda _: None,
+        on_forgotten=lambda _: None,
+        on_idle=lambda: None,
+        on_refused=lambda _: None,
+    )
+    claimer.start()
+    assert link.asked.get(timeout=LIMIT_S)["max_leases"] == 1
+    assert [looked.get(timeout=LIMIT_S) for _ in range(2)] == [2, 1]
+    assert link.asked.empty()
+    slots.give_back(0)
+    assert link.asked.get(timeout=LIMIT_S)["max_leases"] == 2
+    claimer.stop()
+    claimer._thread.join(LIMIT_S)
+    assert not claimer.is_alive
+
+
 def test_a_drained_worker_asks_again_after_a_pause_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "DRAINED_PAUSE_S", 3600.0)
     link: Any = AtOnce()
@@ -35,6 +84,7 @@ def test_a_drained_worker_asks_again_after_a_pause_only(monkeypatch: pytest.Monk
         lambda *_, **__: None,  # type: ignore[arg-type]
         Slots(1),
         wait_s=20.0,
+        room=lambda n_free: {"max_leases": n_free},
         worker_id=lambda: "wk_1",
         on_leases=lambda _: None,
         on_forgotten=lambda _: None,

@@ -27,6 +27,11 @@ def _driver(n_gpus: int, *, is_broken: bool = False) -> ModuleType:
         nvmlDeviceGetCount=lambda: n_gpus,
         nvmlDeviceGetHandleByIndex=lambda index: index,
         nvmlDeviceGetName=lambda handle: f"GPU number {handle}",
+        nvmlDeviceGetComputeRunningProcesses=lambda handle: [
+            SimpleNamespace(pid=11, usedGpuMemory=7),
+            SimpleNamespace(pid=12, usedGpuMemory=8),
+            SimpleNamespace(pid=13, usedGpuMemory=None),
+        ],
         nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(total=80, free=70 + handle),
     )
     return module
@@ -92,32 +97,70 @@ def test_hidden_gpus_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [gpu.index for gpu in devices.find("auto")] == [1]
 
 
-@pytest.mark.usefixtures("two_gpus")
-def test_slots_take_the_gpus_in_turn_and_see_no_other() -> None:
-    found = devices.find("gpu")
-    places = [devices.of_slot(slot, found) for slot in range(3)]
-    assert [device for device, _ in places] == ["cuda:0"] * 3
-    assert [env["CUDA_VISIBLE_DEVICES"] for _, env in places] == ["0", "1", "0"]
+def test_a_trial_sees_its_own_gpu_only() -> None:
+    assert devices.of_index(1, "gpu") == ("cuda:0", {"CUDA_VISIBLE_DEVICES": "1"})
 
 
-def test_a_slot_on_the_cpu_sees_no_gpu() -> None:
-    assert devices.of_slot(0, devices.cores()) == ("cpu", {"CUDA_VISIBLE_DEVICES": ""})
+def test_a_trial_on_the_cpu_sees_no_gpu() -> None:
+    assert devices.of_index(0, "cpu") == ("cpu", {"CUDA_VISIBLE_DEVICES": ""})
 
 
-@pytest.mark.parametrize(
-    ("slots", "said"),
-    [
-        (1, ["1 x gpu 0 (H100, 80.0 GiB)"]),
-        (3, ["2 x gpu 0 (H100, 80.0 GiB)", "1 x gpu 1 (H100, 80.0 GiB)"]),
-    ],
-)
-def test_the_plan_says_what_each_slot_runs_on(slots: int, said: list[str]) -> None:
+def test_the_plan_says_what_the_slots_run_on() -> None:
     found = [
-        devices.Device(index=k, kind="gpu", model="H100", memory_total_bytes=80 * 2**30)
+        devices.Device(
+            index=k,
+            kind="gpu",
+            model="H100",
+            memory_total_bytes=80 * 2**30,
+            memory_free_bytes=512 * 2**20,
+        )
         for k in range(2)
     ]
-    assert devices.plan(found, slots) == said
+    assert devices.plan(found, 3) == [
+        "3 over gpu 0 (H100, 80.0 GiB, 512 MiB free) and gpu 1 (H100, 80.0 GiB, 512 MiB free)"
+    ]
 
 
 def test_a_device_of_which_nothing_is_known_has_a_plan_too() -> None:
     assert devices.plan([devices.Device(index=0, kind="cpu")], 2) == ["2 x cpu core"]
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_free_memory_is_read_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    reader = devices.MemoryReader(devices.find("gpu"), lambda: now)
+    assert reader.sizes() == {0: (80, 70), 1: (80, 71)}
+    monkeypatch.setattr(
+        sys.modules["pynvml"],
+        "nvmlDeviceGetMemoryInfo",
+        lambda handle: SimpleNamespace(total=80, free=5),
+    )
+    now = devices.READ_EVERY_S * 0.9
+    assert reader.sizes()[0] == (80, 70)
+    now = devices.READ_EVERY_S
+    assert reader.sizes()[0] == (80, 5)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_what_a_family_holds_of_the_gpus_is_summed_and_none_where_it_is_not_known() -> None:
+    reader = devices.MemoryReader(devices.find("gpu"))
+    assert reader.gpu_bytes([11, 12]) == 2 * (7 + 8)
+    assert reader.gpu_bytes([99]) is None
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_gpu_that_fails_at_a_reading_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = devices.MemoryReader(devices.find("gpu"))
+
+    def fails(handle: int) -> SimpleNamespace:
+        if handle == 0:
+            raise NVMLError("fell off the bus")
+        return SimpleNamespace(total=80, free=71)
+
+    monkeypatch.setattr(sys.modules["pynvml"], "nvmlDeviceGetMemoryInfo", fails)
+    assert reader.sizes() == {1: (80, 71)}
+
+
+def test_the_cores_share_the_machines_memory() -> None:
+    total, free = devices.MemoryReader(devices.cores()).sizes()[0]
+    assert 0 < free <= total

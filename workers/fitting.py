@@ -121,7 +121,9 @@ def fits(need: Need, space: Space, held: Sequence[Held]) -> bool:
         return False
     if not space.is_gpu and not here:
         return True  # the system has ways to make room, and refusing would leave it idle for ever
-    wanted = min(expected_on(need, space), int(WHOLE * space.total_bytes))
+    wanted = expected_on(need, space)
+    if not here:
+        wanted = min(wanted, int(WHOLE * space.total_bytes))
     return left(space, held) >= wanted
 
 

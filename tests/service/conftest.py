@@ -104,7 +104,13 @@ class Bench:
             grant.trial.id, lease_id=grant.lease.id, caller=self.caller, **given
         )
 
-    def fail(self, grant: Grant, kind: str = "user_error", message: str = "it broke") -> Any:
+    def fail(
+        self,
+        grant: Grant,
+        kind: str = "user_error",
+        message: str = "it broke",
+        min_memory_bytes: int | None = None,
+    ) -> Any:
         from app.domain.trial import FailureKind
 
         return self.services.leases.fail(
@@ -114,6 +120,7 @@ class Bench:
             message=message,
             traceback="",
             caller=self.caller,
+            min_memory_bytes=min_memory_bytes,
         )
 
     def sweep(self) -> int:

@@ -109,6 +109,7 @@ class FakeService:
         data_digest: str | None = None,
         to_step: int | None = None,
         checkpoint: tuple[int, bytes] | None = None,
+        needs: int | None = None,
     ) -> None:
         """A trial to hand out; `checkpoint` is the step and the content that it goes on from."""
         resume = None if checkpoint is None else self._resume(*checkpoint)
@@ -116,7 +117,12 @@ class FakeService:
         lease = {
             "lease_id": lease_id,
             "expires_at": "2030-01-01T00:00:00Z",
-            "trial": {"id": f"tr_{lease_id}", "number": 1, "params": params or {"x0": 3.0}},
+            "trial": {
+                "id": f"tr_{lease_id}",
+                "number": 1,
+                "params": params or {"x0": 3.0},
+                "min_memory_bytes": needs,
+            },
             "objective": {
                 "name": objective,
                 "options": dict(options or {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from workers import main, sender
+from workers import loop, main, sender
 from workers.processes import ROOT
 
 from .fake_service import FakeService
@@ -352,3 +353,96 @@ def test_output_that_the_service_does_not_take_holds_up_no_trial(
     with worker(service, "good"):
         service.wait_for(service.ends)
     assert service.ends()[0][0] == "complete"
+
+
+def test_a_claim_says_what_is_free_and_the_plan_what_there_is(
+    service: FakeService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with worker(service, "modest", slots=2, devices="cpu") as statuses:
+        service.wait_for(lambda: service.claims)
+        finish(service, statuses)
+    free = service.claims[0]["devices_free"]
+    registered = service.registrations[0]["devices"]
+    assert [entry["index"] for entry in free] == [device["index"] for device in registered]
+    total = sum(device["memory_total_bytes"] for device in registered)
+    assert 0 < sum(entry["memory_free_bytes"] for entry in free) <= total
+    assert sum(entry["cpu"] for entry in free) >= 2
+    assert "memory" not in service.registrations[0]["objectives"][1]
+    (plan,) = (line for line in capsys.readouterr().out.splitlines() if "worker_plan" in line)
+    for said in ("2 x cpu core", "threads_each=1", "cores=", '"modest": "0 MiB"'):
+        assert said in plan
+
+
+def test_the_memory_of_a_trials_whole_family_is_learned(
+    service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "WEIGH_EVERY_S", 0.0)
+    gate = tmp_path / "go"
+    service.add("ls_1", "hungry", options={"file": str(gate)})
+    with worker(service, "hungry") as statuses:
+        service.wait_for(lambda: any(_memory(beat) > 200 * 2**20 for beat in service.beats))
+        n_beats = len(service.beats)
+        # By then the worker's own look, which is as frequent as its ticks, has come by too.
+        service.wait_for(lambda: len(service.beats) > n_beats + 10)
+        gate.touch()
+        service.wait_for(service.ends)
+        finish(service, statuses)
+    ((key, peaks),) = json.loads((tmp_path / "state" / "peaks.json").read_text()).items()
+    assert key == "cpu/hungry"
+    assert 200 * 2**20 < peaks[0] < 2**30
+
+
+def test_an_oom_beside_another_trial_says_what_the_next_attempt_needs(
+    service: FakeService, tmp_path: Path
+) -> None:
+    gate = tmp_path / "go"
+    service.add("ls_1", "waits_for_file", options={"file": str(gate)})
+    with worker(service, "waits_for_file", "out_of_memory", slots=2):
+        service.wait_for(service.reports)
+        service.add("ls_2", "out_of_memory")
+        service.wait_for(service.ends)
+        gate.touch()
+        service.wait_for(lambda: len(service.ends()) == 2)
+    what, body = service.ends()[0]
+    assert (what, body["kind"]) == ("fail", "oom")
+    assert body["min_memory_bytes"] > 10 * 2**20
+
+
+def test_an_oom_alone_on_its_device_leaves_it_to_the_service(service: FakeService) -> None:
+    service.add("ls_1", "out_of_memory")
+    with worker(service, "out_of_memory"):
+        service.wait_for(service.ends)
+    assert "min_memory_bytes" not in service.ends()[0][1]
+
+
+def test_a_trial_that_asks_for_more_cores_has_as_many_threads(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.add("ls_1", "threads")
+    service.waiting[0]["resources"] = {"gpu": 0, "gpu_memory_bytes": 0, "cpu": 3}
+    service.add("ls_2", "threads")
+    with worker(service, "threads"):
+        service.wait_for(lambda: len(service.ends()) == 2)
+    values = {body["lease_id"]: body["values"]["value"] for _, body in service.ends()}
+    assert values == {"ls_1": 3.0, "ls_2": 1.0}
+
+
+def test_a_trial_that_fits_nowhere_is_given_back_and_says_why(
+    service: FakeService, tmp_path: Path
+) -> None:
+    gate = tmp_path / "go"
+    service.add("ls_1", "waits_for_file", options={"file": str(gate)})
+    with worker(service, "waits_for_file", slots=2):
+        service.wait_for(service.reports)
+        service.add("ls_2", "waits_for_file", needs=2**60)
+        service.wait_for(service.ends)
+        n_claims = len(service.claims)
+        gate.touch()
+        service.wait_for(lambda: len(service.ends()) == 2)
+    what, body = service.ends()[0]
+    assert (what, body["reason"]) == ("release", loop.NO_ROOM_REASON)
+    assert n_claims <= 3  # no spinning
+
+
+def _memory(beat: dict[str, Any]) -> int:
+    return int(beat["leases"][0].get("memory_bytes") or 0)

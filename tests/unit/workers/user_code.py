@@ -128,6 +128,31 @@ saves = tunewell.objective(name="saves", metrics=VALUE, checkpoints=True)(_saves
 
 
 @_own
+def hungry(trial: tunewell.Trial) -> float:
+    """Holds 200 MiB, half of it in a process of its own, until its option's file appears."""
+    held = bytearray(os.urandom(1)) * (100 * 2**20)
+    grandchild = os.fork()
+    if grandchild == 0:
+        more = bytearray(os.urandom(1)) * (100 * 2**20)
+        while more:
+            time.sleep(1.0)
+    trial.report(1, value=float(len(held)))
+    while not os.path.exists(trial.options["file"]):
+        time.sleep(0.01)
+    os.kill(grandchild, signal.SIGKILL)
+    os.waitpid(grandchild, 0)
+    return 1.0
+
+
+@_own
+def threads(trial: tunewell.Trial) -> float:
+    return float(os.environ["OMP_NUM_THREADS"])
+
+
+modest = tunewell.objective(name="modest", metrics=VALUE, memory=1024)(lambda trial: 1.0)
+
+
+@_own
 def new_data(trial: tunewell.Trial) -> float:
     trial.data = {"dataset": "mine", "digest": "abc"}
     return 1.0

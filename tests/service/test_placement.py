@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from app.domain.trial import TrialState
 from app.domain.worker import Device
 from app.service.services import Services
 from app.service.views import DeviceFree, Grant
 
 from .conftest import Bench, worker_study
+
+pytestmark = pytest.mark.anyio
 
 GIB = 2**30
 

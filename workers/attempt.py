@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,7 @@ class Attempt:
         start: starts the process of a job, in the thread of the attempt.
         fetch: reads a checkpoint into a file; whether it is there.
         logs_dir: where the end of the trial's output is kept.
+        on_gone: called from another thread when the process is gone.
         on_over: called from another thread when the process is gone and the service has the result
             (or the lease is lost, or the worker closes).
     """
@@ -62,13 +64,16 @@ class Attempt:
         start: Callable[[Job], Child],
         fetch: Callable[[Mapping[str, Any], Path], bool],
         logs_dir: Path,
+        on_gone: Callable[[Attempt], None],
         on_over: Callable[[Attempt], None],
     ) -> None:
         self.lease = lease
         self._spool = spool
         self._log = log
         self._logs_dir = logs_dir
+        self._on_gone = on_gone
         self._on_over = on_over
+        self._began_at = time.monotonic()
         self._fetch = fetch
         self._seq = -1
         self._waiting: Path | None = None
@@ -88,6 +93,11 @@ class Attempt:
     def has_ended(self) -> bool:
         """Whether its process is gone; its result may still be on the way."""
         return not self._process_thread.is_alive()
+
+    @property
+    def took_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._began_at
 
     def begin(self, sender: Sender) -> None:
         """Starts the process, and the sending of what it reports."""
@@ -232,6 +242,7 @@ class Attempt:
         except Exception as error:
             # E.g. a full disk: the trial is told as failed if that can still be written.
             outcome = Outcome(failure=of_exception(error, kind="infrastructure"))
+        self._on_gone(self)
         self.runner.output.end()
         output.keep(self._logs_dir, self.lease.job.trial_id, self.runner.output.kept)
         record = self._record(outcome)

@@ -18,23 +18,35 @@ DRAINED_PAUSE_S = 5.0
 """How long to wait before asking again when the service answers at once and has nothing to give."""
 
 Placed = tuple[Mapping[str, Any], int | None]
-"""A lease as the service gave it, and the slot that it is to run in."""
+"""A lease as the service gave it, and the slot that it is to run in; None: it waits for one."""
 
 
 class Slots:
-    """Which slots are free. Safe to use from several threads."""
+    """Which slots are free, and how many trials may be held for those that are not. Safe to use
+    from several threads.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._free = list(range(count))
+        self._room_ahead = 0
         self._changed = threading.Condition()
         self._is_closed = False
 
-    def wait_free(self) -> int:
-        """Waits for a free slot; how many there are, 0 when no more are given out."""
+    def wait_wanted(self) -> tuple[int, bool]:
+        """Waits until trials are wanted: how many, 0 when no more are given out; and whether they
+        are for slots that are still taken.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._free or self._is_closed)
-            return 0 if self._is_closed else len(self._free)
+            while True:
+                if self._is_closed:
+                    return 0, False
+                if self._free:
+                    return len(self._free), False
+                if self._room_ahead > 0:
+                    wanted, self._room_ahead = self._room_ahead, 0
+                    return wanted, True
+                self._changed.wait()
 
     def take(self) -> int | None:
         """The number of a slot that is free no more; None when none is free or the worker ends."""
@@ -45,6 +57,12 @@ class Slots:
         """A slot is free again."""
         with self._changed:
             self._free.append(slot)
+            self._changed.notify_all()
+
+    def want_ahead(self, count: int) -> None:
+        """How many trials to ask for once while no slot is free."""
+        with self._changed:
+            self._room_ahead = count
             self._changed.notify_all()
 
     @property
@@ -69,8 +87,8 @@ class Claimer:
         slots: how many trials may be asked for.
         wait_s: how long a claim waits at the service.
         worker_id: the worker's present id.
-        on_leases: given what a claim brought, each lease with a slot taken for it (None when the
-            worker is ending).
+        on_leases: given what a claim brought, each lease with a slot taken for it (None when none
+            is free: it was asked for ahead, or the worker is ending).
         on_forgotten: told when the service does not know the worker; may raise Away or Refused.
         on_idle: told when there is no work and none will come.
         on_refused: told when the service will not have this worker any more.
@@ -120,10 +138,13 @@ class Claimer:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._ended.is_set() and (n_free := self._slots.wait_free()) > 0:
+        while not self._ended.is_set():
+            wanted, is_ahead = self._slots.wait_wanted()
+            if wanted == 0:
+                return
             was_idle, asked_at = self._slots.are_all_free, time.monotonic()
             try:
-                answer = self._ask(n_free)
+                answer = self._ask(wanted, is_ahead)
             except Refused as refusal:
                 self._on_refused(refusal)
                 return
@@ -131,20 +152,24 @@ class Claimer:
                 continue
             if answer["leases"]:
                 self._on_leases([(lease, self._slots.take()) for lease in answer["leases"]])
+            elif is_ahead:
+                continue
             elif was_idle and not answer["open_work"]:
                 self._on_idle()
             elif time.monotonic() - asked_at < self._wait_s / 2:
                 # The service does not let it wait: it drains the worker, or is ending itself.
                 self._ended.wait(DRAINED_PAUSE_S)
 
-    def _ask(self, n_free: int) -> Any:
+    def _ask(self, wanted: int, is_ahead: bool) -> Any:
         """One claim, tried until it is answered; None when the worker ends or is registered anew.
 
         Its key stays the same: an answer that got lost on the way is given again, leases and all.
         """
         key, pauses = uuid.uuid4().hex, Pauses(self._link)
         worker_id = self._worker_id()
-        body = {"worker_id": worker_id, "max_leases": n_free, "wait_s": self._wait_s}
+        body: dict[str, Any] = {"worker_id": worker_id, "max_leases": wanted}
+        # One ahead does not wait: a slot that becomes free would wait for it.
+        body |= {"ahead": True} if is_ahead else {"wait_s": self._wait_s}
         while not self._link.closing.is_set():
             try:
                 return self._link.call(

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from . import checkpoints, processes
 from . import devices as device_inventory
+from .ahead import Ahead
 from .attempt import Attempt, is_sound, lease_of
 from .claimer import Claimer, Placed, Slots
 from .devices import Device
@@ -66,6 +67,13 @@ class _Granted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Gone:
+    """The attempt's process is gone; its result may still be on the way."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class _Over:
     attempt: Attempt
 
@@ -75,6 +83,9 @@ class _Ended:
     """The claims have ended for good: no more work, or refused."""
 
     status: int
+
+
+_Event = _Granted | _Gone | _Over | _Ended
 
 
 class Worker:
@@ -116,8 +127,10 @@ class Worker:
         self._logs_dir = state_dir / "logs"
         self._store_dir = state_dir / "store"
         self._limits = limits or Limits()
-        self._events: queue.SimpleQueue[_Granted | _Over | _Ended | None] = queue.SimpleQueue()
-        self._attempts: dict[str, tuple[Attempt, int]] = {}
+        self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
+        self._attempts: dict[str, Attempt] = {}
+        self._slot_of: dict[str, int] = {}
+        self._ahead = Ahead(found, n_slots)
         self._lock = threading.Lock()
         self._environment = trial_environment(n_slots)
         self._nurseries = Nurseries(self._environment)
@@ -199,6 +212,7 @@ class Worker:
             with contextlib.suppress(queue.Empty):
                 self._handle(self._events.get(timeout=TICK_S))
             self._look_at_signals()
+            self._give_back_waiting(everything=self._drain_until is not None)
             if self._attempts and self._link.silent_s > self._limits.outage_s:
                 return self._give_up()
             if time.monotonic() >= self._leave_at:
@@ -216,34 +230,70 @@ class Worker:
             path = f"/v1/workers/{self._registration.worker_id}"
             self._link.call("PATCH", path, {"draining": True})
 
-    def _handle(self, event: _Granted | _Over | _Ended | None) -> None:
+    def _handle(self, event: _Event | None) -> None:
         if isinstance(event, _Granted):
             for granted, slot in event.leases:
-                if slot is None or self._drain_until is not None or not self._is_ours(granted):
-                    self._decline(granted, slot)
-                else:
-                    self._begin(granted, slot)
+                self._place(granted, slot)
+        elif isinstance(event, _Gone):
+            self._ahead.note_took(event.attempt.took_s)
+            self._pass_slot_on(event.attempt.lease.lease_id)
         elif isinstance(event, _Over):
-            _, slot = self._attempts.pop(event.attempt.lease.lease_id)
+            self._attempts.pop(event.attempt.lease.lease_id)
             event.attempt.join()
-            self._slots.give_back(slot)
+            self._pass_slot_on(event.attempt.lease.lease_id)
+            slot = self._slot_of.pop(event.attempt.lease.lease_id, None)
+            if slot is not None:
+                self._slots.give_back(slot)
         elif isinstance(event, _Ended):
             self._status = event.status
             self._claimer.stop()
+
+    def _place(self, granted: Mapping[str, Any], slot: int | None) -> None:
+        """Begins a trial, or has it wait for a slot."""
+        if slot is None:
+            slot = self._slots.take()  # one may have become free since
+        is_ending = self._drain_until is not None or self._status is not None
+        if is_ending or not self._is_ours(granted):
+            self._decline(granted, slot)
+        elif slot is not None:
+            self._begin(granted, slot)
+        else:
+            with self._lock:
+                self._ahead.add(granted)
+
+    def _pass_slot_on(self, lease_id: str) -> None:
+        """Where a trial's process is gone one that waits begins, while the result is on its way.
+
+        Only such a one: a new point is to know the result, so it is claimed when that has arrived.
+        """
+        if lease_id not in self._slot_of:
+            return
+        self._slots.want_ahead(0)
+        with self._lock:
+            waiting = self._ahead.take()
+        if waiting is not None:
+            self._begin(waiting, self._slot_of.pop(lease_id))
 
     def _look_at_signals(self) -> None:
         if self._n_signals and self._drain_until is None:
             self._drain_until = time.monotonic() + self._limits.drain_s
             self._log("worker_draining", running=len(self._attempts))
             self._claimer.stop()
-            for attempt, _ in self._attempts.values():
+            for attempt in self._attempts.values():
                 attempt.drain()
             threading.Thread(target=self._tell_draining, name="drain", daemon=True).start()
         is_late = self._drain_until is not None and time.monotonic() >= self._drain_until
         if self._n_signals > 1 or is_late:
             self._leave_at = min(self._leave_at, time.monotonic() + LEAVE_S)
-            for attempt, _ in self._attempts.values():
+            for attempt in self._attempts.values():
                 attempt.release()
+
+    def _give_back_waiting(self, *, everything: bool) -> None:
+        """Trials that wait too long for a slot are for other workers."""
+        with self._lock:
+            late = self._ahead.take_late(everything=everything)
+        for granted in late:
+            self._decline(granted, None)
 
     def _decline(self, granted: Mapping[str, Any], slot: int | None) -> None:
         """Gives a lease back that came while the worker was ending."""
@@ -287,6 +337,7 @@ class Worker:
             start=lambda job: processes.start(job, self._environment, nursery),
             fetch=lambda given, file: checkpoints.fetch(self._link, given, file, self._log),
             logs_dir=self._logs_dir,
+            on_gone=lambda gone: self._events.put(_Gone(gone)),
             on_over=lambda over: self._events.put(_Over(over)),
         )
         sender = Sender(
@@ -300,7 +351,8 @@ class Worker:
             before_complete=lambda body: self._tell_data(name, body),
         )
         with self._lock:
-            self._attempts[lease.lease_id] = (attempt, slot)
+            self._attempts[lease.lease_id] = attempt
+        self._slot_of[lease.lease_id] = slot
         self._log(
             "trial_started",
             trial_id=lease.job.trial_id,
@@ -311,6 +363,7 @@ class Worker:
             params=dict(lease.job.params),
         )
         attempt.begin(sender)
+        self._slots.want_ahead(self._ahead.room if granted.get("more_ahead") else 0)
 
     def _tell_data(self, objective: str, body: Mapping[str, Any]) -> None:
         """Before a result with new data pins the study to them, the service hears that we have
@@ -323,14 +376,16 @@ class Worker:
 
     def _beats(self) -> list[Beat]:
         with self._lock:
-            return [attempt.beat() for attempt, _ in self._attempts.values()]
+            return [attempt.beat() for attempt in self._attempts.values()] + self._ahead.beats()
 
     def _direct(self, lease_id: str, directive: str) -> None:
         with self._lock:
             found = self._attempts.get(lease_id)
+            if directive == "abort":
+                self._ahead.drop(lease_id)
         if found is not None:
             self._log("directive", lease_id=lease_id, directive=directive)
-            found[0].obey(directive)
+            found.obey(directive)
 
     def _idle(self) -> None:
         self._events.put(_Ended(OK))
@@ -342,7 +397,7 @@ class Worker:
 
     def _give_up(self) -> int:
         self._log("outage_too_long", outage_s=self._limits.outage_s)
-        for attempt, _ in self._attempts.values():
+        for attempt in self._attempts.values():
             attempt.give_up()
         return UNREACHABLE
 
@@ -350,7 +405,7 @@ class Worker:
         self._claimer.stop()
         self._link.close()
         self._heartbeat.stop()
-        for attempt, _ in list(self._attempts.values()):
+        for attempt in list(self._attempts.values()):
             attempt.give_up()
             attempt.join()
         self._nurseries.close()

@@ -302,6 +302,7 @@ def _lease(grant: Grant) -> dict[str, Any]:
         "max_trial_duration_s": grant.max_trial_duration_s,
         "checkpoint": _resumed(grant.checkpoint),
         "fuse_group": None,
+        "more_ahead": grant.more_ahead,
     }
 
 

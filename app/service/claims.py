@@ -30,6 +30,7 @@ from .board import SHORTEST_WAIT_S, WorkBoard, capacity
 from .fence import renewed, revived
 from .handout import Handout, grant
 from .placement import devices_cover, may_use_data, memory_of, offers_of
+from .points import may_wait_its_turn
 from .threads import Threads
 from .views import Caller, Claim, DeviceFree, Grant, Suggested
 from .wake import WakeHub, work_topic, worker_topic
@@ -65,10 +66,15 @@ class ClaimService:
         wait_s: float,
         devices_free: Sequence[DeviceFree] | None,
         caller: Caller,
+        is_ahead: bool = False,
         receipt: Receipt[Claim] | None = None,
     ) -> Claim:
         """Trials for a worker, by priority, then by fewest running; waits up to `wait_s` for the
         first one.
+
+        Args:
+            is_ahead: the trials are to begin later, when others have ended: only of studies for
+                which that makes no difference (`may_wait_its_turn`).
 
         Raises:
             NotFound: no such worker: register again.
@@ -85,7 +91,7 @@ class ClaimService:
                 worker, studies = await self._threads.run(self._candidates, worker_id)
                 if worker.draining or self.is_closing:
                     break
-                fits = partial(_fits, worker, devices_free)
+                fits = partial(_fits, worker, devices_free, is_ahead)
                 grants = await self._claim_of(
                     filter(fits, studies),
                     replace(holder, memory_bytes=memory_of(worker)),
@@ -219,11 +225,14 @@ def _has_pending(study: Study) -> bool:
     return study.counts.get(TrialState.PENDING, 0) > 0
 
 
-def _fits(worker: Worker, devices_free: Sequence[DeviceFree] | None, study: Study) -> bool:
+def _fits(
+    worker: Worker, devices_free: Sequence[DeviceFree] | None, is_ahead: bool, study: Study
+) -> bool:
     """Whether a worker can evaluate a study: objective, data set and devices."""
     offers, objective = offers_of(worker), study.definition.objective
     return (
         objective is not None
+        and (not is_ahead or may_wait_its_turn(study))
         and objective.name in offers
         and may_use_data(study, offers)
         and devices_cover(study.definition.resources, worker.devices, devices_free)

@@ -138,7 +138,7 @@ class Grant:
     """A trial handed to a worker or client, with the lease that fences its writes.
 
     The attempt goes on from `checkpoint`; `last_seq` and `last_step` are those of the lease itself:
-    -1 and None for a new one.
+    -1 and None for a new one. `more_ahead` says whether the study gives trials to claims ahead.
     """
 
     lease: Lease
@@ -150,6 +150,7 @@ class Grant:
     checkpoint: Checkpoint | None = None
     last_seq: int = -1
     last_step: int | None = None
+    more_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

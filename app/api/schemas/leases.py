@@ -91,6 +91,14 @@ class ClaimBody(Wire):
         default=None,
         description="What is free now; without it the worker's registered devices count.",
     )
+    ahead: bool = Field(
+        default=False,
+        description=(
+            "For trials that begin only when one that runs ends: nothing is handed out that a "
+            "result still to come could change, nor of a study with `max_parallel` or "
+            "`max_trial_duration_s`."
+        ),
+    )
 
 
 class ObjectiveOut(Wire):
@@ -114,6 +122,7 @@ class LeaseOut(Wire):
     max_trial_duration_s: float | None = Field(description="Seconds that the attempt may take.")
     checkpoint: ResumeOut | None = Field(description="Where to go on from; null: begin anew.")
     fuse_group: None = Field(description="Trials to run together; always null for now.")
+    more_ahead: bool = Field(description="Whether the study gives trials to claims with `ahead`.")
 
 
 class ClaimOut(Wire):

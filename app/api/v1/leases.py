@@ -99,6 +99,7 @@ async def claim_leases(
             max_leases=body.max_leases,
             wait_s=body.wait_s,
             devices_free=None if free is None else [DeviceFree(**d.model_dump()) for d in free],
+            is_ahead=body.ahead,
             caller=api.caller,
             receipt=api.receipt(_claim_answer),
         )

@@ -109,6 +109,7 @@ class FakeService:
         data_digest: str | None = None,
         to_step: int | None = None,
         checkpoint: tuple[int, bytes] | None = None,
+        more_ahead: bool = False,
     ) -> None:
         """A trial to hand out; `checkpoint` is the step and the content that it goes on from."""
         resume = None if checkpoint is None else self._resume(*checkpoint)
@@ -126,6 +127,7 @@ class FakeService:
             "max_trial_duration_s": limit_s,
             "checkpoint": resume,
             "fuse_group": None,
+            "more_ahead": more_ahead,
         }
         self.change(lambda: self.waiting.append(lease))
 
@@ -183,7 +185,7 @@ class FakeService:
         return self._write(path, body)
 
     def _claim(self, body: dict[str, Any]) -> dict[str, Any]:
-        deadline = time.monotonic() + body["wait_s"]
+        deadline = time.monotonic() + body.get("wait_s", 0.0)
         with self.changed:
             self.claims.append(body)
             self.changed.notify_all()

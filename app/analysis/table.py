@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeAlias
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..domain.space import Value
 from ..domain.study import Direction
-from ..domain.trial import Trial, TrialState
+from ..domain.trial import TrialState
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -41,27 +40,6 @@ class Row:
     elapsed_s: float
     bracket: int
     params: Mapping[str, Value]
-
-
-def row_of(trial: Trial, metric: str, begun: datetime | None) -> Row:
-    """The row of a trial.
-
-    Args:
-        metric: name of the first objective.
-        begun: when the study's first trial started.
-    """
-    is_timed = trial.ended_at is not None and begun is not None
-    return Row(
-        number=trial.number,
-        id=trial.id,
-        state=trial.state,
-        value=trial.values.get(metric, np.nan),
-        elapsed_s=(trial.ended_at - begun).total_seconds()  # type: ignore[operator]
-        if is_timed
-        else np.nan,
-        bracket=-1 if trial.bracket is None else trial.bracket,
-        params=trial.params,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,12 +20,12 @@ from ..analysis.failures import Failed, failures
 from ..analysis.history import history
 from ..analysis.parallel import parallel
 from ..analysis.slices import slices
-from ..analysis.table import Row, TrialTable, row_of
+from ..analysis.table import Row, TrialTable
 from ..analysis.timeline import Bar, timeline
 from ..domain.space import Parameter
 from ..domain.study import Study
 from ..errors import Fault, InvalidInput
-from ..store import attempts, trial_lists
+from ..store import plots
 from ..store import studies as study_rows
 from ..store.engine import Store
 from ..store.trial_select import first_metric
@@ -100,8 +100,8 @@ class AnalysisService:
             seen = kept.table.change_seq if kept.table is not None else -1
             if kept.table is None or seen < study.change_seq:
                 metric = first_metric(study.definition)
-                for trial in trial_lists.changed_since(conn, study.id, seen):
-                    kept.rows[trial.number] = row_of(trial, metric.name, study.started_at)
+                for trial in plots.changed_since(conn, study.id, seen):
+                    kept.rows[trial.number] = _row(trial, study.started_at)
                 kept.table = TrialTable.of(
                     [kept.rows[number] for number in sorted(kept.rows)],
                     change_seq=study.change_seq,
@@ -138,7 +138,7 @@ class AnalysisService:
     def _curves(self, conn: Connection, study_id: str, query: Query) -> Envelope:
         study = study_rows.get(conn, study_id)
         table = self._table(conn, study)
-        reported = attempts.with_reports(conn, study_id)
+        reported = plots.with_reports(conn, study_id)
         chosen = curve_plots.choose(
             table, reported, max_curves=query.max_points, seed=_seed(study_id)
         )
@@ -158,7 +158,7 @@ class AnalysisService:
                 end_s=None if row.ended_at is None else _since(begun, row.ended_at),
                 end=row.outcome,
             )
-            for row in attempts.newest(conn, study_id, _MOST_ATTEMPTS)
+            for row in plots.newest(conn, study_id, _MOST_ATTEMPTS)
         ]
         return timeline(
             bars,
@@ -179,7 +179,7 @@ class AnalysisService:
                 holder=row.holder or "",
                 at=row.ended_at or row.started_at,
             )
-            for row in attempts.newest(conn, study_id, _MOST_FAILURES, only_failed=True)
+            for row in plots.newest(conn, study_id, _MOST_FAILURES, only_failed=True)
             if row.failure is not None
         ]
         n_total = sum(study.counts.values())
@@ -194,6 +194,18 @@ _KINDS: Mapping[Kind, Callable[[AnalysisService, Connection, str, Query], Envelo
     "timeline": AnalysisService._timeline,
     "failures": AnalysisService._failures,
 }
+
+
+def _row(trial: plots.TrialRow, begun: datetime | None) -> Row:
+    return Row(
+        number=trial.number,
+        id=trial.id,
+        state=trial.state,
+        value=math.nan if trial.value is None else trial.value,
+        elapsed_s=math.nan if trial.ended_at is None else _since(begun, trial.ended_at),
+        bracket=-1 if trial.bracket is None else trial.bracket,
+        params=trial.params,
+    )
 
 
 def _parameters(study: Study, names: Sequence[str], *, most: int) -> list[Parameter]:
@@ -211,7 +223,7 @@ def _curves_of(
 ) -> dict[int, curve_plots.Curve]:
     """Finite values by step; of a step that was trained twice the last."""
     points: dict[int, dict[int, float]] = {}
-    for number, step, values in attempts.reports(conn, trial_ids):
+    for number, step, values in plots.reports(conn, trial_ids):
         if math.isfinite(value := values.get(metric, math.nan)):
             points.setdefault(number, {})[step] = value
     return {

@@ -1,4 +1,6 @@
-"""Attempts at a study's trials, and curves of several trials at once: what plots are made from."""
+"""What plots are made from: the few columns of trials that they need, attempts at them, and the
+curves of several at once.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,25 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
+from ..domain.space import Value
+from ..domain.trial import TrialState
 from .tables import leases, measurements, trials, workers
 
 _CHUNK = 500
+
+_TRIALS = (
+    select(
+        trials.c.number,
+        trials.c.id,
+        trials.c.state,
+        trials.c.value,
+        trials.c.bracket,
+        trials.c.params,
+        trials.c.ended_at,
+    )
+    .where(trials.c.study_id == bindparam("b_study_id"), trials.c.change_seq > bindparam("b_seq"))
+    .order_by(trials.c.number)
+)
 
 _ATTEMPT = func.row_number().over(
     partition_by=leases.c.trial_id, order_by=(leases.c.acquired_at, leases.c.id)
@@ -42,6 +60,36 @@ _CURVES = (
     .where(measurements.c.trial_id.in_(bindparam("b_ids", expanding=True)))
     .order_by(measurements.c.id)
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRow:
+    """A trial; `value` is the final one of its study's first objective, None where it has none."""
+
+    number: int
+    id: str
+    state: TrialState
+    value: float | None
+    bracket: int | None
+    params: dict[str, Value]
+    ended_at: datetime | None
+
+
+def changed_since(conn: Connection, study_id: str, seq: int) -> list[TrialRow]:
+    """The trials whose last change came after `seq` in the study's sequence, by number."""
+    rows = conn.execute(_TRIALS, {"b_study_id": study_id, "b_seq": seq})
+    return [
+        TrialRow(
+            number=row.number,
+            id=row.id,
+            state=TrialState(row.state),
+            value=row.value,
+            bracket=row.bracket,
+            params=row.params,
+            ended_at=row.ended_at,
+        )
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

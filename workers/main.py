@@ -4,6 +4,7 @@ processes.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
@@ -66,8 +67,11 @@ def run(
     state = state_folder(state_dir)
     try:
         offers = Offers(objectives, log, commands=commands)
-        spools = SpoolFolder(state)
-        runs_on = _engine(engine, address, devices, slots, offers, log)
+        with contextlib.ExitStack() as undo:
+            spools = SpoolFolder(state)
+            undo.callback(spools.close)
+            runs_on = _engine(engine, address, devices, slots, offers, log)
+            undo.pop_all()
     except (NoSuchDevice, NoEngine, CannotOffer, OSError) as error:
         log("worker_cannot_start", detail=str(error))
         return WRONG_USAGE

@@ -27,7 +27,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 try:
     import ray
 except ImportError as error:
-    raise NoEngine("the engine ray needs Ray: pip install 'tunewell[ray]'") from error
+    raise NoEngine("the engine ray needs Ray: pip install 'tunewell[worker,ray]'") from error
 
 AUTO = "auto"
 REACH_S = 5.0
@@ -43,8 +43,8 @@ class RayEngine:
 
     Args:
         address: of the head, host:port; None: of the cluster that this machine belongs to.
-        wanted_devices: "auto" (what the nodes have now), "cpu", or "gpu" (also where nodes with GPUs
-            are yet to come).
+        wanted_devices: "auto" (what the nodes have now), "cpu", or "gpu" (also where nodes with
+            GPUs are yet to come).
         n_slots: trials at once, those that wait for a place in Ray's queue among them; None: as
             many as there are devices now.
         folder: the user's, sent to the nodes; None where they need none.
@@ -67,7 +67,7 @@ class RayEngine:
         self._log = log
         _connect(address or AUTO, folder)
         try:
-            self.devices = _devices(wanted_devices, n_slots, ray.cluster_resources())
+            self.devices = devices_of(wanted_devices, n_slots, ray.cluster_resources())
         except NoSuchDevice:
             self.close()
             raise
@@ -145,7 +145,9 @@ def _check_reachable(address: str) -> None:
         raise NoEngine(f"there is no Ray cluster at {address}: {error}") from error
 
 
-def _devices(wanted: str, n_slots: int | None, resources: Mapping[str, float]) -> Sequence[Device]:
+def devices_of(
+    wanted: str, n_slots: int | None, resources: Mapping[str, float]
+) -> Sequence[Device]:
     """What the worker says it has: GPUs or cores of all nodes together. Their memory is not
     known: which node a trial gets is open.
     """

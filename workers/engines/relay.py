@@ -1,7 +1,7 @@
 """The worker's end of a trial that runs elsewhere: looks to its `Runner` like a process here.
 
-A thread fetches what the process does and writes it into pipes of this machine; a checkpoint becomes
-a file here. When the far end is lost, the relay itself says that the trial has failed.
+A thread fetches what the process does and writes it into pipes of this machine; a checkpoint
+becomes a file here. When the far end is lost, the relay itself says that the trial has failed.
 """
 
 from __future__ import annotations

@@ -37,11 +37,14 @@ checkpoint, ("checkpoint", step) when all its pieces are there, ("exit", status)
 class Remote:
     """One trial on the node where it runs. One thread calls `put`, `start` and `next`, another may
     call `order` and `signal_group`.
+
+    Attributes:
+        folder: holds the trial's checkpoints until they have travelled; gone with its process.
     """
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="tunewell-trial-"))
-        self._resume = self._folder / "resume"
+        self.folder = Path(tempfile.mkdtemp(prefix="tunewell-trial-"))
+        self._resume = self.folder / "resume"
         self._child: LocalChild | None = None
         self._batches: Iterator[list[Event]] = iter(())
 
@@ -73,7 +76,7 @@ class Remote:
         return replace(
             job,
             folder=os.getcwd(),
-            checkpoint_dir=None if job.checkpoint_dir is None else str(self._folder),
+            checkpoint_dir=None if job.checkpoint_dir is None else str(self.folder),
             store_dir=store,
             resume=resume,
         )
@@ -115,7 +118,7 @@ class Remote:
         for fd in (child.report_fd, child.output_fd):
             for chunk in _left_in(fd):
                 yield from self._said(child, fd, chunk, lines)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         self._child = None
         yield [("exit", child.close())]
 
@@ -132,21 +135,24 @@ class Remote:
             if saved is None:
                 batch.append(("line", line))
                 continue
-            yield batch
+            if batch:
+                yield batch
             batch = []
             yield from self._pieces(Path(saved["path"]), saved["step"])
-        yield batch
+        if batch:
+            yield batch
 
     def _pieces(self, path: Path, step: int) -> Iterator[list[Event]]:
         """A saved file on its way to the worker; it does not stay here."""
+        taken = self.folder / "taken"
         try:
-            file = path.open("rb")
+            path.rename(taken)
         except FileNotFoundError:
             return  # saved twice at one step: the first of the two took the newer content along
-        with file:
+        with taken.open("rb") as file:
             while piece := file.read(PIECE_BYTES):
                 yield [("piece", piece)]
-        path.unlink()
+        taken.unlink()
         yield [("checkpoint", step)]
 
 

@@ -67,7 +67,9 @@ class RayEngine:
         self._log = log
         _connect(address or AUTO, folder)
         try:
-            self.devices = devices_of(wanted_devices, n_slots, ray.cluster_resources())
+            self.devices: Sequence[Device] = devices_of(
+                wanted_devices, n_slots, ray.cluster_resources()
+            )
         except NoSuchDevice:
             self.close()
             raise
@@ -145,9 +147,7 @@ def _check_reachable(address: str) -> None:
         raise NoEngine(f"there is no Ray cluster at {address}: {error}") from error
 
 
-def devices_of(
-    wanted: str, n_slots: int | None, resources: Mapping[str, float]
-) -> Sequence[Device]:
+def devices_of(wanted: str, n_slots: int | None, resources: Mapping[str, float]) -> list[Device]:
     """What the worker says it has: GPUs or cores of all nodes together. Their memory is not
     known: which node a trial gets is open.
     """

@@ -73,8 +73,12 @@ class Remote:
         if job.store_dir is not None:
             store = str(store_of(state_folder(), Path(job.store_dir).name))
         resume = None if job.resume is None else {**job.resume, "path": str(self._resume)}
+        command = job.command
+        if command is not None:
+            command = {**command, "folder": _moved(command["folder"], job.folder)}
         return replace(
             job,
+            command=command,
             folder=os.getcwd(),
             checkpoint_dir=None if job.checkpoint_dir is None else str(self.folder),
             store_dir=store,
@@ -154,6 +158,12 @@ class Remote:
                 yield [("piece", piece)]
         taken.unlink()
         yield [("checkpoint", step)]
+
+
+def _moved(folder: str, users: str) -> str:
+    """Where a folder below the user's is on this node; any other is looked for at the same path."""
+    path = Path(folder)
+    return str(Path.cwd() / path.relative_to(users)) if path.is_relative_to(users) else folder
 
 
 class _Lines:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from workers.command_spec import CommandSpec
 from workers.engines.relay import RelayedChild
 from workers.jobs import Job
 from workers.runner import Cause, Runner
@@ -36,6 +37,26 @@ def test_a_checkpoint_comes_back_whole_and_the_next_attempt_gets_it(tmp_path: Pa
     assert end["values"] == {"value": float(len(content))}
     assert sink.checkpoints == {5: content + b"5", 6: b""}
     assert not folder.exists()
+
+
+def test_a_command_runs_in_the_nodes_copy_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    says = """test "$PWD" = "$1/below" && echo '{{"value": 4.0}}'"""
+    command = CommandSpec(
+        name="says",
+        command=["sh", "-c", says, "sh", str(tmp_path)],
+        metrics={"value": "minimize"},
+        folder="/users/own/below",
+    )
+    of = Job(
+        trial_id="tr_1", number=1, objective="says", folder="/users/own", command=command.as_job()
+    )
+    end = relayed(Nearby(), of, Reports(), queue.SimpleQueue()).run().end
+    assert end is not None
+    assert end["values"] == {"value": 4.0}
 
 
 def test_a_trial_whose_node_is_lost_failed_by_no_fault_of_its_own() -> None:

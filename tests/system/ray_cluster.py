@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import tempfile
 
 from ray.cluster_utils import Cluster
 
@@ -22,13 +23,17 @@ NODE = {
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    cluster = Cluster(initialize_head=True, head_node_args=NODE)
-    other = cluster.add_node(**NODE)
-    raylet = other.all_processes["raylet"][0].process.pid
-    sys.stdout.write(json.dumps({"address": cluster.address, "raylet": raylet}) + "\n")
-    sys.stdout.flush()
-    signal.sigwait({signal.SIGTERM})
-    cluster.shutdown()
+    # A short path: it holds sockets.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        node = {**NODE, "temp_dir": folder}
+        # Ray takes our word for the GPU.
+        cluster = Cluster(initialize_head=True, head_node_args={**node, "num_gpus": 1})
+        other = cluster.add_node(**node)
+        raylet = other.all_processes["raylet"][0].process.pid
+        sys.stdout.write(json.dumps({"address": cluster.address, "raylet": raylet}) + "\n")
+        sys.stdout.flush()
+        signal.sigwait({signal.SIGTERM})
+        cluster.shutdown()
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ import tunewell
 
 @tunewell.objective(name="waits", metrics={"pid": "minimize"}, checkpoints=True)
 def waits(trial):
+    print("GPU", os.environ["CUDA_VISIBLE_DEVICES"], "as", trial.device)
     while trial.last_step < 2 or not Path(GO).exists():
         trial.report(trial.last_step + 1, pid=float(os.getpid()))
         trial.save_checkpoint(b"anything")
@@ -112,7 +113,7 @@ def worker(
         process.end()
 
 
-def study_of(service: Service, n_trials: int) -> Any:
+def study_of(service: Service, n_trials: int, **more: Any) -> Any:
     raw = {
         "name": "on-ray",
         "objective": {"name": "waits"},
@@ -121,6 +122,7 @@ def study_of(service: Service, n_trials: int) -> Any:
         "suggester": {"name": "random", "seed": 1},
         "limits": {"max_trials": n_trials},
         "failure_policy": {"backoff_s": 0},
+        **more,
     }
     return service.call("POST", "/v1/studies", raw)
 
@@ -154,6 +156,24 @@ def gone_at_the_end(service: Service, trial: Any) -> Iterator[None]:
         assert select.select([fd], [], [], LIMIT_S)[0]
     finally:
         os.close(fd)
+
+
+def test_a_trial_has_what_its_study_says_it_needs(
+    service: Service, worker: Callable[[], Process], go: Path
+) -> None:
+    go.touch()
+    studies = [
+        study_of(service, 1, name="cpu"),
+        study_of(service, 1, name="gpu", resources={"cpu": 0.5, "gpu": 0.5}),
+    ]
+    worker()
+    said = []
+    for study in studies:
+        service.wait_ended(study["id"], LIMIT_S)
+        (trial,) = service.trials(study["id"])
+        log = service.call("GET", f"/v1/trials/{trial['id']}/logs")
+        said.append("".join(part["text"] for part in log["parts"]))
+    assert said == ["GPU  as cpu\n", "GPU 0 as cuda:0\n"]
 
 
 def test_a_trial_that_is_cancelled_ends_on_its_node(

@@ -10,10 +10,8 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import shutil
 import signal
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from ..jobs import Job
 from ..processes import LocalChild, start
 from ..runner import POLL_S
 from ..state_folder import state_folder, store_of
+from .trial_folder import TrialFolder
 
 PIECE_BYTES = 4 << 20
 """How much of a checkpoint travels in one call."""
@@ -39,12 +38,12 @@ class Remote:
     call `order` and `signal_group`.
 
     Attributes:
-        folder: holds the trial's checkpoints until they have travelled; gone with its process.
+        folder: holds the trial's checkpoints until they have travelled; removed after its process.
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tunewell-trial-"))
-        self._resume = self.folder / "resume"
+        self.folder = TrialFolder()
+        self._resume = self.folder.path / "resume"
         self._child: LocalChild | None = None
         self._batches: Iterator[list[Event]] = iter(())
 
@@ -80,7 +79,7 @@ class Remote:
             job,
             command=command,
             folder=os.getcwd(),
-            checkpoint_dir=None if job.checkpoint_dir is None else str(self.folder),
+            checkpoint_dir=None if job.checkpoint_dir is None else str(self.folder.path),
             store_dir=store,
             resume=resume,
         )
@@ -122,7 +121,7 @@ class Remote:
         for fd in (child.report_fd, child.output_fd):
             for chunk in _left_in(fd):
                 yield from self._said(child, fd, chunk, lines)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.remove()
         self._child = None
         yield [("exit", child.close())]
 
@@ -148,7 +147,7 @@ class Remote:
 
     def _pieces(self, path: Path, step: int) -> Iterator[list[Event]]:
         """A saved file on its way to the worker; it does not stay here."""
-        taken = self.folder / "taken"
+        taken = self.folder.path / "taken"
         try:
             path.rename(taken)
         except FileNotFoundError:

@@ -51,6 +51,7 @@ class Nearby:
         with contextlib.suppress(StopIteration):
             while True:
                 self.remote.next()
+        self.remote.folder.remove()
 
 
 def start_child(of: Job) -> RelayedChild:

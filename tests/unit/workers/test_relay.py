@@ -31,7 +31,7 @@ def test_a_checkpoint_comes_back_whole_and_the_next_attempt_gets_it(tmp_path: Pa
     given.write_bytes(content)
     sink, far = Reports(), Nearby()
     of = job(large, checkpoint_dir=str(tmp_path), resume={"path": str(given), "step": 4})
-    folder = far.remote.folder
+    folder = far.remote.folder.path
     end = relayed(far, of, sink, queue.SimpleQueue()).run().end
     assert end is not None
     assert end["values"] == {"value": float(len(content))}

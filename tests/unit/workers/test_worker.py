@@ -315,7 +315,8 @@ def test_the_workers_own_process_imports_neither_torch_nor_numpy(tmp_path: Path)
     code = (
         "import sys; from tunewell._parts import part; main = part('workers', 'main'); "
         "main.LocalEngine(); main.Offers([], main.Log()); "
-        "print(sorted({'torch', 'numpy', 'sklearn', 'torchvision', 'app', 'ray'} & set(sys.modules)))"
+        "heavy = {'torch', 'numpy', 'sklearn', 'torchvision', 'app', 'ray'}; "
+        "print(sorted(heavy & set(sys.modules)))"
     )
     said = subprocess.run(
         [sys.executable, "-P", "-c", code],

@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,11 +68,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     process.end()
 
 
-@pytest.fixture
-def service(folder: Path, tmp_path: Path) -> Iterator[Service]:
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A running service that keeps checkpoints; which database it has makes no difference here."""
-    settings = {"TUNEWELL_CHECKPOINT_DIR": str(tmp_path / "checkpoints")}
-    made = Service(folder, f"sqlite:///{tmp_path / 'tunewell.db'}", settings)
+    folder = tmp_path_factory.mktemp("service")
+    settings = {"TUNEWELL_CHECKPOINT_DIR": str(folder / "checkpoints")}
+    made = Service(folder, f"sqlite:///{folder / 'tunewell.db'}", settings)
     made.start()
     yield made
     made.end()
@@ -113,18 +115,29 @@ def worker(
         process.end()
 
 
-def study_of(service: Service, n_trials: int, **more: Any) -> Any:
-    raw = {
-        "name": "on-ray",
-        "objective": {"name": "waits"},
-        "metrics": [{"name": "pid", "direction": "minimize"}],
-        "space": [{"name": "x", "type": "float", "low": 0, "high": 1}],
-        "suggester": {"name": "random", "seed": 1},
-        "limits": {"max_trials": n_trials},
-        "failure_policy": {"backoff_s": 0},
-        **more,
-    }
-    return service.call("POST", "/v1/studies", raw)
+@pytest.fixture
+def study(service: Service) -> Iterator[Callable[..., Any]]:
+    """Makes studies; none of them is left open for the next test's worker."""
+    made: list[Any] = []
+
+    def of(n_trials: int, **more: Any) -> Any:
+        raw = {
+            "name": f"on-ray-{uuid.uuid4()}",
+            "objective": {"name": "waits"},
+            "metrics": [{"name": "pid", "direction": "minimize"}],
+            "space": [{"name": "x", "type": "float", "low": 0, "high": 1}],
+            "suggester": {"name": "random", "seed": 1},
+            "limits": {"max_trials": n_trials},
+            "failure_policy": {"backoff_s": 0},
+            **more,
+        }
+        made.append(service.call("POST", "/v1/studies", raw))
+        return made[-1]
+
+    yield of
+    for each in made:
+        if service.study(each["id"])["state"] == "active":
+            service.call("POST", f"/v1/studies/{each['id']}:cancel")
 
 
 def saved(service: Service, study_id: str, n_trials: int) -> list[Any]:
@@ -159,75 +172,76 @@ def gone_at_the_end(service: Service, trial: Any) -> Iterator[None]:
 
 
 def test_a_trial_has_what_its_study_says_it_needs(
-    service: Service, worker: Callable[[], Process], go: Path
+    service: Service, study: Callable[..., Any], worker: Callable[[], Process], go: Path
 ) -> None:
     go.touch()
-    studies = [
-        study_of(service, 1, name="cpu"),
-        study_of(service, 1, name="gpu", resources={"cpu": 0.5, "gpu": 0.5}),
-    ]
+    studies = [study(1), study(1, resources={"cpu": 0.5, "gpu": 0.5})]
     worker()
     said = []
-    for study in studies:
-        service.wait_ended(study["id"], LIMIT_S)
-        (trial,) = service.trials(study["id"])
+    for each in studies:
+        service.wait_ended(each["id"], LIMIT_S)
+        (trial,) = service.trials(each["id"])
         log = service.call("GET", f"/v1/trials/{trial['id']}/logs")
         said.append("".join(part["text"] for part in log["parts"]))
     assert said == ["GPU  as cpu\n", "GPU 0 as cuda:0\n"]
 
 
 def test_a_trial_that_is_cancelled_ends_on_its_node(
-    service: Service, worker: Callable[[], Process], go: Path
+    service: Service, study: Callable[..., Any], worker: Callable[[], Process], go: Path
 ) -> None:
-    study = study_of(service, 1)
+    study_id = study(1)["id"]
     process = worker()
-    (trial,) = saved(service, study["id"], 1)
+    (trial,) = saved(service, study_id, 1)
     with gone_at_the_end(service, trial):
         service.call("POST", f"/v1/trials/{trial['id']}:cancel")
     process.line("trial_ended")
-    assert service.trials(study["id"])[0]["state"] == "cancelled"
+    assert service.trials(study_id)[0]["state"] == "cancelled"
 
 
 def test_a_worker_that_is_told_to_end_gives_its_trial_back_and_another_goes_on(
-    service: Service, worker: Callable[[], Process], go: Path
+    service: Service, study: Callable[..., Any], worker: Callable[[], Process], go: Path
 ) -> None:
-    study = study_of(service, 1)
+    study_id = study(1)["id"]
     first = worker()
-    (trial,) = saved(service, study["id"], 1)
+    (trial,) = saved(service, study_id, 1)
     with gone_at_the_end(service, trial):
         first.process.send_signal(signal.SIGTERM)
         assert first.process.wait(timeout=LIMIT_S) == 0
     go.touch()
     worker()
-    service.wait_ended(study["id"], LIMIT_S)
-    (trial,) = service.trials(study["id"])
+    service.wait_ended(study_id, LIMIT_S)
+    (trial,) = service.trials(study_id)
     assert [attempt["end"] for attempt in trial["attempts"]] == ["released", "completed"]
     assert 1 not in steps_of(service, trial, attempt=1)
 
 
 def test_a_process_on_a_node_dies_with_a_worker_that_is_killed(
-    service: Service, worker: Callable[[], Process], go: Path
+    service: Service, study: Callable[..., Any], worker: Callable[[], Process], go: Path
 ) -> None:
-    study = study_of(service, 1)
+    study_id = study(1)["id"]
     process = worker()
-    (trial,) = saved(service, study["id"], 1)
+    (trial,) = saved(service, study_id, 1)
     with gone_at_the_end(service, trial):
         process.kill()
 
 
 def test_a_trial_whose_node_is_lost_goes_on_elsewhere_from_its_checkpoint(
-    service: Service, worker: Callable[[], Process], cluster: Cluster, go: Path
+    service: Service,
+    study: Callable[..., Any],
+    worker: Callable[[], Process],
+    cluster: Cluster,
+    go: Path,
 ) -> None:
-    study = study_of(service, 2)
+    study_id = study(2)["id"]
     process = worker()
-    saved(service, study["id"], 2)  # with a CPU each, they are on both nodes
+    saved(service, study_id, 2)  # with a CPU each, they are on both nodes
     os.kill(cluster.raylet, signal.SIGKILL)
     assert '"infrastructure"' in process.line("trial_failed", LIMIT_S)
     go.touch()
-    ended = service.wait_ended(study["id"], LIMIT_S)
+    ended = service.wait_ended(study_id, LIMIT_S)
     assert ended["state"] == "completed"
     ends = {}
-    for trial in service.trials(study["id"]):
+    for trial in service.trials(study_id):
         assert trial["state"] == "completed"
         ends[tuple(attempt["end"] for attempt in trial["attempts"])] = trial
     assert set(ends) == {("completed",), ("failed", "completed")}

@@ -19,8 +19,7 @@ from .heartbeat import Beat
 from .jobs import Job
 from .log import Log
 from .output import Output
-from .processes import Child
-from .runner import Cause, Outcome, Runner
+from .runner import Cause, Child, Outcome, Runner
 from .sender import PAUSED, RELEASE_REASON, Sender
 from .spool import Record, Spool
 

@@ -16,20 +16,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from . import checkpoints, processes
-from . import devices as device_inventory
+from . import checkpoints
 from .ahead import Ahead
 from .attempt import Attempt, is_sound, lease_of
 from .claimer import Claimer, Placed, Slots
-from .devices import Device
+from .engines.base import Engine, Wanted
 from .heartbeat import Beat, Heartbeat
 from .link import Away, Link, Pauses, Refused
 from .log import Log
-from .nurseries import Nurseries, trial_environment
 from .offers import Offers
 from .registration import Registration
 from .sender import RELEASE_REASON, Sender
 from .spool import Header, SpoolFolder
+from .state_folder import store_of
 
 OK, WRONG_USAGE, UNREACHABLE = 0, 2, 3
 """Exit statuses."""
@@ -97,8 +96,7 @@ class Worker:
         offers: the objectives.
         registration: of this worker.
         spools: where reports wait.
-        found: the devices.
-        n_slots: trials at once.
+        engine: where trials run; closed at the end.
         state_dir: for the outputs of trials.
         exit_when_idle: whether to end when there is no open work.
         limits: how patient to be.
@@ -112,8 +110,7 @@ class Worker:
         registration: Registration,
         spools: SpoolFolder,
         *,
-        found: Sequence[Device],
-        n_slots: int,
+        engine: Engine,
         state_dir: Path,
         exit_when_idle: bool = False,
         limits: Limits | None = None,
@@ -123,18 +120,16 @@ class Worker:
         self._offers = offers
         self._registration = registration
         self._spools = spools
-        self._devices = list(found)
+        self._engine = engine
         self._logs_dir = state_dir / "logs"
-        self._store_dir = state_dir / "store"
+        self._state_dir = state_dir
         self._limits = limits or Limits()
         self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
         self._attempts: dict[str, Attempt] = {}
         self._slot_of: dict[str, int] = {}
-        self._ahead = Ahead(found, n_slots)
+        self._ahead = Ahead(engine.devices, engine.n_slots)
         self._lock = threading.Lock()
-        self._environment = trial_environment(n_slots)
-        self._nurseries = Nurseries(self._environment)
-        self._slots = Slots(n_slots)
+        self._slots = Slots(engine.n_slots)
         self._n_signals = 0
         self._drain_until: float | None = None
         self._leave_at = math.inf
@@ -315,26 +310,30 @@ class Worker:
 
     def _begin(self, granted: Mapping[str, Any], slot: int) -> None:
         name = granted["objective"]["name"]
-        device, environment = device_inventory.of_slot(slot, self._devices)
         target, command = self._offers.targets.get(name), self._offers.commands.get(name)
+        wanted = Wanted(
+            trial_id=granted["trial"]["id"],
+            objective=name,
+            is_built_in=target is None and command is None,
+            resources=granted.get("resources") or {},
+        )
+        place = self._engine.place(wanted, slot)
         lease = lease_of(
             granted,
             target=target,
             command=None if command is None else command.as_job(),
             folder=self._offers.folder,
-            store_dir=self._store_dir / quote(name, safe=""),
-            device=device,
-            environment=environment,
+            store_dir=store_of(self._state_dir, quote(name, safe="")),
+            device=place.device,
+            environment=place.environment,
         )
-        is_built_in = target is None and command is None
-        nursery = self._nurseries.of(name) if device == "cpu" and is_built_in else None
         header = Header(url=self._link.url, lease_id=lease.lease_id, trial_id=lease.job.trial_id)
         spool = self._spools.open(header)
         attempt = Attempt(
             lease,
             spool,
             self._log,
-            start=lambda job: processes.start(job, self._environment, nursery),
+            start=place.start,
             fetch=lambda given, file: checkpoints.fetch(self._link, given, file, self._log),
             logs_dir=self._logs_dir,
             on_gone=lambda gone: self._events.put(_Gone(gone)),
@@ -408,7 +407,7 @@ class Worker:
         for attempt in list(self._attempts.values()):
             attempt.give_up()
             attempt.join()
-        self._nurseries.close()
+        self._engine.close()
         self._spools.close()
 
 

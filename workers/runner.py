@@ -23,7 +23,6 @@ from typing import Any, Protocol
 from . import failures
 from .failures import Failure
 from .output import Output
-from .processes import Child
 
 GRACE_S = 3.0
 """From SIGTERM to SIGKILL."""
@@ -41,6 +40,36 @@ class Cause(StrEnum):
     RELEASE = "release"  # the worker ends: the trial is given back
     TIME_LIMIT = "time_limit"
     REFUSED = "refused"  # what it reports is not taken, and it cannot go on without
+
+
+class Child(Protocol):
+    """A trial's process with its pipes, wherever it runs.
+
+    Attributes:
+        pid: its id on this machine; None where it runs on another.
+        report_fd: gives the trial's messages, one JSON line each.
+        output_fd: gives what it prints.
+        exit_fd: readable once it is over, or None where the system has no such thing.
+    """
+
+    pid: int | None
+    report_fd: int
+    output_fd: int
+    exit_fd: int | None
+
+    def has_exited(self) -> bool:
+        """Whether it is over; asked only where no `exit_fd` tells it."""
+
+    def signal_group(self, number: int) -> None:
+        """Signals the whole group; to be called before `close` only."""
+
+    def order(self, order: Mapping[str, Any]) -> None:
+        """Sends an order; one to a process that is over is lost."""
+
+    def close(self) -> int:
+        """Ends what is left of the group, closes the pipes; the exit status, negative for a
+        signal.
+        """
 
 
 class Sink(Protocol):
@@ -159,7 +188,7 @@ class Runner:
         except OSError as error:
             self._end()
             return Outcome(failure=failures.of_exception(error, kind="infrastructure"))
-        self.pid = child.process.pid
+        self.pid = child.pid
         session = _Session(child, self.output, self._sink)
         try:
             self._attend(child, session)
@@ -302,7 +331,7 @@ class _Session:
             elif self._take(key.fd) == 0:
                 selector.unregister(key.fd)
         if self._child.exit_fd is None:
-            self.has_exited = self._child.process.has_exited()
+            self.has_exited = self._child.has_exited()
 
     def drain(self) -> None:
         """Takes what is left in the pipes of a process that has exited."""

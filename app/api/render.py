@@ -322,6 +322,7 @@ def _lease(grant: Grant) -> dict[str, Any]:
         else None,
         "budget": budget(grant.budget),
         "max_trial_duration_s": grant.max_trial_duration_s,
+        "resources": asdict(grant.resources),
         "checkpoint": _resumed(grant.checkpoint),
         "fuse_group": None,
         "more_ahead": grant.more_ahead,

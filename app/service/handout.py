@@ -374,6 +374,7 @@ def grant(locked: LockedStudy, trial: Trial, lease: Lease) -> Grant:
         objective=study.definition.objective,
         data_digest=study.data_digest,
         max_trial_duration_s=study.definition.limits.max_trial_duration_s,
+        resources=study.definition.resources,
         budget=Budget(
             from_step=checkpoint.step if checkpoint else lease.from_step, to_step=lease.to_step
         ),

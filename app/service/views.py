@@ -12,7 +12,7 @@ from ..domain.delivery import Delivery
 from ..domain.event import Event
 from ..domain.fidelity import Directive
 from ..domain.lease import Lease
-from ..domain.study import ObjectiveRef, Study, StudyState
+from ..domain.study import ObjectiveRef, Resources, Study, StudyState
 from ..domain.token import Role
 from ..domain.trial import Trial
 from ..domain.worker import Worker
@@ -146,6 +146,7 @@ class Grant:
     objective: ObjectiveRef | None
     data_digest: str | None
     max_trial_duration_s: float | None
+    resources: Resources
     budget: Budget
     checkpoint: Checkpoint | None = None
     last_seq: int = -1

@@ -10,6 +10,7 @@ from ...domain.fidelity import Directive
 from ...domain.study import StudyState
 from .checkpoints import ResumeOut
 from .common import Count, Instant, Name, Number, Step, Value, Wire
+from .definition import ResourcesBody
 from .reports import BudgetOut
 from .trials import TrialOut
 
@@ -120,6 +121,7 @@ class LeaseOut(Wire):
     objective: ObjectiveOut | None = Field(description="What to evaluate.")
     budget: BudgetOut = Field(description="Which steps to do.")
     max_trial_duration_s: float | None = Field(description="Seconds that the attempt may take.")
+    resources: ResourcesBody = Field(description="What the trial needs, from the study.")
     checkpoint: ResumeOut | None = Field(description="Where to go on from; null: begin anew.")
     fuse_group: None = Field(description="Trials to run together; always null for now.")
     more_ahead: bool = Field(description="Whether the study gives trials to claims with `ahead`.")

@@ -16,7 +16,7 @@ from typing import Any
 
 from workers.jobs import Job
 from workers.processes import ROOT, start
-from workers.runner import Outcome, Runner
+from workers.runner import Child, Outcome, Runner
 
 HERE = Path(__file__).parent
 LIMIT_S = 30.0
@@ -27,12 +27,16 @@ class Reports:
 
     def __init__(self) -> None:
         self.points: list[dict[str, Any]] = []
+        self.checkpoints: dict[int, bytes] = {}
         self._arrived: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def report(self, points: list[dict[str, Any]]) -> None:
         for point in points:
             self.points.append(point)
             self._arrived.put(point)
+
+    def checkpoint(self, step: int, path: str) -> None:
+        self.checkpoints[step] = Path(path).read_bytes()
 
     def next_value(self) -> float:
         """The value of the next report."""
@@ -45,10 +49,14 @@ def job(name: str, **fields: Any) -> Job:
     return Job(trial_id="tr_1", number=1, objective=name, target=target, folder=str(HERE), **fields)
 
 
+def start_child(of: Job) -> Child:
+    """Starts a process of its own for a job."""
+    return start(of, dict(os.environ), None)
+
+
 def runner(of: Job, sink: Reports | None = None, **limits: float) -> Runner:
     """A runner that starts a process of its own for a job."""
-    environment = dict(os.environ)
-    return Runner(lambda: start(of, environment, None), sink or Reports(), **limits)
+    return Runner(lambda: start_child(of), sink or Reports(), **limits)
 
 
 def run(name: str, **limits: float) -> tuple[Outcome, Runner]:

@@ -314,8 +314,9 @@ def test_data_that_were_not_at_hand_are_offered_before_the_result_pins_them(
 def test_the_workers_own_process_imports_neither_torch_nor_numpy(tmp_path: Path) -> None:
     code = (
         "import sys; from tunewell._parts import part; main = part('workers', 'main'); "
-        "main.device_inventory.find(); main.Offers([], main.Log()); "
-        "print(sorted({'torch', 'numpy', 'sklearn', 'torchvision', 'app'} & set(sys.modules)))"
+        "main.LocalEngine(); main.Offers([], main.Log()); "
+        "heavy = {'torch', 'numpy', 'sklearn', 'torchvision', 'app', 'ray'}; "
+        "print(sorted(heavy & set(sys.modules)))"
     )
     said = subprocess.run(
         [sys.executable, "-P", "-c", code],

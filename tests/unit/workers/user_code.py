@@ -134,3 +134,16 @@ def new_data(trial: tunewell.Trial) -> float:
 
 
 NOT_AN_OBJECTIVE = 3
+
+
+def _saves_large(trial: tunewell.Trial) -> float:
+    """Saves what it was given and a byte more; then an empty checkpoint."""
+    content = b"" if trial.checkpoint is None else trial.checkpoint.read_bytes()
+    trial.report(5, value=0.0)
+    trial.save_checkpoint(content + b"5")
+    trial.report(6, value=0.0)
+    trial.save_checkpoint(b"")
+    return float(len(content))
+
+
+saves_large = tunewell.objective(name="saves_large", metrics=VALUE, checkpoints=True)(_saves_large)

@@ -113,12 +113,14 @@ def plain(trial: tunewell.Trial) -> float:
 
 def _saves(trial: tunewell.Trial) -> float:
     """Counts on from its checkpoint and heeds `should_stop`, as code written for stopping does."""
-    total = 0.0 if trial.checkpoint is None else float(trial.checkpoint.read_text())
+    file = trial.checkpoint_dir / "total"
+    total = float(file.read_text()) if file.exists() else 0.0
     for step in range(trial.last_step + 1, 10):
         total += step
         trial.report(step, value=total)
         if trial.should_checkpoint:
-            trial.save_checkpoint(str(total).encode())
+            file.write_text(str(total))
+            trial.save(file)
         if trial.should_stop:
             break
     return total

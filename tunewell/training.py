@@ -83,12 +83,14 @@ def driven(made: Callable[[], Training], max_resource: int | None) -> Callable[[
             saving.load(trial.checkpoint_dir)
         n_steps = _positive("n_steps", getattr(training, "n_steps", max_resource))
         every = _positive("report_every", getattr(training, "report_every", 1))
-        while trial.last_step < n_steps and not trial.should_stop:
+        while trial.last_step < n_steps:
             step = _next_report(trial.last_step, every, n_steps, trial.to_step)
             trial.report(step, **training.advance(step))
             if saving is not None and trial.should_checkpoint:
                 saving.save(trial.checkpoint_dir)
                 trial.save()
+            if trial.should_stop:
+                break
 
     return run
 

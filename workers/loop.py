@@ -21,6 +21,7 @@ from . import devices as device_inventory
 from .attempt import Attempt, is_sound, lease_of
 from .claimer import Claimer, Placed, Slots
 from .devices import Device
+from .failures import of_exception
 from .heartbeat import Beat, Heartbeat
 from .link import Away, Link, Pauses, Refused
 from .log import Log
@@ -279,7 +280,11 @@ class Worker:
         is_built_in = target is None and command is None
         nursery = self._nurseries.of(name) if device == "cpu" and is_built_in else None
         header = Header(url=self._link.url, lease_id=lease.lease_id, trial_id=lease.job.trial_id)
-        spool = self._spools.open(header)
+        try:
+            spool = self._spools.open(header)
+        except OSError as error:
+            self._fail_unstarted(header, slot, error)
+            return
         attempt = Attempt(
             lease,
             spool,
@@ -311,6 +316,17 @@ class Worker:
             params=dict(lease.job.params),
         )
         attempt.begin(sender)
+
+    def _fail_unstarted(self, header: Header, slot: int, error: OSError) -> None:
+        """Fails a trial for which no file of reports can be made: a service that hears of it drains
+        a worker whose disk stays full.
+        """
+        self._log("spool_failed", lease_id=header.lease_id, detail=str(error))
+        failure = of_exception(error, kind="infrastructure").bounded()
+        with contextlib.suppress(Away, Refused):
+            path = f"/v1/trials/{quote(header.trial_id, safe='')}:fail"
+            self._link.call("POST", path, {"lease_id": header.lease_id, **failure})
+        self._slots.give_back(slot)
 
     def _tell_data(self, objective: str, body: Mapping[str, Any]) -> None:
         """Before a result with new data pins the study to them, the service hears that we have

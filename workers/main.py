@@ -20,7 +20,7 @@ from .loop import WRONG_USAGE, Limits, Worker
 from .nurseries import trial_environment
 from .offers import CannotOffer, Offers
 from .registration import Registration
-from .spool import SpoolFolder
+from .spool import NoStateFolder, SpoolFolder
 
 
 def run(
@@ -63,7 +63,7 @@ def run(
         found = device_inventory.find(devices)
         offers = Offers(objectives, log, commands=commands)
         spools = SpoolFolder(state)
-    except (NoSuchDevice, CannotOffer, OSError) as error:
+    except (NoSuchDevice, CannotOffer, NoStateFolder, OSError) as error:
         log("worker_cannot_start", detail=str(error))
         return WRONG_USAGE
     n_slots = slots or len(found)

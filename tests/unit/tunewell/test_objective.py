@@ -183,7 +183,7 @@ def test_what_is_saved_is_found_again_at_the_same_place_or_under_its_name(
     trial.save(inner)
     trial.save(str(elsewhere))
     assert [name for *_, name in channel.checkpoints] == ["nets/best", "folder"]
-    with pytest.raises(FileNotFoundError, match="no .*nothing to save"):
+    with pytest.raises(FileNotFoundError, match=r"no .*nothing to save"):
         trial.save(tmp_path / "nothing")
 
 
@@ -202,7 +202,7 @@ def test_a_metric_that_is_not_declared_is_named_with_those_that_are(channel: Cha
     made = tunewell.Trial(
         id="tr_1", number=4, params={}, options={}, channel=channel, metrics=declared
     )
-    with pytest.raises(ValueError, match="not declare the metric 'acuracy'.* loss, accuracy"):
+    with pytest.raises(ValueError, match=r"not declare the metric 'acuracy'.* loss, accuracy"):
         made.report(1, loss=0.5, acuracy=0.5)
     assert channel.reports == []
     made.report(1, loss=0.5)

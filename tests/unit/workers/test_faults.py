@@ -121,7 +121,7 @@ def test_a_corrupt_data_file_is_the_machines_fault_and_is_named(
     for name in data.MNIST.md5:
         (tmp_path / name).write_bytes(b"not what was published")
     monkeypatch.setenv("TUNEWELL_DATA_DIR", str(tmp_path))
-    service.add("ls_1", "mnist-mlp", params={}, options={"dataset": "mnist"})
+    service.add("ls_1", "mnist-mlp", params={"batch_size": 64}, options={"dataset": "mnist"})
     with worker(service, built_in="mnist-mlp") as statuses:
         service.wait_for(service.ends)
         finish(service, statuses)

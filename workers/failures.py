@@ -61,7 +61,7 @@ def _is_of_the_disk(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         return True
     # What a library wraps, e.g. what torch raises when it saves.
-    return isinstance(error, Exception) and "no space left on device" in str(error).lower()
+    return isinstance(error, RuntimeError) and "no space left on device" in str(error).lower()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -90,7 +90,10 @@ def of_exit(returncode: int, output: str) -> Failure:
     ended_by = signal.Signals(-returncode)
     message = f"the trial's process was ended by {ended_by.name}"
     if ended_by is signal.SIGKILL:
-        message += ", perhaps by the system for want of memory"
+        message += (
+            ", perhaps by the system for want of memory: the machine's kernel log says so then; "
+            "run fewer trials at once there (--slots), or smaller ones"
+        )
     kind = "infrastructure" if ended_by in _FROM_OUTSIDE else "user_error"
     return Failure(kind=kind, message=message, traceback=output)
 

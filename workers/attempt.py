@@ -239,19 +239,23 @@ class Attempt:
         try:
             outcome = self.runner.run()
         except Exception as error:
-            # E.g. a full disk: the trial is told as failed if that can still be written.
+            # E.g. a full disk, which does not take a report.
             outcome = Outcome(failure=of_exception(error, kind="infrastructure"))
         self._on_gone(self)
         self.runner.output.end()
         output.keep(self._logs_dir, self.lease.job.trial_id, self.runner.output.kept)
         record = self._record(outcome)
+        if record is not None:
+            self._tell(record)
+        self._note(outcome)
+
+    def _tell(self, record: Record) -> None:
+        """Puts the last write under the lease in the way of the others, with or without a disk."""
         try:
-            if record is not None:
-                self._spool.append(record)
+            self._spool.append(record)
         except OSError as error:
             self._log("spool_failed", lease_id=self.lease.lease_id, detail=str(error))
-            self._spool.close()
-        self._note(outcome)
+            self._spool.hold(record)
 
     def _record(self, outcome: Outcome) -> Record | None:
         """The last write under the lease; None for a trial that was aborted."""

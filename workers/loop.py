@@ -21,6 +21,7 @@ from .ahead import Ahead
 from .attempt import Attempt, is_sound, lease_of
 from .claimer import Claimer, Placed, Slots
 from .engines.base import Engine, Wanted
+from .failures import of_exception
 from .heartbeat import Beat, Heartbeat
 from .link import Away, Link, Pauses, Refused
 from .log import Log
@@ -328,7 +329,11 @@ class Worker:
             environment=place.environment,
         )
         header = Header(url=self._link.url, lease_id=lease.lease_id, trial_id=lease.job.trial_id)
-        spool = self._spools.open(header)
+        try:
+            spool = self._spools.open(header)
+        except OSError as error:
+            self._fail_unstarted(header, slot, error)
+            return
         attempt = Attempt(
             lease,
             spool,
@@ -363,6 +368,17 @@ class Worker:
         )
         attempt.begin(sender)
         self._slots.want_ahead(self._ahead.room if granted.get("more_ahead") else 0)
+
+    def _fail_unstarted(self, header: Header, slot: int, error: OSError) -> None:
+        """Fails a trial for which no file of reports can be made: a service that hears of it drains
+        a worker whose disk stays full.
+        """
+        self._log("spool_failed", lease_id=header.lease_id, detail=str(error))
+        failure = of_exception(error, kind="infrastructure").bounded()
+        with contextlib.suppress(Away, Refused):
+            path = f"/v1/trials/{quote(header.trial_id, safe='')}:fail"
+            self._link.call("POST", path, {"lease_id": header.lease_id, **failure})
+        self._slots.give_back(slot)
 
     def _tell_data(self, objective: str, body: Mapping[str, Any]) -> None:
         """Before a result with new data pins the study to them, the service hears that we have

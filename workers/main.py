@@ -20,7 +20,7 @@ from .log import Log
 from .loop import WRONG_USAGE, Limits, Worker
 from .offers import CannotOffer, Offers
 from .registration import Registration
-from .spool import SpoolFolder
+from .spool import NoStateFolder, SpoolFolder
 from .state_folder import state_folder
 
 
@@ -72,7 +72,7 @@ def run(
             undo.callback(spools.close)
             runs_on = _engine(engine, address, devices, slots, offers, log)
             undo.pop_all()
-    except (NoSuchDevice, NoEngine, CannotOffer, OSError) as error:
+    except (NoSuchDevice, NoEngine, NoStateFolder, CannotOffer, OSError) as error:
         log("worker_cannot_start", detail=str(error))
         return WRONG_USAGE
     log("worker_plan", **runs_on.plan())

@@ -193,15 +193,17 @@ def evaluate(trial: Trial) -> dict[str, float]:
         store_dir=trial.store_dir,
     )
     n_estimators, done = trial.params.get("n_estimators", 100), trial.last_step
-    if trial.checkpoint is not None:
-        restore(forests, trial.checkpoint.read_bytes())
+    state = trial.checkpoint_dir / "state"
+    if state.exists():
+        restore(forests, state.read_bytes())
     mse = curve(forests, done) if done else float("nan")
     while done < n_estimators:
         done = next_report(done, n_estimators, trial.to_step)
         mse = curve(forests, done)
         trial.report(done, mse=mse)
         if trial.should_checkpoint:
-            trial.save_checkpoint(saved(forests))
+            state.write_bytes(saved(forests))
+            trial.save()
         if trial.should_stop:
             break
     return {"mse": mse}

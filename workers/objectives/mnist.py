@@ -249,14 +249,16 @@ def evaluate(trial: Trial) -> dict[str, float]:
         train, scored = held_out(train)
     train, scored = _on(train, settings.device), _on(scored, settings.device)
     run = Training(settings, train)
-    if trial.checkpoint is not None:
-        run.restore(trial.checkpoint.read_bytes())
+    state = trial.checkpoint_dir / "state"
+    if state.exists():
+        run.restore(state.read_bytes())
     values = _scores(run.net, scored) if run.step else {}
     for net in run.steps():
         values = _scores(net, scored)
         trial.report(run.step, **values)
         if trial.should_checkpoint:
-            trial.save_checkpoint(run.saved())
+            state.write_bytes(run.saved())
+            trial.save()
         if trial.should_stop:
             break
     if trial.options.get("validation", False):

@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import queue
 import select
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workers import archive
 from workers.jobs import Job
 from workers.processes import ROOT, start
 from workers.runner import Child, Outcome, Runner
 
 HERE = Path(__file__).parent
 LIMIT_S = 30.0
+
+
+def checkpoint_of(
+    objective: str, files: dict[str, str], *, version: str = "", **values: float
+) -> bytes:
+    """A checkpoint as a worker sends it."""
+    with tempfile.TemporaryDirectory() as made:
+        folder, packed = Path(made, "folder"), Path(made, "packed")
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        saved = archive.Saved(objective=objective, version=version, values=values)
+        archive.pack(folder, ".", saved, packed)
+        return packed.read_bytes()
+
+
+def files_of(checkpoint: bytes) -> dict[str, str]:
+    """The files of a checkpoint, by their places in the folder."""
+    with tarfile.open(fileobj=io.BytesIO(checkpoint)) as packed:
+        files = {member.name: packed.extractfile(member) for member in packed if member.isfile()}
+        return {str(Path(name)): file.read().decode() for name, file in files.items() if file}
 
 
 class Reports:

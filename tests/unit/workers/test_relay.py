@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from workers.archive import Saved, pack, unpack
 from workers.command_spec import CommandSpec
 from workers.engines.relay import RelayedChild
 from workers.jobs import Job
@@ -28,14 +29,21 @@ def relayed(far: Nearby, of: Job, sink: Reports, placed: queue.SimpleQueue[str])
 def test_a_checkpoint_comes_back_whole_and_the_next_attempt_gets_it(tmp_path: Path) -> None:
     content = bytes(range(256)) * (5 << 12)  # more than travels in one call
     given, large = tmp_path / "given", "saves_large"
-    given.write_bytes(content)
+    (tmp_path / "content").write_bytes(content)
+    by = Saved(objective=large, version="", values={"value": 0.0})
+    pack(tmp_path / "content", "content", by, given)
     sink, far = Reports(), Nearby()
     of = job(large, checkpoint_dir=str(tmp_path), resume={"path": str(given), "step": 4})
     folder = far.remote.folder.path
     end = relayed(far, of, sink, queue.SimpleQueue()).run().end
     assert end is not None
     assert end["values"] == {"value": float(len(content))}
-    assert sink.checkpoints == {5: content + b"5", 6: b""}
+    for step, expected in {5: content + b"5", 6: b""}.items():
+        archive, unpacked = tmp_path / f"{step}.tar", tmp_path / str(step)
+        archive.write_bytes(sink.checkpoints[step])
+        unpacked.mkdir()
+        unpack(archive, unpacked, objective=large, version="")
+        assert (unpacked / "content").read_bytes() == expected
     assert not folder.exists()
 
 

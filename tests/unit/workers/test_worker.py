@@ -23,11 +23,17 @@ from .helpers import HERE, LIMIT_S, wait_for_text, watch, worker_process
 
 
 @contextmanager
-def worker(service: FakeService, *own: str, **options: Any) -> Iterator[queue.SimpleQueue[int]]:
-    """A worker in a thread, ended at last; the value gives its exit status."""
+def worker(
+    service: FakeService, *own: str, built_in: str = "function", **options: Any
+) -> Iterator[queue.SimpleQueue[int]]:
+    """A worker in a thread, ended at last; the value gives its exit status.
+
+    Args:
+        own: objectives, "module:name" or the names of those in `user_code`.
+    """
     statuses: queue.SimpleQueue[int] = queue.SimpleQueue()
     arguments: dict[str, Any] = {"slots": 1, "exit_when_idle": True, **options}
-    objectives = ["function", *(f"user_code:{name}" for name in own)]
+    objectives = [built_in, *(_target(name) for name in own)]
 
     def run() -> None:
         statuses.put(main.run(url=service.url, objectives=objectives, **arguments))
@@ -40,6 +46,10 @@ def worker(service: FakeService, *own: str, **options: Any) -> Iterator[queue.Si
         service.change(lambda: setattr(service, "open_work", False))
         thread.join(LIMIT_S)
         assert not thread.is_alive()
+
+
+def _target(name: str) -> str:
+    return name if ":" in name else f"user_code:{name}"
 
 
 @pytest.fixture(autouse=True)

@@ -113,12 +113,14 @@ def plain(trial: tunewell.Trial) -> float:
 
 def _saves(trial: tunewell.Trial) -> float:
     """Counts on from its checkpoint and heeds `should_stop`, as code written for stopping does."""
-    total = 0.0 if trial.checkpoint is None else float(trial.checkpoint.read_text())
+    file = trial.checkpoint_dir / "total"
+    total = float(file.read_text()) if file.exists() else 0.0
     for step in range(trial.last_step + 1, 10):
         total += step
         trial.report(step, value=total)
         if trial.should_checkpoint:
-            trial.save_checkpoint(str(total).encode())
+            file.write_text(str(total))
+            trial.save(file)
         if trial.should_stop:
             break
     return total
@@ -137,12 +139,15 @@ NOT_AN_OBJECTIVE = 3
 
 
 def _saves_large(trial: tunewell.Trial) -> float:
-    """Saves what it was given and a byte more; then an empty checkpoint."""
-    content = b"" if trial.checkpoint is None else trial.checkpoint.read_bytes()
+    """Saves what it was given and a byte more; then nothing but a name."""
+    file = trial.checkpoint_dir / "content"
+    content = file.read_bytes() if file.exists() else b""
     trial.report(5, value=0.0)
-    trial.save_checkpoint(content + b"5")
+    file.write_bytes(content + b"5")
+    trial.save(file)
     trial.report(6, value=0.0)
-    trial.save_checkpoint(b"")
+    file.write_bytes(b"")
+    trial.save()
     return float(len(content))
 
 

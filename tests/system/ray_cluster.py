@@ -7,9 +7,11 @@ process.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import tempfile
+from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
@@ -25,6 +27,9 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     # A short path: it holds sockets.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        # Ray writes the head's address below its default folder, which a first start may not find.
+        os.environ["RAY_TMPDIR"] = folder
+        (Path(folder) / "ray").mkdir()
         node = {**NODE, "temp_dir": folder}
         # Ray takes our word for the GPU.
         cluster = Cluster(initialize_head=True, head_node_args={**node, "num_gpus": 1})

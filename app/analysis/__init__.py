@@ -1,0 +1,1 @@
+"""Analyses of a study's trials: pure functions from arrays to the columns that are shown."""

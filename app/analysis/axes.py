@@ -1,0 +1,246 @@
+"""Places of parameter values on their own scale, and the bins that the forest cuts a scale into.
+
+A place is 0 at `low` and 1 at `high`, linear in the value or, with `log`, in its logarithm; a
+category's place is the index of its choice. The bins carry the uniform measure over what was
+declared: equal shares of the scale, equal shares for choices, whatever was tried.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain.space import (
+    CategoricalParameter,
+    Condition,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+    Params,
+    Space,
+    Value,
+    n_values,
+    values_of,
+)
+
+Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
+Numeric: TypeAlias = FloatParameter | IntParameter
+
+N_BINS = 32
+"""Bins of a scale with more values than that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Axis:
+    """What one parameter can take, in bins.
+
+    Attributes:
+        parameter: as declared.
+        values: all values that are possible here, in order; None where they fill [low, high].
+        low: smallest possible number; NaN with `values`.
+        high: largest possible number; NaN with `values`.
+        edges: borders of the bins as places, ascending, shape (b + 1,).
+        masses: share of each bin under the uniform measure, shape (b,), sum 1.
+    """
+
+    parameter: Parameter
+    values: tuple[Value, ...] | None
+    low: float
+    high: float
+    edges: Floats
+    masses: Floats
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether neighbouring bins are alike: numbers, and choices whose order carries meaning."""
+        return not isinstance(self.parameter, CategoricalParameter) or self.parameter.ordered
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether a bin is a stretch of real numbers."""
+        return n_values(self.parameter) is None
+
+    def bins(self, places: Floats) -> Integers:
+        """Index of the bin of each place, 0 to b - 1."""
+        return np.searchsorted(self.edges[1:-1], places, side="right").astype(np.int64)
+
+    def always(self, condition: Condition) -> bool:
+        """Whether all that is possible here meets a condition on this parameter."""
+        if self.values is not None:
+            name = self.parameter.name
+            return all(condition.holds({name: value}) for value in self.values)
+        return (
+            condition.choices is None
+            and (condition.low is None or self.low >= condition.low)
+            and (condition.high is None or self.high <= condition.high)
+        )
+
+
+def places(space: Space, points: Sequence[Params]) -> Floats:
+    """Places of points: shape (n, p), NaN where a parameter is not active.
+
+    Raises:
+        ValueError: a categorical value that is no choice.
+    """
+    columns = [_places_of(parameter, points) for parameter in space.parameters]
+    return np.stack(columns, axis=1) if columns else np.empty((len(points), 0))
+
+
+def number_at(parameter: Numeric, place: Floats) -> Floats:
+    """The numbers at places of a numeric parameter; those beyond 0 and 1 lie outside its range."""
+    low, high = float(parameter.low), float(parameter.high)
+    if parameter.log:
+        return np.exp(math.log(low) * (1.0 - place) + math.log(high) * place)
+    return low * (1.0 - place) + high * place
+
+
+def required(space: Space, conditions: Iterable[Condition]) -> dict[str, tuple[Condition, ...]]:
+    """By parameter, all that has to hold for some conditions to hold: theirs and their parents'."""
+    when = {parameter.name: parameter.when for parameter in space.parameters}
+    found: dict[str, tuple[Condition, ...]] = {}
+    for condition in conditions:
+        link: Condition | None = condition
+        while link is not None:
+            known = found.get(link.param, ())
+            found[link.param] = known if link in known else (*known, link)
+            link = when[link.param]
+    return found
+
+
+def active_axes(space: Space, holding: Mapping[str, Sequence[Condition]]) -> dict[int, Axis]:
+    """The axes of the parameters that are surely active where conditions hold.
+
+    Args:
+        space: the search space.
+        holding: conditions by the parameter that they look at, as `required` gives them; they
+            narrow that parameter's axis.
+
+    Returns:
+        By the index of the parameter in the space.
+    """
+    found: dict[int, Axis] = {}
+    by_name: dict[str, Axis] = {}
+    for j, parameter in enumerate(space.parameters):
+        when = parameter.when
+        if when is None or (when.param in by_name and by_name[when.param].always(when)):
+            found[j] = by_name[parameter.name] = _axis(parameter, holding.get(parameter.name, ()))
+    return found
+
+
+def _places_of(parameter: Parameter, points: Sequence[Params]) -> Floats:
+    values = [params.get(parameter.name) for params in points]
+    if isinstance(parameter, CategoricalParameter):
+        index = {(isinstance(c, bool), c): float(k) for k, c in enumerate(parameter.choices)}
+        try:
+            found = [
+                math.nan if value is None else index[isinstance(value, bool), value]
+                for value in values
+            ]
+        except KeyError as error:
+            raise ValueError(f"{error.args[0][1]!r} is no choice of {parameter.name}") from error
+        return np.array(found, dtype=np.float64)
+    numbers = np.array([math.nan if v is None else float(v) for v in values], dtype=np.float64)
+    return np.clip(_place(parameter, numbers), 0.0, 1.0)
+
+
+def _place(parameter: Numeric, numbers: Floats) -> Floats:
+    low, high = float(parameter.low), float(parameter.high)
+    if low == high:
+        return np.where(np.isnan(numbers), np.nan, 0.0)
+    if parameter.log:
+        return (np.log(numbers) - math.log(low)) / (math.log(high) - math.log(low))
+    # Halved first, so that a range of twice the largest float does not overflow.
+    return (numbers / 2 - low / 2) / (high / 2 - low / 2)
+
+
+def _axis(parameter: Parameter, conditions: Sequence[Condition]) -> Axis:
+    """The axis of a parameter where some conditions on it hold."""
+    values = _listed(parameter, conditions)
+    if isinstance(parameter, CategoricalParameter):
+        kept = values or ()
+        spots = np.array([parameter.choices.index(v) for v in kept], dtype=np.float64)
+        return _axis_of_values(parameter, kept, spots, np.ones(len(kept)))
+    if values is None:
+        return _axis_of_range(parameter, conditions)
+    if len(values) == 1:
+        return _axis_of_values(parameter, values, np.zeros(1), np.ones(1))
+    numbers = np.array(values, dtype=np.float64)
+    half = 0.5 * float(parameter.step or 0.0)
+    widths = _place(parameter, numbers + half) - _place(parameter, _below(parameter, numbers))
+    return _axis_of_values(parameter, values, _place(parameter, numbers), widths)
+
+
+def _listed(parameter: Parameter, conditions: Sequence[Condition]) -> tuple[Value, ...] | None:
+    """The values that are possible, where they are few enough for a bin each."""
+    named = next((c.choices for c in conditions if c.choices is not None), None)
+    count = n_values(parameter)
+    if isinstance(parameter, CategoricalParameter) or (count is not None and count <= N_BINS):
+        candidates: Sequence[Value] | None = values_of(parameter)
+    elif named is not None:
+        candidates = sorted(named, key=float)
+    else:
+        return None
+    name = parameter.name
+    return tuple(v for v in candidates or () if all(c.holds({name: v}) for c in conditions))
+
+
+def _axis_of_values(
+    parameter: Parameter, values: tuple[Value, ...], spots: Floats, widths: Floats
+) -> Axis:
+    """An axis with a bin for each value; a border halfway between neighbours."""
+    inner = (spots[1:] + spots[:-1]) / 2
+    edges = np.concatenate((spots[:1] - 0.5, inner, spots[-1:] + 0.5))
+    if not isinstance(parameter, CategoricalParameter) and len(values) > 1:
+        first, last = inner[0] - spots[0], spots[-1] - inner[-1]
+        edges[0], edges[-1] = spots[0] - first, spots[-1] + last
+    masses = widths / widths.sum()
+    return Axis(
+        parameter=parameter,
+        values=values,
+        low=math.nan,
+        high=math.nan,
+        edges=edges,
+        masses=masses,
+    )
+
+
+def _axis_of_range(parameter: Numeric, conditions: Sequence[Condition]) -> Axis:
+    """An axis of `N_BINS` equal stretches; with a step, each bent to whole values."""
+    low = max([float(parameter.low), *(c.low for c in conditions if c.low is not None)])
+    high = min([float(parameter.high), *(c.high for c in conditions if c.high is not None)])
+    if parameter.step is None:
+        ends = _place(parameter, np.array([low, high]))
+        edges = np.linspace(ends[0], ends[1], N_BINS + 1)
+    else:
+        step, start = float(parameter.step), float(parameter.low)
+        first, last = math.ceil((low - start) / step - 1e-9), math.floor((high - start) / step)
+        low, high = start + first * step, start + last * step
+        borders = np.array([first, last + 1], dtype=np.float64)
+        ends = _place(parameter, _below(parameter, start + borders * step))
+        even = number_at(parameter, np.linspace(ends[0], ends[1], N_BINS + 1))
+        cells = np.unique(np.clip(np.rint((even - start) / step + 0.5), first, last + 1))
+        edges = _place(parameter, _below(parameter, start + cells * step))
+    widths = np.diff(edges)
+    # A range of one number, or of too few floats to tell its ends apart, is one bin.
+    if not (widths > 0).all():
+        edges, widths = np.array([edges[0], edges[0] + 1.0]), np.ones(1)
+    return Axis(
+        parameter=parameter,
+        values=None,
+        low=low,
+        high=high,
+        edges=edges,
+        masses=widths / widths.sum(),
+    )
+
+
+def _below(parameter: Numeric, numbers: Floats) -> Floats:
+    """Half a step below numbers; with `log`, never below half of `low`."""
+    lower = numbers - 0.5 * float(parameter.step or 0.0)
+    return np.maximum(lower, 0.5 * parameter.low) if parameter.log else lower

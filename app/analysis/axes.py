@@ -45,6 +45,7 @@ class Axis:
         values: all values that are possible here, in order; None where they fill [low, high].
         low: smallest possible number; NaN with `values`.
         high: largest possible number; NaN with `values`.
+        given: the conditions on the parameter that narrowed it.
         edges: borders of the bins as places, ascending, shape (b + 1,).
         masses: share of each bin under the uniform measure, shape (b,), sum 1.
     """
@@ -53,6 +54,7 @@ class Axis:
     values: tuple[Value, ...] | None
     low: float
     high: float
+    given: tuple[Condition, ...]
     edges: Floats
     masses: Floats
 
@@ -72,6 +74,8 @@ class Axis:
 
     def always(self, condition: Condition) -> bool:
         """Whether all that is possible here meets a condition on this parameter."""
+        if condition in self.given:
+            return True
         if self.values is not None:
             name = self.parameter.name
             return all(condition.holds({name: value}) for value in self.values)
@@ -98,6 +102,13 @@ def number_at(parameter: Numeric, place: Floats) -> Floats:
     if parameter.log:
         return np.exp(math.log(low) * (1.0 - place) + math.log(high) * place)
     return low * (1.0 - place) + high * place
+
+
+def choice_indices(parameter: CategoricalParameter, values: Sequence[Value]) -> Integers:
+    """Indices of those choices that are among some values, ascending."""
+    wanted = {_key(value) for value in values}
+    found = [k for k, choice in enumerate(parameter.choices) if _key(choice) in wanted]
+    return np.array(found, dtype=np.int64)
 
 
 def required(space: Space, conditions: Iterable[Condition]) -> dict[str, tuple[Condition, ...]]:
@@ -136,17 +147,19 @@ def active_axes(space: Space, holding: Mapping[str, Sequence[Condition]]) -> dic
 def _places_of(parameter: Parameter, points: Sequence[Params]) -> Floats:
     values = [params.get(parameter.name) for params in points]
     if isinstance(parameter, CategoricalParameter):
-        index = {(isinstance(c, bool), c): float(k) for k, c in enumerate(parameter.choices)}
+        index = {_key(c): float(k) for k, c in enumerate(parameter.choices)}
         try:
-            found = [
-                math.nan if value is None else index[isinstance(value, bool), value]
-                for value in values
-            ]
+            found = [math.nan if value is None else index[_key(value)] for value in values]
         except KeyError as error:
             raise ValueError(f"{error.args[0][1]!r} is no choice of {parameter.name}") from error
         return np.array(found, dtype=np.float64)
     numbers = np.array([math.nan if v is None else float(v) for v in values], dtype=np.float64)
     return np.clip(_place(parameter, numbers), 0.0, 1.0)
+
+
+def _key(value: Value) -> tuple[bool, Value]:
+    """Keeps True and 1 apart, but not 1 and 1.0."""
+    return isinstance(value, bool), value
 
 
 def _place(parameter: Numeric, numbers: Floats) -> Floats:
@@ -161,19 +174,37 @@ def _place(parameter: Numeric, numbers: Floats) -> Floats:
 
 def _axis(parameter: Parameter, conditions: Sequence[Condition]) -> Axis:
     """The axis of a parameter where some conditions on it hold."""
-    values = _listed(parameter, conditions)
+    given = tuple(conditions)
+    values = _listed(parameter, given)
+    low = high = math.nan
     if isinstance(parameter, CategoricalParameter):
-        kept = values or ()
-        spots = np.array([parameter.choices.index(v) for v in kept], dtype=np.float64)
-        return _axis_of_values(parameter, kept, spots, np.ones(len(kept)))
-    if values is None:
-        return _axis_of_range(parameter, conditions)
-    if len(values) == 1:
-        return _axis_of_values(parameter, values, np.zeros(1), np.ones(1))
-    numbers = np.array(values, dtype=np.float64)
-    half = 0.5 * float(parameter.step or 0.0)
-    widths = _place(parameter, numbers + half) - _place(parameter, _below(parameter, numbers))
-    return _axis_of_values(parameter, values, _place(parameter, numbers), widths)
+        spots = choice_indices(parameter, values or ()).astype(np.float64)
+        edges, widths = _between(spots, spots[0] - 0.5, spots[-1] + 0.5), np.ones(len(spots))
+    elif values is None:
+        low, high, edges = _range(parameter, given)
+        widths = np.diff(edges)
+    elif parameter.low == parameter.high:
+        edges, widths = np.array([-0.5, 0.5]), np.ones(1)
+    else:
+        numbers = np.array(values, dtype=np.float64)
+        lower = _place(parameter, _below(parameter, numbers))
+        upper = _place(parameter, numbers + 0.5 * float(parameter.step or 0.0))
+        edges = _between(_place(parameter, numbers), lower[0], upper[-1])
+        widths = upper - lower
+    return Axis(
+        parameter=parameter,
+        values=values,
+        low=low,
+        high=high,
+        given=given,
+        edges=edges,
+        masses=widths / widths.sum(),
+    )
+
+
+def _between(spots: Floats, first: float, last: float) -> Floats:
+    """Borders halfway between neighbours, and the two outer ones."""
+    return np.concatenate(([first], (spots[1:] + spots[:-1]) / 2, [last]))
 
 
 def _listed(parameter: Parameter, conditions: Sequence[Condition]) -> tuple[Value, ...] | None:
@@ -190,28 +221,8 @@ def _listed(parameter: Parameter, conditions: Sequence[Condition]) -> tuple[Valu
     return tuple(v for v in candidates or () if all(c.holds({name: v}) for c in conditions))
 
 
-def _axis_of_values(
-    parameter: Parameter, values: tuple[Value, ...], spots: Floats, widths: Floats
-) -> Axis:
-    """An axis with a bin for each value; a border halfway between neighbours."""
-    inner = (spots[1:] + spots[:-1]) / 2
-    edges = np.concatenate((spots[:1] - 0.5, inner, spots[-1:] + 0.5))
-    if not isinstance(parameter, CategoricalParameter) and len(values) > 1:
-        first, last = inner[0] - spots[0], spots[-1] - inner[-1]
-        edges[0], edges[-1] = spots[0] - first, spots[-1] + last
-    masses = widths / widths.sum()
-    return Axis(
-        parameter=parameter,
-        values=values,
-        low=math.nan,
-        high=math.nan,
-        edges=edges,
-        masses=masses,
-    )
-
-
-def _axis_of_range(parameter: Numeric, conditions: Sequence[Condition]) -> Axis:
-    """An axis of `N_BINS` equal stretches; with a step, each bent to whole values."""
+def _range(parameter: Numeric, conditions: Sequence[Condition]) -> tuple[float, float, Floats]:
+    """Ends, and borders of `N_BINS` equal stretches; with a step, each bent to whole values."""
     low = max([float(parameter.low), *(c.low for c in conditions if c.low is not None)])
     high = min([float(parameter.high), *(c.high for c in conditions if c.high is not None)])
     if parameter.step is None:
@@ -219,25 +230,18 @@ def _axis_of_range(parameter: Numeric, conditions: Sequence[Condition]) -> Axis:
         edges = np.linspace(ends[0], ends[1], N_BINS + 1)
     else:
         step, start = float(parameter.step), float(parameter.low)
-        first, last = math.ceil((low - start) / step - 1e-9), math.floor((high - start) / step)
+        first, last = (
+            math.ceil((low - start) / step - 1e-9),
+            math.floor((high - start) / step + 1e-9),
+        )
         low, high = start + first * step, start + last * step
         borders = np.array([first, last + 1], dtype=np.float64)
         ends = _place(parameter, _below(parameter, start + borders * step))
         even = number_at(parameter, np.linspace(ends[0], ends[1], N_BINS + 1))
         cells = np.unique(np.clip(np.rint((even - start) / step + 0.5), first, last + 1))
         edges = _place(parameter, _below(parameter, start + cells * step))
-    widths = np.diff(edges)
     # A range of one number, or of too few floats to tell its ends apart, is one bin.
-    if not (widths > 0).all():
-        edges, widths = np.array([edges[0], edges[0] + 1.0]), np.ones(1)
-    return Axis(
-        parameter=parameter,
-        values=None,
-        low=low,
-        high=high,
-        edges=edges,
-        masses=widths / widths.sum(),
-    )
+    return low, high, edges if (np.diff(edges) > 0).all() else edges[0] + np.array([0.0, 1.0])
 
 
 def _below(parameter: Numeric, numbers: Floats) -> Floats:

@@ -24,6 +24,8 @@ MIN_TRIALS = 10
 """With fewer trials there is nothing to say."""
 N_TREES = 32
 DEPTH = 10
+MAX_LEVEL = 2**18
+"""Cells of a histogram above which the last level is not grown: it doubles what a tree costs."""
 MIN_LEAF = 2
 """Draws of a tree's bootstrap that a leaf holds at least."""
 MIN_DRAWS = 4_096
@@ -206,7 +208,7 @@ class _Growth:
     """One tree, grown on a bootstrap of the trials.
 
     Attributes:
-        weights: how often each trial was drawn, shape (n,).
+        weights: how often each trial was drawn, whole numbers, shape (n,).
         predicted: the tree's value at each trial, shape (n,).
     """
 
@@ -216,10 +218,10 @@ class _Growth:
         n, p = columns.shape
         self._layout, self._columns, self._z = layout, columns, z
         draws = rng.integers(0, n, size=min(n, max(MIN_DRAWS, MAX_CELLS // p)))
-        self.weights = np.bincount(draws, minlength=n)
+        self.weights = np.bincount(draws, minlength=n).astype(np.float64)
         self.predicted = np.empty(n)
         # Equal gains would go to the parameter declared first; a grain of chance shares them out.
-        self._favour = (1.0 + 1e-6 * rng.random(p))[layout.axis]
+        self._favour = 1.0 + 1e-6 * rng.random((p,))[layout.axis]
         self._done: list[tuple[Floats, Bools]] = []
         self._run()
 
@@ -235,9 +237,11 @@ class _Growth:
         rows = np.arange(len(self._z))
         node = np.zeros(len(self._z), dtype=np.int64)
         inside = np.ones((1, len(self._layout.axis)), dtype=np.bool_)
-        for depth in range(DEPTH + 1):
+        is_wide = inside.size << (DEPTH - 1) > MAX_LEVEL
+        deepest = DEPTH - 1 if is_wide else DEPTH
+        for depth in range(deepest + 1):
             counts, means = self._node_means(rows, node, len(inside))
-            cuts = self._cuts(rows, node, counts, means) if depth < DEPTH else None
+            cuts = self._cuts(rows, node, counts, means) if depth < deepest else None
             is_cut = np.zeros(len(inside), dtype=np.bool_) if cuts is None else cuts.is_cut
             self._done.append((means[~is_cut], inside[~is_cut]))
             stays = ~is_cut[node]
@@ -250,9 +254,9 @@ class _Growth:
 
     def _node_means(self, rows: Integers, node: Integers, k: int) -> tuple[Floats, Floats]:
         """Draws of each node and their mean, shapes (k,)."""
-        weights = self.weights[rows].astype(np.float64)
-        counts = np.bincount(node, weights=weights, minlength=k)
-        return counts, np.bincount(node, weights=weights * self._z[rows], minlength=k) / counts
+        weights = self.weights[rows]
+        counts = _sums(node, weights, k)
+        return counts, _sums(node, weights * self._z[rows], k) / counts
 
     def _cuts(self, rows: Integers, node: Integers, counts: Floats, means: Floats) -> _Cuts:
         """The cut of each node that lowers the squared error most.
@@ -289,11 +293,11 @@ class _Growth:
         drawn = self.weights[rows] > 0
         rows, node = rows[drawn], node[drawn]
         keys = (self._columns[rows] + (node * shape[1])[:, None]).ravel()
-        weights = self.weights[rows].astype(np.float64)
+        weights = self.weights[rows]
         residuals = weights * (self._z[rows] - means[node])
         size = shape[0] * shape[1]
-        count = np.bincount(keys, weights=np.repeat(weights, p), minlength=size)
-        total = np.bincount(keys, weights=np.repeat(residuals, p), minlength=size)
+        count = _sums(keys, np.repeat(weights, p), size)
+        total = _sums(keys, np.repeat(residuals, p), size)
         return count.reshape(shape), total.reshape(shape)
 
     def _children(self, inside: Bools, cuts: _Cuts) -> Bools:
@@ -311,6 +315,10 @@ class _Growth:
         goes_right = cuts.ranks[node, column] > cuts.last[node]
         index = np.cumsum(cuts.is_cut) - 1
         return np.asarray(index[node] + goes_right * int(cuts.is_cut.sum()))
+
+
+def _sums(keys: Integers, amounts: Floats, size: int) -> Floats:
+    return np.asarray(np.bincount(keys, weights=amounts, minlength=size), dtype=np.float64)
 
 
 def _empty_after(layout: Layout, left: Floats, best: Integers) -> Integers:

@@ -91,9 +91,7 @@ def importance(
         TooFewTrials: fewer than `MIN_TRIALS` finite values.
         ValueError: clip outside (0, 1].
     """
-    if not 0.0 < clip <= 1.0:
-        raise ValueError(f"clip lies above 0 and at most at 1, found {clip!r}")
-    losses = finite_losses(values, is_maximized=is_maximized)
+    losses, _ = finite_losses(values, is_maximized=is_maximized)
     conditions = dict.fromkeys(p.when for p in space.parameters if p.when is not None)
     always = rows_of(active_axes(space, {}), places, losses)
     if len(always) < MIN_TRIALS:
@@ -111,28 +109,33 @@ def importance(
     return tuple(blocks)
 
 
-def finite_losses(values: Floats, *, is_maximized: bool) -> Floats:
-    """Values turned so that small is good, and scaled to [-1, 1]; NaN where not finite.
+def finite_losses(values: Floats, *, is_maximized: bool) -> tuple[Floats, float]:
+    """Values turned so that small is good and scaled to [-1, 1], and what turns them back.
 
-    Scaled first, so that neither a difference nor a square of huge values overflows.
+    Scaled first, so that neither a difference nor a square of huge values overflows. Losses are NaN
+    where a value is not finite; value = loss * the second result.
     """
-    losses = np.where(np.isfinite(values), -values if is_maximized else values, np.nan)
-    largest = np.max(np.abs(losses), initial=0.0, where=np.isfinite(losses))
-    return losses / largest if largest > 0 else losses
+    finite = np.isfinite(values)
+    largest = float(np.max(np.abs(values), initial=0.0, where=finite)) or 1.0
+    scale = -largest if is_maximized else largest
+    return np.where(finite, values, np.nan) / scale, scale
 
 
 def clip_losses(losses: Floats, clip: float) -> Floats:
-    """Losses with those above the quantile `clip` set to it."""
+    """Losses with those above the quantile `clip` set to it.
+
+    Raises:
+        ValueError: clip outside (0, 1].
+    """
+    if not 0.0 < clip <= 1.0:
+        raise ValueError(f"clip lies above 0 and at most at 1, found {clip!r}")
     return np.minimum(losses, np.quantile(losses, clip)) if len(losses) else losses
 
 
 def rows_of(axes: dict[int, Axis], places: Floats, losses: Floats) -> list[int]:
-    """The trials with a loss where all parameters of some axes are active and in their range."""
-    is_kept = np.isfinite(losses)
-    for j, axis in axes.items():
-        column = places[:, j]
-        is_kept &= (column >= axis.edges[0]) & (column <= axis.edges[-1])
-    return [int(row) for row in np.flatnonzero(is_kept)]
+    """The trials with a loss where all parameters of some axes are active."""
+    is_active = np.isfinite(places[:, list(axes)]).all(axis=1)
+    return [int(row) for row in np.flatnonzero(is_active & np.isfinite(losses))]
 
 
 def _is_pinned(axis: Axis, holding: dict[str, tuple[Condition, ...]]) -> bool:

@@ -23,9 +23,10 @@ Bools: TypeAlias = NDArray[np.bool_]
 MIN_TRIALS = 10
 """With fewer trials there is nothing to say."""
 N_TREES = 32
-DEPTH = 10
-MAX_LEVEL = 2**18
-"""Cells of a histogram above which the last level is not grown: it doubles what a tree costs."""
+MIN_DEPTH, MAX_DEPTH = 9, 12
+MAX_LEVEL = 2**17
+"""Cells of a level's histogram up to which a tree goes deeper than `MIN_DEPTH`: with few parameters
+depth is cheap, and they need it more."""
 MIN_LEAF = 2
 """Draws of a tree's bootstrap that a leaf holds at least."""
 MIN_DRAWS = 4_096
@@ -79,7 +80,7 @@ class Tree:
     """The leaves of a tree, disjoint and filling the space.
 
     Attributes:
-        values: prediction of each leaf, shape (l,).
+        values: prediction of each leaf, in standard deviations from the trials' mean, shape (l,).
         inside: which columns each leaf covers, shape (l, s).
         extents: share of each axis that a leaf covers, shape (l, p).
         weights: (value - mean of the tree) * volume of each leaf, shape (l,), sum 0.
@@ -101,13 +102,17 @@ class Forest:
 
     Attributes:
         layout: the bins.
-        trees: `N_TREES` of them, in units of the values.
+        trees: `N_TREES` of them.
+        centre: mean of the trials' values.
+        scale: their standard deviation.
         r2_oob: 1 - squared error / variance on trials that a tree did not draw; 0 when all values
             are equal.
     """
 
     layout: Layout
     trees: tuple[Tree, ...]
+    centre: float
+    scale: float
     r2_oob: float
 
 
@@ -135,9 +140,13 @@ def grow(axes: Sequence[Axis], places: Floats, values: Floats, *, seed: int) -> 
     columns = (bins + layout.starts[:-1, None]).T[order]
     rng = np.random.default_rng(seed)
     grown = [_Growth(layout, columns, z[order], rng) for _ in range(N_TREES)]
-    unit = scale / _UNIT
-    trees = tuple(_tree(layout, g.inside(), centre + unit * g.leaf_values()) for g in grown)
-    return Forest(layout=layout, trees=trees, r2_oob=_r2_oob(grown, z[order]))
+    return Forest(
+        layout=layout,
+        trees=tuple(_tree(layout, g.inside(), g.leaf_values() / _UNIT) for g in grown),
+        centre=centre,
+        scale=scale,
+        r2_oob=_r2_oob(grown, z[order]),
+    )
 
 
 def _layout(axes: Sequence[Axis]) -> Layout:
@@ -155,13 +164,15 @@ def _tree(layout: Layout, inside: Bools, values: Floats) -> Tree:
     volumes = extents.prod(axis=1)
     mean = float(values @ volumes)
     weights = (values - mean) * volumes
+    variance = float(weights @ (values - mean))
     return Tree(
         values=values,
         inside=inside,
         extents=extents,
         weights=weights,
         mean=mean,
-        variance=float(weights @ (values - mean)),
+        # The trials' variance is 1, so less than that is rounding.
+        variance=variance if variance > 1e-12 else 0.0,
     )
 
 
@@ -235,10 +246,9 @@ class _Growth:
 
     def _run(self) -> None:
         rows = np.arange(len(self._z))
-        node = np.zeros(len(self._z), dtype=np.int64)
+        node = np.zeros(len(rows), dtype=np.int64)
         inside = np.ones((1, len(self._layout.axis)), dtype=np.bool_)
-        is_wide = inside.size << (DEPTH - 1) > MAX_LEVEL
-        deepest = DEPTH - 1 if is_wide else DEPTH
+        deepest = min(max((MAX_LEVEL // inside.size).bit_length(), MIN_DEPTH), MAX_DEPTH)
         for depth in range(deepest + 1):
             counts, means = self._node_means(rows, node, len(inside))
             cuts = self._cuts(rows, node, counts, means) if depth < deepest else None
@@ -290,8 +300,8 @@ class _Growth:
         """Draws, and their sum of residuals from the node's mean, by node and column: (k, s)."""
         shape = len(means), len(self._layout.axis)
         p = self._columns.shape[1]
-        drawn = self.weights[rows] > 0
-        rows, node = rows[drawn], node[drawn]
+        is_drawn = self.weights[rows] > 0
+        rows, node = rows[is_drawn], node[is_drawn]
         keys = (self._columns[rows] + (node * shape[1])[:, None]).ravel()
         weights = self.weights[rows]
         residuals = weights * (self._z[rows] - means[node])

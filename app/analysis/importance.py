@@ -1,29 +1,20 @@
-"""How much of a metric's variation each parameter explains: functional ANOVA on the forest.
+"""How much of a metric's variation each parameter explains, overall and in each branch of a space.
 
-Hutter, Hoos & Leyton-Brown 2014. For each tree f, under the uniform measure over the declared
-space: V = Var f, a_j(x) = mean of f over all parameters but j, F_j = Var(a_j) / V; for a pair,
-Var(a_jk) / V - F_j - F_k. A leaf is a product of sets of bins, so each is a sum over leaves and
-exact for the tree. One forest for the parameters that are always active, and one for each condition
-on the trials where it holds, so that no conditional parameter is left out.
+One forest for the parameters that are always active, and one for each condition on the trials where
+it holds, so that no conditional parameter is left out; `anova.py` takes each apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from ..domain.space import Condition, Space
-from .axes import Axis, Floats, Integers, active_axes, required
-from .forest import MIN_TRIALS, Forest, Layout, TooFewTrials, Tree, grow, marginal
-
-N_PAIRS = 10
-"""Pairs that are reported in a block, largest first."""
-_SCREENED, _COARSE_BINS = 2 * N_PAIRS, 8
-_SCREENING_TREES = 8
-"""All pairs are first compared roughly, the `_SCREENED` largest of them then computed."""
+from .anova import Part, decompose
+from .axes import Axis, Floats, active_axes, required
+from .forest import MIN_TRIALS, TooFewTrials, grow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +25,7 @@ class Share:
         param: name of the parameter.
         pair: name of the other parameter of a pair, else None.
         share: mean over trees, in [0, 1].
-        low: 5 % quantile over trees; it shows the spread by sampling, not the forest's bias
+        low: 5 % quantile over trees; the spread shows what sampling does, not the forest's bias
             against small shares.
         high: 95 % quantile over trees.
     """
@@ -162,98 +153,26 @@ def _block(
         )
     forest = grow(axes, places, losses, seed=seed)
     names = [axis.parameter.name for axis in axes]
-    singles = np.stack([_singles(forest.layout, tree) for tree in forest.trees])
-    pairs, beyond = _largest_pairs(forest, singles)
+    singles, pairs = decompose(forest)
     return Block(
         condition=condition,
         n=n,
         trial_share=n / n_all,
-        shares=(
-            *_ranked([(name, None) for name in names], singles),
-            *_ranked([(names[j], names[k]) for j, k in pairs], beyond),
-        ),
+        shares=(*_ranked(names, singles), *_ranked(names, pairs)),
         r2_oob=forest.r2_oob,
-        unexplained=min(max(1.0 - float(singles.mean(axis=0).sum()), 0.0), 1.0),
+        unexplained=max(1.0 - sum(part.share for part in singles), 0.0),
     )
 
 
-def _ranked(keys: Sequence[tuple[str, str | None]], shares: Floats) -> list[Share]:
-    """Shares of all trees (t, k) as k summaries, largest mean first."""
-    mean = shares.mean(axis=0)
-    low, high = np.quantile(shares, (0.05, 0.95), axis=0)
+def _ranked(names: Sequence[str], parts: Sequence[Part]) -> list[Share]:
+    """The shares of parts, largest first."""
     return [
         Share(
-            param=keys[i][0],
-            pair=keys[i][1],
-            share=float(mean[i]),
-            low=float(low[i]),
-            high=float(high[i]),
+            param=names[part.axes[0]],
+            pair=names[part.axes[1]] if len(part.axes) > 1 else None,
+            share=part.share,
+            low=part.low,
+            high=part.high,
         )
-        for i in np.argsort(-mean, kind="stable")
+        for part in sorted(parts, key=lambda part: -part.share)
     ]
-
-
-def _singles(layout: Layout, tree: Tree) -> Floats:
-    """F_j of one tree for all axes, shape (p,)."""
-    if tree.variance <= 0.0:
-        return np.zeros(len(layout.starts) - 1)
-    marginals = tree.weights @ (tree.inside / tree.extents[:, layout.axis])
-    return layout.sums(marginals**2 * layout.masses) / tree.variance
-
-
-def _largest_pairs(forest: Forest, singles: Floats) -> tuple[list[tuple[int, int]], Floats]:
-    """The pairs of axes that explain most beyond the two, and what they do in each tree (t, k)."""
-    p = singles.shape[1]
-    if p < 2:
-        return [], np.zeros((len(forest.trees), 0))
-    rough = _rough_pairs(forest)
-    candidates = sorted(combinations(range(p), 2), key=lambda pair: -rough[pair])[:_SCREENED]
-    shares = np.stack([_pair(forest, *pair) for pair in candidates], axis=1)
-    shares -= np.stack([singles[:, j] + singles[:, k] for j, k in candidates], axis=1)
-    # Never below 0 but for rounding.
-    shares = np.maximum(shares, 0.0)
-    kept = np.argsort(-shares.mean(axis=0), kind="stable")[:N_PAIRS]
-    return [candidates[i] for i in kept], shares[:, kept]
-
-
-def _pair(forest: Forest, j: int, k: int) -> Floats:
-    """Var(a_jk) / V in each tree, shape (t,)."""
-    layout = forest.layout
-    one, two = (layout.masses[slice(*layout.starts[axis : axis + 2])] for axis in (j, k))
-    return np.array(
-        [
-            one @ marginal(layout, tree, j, k) ** 2 @ two / tree.variance if tree.variance else 0.0
-            for tree in forest.trees
-        ]
-    )
-
-
-def _rough_pairs(forest: Forest) -> Floats:
-    """A lower bound of each pair's share beyond its two parameters, shape (p, p).
-
-    Of the first trees, with the bins of an axis joined into `_COARSE_BINS`.
-    """
-    layout = forest.layout
-    starts, axis_starts = _coarse(layout)
-    masses = np.add.reduceat(layout.masses, starts)
-    found = np.zeros((len(axis_starts), len(axis_starts)))
-    for tree in forest.trees[:_SCREENING_TREES]:
-        if tree.variance <= 0.0:
-            continue
-        mean_density = np.add.reduceat(tree.inside * layout.masses, starts, axis=1) / masses
-        mean_density /= np.repeat(tree.extents, np.diff([*axis_starts, len(starts)]), axis=1)
-        joint = (mean_density * tree.weights[:, None]).T @ mean_density
-        squares = np.multiply.outer(masses, masses) * joint**2
-        blocks = np.add.reduceat(np.add.reduceat(squares, axis_starts, axis=0), axis_starts, axis=1)
-        single = np.add.reduceat((tree.weights @ mean_density) ** 2 * masses, axis_starts)
-        found += (blocks - np.add.outer(single, single)) / tree.variance
-    return found
-
-
-def _coarse(layout: Layout) -> tuple[Integers, Integers]:
-    """First column of each coarse bin, shape (c,), and first coarse bin of each axis, (p,)."""
-    before = np.cumsum(layout.masses) - layout.masses - layout.axis
-    group = np.floor((before + layout.masses / 2) * _COARSE_BINS).astype(np.int64)
-    keys = layout.axis * _COARSE_BINS + np.clip(group, 0, _COARSE_BINS - 1)
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    return starts, np.searchsorted(starts, layout.starts[:-1])

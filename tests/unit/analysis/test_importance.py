@@ -51,7 +51,7 @@ def columns(block: Block, p: int) -> Floats:
     return np.array([found[f"x{j}"] for j in range(p)])
 
 
-@pytest.mark.parametrize(("n", "most"), [(1_000, 0.06), (4_000, 0.04)])
+@pytest.mark.parametrize(("n", "most"), [(1_000, 0.06), (10_000, 0.04)])
 @pytest.mark.parametrize(
     ("function", "truth"),
     [(sobol_g, sobol_g_shares()), (linear, LINEAR_SHARES)],
@@ -65,10 +65,11 @@ def test_shares_are_those_of_the_closed_form(
     assert np.abs(found - truth).max() <= most
 
 
-def test_ishigami_has_its_shares_and_its_one_pair() -> None:
-    x = uniform(4_000, 3)
+@pytest.mark.parametrize(("n", "most"), [(4_000, 0.06), (10_000, 0.04)])
+def test_ishigami_has_its_shares_and_its_one_pair(n: int, most: float) -> None:
+    x = uniform(n, 3)
     block = first_block(cube(3), x, ishigami(x))
-    assert np.abs(columns(block, 3) - ISHIGAMI_SHARES).max() <= 0.04
+    assert np.abs(columns(block, 3) - ISHIGAMI_SHARES).max() <= most
     found = pairs(block)
     assert next(iter(found)) == ("x0", "x2")
     assert found["x0", "x2"] == pytest.approx(ISHIGAMI_PAIR, abs=0.04)
@@ -308,7 +309,7 @@ def test_a_parameter_of_one_value_has_share_0() -> None:
     )
     x = np.column_stack([uniform(40, 1), np.zeros((40, 2))])
     found = singles(first_block(space, x, x[:, 0]))
-    assert (found["c"], found["f"]) == (0.0, 0.0)
+    assert (found["c"], found["f"]) == pytest.approx((0.0, 0.0), abs=1e-12)
     assert found["x0"] == pytest.approx(1.0)
 
 

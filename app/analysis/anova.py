@@ -3,8 +3,7 @@
 After Hutter, Hoos & Leyton-Brown 2014: for a function f under the uniform measure over the declared
 space, V = Var f, a_j(x) = mean of f over all parameters but j, F_j = Var(a_j) / V; of a pair,
 Var(a_jk) / V - F_j - F_k. A leaf is a product of sets of bins, so a_j and a_jk are sums over
-leaves and exact.
-The forest's share is the mean over its trees, and their quantiles its spread.
+leaves, and exact. Shares are means over trees; their quantiles are the spread.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from itertools import combinations
 
 import numpy as np
 
-from .axes import Floats, Integers
-from .forest import Forest, Layout, Tree, marginal
+from .axes import Floats, Integers, Layout
+from .forest import Forest, Tree, marginal
 
 N_PAIRS = 10
 """Pairs that are reported, the largest ones."""

@@ -30,6 +30,7 @@ from ..domain.space import (
 
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
 Numeric: TypeAlias = FloatParameter | IntParameter
 
 N_BINS = 32
@@ -86,6 +87,27 @@ class Axis:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layout:
+    """The bins of all axes in one row: axis j has columns starts[j] to starts[j + 1] - 1.
+
+    Attributes:
+        starts: shape (p + 1,); the last is s, the number of columns.
+        axis: which axis a column belongs to, shape (s,).
+        masses: share of a column in its axis, shape (s,).
+        unordered: axes of three or more choices without order.
+    """
+
+    starts: Integers
+    axis: Integers
+    masses: Floats
+    unordered: tuple[int, ...]
+
+    def sums(self, columns: Floats) -> Floats:
+        """Sums over each axis: (k, s) -> (k, p)."""
+        return np.asarray(np.add.reduceat(columns, self.starts[:-1], axis=-1))
+
+
 def places(space: Space, points: Sequence[Params]) -> Floats:
     """Places of points: shape (n, p), NaN where a parameter is not active.
 
@@ -102,6 +124,17 @@ def number_at(parameter: Numeric, place: Floats) -> Floats:
     if parameter.log:
         return np.exp(math.log(low) * (1.0 - place) + math.log(high) * place)
     return low * (1.0 - place) + high * place
+
+
+def layout_of(axes: Sequence[Axis]) -> Layout:
+    """The bins of some axes in one row."""
+    sizes = [len(axis.masses) for axis in axes]
+    return Layout(
+        starts=np.concatenate(([0], np.cumsum(sizes))),
+        axis=np.repeat(np.arange(len(axes)), sizes),
+        masses=np.concatenate([axis.masses for axis in axes]),
+        unordered=tuple(j for j, a in enumerate(axes) if not a.is_ordered and sizes[j] > 2),
+    )
 
 
 def choice_indices(parameter: CategoricalParameter, values: Sequence[Value]) -> Integers:

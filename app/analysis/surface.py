@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..domain.space import CategoricalParameter, Space
-from .axes import Axis, Floats, Integers, active_axes, choice_indices, number_at, required
-from .forest import MIN_TRIALS, Bools, TooFewTrials, grow, marginal
+from .axes import Axis, Bools, Floats, Integers, active_axes, choice_indices, number_at, required
+from .forest import MIN_TRIALS, TooFewTrials, grow, marginal
 from .importance import clip_losses, finite_losses, rows_of
 
 N_CELLS = 40

@@ -254,10 +254,11 @@ def test_each_condition_has_a_block_of_its_own_trials_and_parameters() -> None:
     assert set(singles(tree).values()) == {0.0}
 
 
-def test_a_branch_of_few_trials_is_named_without_shares() -> None:
-    x, values = branched(200, 9)
+@pytest.mark.parametrize("n", [0, 1, 9])
+def test_a_branch_of_few_trials_is_named_without_shares(n: int) -> None:
+    x, values = branched(200, n)
     tree = importance(BRANCHED, x, values, is_maximized=False)[3]
-    assert (tree.n, tree.shares, tree.r2_oob, tree.unexplained) == (9, (), None, None)
+    assert (tree.n, tree.shares, tree.r2_oob, tree.unexplained) == (n, (), None, None)
 
 
 def is_finite(blocks: tuple[Block, ...]) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..domain.space import Parameter
-from .axes import axis, places
 from .envelope import Envelope, floats, integers
 from .sampling import strata
+from .scales import along, described
 from .slices import without_value
 from .table import RANKED, TrialTable
 
@@ -33,7 +33,7 @@ def parallel(
         "state": integers(table.state[shown]),
     }
     for parameter in parameters:
-        at = places(parameter, params)
+        at = along(parameter, params)
         scaled = np.where(np.isfinite(at), np.round(np.nan_to_num(at) * SCALE), -1)
         columns[f"param:{parameter.name}"] = integers(scaled.astype(np.int64))
     return Envelope(
@@ -44,6 +44,6 @@ def parallel(
         n_shown=len(shown),
         sampling="all" if len(shown) == len(used) else "strata",
         excluded=without_value(table),
-        axes=tuple(axis(parameter) for parameter in parameters),
+        axes=tuple(described(parameter) for parameter in parameters),
         columns=columns,
     )

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..domain.space import CategoricalParameter, Parameter
 from ..domain.trial import TrialState
-from .axes import axis, places
 from .envelope import Envelope, floats, integers
 from .sampling import cells
+from .scales import along, described
 from .table import RANKED, Ints, TrialTable
 
 _N_BINS = 12
@@ -33,7 +33,7 @@ def slices(table: TrialTable, parameters: Sequence[Parameter], *, max_points: in
         n_shown=n_shown,
         sampling="all" if n_shown == len(used) else "cells",
         excluded=without_value(table),
-        axes=tuple(axis(parameter) for parameter in parameters),
+        axes=tuple(described(parameter) for parameter in parameters),
         columns={},
         more={"slices": parts},
     )
@@ -48,7 +48,7 @@ def without_value(table: TrialTable) -> dict[str, int]:
 
 
 def _one(table: TrialTable, used: Ints, parameter: Parameter, most: int) -> dict[str, Any]:
-    at = places(parameter, [table.params[index] for index in used.tolist()])
+    at = along(parameter, [table.params[index] for index in used.tolist()])
     keep = np.isin(used, table.improvements())
     chosen = cells(at, table.value[used], table.state[used], table.cost[used], keep, most)
     shown = used[chosen]

@@ -21,13 +21,14 @@ class RunningStatistics:
 
     def __init__(self, net: nn.Module, momentum: float) -> None:
         self._momentum = momentum
-        self._kept: list[torch.Tensor] = []
         for norm in net.modules():
             if isinstance(norm, nn.BatchNorm1d):
-                assert norm.running_mean is not None
-                assert norm.running_var is not None
                 norm.momentum = 1.0
-                self._kept += [norm.running_mean, norm.running_var]
+        self._kept = [
+            buffer
+            for name, buffer in net.named_buffers()
+            if name.endswith(("running_mean", "running_var"))
+        ]
         self.restore()
 
     def restore(self) -> None:

@@ -96,14 +96,18 @@ def evict(root: Path, max_bytes: int) -> None:
     """Takes the files away that were used longest ago, until the rest fits; a key's folder goes
     with its last file.
     """
-    files = [(file.stat(), file) for file in root.glob("*/*.npz")]
-    total = sum(stat.st_size for stat, _ in files)
-    for stat, file in sorted(files, key=lambda item: item[0].st_mtime_ns):
+    files = []
+    for file in root.glob("*/*.npz*"):  # with what a writer that was killed has left of a file
+        with contextlib.suppress(FileNotFoundError):
+            stat = file.stat()
+            files.append((stat.st_mtime_ns, stat.st_size, file))
+    total = sum(size for _, size, _ in files)
+    for _, size, file in sorted(files):
         if total <= max_bytes:
             return
         file.unlink(missing_ok=True)
-        total -= stat.st_size
-        if not any(file.parent.glob("*.npz*")):  # a file being written counts
+        total -= size
+        if not any(file.parent.glob("*.npz*")):
             shutil.rmtree(file.parent, ignore_errors=True)
 
 

@@ -75,8 +75,8 @@ class Axis:
 
     def always(self, condition: Condition) -> bool:
         """Whether all that is possible here meets a condition on this parameter."""
-        if condition in self.given:
-            return True
+        if condition.choices is None and condition in self.given:
+            return True  # whatever rounding did to the ends
         if self.values is not None:
             name = self.parameter.name
             return all(condition.holds({name: value}) for value in self.values)
@@ -151,8 +151,7 @@ def required(space: Space, conditions: Iterable[Condition]) -> dict[str, tuple[C
     for condition in conditions:
         link: Condition | None = condition
         while link is not None:
-            known = found.get(link.param, ())
-            found[link.param] = known if link in known else (*known, link)
+            found[link.param] = (*found.get(link.param, ()), link)
             link = when[link.param]
     return found
 

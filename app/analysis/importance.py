@@ -83,12 +83,13 @@ def importance(
         ValueError: clip outside (0, 1].
     """
     losses, _ = finite_losses(values, is_maximized=is_maximized)
-    conditions = dict.fromkeys(p.when for p in space.parameters if p.when is not None)
+    # By their text: Python holds the conditions on True and on 1 equal.
+    conditions = {repr(p.when): p.when for p in space.parameters if p.when is not None}
     always = rows_of(active_axes(space, {}), places, losses)
     if len(always) < MIN_TRIALS:
         raise TooFewTrials(len(always))
     blocks = []
-    for condition in (None, *conditions):
+    for condition in (None, *conditions.values()):
         holding = required(space, [] if condition is None else [condition])
         axes = active_axes(space, holding)
         rows = rows_of(axes, places, losses)

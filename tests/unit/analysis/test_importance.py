@@ -261,6 +261,23 @@ def test_a_branch_of_few_trials_is_named_without_shares(n: int) -> None:
     assert (tree.n, tree.shares, tree.r2_oob, tree.unexplained) == (n, (), None, None)
 
 
+def test_branches_of_true_and_of_1_are_two() -> None:
+    space = Space(
+        parameters=(
+            CategoricalParameter(name="c", choices=(1, True)),
+            FloatParameter(name="x", low=0, high=1, when=Condition(param="c", choices=(1,))),
+            FloatParameter(name="y", low=0, high=1, when=Condition(param="c", choices=(True,))),
+        )
+    )
+    u = uniform(40, 1)[:, 0]
+    points: list[Params] = [
+        {"c": 1, "x": float(v)} if i % 2 else {"c": True, "y": float(v)} for i, v in enumerate(u)
+    ]
+    blocks = importance(space, places(space, points), u, is_maximized=False)
+    assert [set(singles(block)) for block in blocks] == [{"c"}, {"x"}, {"y"}]
+    assert [block.n for block in blocks] == [40, 20, 20]
+
+
 def is_finite(blocks: tuple[Block, ...]) -> bool:
     shares = [astuple(s)[2:] for block in blocks for s in block.shares]
     rest = [(b.r2_oob, b.unexplained, b.trial_share) for b in blocks if b.shares]

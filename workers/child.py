@@ -18,11 +18,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tunewell.objective import Trial, TrialEnded, Values, final_values
+from tunewell.objective import (
+    Equivalent,
+    Trial,
+    TrialEnded,
+    Values,
+    canonical_point,
+    final_values,
+)
 
 from . import failures, user_objective
 from .command_objective import CommandFailed, objective_of
@@ -37,6 +45,15 @@ CHECKPOINT_EVERY_S = 10.0
 twice, and a training of short steps does not spend its time on saving."""
 
 Run = Callable[[Trial], Values | float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """What evaluates a job: the function, its metrics, and what it says of equal work."""
+
+    run: Run
+    metrics: Mapping[str, str]
+    equivalent: Equivalent | None = None
 
 
 def main(control_fd: str, report_fd: str, parent_pid: str) -> None:
@@ -101,11 +118,15 @@ def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
         store_dir=None if job.store_dir is None else Path(job.store_dir),
     )
     try:
-        run, metrics = _objective(job)
-        returned = _run(run, trial)
+        code = _code(job)
+        point = canonical_point(code.equivalent, trial)
+        if point is not None and channel.is_known(point):
+            return {"end": {"state": Ending.ANSWERED}}
+        returned = _run(code.run, trial)
         if channel.ending in (Ending.PAUSED, Ending.LEFT):
             return {"end": {"state": channel.ending}}
-        values = final_values(trial, returned, metrics)
+        values = final_values(trial, returned, code.metrics)
+        point = None if channel.ending else canonical_point(code.equivalent, trial)
     except BrokenPipeError:
         raise
     except CommandFailed as error:
@@ -126,6 +147,7 @@ def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
             "step": trial.last_step or None,
             "usage": {"wall_s": channel.elapsed_s(), **used()},
             "data": trial.data,
+            "equivalent": point,
         }
     }
 
@@ -138,19 +160,22 @@ def _run(run: Run, trial: Trial) -> Values | float | None:
         return None
 
 
-def _objective(job: Job) -> tuple[Run, Mapping[str, str]]:
-    """The function to run and its metrics' names."""
+def _code(job: Job) -> Code:
     if job.target is not None:
         found = user_objective.load(job.target, job.folder)
         if found.prepare is not None:
             found.prepare()
-        return found.run, found.metrics
+        return Code(run=found.run, metrics=found.metrics, equivalent=found.equivalent)
     if job.command is not None:
         command = objective_of(CommandSpec(**job.command))
-        return command.run, command.metrics
+        return Code(run=command.run, metrics=command.metrics)
     built_in = BUILT_IN[job.objective]
     module = importlib.import_module(f".objectives.{built_in.module}", __package__)
-    return module.evaluate, built_in.offer["metrics"]
+    return Code(
+        run=module.evaluate,
+        metrics=built_in.offer["metrics"],
+        equivalent=getattr(module, "equivalent", None),
+    )
 
 
 def used() -> dict[str, float]:
@@ -165,6 +190,8 @@ def used() -> dict[str, float]:
 
 class Ending(StrEnum):
     """How a trial that was told to end before its time ends; the last message's `state`."""
+
+    ANSWERED = "answered"  # before it began: an equal trial's result has completed it
 
     STOPPED = "stopped"  # for good
     PAUSED = "paused"  # may be promoted and go on
@@ -200,6 +227,7 @@ class PipeChannel:
         self._answered_step = 0
         self._to_step = to_step
         self._may_leave = False
+        self._is_known: bool | None = None
         self._wants_checkpoint = threading.Event()
         self._started = self._saved_at = now()
         self._held_s = 0.0
@@ -253,6 +281,17 @@ class PipeChannel:
         self.send({"checkpoint": {"step": step, "path": str(path)}})
         self._saved_at = self._now()
 
+    def is_known(self, point: Mapping[str, Any]) -> bool:
+        """Whether the trial has been answered from an earlier one with this canonical point; waits
+        for the service to say so, or for the worker to say that it is to train.
+        """
+        held_at = self._now()
+        self.send({"equivalent": point})
+        with self._told:
+            self._told.wait_for(lambda: self._is_known is not None)
+        self._held_s += self._now() - held_at
+        return bool(self._is_known)
+
     def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
         """Sends a measurement; at the end of the budget waits for what comes next.
 
@@ -287,6 +326,8 @@ class PipeChannel:
         with self._told:
             if name == "continue":
                 self._answered_step, self._to_step = order["step"], order["to_step"]
+            elif name in ("answered", "train"):
+                self._is_known = name == "answered"
             elif name == "leave":
                 self._may_leave = True
                 self._wants_checkpoint.set()

@@ -30,6 +30,7 @@ An objective may be a class instead, which leaves the loop to us: see `Training`
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -233,6 +234,9 @@ def _name_in(folder: Path, path: Path) -> str:
 
 ObjectiveFunction: TypeAlias = Callable[[Trial], Values | float | None]
 
+Equivalent: TypeAlias = Callable[[Trial], Mapping[str, Any] | None]
+"""Gives the canonical point of a trial; None where it is equal to no other."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
@@ -250,6 +254,11 @@ class Objective:
         checkpoints: whether it saves checkpoints and goes on from them.
         prepare: called once in a process before its first trial, e.g. to load data.
         data: called to say which data sets are at hand.
+        equivalent: gives a trial's canonical point, plain JSON values: trials of a study for which
+            it is the same give the very same result, so one that comes when another has completed
+            is answered from it and not trained. What the result depends on beside the study's
+            options belongs into it, `trial.seed` too where it is used. Asked before a trial and
+            again after it, when more may be known.
     """
 
     name: str
@@ -263,6 +272,7 @@ class Objective:
     checkpoints: bool = False
     prepare: Callable[[], None] | None = None
     data: Callable[[], list[dict[str, str]]] | None = None
+    equivalent: Equivalent | None = None
 
     def __call__(self, trial: Trial) -> Values | float | None:
         return self.run(trial)
@@ -298,6 +308,7 @@ def objective(
     steps: str = "",
     max_resource: int | None = None,
     checkpoints: bool = False,
+    equivalent: Equivalent | None = None,
 ) -> Callable[[ObjectiveFunction | type[Training]], Objective]:
     """Makes an objective of a function, or of a class that is a `Training`; see `Objective` for the
     arguments. A class that has `save` and `load` has checkpoints.
@@ -320,6 +331,7 @@ def objective(
             steps=steps,
             max_resource=max_resource,
             checkpoints=checkpoints or saves(code),
+            equivalent=equivalent,
         )
 
     return wrap
@@ -347,6 +359,22 @@ def final_values(
     if not trial.last_values:
         raise ValueError("the objective neither reported nor returned a value")
     return dict(trial.last_values)
+
+
+def canonical_point(equivalent: Equivalent | None, trial: Trial) -> dict[str, Any] | None:
+    """The canonical point of a trial; None where the objective says nothing of equal work.
+
+    Raises:
+        TypeError: it is no dictionary of plain JSON values.
+        ValueError: it has a NaN or an infinity in it.
+    """
+    point = None if equivalent is None else equivalent(trial)
+    if point is None:
+        return None
+    if not isinstance(point, Mapping):
+        raise TypeError(f"equivalent returns a dictionary or None, not {type(point).__name__}")
+    found: dict[str, Any] = json.loads(json.dumps(dict(point), allow_nan=False))
+    return found
 
 
 def is_finite(values: Values) -> bool:

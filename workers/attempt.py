@@ -25,6 +25,8 @@ from .spool import Record, Spool
 
 MAX_POINTS = 100
 """Measurements in one report at most."""
+ANSWERED = "answered"
+"""State in which the process of a trial ends that an equal one's result has completed."""
 _RELEASES = {"paused": PAUSED, "left": RELEASE_REASON}
 """Why a trial is given back, by how its process has ended."""
 
@@ -218,6 +220,11 @@ class Attempt:
         if self._gives_back:
             self.release()
 
+    def ask_equal(self, point: Mapping[str, Any]) -> None:
+        """Puts the question for equal work in the way of the reports."""
+        body = {"lease_id": self.lease.lease_id, "equivalent": dict(point)}
+        self._spool.append(Record(kind="match", body=body))
+
     def _printed(self, start: int, text: str) -> None:
         """Puts a piece of output on disk, to be sent. What is for people must not fail a trial."""
         body = {"lease_id": self.lease.lease_id, "offset": start, "text": text}
@@ -258,11 +265,15 @@ class Attempt:
             self._spool.hold(record)
 
     def _record(self, outcome: Outcome) -> Record | None:
-        """The last write under the lease; None for a trial that was aborted."""
+        """The last write under the lease; None for a trial that was aborted, or answered from an
+        equal one.
+        """
         lease_id = self.lease.lease_id
         if outcome.end is not None:
             if (reason := _RELEASES.get(outcome.end["state"])) is not None:
                 return Record(kind="release", body={"reason": reason})
+            if outcome.end["state"] == ANSWERED:
+                return None
             told = {key: value for key, value in outcome.end.items() if value is not None}
             return Record(kind="complete", body={"lease_id": lease_id, **told})
         if outcome.failure is not None:

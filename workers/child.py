@@ -24,7 +24,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tunewell.objective import Trial, TrialEnded, Values, final_values
+from tunewell.objective import (
+    Equivalent,
+    Trial,
+    TrialEnded,
+    Values,
+    canonical_point,
+    final_values,
+)
 
 from . import archive, failures, user_objective
 from .command_objective import CommandFailed, objective_of
@@ -96,12 +103,14 @@ class Loaded:
         run: evaluates a trial.
         metrics: those that it declares, with their directions.
         version: of its code.
+        equivalent: gives a trial's canonical point, or None.
         is_own: whether it is the user's, so that what it reports has to be looked at.
     """
 
     run: Run
     metrics: Mapping[str, str]
     version: str
+    equivalent: Equivalent | None = None
     is_own: bool = True
 
 
@@ -127,6 +136,9 @@ def _evaluated(job: Job, channel: PipeChannel) -> dict[str, Any]:
     loaded = _objective(job)
     channel.saved_by = job.objective, loaded.version
     trial = _trial(job, loaded, channel, _resumed(job, loaded))
+    point = canonical_point(loaded.equivalent, trial)
+    if point is not None and channel.is_known(point):
+        return {"end": {"state": Ending.ANSWERED}}
     began_at = trial.last_step
     try:
         return _result(loaded, trial, channel)
@@ -201,6 +213,8 @@ def _result(loaded: Loaded, trial: Trial, channel: PipeChannel) -> dict[str, Any
     if channel.ending in (Ending.PAUSED, Ending.LEFT):
         return {"end": {"state": channel.ending}}
     values = final_values(trial, returned, loaded.metrics)
+    # At the end it may know more of the point than before.
+    point = None if channel.ending else canonical_point(loaded.equivalent, trial)
     if (failed := failures.of_values(values)) is not None:
         return {"fail": failed.bounded()}
     return {
@@ -210,6 +224,7 @@ def _result(loaded: Loaded, trial: Trial, channel: PipeChannel) -> dict[str, Any
             "step": trial.last_step or None,
             "usage": {"wall_s": channel.elapsed_s(), **used()},
             "data": trial.data,
+            "equivalent": point,
         }
     }
 
@@ -239,13 +254,19 @@ def _objective(job: Job) -> Loaded:
             run=module.evaluate,
             metrics=built_in.offer["metrics"],
             version=built_in.offer["version"],
+            equivalent=getattr(module, "equivalent", None),
             is_own=False,
         )
     _check_names("option", job.options, found.options)
     _check_names("parameter", job.params, found.params)
     if found.prepare is not None:
         found.prepare()
-    return Loaded(run=found.run, metrics=found.metrics, version=found.version)
+    return Loaded(
+        run=found.run,
+        metrics=found.metrics,
+        version=found.version,
+        equivalent=found.equivalent,
+    )
 
 
 def _check_names(what: str, given: Mapping[str, Any], known: Mapping[str, Any] | None) -> None:
@@ -269,6 +290,8 @@ def used() -> dict[str, float]:
 
 class Ending(StrEnum):
     """How a trial that was told to end before its time ends; the last message's `state`."""
+
+    ANSWERED = "answered"  # before it began: an equal trial's result has completed it
 
     STOPPED = "stopped"  # for good
     PAUSED = "paused"  # may be promoted and go on
@@ -304,6 +327,7 @@ class PipeChannel:
         self._answered_step = 0
         self._to_step = to_step
         self._may_leave = False
+        self._is_known: bool | None = None
         self._wants_checkpoint = threading.Event()
         self._started = self._saved_at = now()
         self._held_s = 0.0
@@ -362,6 +386,17 @@ class PipeChannel:
         self.send({"checkpoint": {"step": step, "path": str(target)}})
         self._saved_at = self._now()
 
+    def is_known(self, point: Mapping[str, Any]) -> bool:
+        """Whether the trial has been answered from an earlier one with this canonical point; waits
+        for the service to say so, or for the worker to say that it is to train.
+        """
+        held_at = self._now()
+        self.send({"equivalent": point})
+        with self._told:
+            self._told.wait_for(lambda: self._is_known is not None)
+        self._held_s += self._now() - held_at
+        return bool(self._is_known)
+
     def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
         """Sends a measurement; at the end of the budget waits for what comes next.
 
@@ -397,6 +432,8 @@ class PipeChannel:
         with self._told:
             if name == "continue":
                 self._answered_step, self._to_step = order["step"], order["to_step"]
+            elif name in ("answered", "train"):
+                self._is_known = name == "answered"
             elif name == "leave":
                 self._may_leave = True
                 self._wants_checkpoint.set()

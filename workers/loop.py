@@ -349,6 +349,7 @@ class Worker:
             spool,
             self._log,
             on_answer=attempt.take_answer,
+            on_match=lambda is_known: attempt.runner.answer(is_known=is_known),
             on_refused=attempt.take_refusal,
             on_away=attempt.note_silence,
             on_lost=attempt.abort,

@@ -81,6 +81,9 @@ class Sink(Protocol):
     def checkpoint(self, step: int, path: str) -> None:
         """Takes a checkpoint's file over, which comes after all reports up to its step."""
 
+    def ask_equal(self, point: Mapping[str, Any]) -> None:
+        """Takes a trial's canonical point, whose process waits for `Runner.answer`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -88,7 +91,7 @@ class Outcome:
 
     Attributes:
         end: `state`, `values`, `step`, `usage`, `data` of a trial that came to its end; of one
-            that is `paused` or `left` the state alone.
+            that is `paused`, `left` or `answered` the state alone.
         failure: why it failed.
         cause: why it was ended from here (not for a time limit, which is a failure).
     """
@@ -148,6 +151,10 @@ class Runner:
     def go_on(self, step: int, to_step: int | None) -> None:
         """Has the trial told that it may train up to `to_step` after its report of `step`."""
         self._order(order="continue", step=step, to_step=to_step)
+
+    def answer(self, *, is_known: bool) -> None:
+        """Has a trial that asked for equal work told to train, or that its result is known."""
+        self._order(order="answered" if is_known else "train")
 
     def want_checkpoint(self) -> None:
         """Has the trial told to save a checkpoint, if it can."""
@@ -358,7 +365,9 @@ class _Session:
             self.last_step = points[-1]["step"]
             self._sink.report(points)
         for message in messages:
-            if "checkpoint" in message:
+            if "equivalent" in message:
+                self._sink.ask_equal(message["equivalent"])
+            elif "checkpoint" in message:
                 self._sink.checkpoint(**message["checkpoint"])
             elif "end" in message:
                 self.end = message["end"]

@@ -29,8 +29,8 @@ KEEP_S = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One write under a lease. `kind` is "report", "logs", "checkpoint" or one of `TERMINAL`;
-    `body` what is sent, of a checkpoint what its file is.
+    """One write under a lease. `kind` is "match", "report", "logs", "checkpoint" or one of
+    `TERMINAL`; `body` what is sent, of a checkpoint what its file is.
     """
 
     kind: str

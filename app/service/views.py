@@ -31,6 +31,7 @@ __all__ = [
     "Feed",
     "Front",
     "Grant",
+    "Matched",
     "Point",
     "Reported",
     "StudyView",
@@ -152,6 +153,16 @@ class Grant:
     last_seq: int = -1
     last_step: int | None = None
     more_ahead: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """The answer to a trial that asked whether its work has been done: the trial, and whether an
+    earlier result has completed it.
+    """
+
+    trial: Trial
+    is_answered: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ _BY_ROLES = {
     frozenset({Role.WORKER, Role.ADMIN}): "register_worker claim_leases",
     frozenset({Role.WORKER, Role.SUBMITTER, Role.ADMIN}): """
         heartbeat_leases renew_lease release_lease report_measurements complete_trial fail_trial
-        append_logs
+        append_logs match_trial
         create_checkpoint upload_checkpoint commit_checkpoint
     """,
     frozenset({Role.ADMIN}): """

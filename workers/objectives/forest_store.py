@@ -39,6 +39,12 @@ class FoldStore(Protocol):
         """Keeps a tree that came to `depth` by itself, less than it was allowed."""
         ...
 
+    def depths(self, n_trees: int) -> list[int] | None:
+        """The depths that the first `n_trees` trees came to by themselves; None where one is not
+        known.
+        """
+        ...
+
     def sums(self, max_depth: int, most: int) -> tuple[int, Array] | None:
         """The largest number of trees, at most `most`, whose summed predictions are known."""
         ...
@@ -61,6 +67,10 @@ class NoStore:
 
     def put_tree(self, index: int, depth: int, predictions: Array) -> None:
         """Does nothing."""
+
+    def depths(self, n_trees: int) -> list[int] | None:
+        """Never known."""
+        return None
 
     def sums(self, max_depth: int, most: int) -> tuple[int, Array] | None:
         """Never known."""
@@ -113,6 +123,18 @@ class DiskStore:
     def put_tree(self, index: int, depth: int, predictions: Array) -> None:
         """See `FoldStore`."""
         self._trees[index] = (depth, predictions)
+
+    def depths(self, n_trees: int) -> list[int] | None:
+        """See `FoldStore`."""
+        found: dict[int, int] = {}
+        for first in range(0, n_trees, CHUNK):
+            arrays = self._store.read(f"trees-{first}", "index", "depth")
+            if arrays is None:
+                return None
+            found.update(zip(*(array.tolist() for array in arrays), strict=True))
+        if not all(index in found for index in range(n_trees)):
+            return None
+        return [found[index] for index in range(n_trees)]
 
     def sums(self, max_depth: int, most: int) -> tuple[int, Array] | None:
         """See `FoldStore`."""

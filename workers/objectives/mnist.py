@@ -16,7 +16,7 @@ import functools
 import io
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import torch
@@ -324,6 +324,22 @@ def _record(trial: Trial, settings: Settings, source: data.DataSet) -> Record | 
         device=settings.device,
     )
     return Record(trial.store_dir, key)
+
+
+def equivalent(trial: Trial) -> dict[str, Any] | None:
+    """The canonical point: everything that the result depends on beside the study's options.
+
+    Without the option `seed` each trial has a seed of its own and is equal to no other. The model
+    `simple` has no batch normalisation whose momentum could matter.
+    """
+    if trial.options.get("seed") is None:
+        return None
+    point = asdict(_settings(trial))
+    if point["model"] == "simple":
+        del point["momentum"]
+    # Other kernels round otherwise.
+    kind = torch.device(trial.device).type
+    return {**point, "device": kind, "torch": str(torch.__version__)}
 
 
 def _scores(net: nn.Sequential, part: Part) -> dict[str, float]:

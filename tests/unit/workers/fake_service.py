@@ -37,6 +37,7 @@ class FakeService:
         lost: writes that are taken in, but whose next answer gets lost on the way.
         away: writes that break the connection; `dropped` counts them.
         may_pause: whether a release with the reason paused is legal.
+        equal: lease ids whose question for equal work is answered with a result.
     """
 
     heartbeat_s: float = 0.1
@@ -60,6 +61,7 @@ class FakeService:
     away: set[str] = field(default_factory=set)
     dropped: int = 0
     may_pause: bool = True
+    equal: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.changed = threading.Condition()
@@ -229,6 +231,7 @@ class FakeService:
             "accepted": 1,
             "duplicates": 0,
             "state": "completed",
+            "answered": what == "match" and lease_id in self.equal,
         }
 
     def _judge(self, lease_id: str, step: int) -> None:

@@ -135,6 +135,29 @@ def new_data(trial: tunewell.Trial) -> float:
     return 1.0
 
 
+def _trains(trial: tunewell.Trial) -> float:
+    trial.report(1, value=1.0)
+    return 1.0
+
+
+def _rounded(trial: tunewell.Trial) -> dict[str, object] | None:
+    """Equal where x0 rounds to the same; knows more once the trial has trained."""
+    if trial.options.get("unlike"):
+        return None
+    return {"x0": round(trial.params["x0"]), "trained": trial.last_step > 0}
+
+
+rounds = tunewell.objective(name="rounds", metrics=VALUE, equivalent=_rounded)(_trains)
+sets = tunewell.objective(name="sets", metrics=VALUE, equivalent=lambda trial: {"x0": {1, 2}})(
+    _trains
+)
+lists = tunewell.objective(
+    name="lists",
+    metrics=VALUE,
+    equivalent=lambda trial: [1],  # type: ignore[arg-type, return-value]
+)(_trains)
+
+
 NOT_AN_OBJECTIVE = 3
 
 

@@ -18,9 +18,15 @@ _BEFORE = (
     "source IN ('suggester', 'initial', 'fallback', 'user', 'promotion', 'replicate', 'import')"
 )
 _AFTER = _BEFORE.replace("'replicate', ", "'replicate', 'duplicate', ")
-_SOURCE_BEFORE = {
-    "sqlite": "json_extract(provenance, '$.duplicate_of.source')",
-    "postgresql": "CAST(provenance AS json) #>> '{duplicate_of,source}'",
+_GIVE_SOURCES_BACK = {
+    "sqlite": (
+        "UPDATE trials SET source = json_extract(provenance, '$.duplicate_of.source')"
+        " WHERE source = 'duplicate'"
+    ),
+    "postgresql": (
+        "UPDATE trials SET source = CAST(provenance AS json) #>> '{duplicate_of,source}'"
+        " WHERE source = 'duplicate'"
+    ),
 }
 
 
@@ -40,11 +46,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drops them; a duplicate has the source again that it had before."""
-    before = _SOURCE_BEFORE[op.get_bind().dialect.name]
-    op.execute(f"UPDATE trials SET source = {before} WHERE source = 'duplicate'")
+    op.execute(_GIVE_SOURCES_BACK[op.get_bind().dialect.name])
+    _check_sources(_AFTER, _BEFORE)
     op.drop_index("ix_trials_equivalent", "trials")
     op.drop_column("trials", "equivalent")
-    _check_sources(_AFTER, _BEFORE)
 
 
 def _check_sources(old: str, new: str) -> None:
@@ -54,13 +59,12 @@ def _check_sources(old: str, new: str) -> None:
         op.drop_constraint(op.f("ck_trials_source"), "trials", type_="check")
         op.create_check_constraint(op.f("ck_trials_source"), "trials", new)
         return
-    # A table is not copied for the sake of a check: no row breaks the new one. This is the way that
-    # SQLite documents for it (lang_altertable, "Making Other Kinds Of Table Schema Changes").
-    version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
+    # A table is not copied for the sake of a check that no row breaks: SQLite documents this way
+    # (lang_altertable, "Making Other Kinds Of Table Schema Changes"). The changes of the table that
+    # follow in the transaction have other connections read the schema again.
     connection.exec_driver_sql("PRAGMA writable_schema = ON")
     connection.exec_driver_sql(
         "UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE type = ? AND name = ?",
         (old, new, "table", "trials"),
     )
-    connection.exec_driver_sql(f"PRAGMA schema_version = {version + 1}")
-    connection.exec_driver_sql("PRAGMA writable_schema = OFF")
+    connection.exec_driver_sql("PRAGMA writable_schema = RESET")

@@ -4,7 +4,8 @@ Each part is a real service and a real worker on this machine:
 
 - `overhead`: trials of one second on one slot: from the start of one to the start of the next, less
   the second.
-- `many`: 200 trials of a tenth of a second on two slots: wall time over that of the training alone.
+- `many`: 200 trials of a tenth of a second on two slots, the worker warm: wall time over that of
+  the training alone.
 - `idle`: CPU time of a worker that waits for work, as a share of one core.
 - `search`: the article's random search, 10 trials of `mnist-mlp` on two slots. The article's own
   loop is estimated from its trials in benchmarks/results/mnist.jsonl: seconds = a + b / batch size.
@@ -85,7 +86,8 @@ def overhead(local: Local, client: Client, round_: int) -> dict[str, float]:
 
 
 def many(local: Local, client: Client, round_: int) -> dict[str, float]:
-    """Wall time over the training alone."""
+    """Wall time over the training alone, once the worker is warm."""
+    run(local, client, function_study(f"warm-{round_}", 4, 0.1))
     wall_s, _ = run(local, client, function_study(f"many-{round_}", 200, 0.1))
     return {"wall_s": wall_s, "share": wall_s / (200 * 0.1 / 2) - 1.0}
 

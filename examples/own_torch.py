@@ -3,8 +3,6 @@
 tunewell worker run --objective own_torch:net          # in this folder, with torch installed
 """
 
-import io
-
 import torch
 
 import tunewell
@@ -21,8 +19,9 @@ def net(trial: tunewell.Trial) -> None:
     model = torch.nn.Sequential(*layers).to(trial.device)
     adam = torch.optim.Adam(model.parameters(), lr=trial.params["learning_rate"])
     loss = torch.nn.BCEWithLogitsLoss()
-    if trial.checkpoint:
-        for part, state in zip((model, adam), torch.load(trial.checkpoint), strict=True):
+    saved = trial.checkpoint_dir / "state.pt"
+    if saved.exists():
+        for part, state in zip((model, adam), torch.load(saved), strict=True):
             part.load_state_dict(state)
     for epoch in range(trial.last_step + 1, trial.options["epochs"] + 1):
         for rows in torch.arange(2000).split(50):
@@ -32,7 +31,7 @@ def net(trial: tunewell.Trial) -> None:
         right = (model(x[2000:])[:, 0] > 0) == (y[2000:] > 0)
         trial.report(epoch, accuracy=right.float().mean().item())
         if trial.should_checkpoint:
-            torch.save([model.state_dict(), adam.state_dict()], content := io.BytesIO())
-            trial.save_checkpoint(content.getvalue())
+            torch.save([model.state_dict(), adam.state_dict()], saved)
+            trial.save()
         if trial.should_stop:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,24 @@ def trial_line(trial: Trial, study: Study) -> str:
         parts.append(f"stopped at step {trial.step}{_why(trial)}")
     elif trial.state != "completed":
         parts.append(trial.state)
+    if (of := duplicate_of(trial)) is not None:
+        parts.append(f"not trained: equal to trial {of['number']}")
     return "  ".join(parts)
+
+
+def duplicate_of(trial: Trial) -> Mapping[str, Any] | None:
+    """Which trial's result a duplicate has: `number`, `trial_id`, and the `source` that it had
+    itself; None of any other trial.
+    """
+    return trial.provenance.get("duplicate_of") if trial.source == "duplicate" else None
+
+
+def source_words(trial: Trial) -> str:
+    """Where a trial's point came from, and of a duplicate where its result did."""
+    of = duplicate_of(trial)
+    if of is None:
+        return trial.source
+    return f"duplicate: equal to trial {of['number']}, whose result it has ({of['source']} before)"
 
 
 def paused_line(trial: Trial) -> str:

@@ -16,21 +16,32 @@ An objective made with `checkpoints=True` may save its state after a report and,
 run again after its worker was lost, go on from there:
 
 ```python
-start = pickle.loads(trial.checkpoint.read_bytes()) if trial.checkpoint else State()
-...
-    trial.report(epoch, accuracy=accuracy)
+file = trial.checkpoint_dir / "state.json"
+state = json.loads(file.read_text()) if file.exists() else new_state()
+for epoch in range(trial.last_step + 1, 11):
+    trial.report(epoch, accuracy=train(state))
     if trial.should_checkpoint:
-        trial.save_checkpoint(pickle.dumps(state))
+        file.write_text(json.dumps(state))
+        trial.save()
 ```
+
+An objective may be a class instead, which leaves the loop to us: see `Training`.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
+
+from .training import Training, driven, saves
 
 Values: TypeAlias = Mapping[str, float]
 
@@ -69,8 +80,10 @@ class Channel(Protocol):
         """Whether a checkpoint is wanted now."""
         ...
 
-    def save_checkpoint(self, step: int, content: bytes | Path) -> None:
-        """Takes a checkpoint: its bytes, or a file that is copied."""
+    def save(self, step: int, path: Path, name: str) -> None:
+        """Takes a checkpoint: a copy of a file or folder, which the next attempt finds under a name
+        in its `checkpoint_dir`; "." is that folder itself.
+        """
         ...
 
     def elapsed_s(self) -> float:
@@ -88,9 +101,9 @@ class Trial:
         options: the objective's options as the study gives them.
         device: "cpu", or a device such as "cuda:0".
         seed: from the options, else one that is the same whenever this trial runs.
-        checkpoint: file of the checkpoint to go on from, or None to begin at the beginning.
-        last_step: the step of the last report or of that checkpoint, 0 before the first.
-        last_values: its values.
+        last_step: the step of the last report; before the first one that of the checkpoint to go on
+            from, 0 to begin at the beginning.
+        last_values: the values reported at that step.
         data: which data set was used, `{"dataset": ..., "digest": ...}`; set it to have it kept.
         store_dir: a folder for what trials of this objective can use of one another on this
             machine; it outlives them, and several may use it at once. None where there is none.
@@ -106,8 +119,10 @@ class Trial:
         channel: Channel,
         device: str = "cpu",
         data_digest: str | None = None,
-        checkpoint: Path | None = None,
-        checkpoint_step: int = 0,
+        metrics: Mapping[str, str] | None = None,
+        checkpoint_dir: Path | None = None,
+        last_step: int = 0,
+        last_values: Values | None = None,
         store_dir: Path | None = None,
     ) -> None:
         self.id = id
@@ -117,10 +132,11 @@ class Trial:
         self.device = device
         self.data_digest = data_digest
         self.data: dict[str, str] | None = None
-        self.checkpoint = checkpoint
         self.store_dir = store_dir
-        self.last_step = 0 if checkpoint is None else checkpoint_step
-        self.last_values: dict[str, float] = {}
+        self.last_step = last_step
+        self.last_values: dict[str, float] = dict(last_values or {})
+        self._metrics = metrics
+        self._checkpoint_dir = checkpoint_dir
         self._channel = channel
 
     @property
@@ -153,18 +169,37 @@ class Trial:
         """
         return self.last_step > 0 and self._channel.should_checkpoint
 
-    def save_checkpoint(self, content: bytes | Path) -> None:
+    @property
+    def checkpoint_dir(self) -> Path:
+        """A folder of this attempt's own, to write checkpoints in. At first it holds the checkpoint
+        to go on from, under the names that were saved, and is empty where there is none.
+
+        It goes when the trial's process is done; what is to be kept is sent by `save`.
+        """
+        if self._checkpoint_dir is None:  # in a test, or in a notebook: nothing is kept
+            self._checkpoint_dir = Path(tempfile.mkdtemp(prefix="tunewell-"))
+            weakref.finalize(self, shutil.rmtree, self._checkpoint_dir, ignore_errors=True)
+        return self._checkpoint_dir
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
         """Saves the state after the last report, so that another attempt goes on from there.
 
         Args:
-            content: the state as bytes, or a file with it; the file is copied.
+            path: a file or folder with the state, of which a copy is sent; the next attempt finds
+                it in its `checkpoint_dir`, in the same place if it lies in that folder now, else
+                under its own name. None: the whole of `checkpoint_dir`.
 
         Raises:
             ValueError: nothing was reported yet.
+            FileNotFoundError: there is no such file or folder.
         """
         if self.last_step < 1:
             raise ValueError("report a step before the first checkpoint")
-        self._channel.save_checkpoint(self.last_step, content)
+        folder = self.checkpoint_dir
+        saved = folder if path is None else Path(path)
+        if not saved.exists():
+            raise FileNotFoundError(f"there is no {saved} to save as a checkpoint")
+        self._channel.save(self.last_step, saved, _name_in(folder, saved))
 
     def report(self, step: int, **metrics: float) -> None:
         """Reports metrics after `step` units of resource (epochs, trees, ...).
@@ -174,19 +209,33 @@ class Trial:
             metrics: numbers by metric name; NaN and infinities are kept but never win.
 
         Raises:
-            ValueError: the step does not grow, or there is no metric.
+            ValueError: the step does not grow, there is no metric, or one is not declared.
             TrialEnded: the report before returned with `should_stop` set.
         """
         if isinstance(step, bool) or not isinstance(step, int) or step <= self.last_step:
             raise ValueError(f"step must be an integer above {self.last_step}, not {step!r}")
         if not metrics:
             raise ValueError("report at least one metric")
+        if self._metrics is not None and (unknown := sorted(set(metrics) - set(self._metrics))):
+            raise ValueError(
+                f"the objective does not declare the metric {unknown[0]!r}; it declares "
+                f"{', '.join(self._metrics)}: add it there with its direction, or do not report it"
+            )
         values = {name: float(value) for name, value in metrics.items()}
         self._channel.report(step, values, self._channel.elapsed_s())
         self.last_step, self.last_values = step, values
 
 
+def _name_in(folder: Path, path: Path) -> str:
+    """Where a checkpoint's file or folder is found again, below `checkpoint_dir`."""
+    folder, path = folder.resolve(), path.resolve()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
+
+
 ObjectiveFunction: TypeAlias = Callable[[Trial], Values | float | None]
+
+Equivalent: TypeAlias = Callable[[Trial], Mapping[str, Any] | None]
+"""Gives the canonical point of a trial; None where it is equal to no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +256,11 @@ class Objective:
             the first trials; then the worker goes by what it has measured. None: not known.
         prepare: called once in a process before its first trial, e.g. to load data.
         data: called to say which data sets are at hand.
+        equivalent: gives a trial's canonical point, plain JSON values: trials of a study for which
+            it is the same give the very same result, so one that comes when another has completed
+            is answered from it and not trained. What the result depends on beside the study's
+            options belongs into it, `trial.seed` too where it is used. Asked before a trial and
+            again after it, when more may be known.
     """
 
     name: str
@@ -221,6 +275,7 @@ class Objective:
     memory: int | None = None
     prepare: Callable[[], None] | None = None
     data: Callable[[], list[dict[str, str]]] | None = None
+    equivalent: Equivalent | None = None
 
     def __call__(self, trial: Trial) -> Values | float | None:
         return self.run(trial)
@@ -257,8 +312,10 @@ def objective(
     max_resource: int | None = None,
     checkpoints: bool = False,
     memory: int | None = None,
-) -> Callable[[ObjectiveFunction], Objective]:
-    """Makes an objective of a function; see `Objective` for the arguments.
+    equivalent: Equivalent | None = None,
+) -> Callable[[ObjectiveFunction | type[Training]], Objective]:
+    """Makes an objective of a function, or of a class that is a `Training`; see `Objective` for the
+    arguments. A class that has `save` and `load` has checkpoints.
 
     Raises:
         ValueError: a metric's direction is neither "minimize" nor "maximize", or `memory` is no
@@ -270,18 +327,19 @@ def objective(
         if direction not in ("minimize", "maximize"):
             raise ValueError(f"{metric}: a direction is minimize or maximize, not {direction!r}")
 
-    def wrap(function: ObjectiveFunction) -> Objective:
+    def wrap(code: ObjectiveFunction | type[Training]) -> Objective:
         return Objective(
             name=name,
-            run=function,
+            run=driven(code, max_resource) if isinstance(code, type) else code,
             metrics=dict(metrics),
             params=params,
             options=options,
             version=version,
             steps=steps,
             max_resource=max_resource,
-            checkpoints=checkpoints,
+            checkpoints=checkpoints or saves(code),
             memory=None if memory is None else int(memory),
+            equivalent=equivalent,
         )
 
     return wrap
@@ -309,6 +367,22 @@ def final_values(
     if not trial.last_values:
         raise ValueError("the objective neither reported nor returned a value")
     return dict(trial.last_values)
+
+
+def canonical_point(equivalent: Equivalent | None, trial: Trial) -> dict[str, Any] | None:
+    """The canonical point of a trial; None where the objective says nothing of equal work.
+
+    Raises:
+        TypeError: it is no dictionary of plain JSON values.
+        ValueError: it has a NaN or an infinity in it.
+    """
+    point = None if equivalent is None else equivalent(trial)
+    if point is None:
+        return None
+    if not isinstance(point, Mapping):
+        raise TypeError(f"equivalent returns a dictionary or None, not {type(point).__name__}")
+    found: dict[str, Any] = json.loads(json.dumps(dict(point), allow_nan=False))
+    return found
 
 
 def is_finite(values: Values) -> bool:

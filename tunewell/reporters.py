@@ -10,14 +10,17 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .lines import clean, number, paused_line, promoted_line, saved_line, trial_line
-from .models import Study, Trial
+from .lines import clean, duration, number, paused_line, promoted_line, saved_line, trial_line
+from .models import FINISHED_TRIAL, Study, Trial
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+RATE_WINDOW = timedelta(hours=1)
+"""The trials of the last so long say how fast a study goes."""
 QUIET_S = 60.0
 """After that long without a line, one says that the study goes on."""
 
@@ -99,6 +102,29 @@ class Quiet:
             say("no trial has completed")
 
 
+class Pace:
+    """How fast the trials of a study end."""
+
+    def __init__(self) -> None:
+        self._ended: list[datetime] = []
+
+    def note(self, trial: Trial) -> None:
+        """A trial has ended."""
+        if trial.ended_at is not None and trial.state in FINISHED_TRIAL:
+            self._ended.append(trial.ended_at)
+
+    @property
+    def per_h(self) -> float | None:
+        """Trials an hour over the last hour of work, > 0; None where that is not known yet."""
+        last = max(self._ended, default=None)
+        if last is None:
+            return None
+        self._ended = [at for at in self._ended if at > last - RATE_WINDOW]
+        span_s = (last - min(self._ended)).total_seconds()
+        n_more = len(self._ended) - 1
+        return 3600 * n_more / span_s if span_s > 0 else None
+
+
 class Lines(Quiet):
     """One line a trial.
 
@@ -109,6 +135,7 @@ class Lines(Quiet):
     def __init__(self, url: str) -> None:
         self._url = url
         self._warned: set[str] = set()
+        self._pace = Pace()
         self._last_line_at = time.monotonic()
 
     def begin(self, study: Study) -> None:
@@ -118,6 +145,7 @@ class Lines(Quiet):
     def trial(self, trial: Trial, study: Study) -> None:
         """Its line."""
         self._last_line_at = time.monotonic()
+        self._pace.note(trial)
         print(trial_line(trial, study), flush=True)
 
     def paused(self, trial: Trial) -> None:
@@ -136,7 +164,7 @@ class Lines(Quiet):
                 self.talk(f"warning: {clean(warning)}")
         if time.monotonic() - self._last_line_at > QUIET_S:
             self._last_line_at = time.monotonic()
-            self.talk(f"{study.state}  {standing(study)}")
+            self.talk(f"{study.state}  {standing(study, self._pace.per_h)}")
 
     def talk(self, text: str) -> None:
         """A line that is no data."""
@@ -161,6 +189,7 @@ class Bar(Lines):
     def trial(self, trial: Trial, study: Study) -> None:
         """Its line, above the bar where both go to one screen."""
         if sys.stdout.isatty():
+            self._pace.note(trial)
             self.talk(trial_line(trial, study))
         else:
             super().trial(trial, study)
@@ -173,7 +202,7 @@ class Bar(Lines):
             self._task,
             total=study.max_trials,
             completed=study.n_finished,
-            standing=standing(study),
+            standing=standing(study, self._pace.per_h),
         )
 
     def talk(self, text: str) -> None:
@@ -220,12 +249,17 @@ class JsonLines(Quiet):
         _print_json({"type": "result", "study": study.model_dump(mode="json"), "best": shown})
 
 
-def standing(study: Study) -> str:
-    """How far a study is, in a few words."""
+def standing(study: Study, rate_per_h: float | None = None) -> str:
+    """How far a study is, in a few words; at that rate, how long it still takes."""
     total = "" if study.max_trials is None else f"/{study.max_trials}"
     text = f"{study.n_finished}{total} trials, {study.n_running} running"
     if study.n_paused:
         text += f", {study.n_paused} paused"
+    if rate_per_h is not None:
+        text += f", {rate_per_h:.3g}/h"
+        if study.max_trials is not None and not study.has_ended:
+            left_h = max(0, study.max_trials - study.n_finished) / rate_per_h
+            text += f", {duration(3600 * left_h)} left"
     if study.best_value is None:
         return text
     return f"{text}, best {clean(study.metrics[0])} {number(study.best_value)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +18,14 @@ from .heartbeat import Beat
 from .jobs import Job
 from .log import Log
 from .output import Output
-from .processes import Child
-from .runner import Cause, Outcome, Runner
+from .runner import Cause, Child, Outcome, Runner
 from .sender import PAUSED, RELEASE_REASON, Sender
 from .spool import Record, Spool
 
 MAX_POINTS = 100
 """Measurements in one report at most."""
+ANSWERED = "answered"
+"""State in which the process of a trial ends that an equal one's result has completed."""
 _RELEASES = {"paused": PAUSED, "left": RELEASE_REASON}
 """Why a trial is given back, by how its process has ended."""
 
@@ -48,8 +50,8 @@ class Attempt:
         start: starts the process of a job, in the thread of the attempt.
         fetch: reads a checkpoint into a file; whether it is there.
         logs_dir: where the end of the trial's output is kept.
-        after_oom: told what an attempt had used that ran out of memory; bytes that the next one
-            needs, or None where only a larger device will do.
+        on_gone: called from another thread when the process is gone, with how it ended; gives the
+            bytes that the next attempt needs after one that ran out of memory, or None.
         on_over: called from another thread when the process is gone and the service has the result
             (or the lease is lost, or the worker closes).
     """
@@ -63,16 +65,16 @@ class Attempt:
         start: Callable[[Job], Child],
         fetch: Callable[[Mapping[str, Any], Path], bool],
         logs_dir: Path,
-        after_oom: Callable[[Mapping[str, Any]], int | None],
+        on_gone: Callable[[Attempt, Outcome], int | None],
         on_over: Callable[[Attempt], None],
     ) -> None:
         self.lease = lease
         self._spool = spool
         self._log = log
         self._logs_dir = logs_dir
-        self._after_oom = after_oom
+        self._on_gone = on_gone
         self._on_over = on_over
-        self.usage: Mapping[str, Any] | None = None
+        self._began_at = time.monotonic()
         self._fetch = fetch
         self._seq = -1
         self._waiting: Path | None = None
@@ -92,6 +94,11 @@ class Attempt:
     def has_ended(self) -> bool:
         """Whether its process is gone; its result may still be on the way."""
         return not self._process_thread.is_alive()
+
+    @property
+    def took_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._began_at
 
     def begin(self, sender: Sender) -> None:
         """Starts the process, and the sending of what it reports."""
@@ -213,6 +220,11 @@ class Attempt:
         if self._gives_back:
             self.release()
 
+    def ask_equal(self, point: Mapping[str, Any]) -> None:
+        """Puts the question for equal work in the way of the reports."""
+        body = {"lease_id": self.lease.lease_id, "equivalent": dict(point)}
+        self._spool.append(Record(kind="match", body=body))
+
     def _printed(self, start: int, text: str) -> None:
         """Puts a piece of output on disk, to be sent. What is for people must not fail a trial."""
         body = {"lease_id": self.lease.lease_id, "offset": start, "text": text}
@@ -234,33 +246,40 @@ class Attempt:
         try:
             outcome = self.runner.run()
         except Exception as error:
-            # E.g. a full disk: the trial is told as failed if that can still be written.
+            # E.g. a full disk, which does not take a report.
             outcome = Outcome(failure=of_exception(error, kind="infrastructure"))
+        needed_bytes = self._on_gone(self, outcome)
         self.runner.output.end()
         output.keep(self._logs_dir, self.lease.job.trial_id, self.runner.output.kept)
-        record = self._record(outcome)
-        try:
-            if record is not None:
-                self._spool.append(record)
-        except OSError as error:
-            self._log("spool_failed", lease_id=self.lease.lease_id, detail=str(error))
-            self._spool.close()
+        record = self._record(outcome, needed_bytes)
+        if record is not None:
+            self._tell(record)
         self._note(outcome)
 
-    def _record(self, outcome: Outcome) -> Record | None:
-        """The last write under the lease; None for a trial that was aborted."""
+    def _tell(self, record: Record) -> None:
+        """Puts the last write under the lease in the way of the others, with or without a disk."""
+        try:
+            self._spool.append(record)
+        except OSError as error:
+            self._log("spool_failed", lease_id=self.lease.lease_id, detail=str(error))
+            self._spool.hold(record)
+
+    def _record(self, outcome: Outcome, needed_bytes: int | None) -> Record | None:
+        """The last write under the lease; None for a trial that was aborted, or answered from an
+        equal one.
+        """
         lease_id = self.lease.lease_id
         if outcome.end is not None:
             if (reason := _RELEASES.get(outcome.end["state"])) is not None:
                 return Record(kind="release", body={"reason": reason})
-            self.usage = outcome.end.get("usage")
+            if outcome.end["state"] == ANSWERED:
+                return None
             told = {key: value for key, value in outcome.end.items() if value is not None}
             return Record(kind="complete", body={"lease_id": lease_id, **told})
         if outcome.failure is not None:
             body: dict[str, Any] = {"lease_id": lease_id, **outcome.failure.bounded()}
-            if outcome.failure.kind == "oom":
-                needed = self._after_oom(outcome.usage)
-                body |= {} if needed is None else {"min_memory_bytes": needed}
+            if needed_bytes is not None:
+                body["min_memory_bytes"] = needed_bytes
             return Record(kind="fail", body=body)
         if outcome.cause is Cause.RELEASE:
             return Record(kind="release", body={"reason": RELEASE_REASON})

@@ -17,14 +17,23 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tunewell.objective import Trial, TrialEnded, Values, final_values
+from tunewell.objective import (
+    Equivalent,
+    Trial,
+    TrialEnded,
+    Values,
+    canonical_point,
+    final_values,
+)
 
-from . import failures, user_objective
+from . import archive, failures, user_objective
 from .command_objective import CommandFailed, objective_of
 from .command_spec import CommandSpec
 from .jobs import Job, sendable
@@ -93,26 +102,29 @@ def _obey(lines: Iterator[bytes], channel: PipeChannel) -> None:
     os._exit(1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """An objective that is ready to run.
+
+    Attributes:
+        run: evaluates a trial.
+        metrics: those that it declares, with their directions.
+        version: of its code.
+        equivalent: gives a trial's canonical point, or None.
+        is_own: whether it is the user's, so that what it reports has to be looked at.
+    """
+
+    run: Run
+    metrics: Mapping[str, str]
+    version: str
+    equivalent: Equivalent | None = None
+    is_own: bool = True
+
+
 def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
     """Runs the objective; the last message of the process, a failure included."""
-    trial = Trial(
-        id=job.trial_id,
-        number=job.number,
-        params=job.params,
-        options=job.options,
-        channel=channel,
-        device=job.device,
-        data_digest=job.data_digest,
-        checkpoint=None if job.resume is None else Path(job.resume["path"]),
-        checkpoint_step=0 if job.resume is None else int(job.resume["step"]),
-        store_dir=None if job.store_dir is None else Path(job.store_dir),
-    )
     try:
-        run, metrics = _objective(job)
-        returned = _run(run, trial)
-        if channel.ending in (Ending.PAUSED, Ending.LEFT):
-            return {"end": {"state": channel.ending}}
-        values = final_values(trial, returned, metrics)
+        return _evaluated(job, channel)
     except BrokenPipeError:
         raise
     except CommandFailed as error:
@@ -124,6 +136,92 @@ def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
         failure = failures.of_exception(error)
         sys.stderr.write(failure.traceback)  # the trial's output says it too
         return {"fail": failure.bounded()}
+
+
+def _evaluated(job: Job, channel: PipeChannel) -> dict[str, Any]:
+    """Evaluates the trial; from its beginning where that does not work from its checkpoint."""
+    loaded = _objective(job)
+    channel.saved_by = job.objective, loaded.version
+    trial = _trial(job, loaded, channel, _resumed(job, loaded))
+    point = canonical_point(loaded.equivalent, trial)
+    if point is not None and channel.is_known(point):
+        return {"end": {"state": Ending.ANSWERED}}
+    began_at = trial.last_step
+    try:
+        return _result(loaded, trial, channel)
+    except Exception as error:
+        if began_at == 0 or trial.last_step > began_at or not _may_be_the_checkpoints(error):
+            raise
+        traceback.print_exc()
+        _tell_anew(began_at, failures.of_exception(error).message)
+    # Not within the handler: it would keep what the first try has in memory.
+    return _result(loaded, _trial(job, loaded, channel, None), channel)
+
+
+def _may_be_the_checkpoints(error: Exception) -> bool:
+    """Whether what an objective raised before its first report may be for its checkpoint."""
+    is_elses = isinstance(error, DataError | BrokenPipeError)
+    return not is_elses and failures.of_exception(error).kind == "user_error"
+
+
+def _tell_anew(step: int, reason: str) -> None:
+    sys.stderr.write(
+        f"the checkpoint of step {step} cannot be gone on from: {reason}\n"
+        "the trial begins at its beginning\n"
+    )
+
+
+def _resumed(job: Job, loaded: Loaded) -> archive.Saved | None:
+    """What was kept of the checkpoint to go on from, its files unpacked; None: begin anew."""
+    folder = _own_folder(job)
+    if job.resume is None or folder is None:
+        return None
+    folder.mkdir()
+    source = Path(job.resume["path"])
+    try:
+        return archive.unpack(source, folder, objective=job.objective, version=loaded.version)
+    except archive.Unusable as error:
+        _tell_anew(job.resume["step"], str(error))
+        return None
+    finally:
+        source.unlink(missing_ok=True)
+
+
+def _own_folder(job: Job) -> Path | None:
+    """The trial's `checkpoint_dir`, beside the archives that wait to be sent."""
+    return None if job.checkpoint_dir is None else Path(job.checkpoint_dir) / "trial"
+
+
+def _trial(job: Job, loaded: Loaded, channel: PipeChannel, resumed: archive.Saved | None) -> Trial:
+    """The trial as the objective sees it: going on, or at its beginning with an empty folder."""
+    folder = _own_folder(job)
+    if folder is not None and resumed is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    return Trial(
+        id=job.trial_id,
+        number=job.number,
+        params=job.params,
+        options=job.options,
+        channel=channel,
+        device=job.device,
+        data_digest=job.data_digest,
+        metrics=loaded.metrics if loaded.is_own else None,
+        checkpoint_dir=folder,
+        last_step=0 if resumed is None or job.resume is None else int(job.resume["step"]),
+        last_values=None if resumed is None else resumed.values,
+        store_dir=None if job.store_dir is None else Path(job.store_dir),
+    )
+
+
+def _result(loaded: Loaded, trial: Trial, channel: PipeChannel) -> dict[str, Any]:
+    """Runs the objective; the message that says how it came to its end."""
+    returned = _returned(loaded.run, trial)
+    if channel.ending in (Ending.PAUSED, Ending.LEFT):
+        return {"end": {"state": channel.ending}}
+    values = final_values(trial, returned, loaded.metrics)
+    # At the end it may know more of the point than before.
+    point = None if channel.ending else canonical_point(loaded.equivalent, trial)
     if (failed := failures.of_values(values)) is not None:
         return {"fail": failed.bounded()}
     return {
@@ -133,11 +231,12 @@ def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
             "step": trial.last_step or None,
             "usage": {"wall_s": channel.elapsed_s(), **used()},
             "data": trial.data,
+            "equivalent": point,
         }
     }
 
 
-def _run(run: Run, trial: Trial) -> Values | float | None:
+def _returned(run: Run, trial: Trial) -> Values | float | None:
     """What the objective returns; nothing when it trained on until it was ended in a report."""
     try:
         return run(trial)
@@ -145,19 +244,45 @@ def _run(run: Run, trial: Trial) -> Values | float | None:
         return None
 
 
-def _objective(job: Job) -> tuple[Run, Mapping[str, str]]:
-    """The function to run and its metrics' names."""
+def _objective(job: Job) -> Loaded:
+    """The objective, imported and prepared.
+
+    Raises:
+        ValueError: it does not know an option or a parameter of the job.
+    """
     if job.target is not None:
         found = user_objective.load(job.target, job.folder)
-        if found.prepare is not None:
-            found.prepare()
-        return found.run, found.metrics
-    if job.command is not None:
-        command = objective_of(CommandSpec(**job.command))
-        return command.run, command.metrics
-    built_in = BUILT_IN[job.objective]
-    module = importlib.import_module(f".objectives.{built_in.module}", __package__)
-    return module.evaluate, built_in.offer["metrics"]
+    elif job.command is not None:
+        found = objective_of(CommandSpec(**job.command))
+    else:
+        built_in = BUILT_IN[job.objective]
+        module = importlib.import_module(f".objectives.{built_in.module}", __package__)
+        return Loaded(
+            run=module.evaluate,
+            metrics=built_in.offer["metrics"],
+            version=built_in.offer["version"],
+            equivalent=getattr(module, "equivalent", None),
+            is_own=False,
+        )
+    _check_names("option", job.options, found.options)
+    _check_names("parameter", job.params, found.params)
+    if found.prepare is not None:
+        found.prepare()
+    return Loaded(
+        run=found.run,
+        metrics=found.metrics,
+        version=found.version,
+        equivalent=found.equivalent,
+    )
+
+
+def _check_names(what: str, given: Mapping[str, Any], known: Mapping[str, Any] | None) -> None:
+    """The service has checked a study by these if a worker offered the objective by then."""
+    if known is not None and (unknown := sorted(set(given) - set(known))):
+        raise ValueError(
+            f"the objective has no {what} {unknown[0]!r}; it has {', '.join(known) or 'none'}: "
+            f"leave it out of the study, or add it to the {what}s that the objective declares"
+        )
 
 
 def used() -> dict[str, float]:
@@ -181,6 +306,8 @@ def _used_of_gpu() -> dict[str, int]:
 
 class Ending(StrEnum):
     """How a trial that was told to end before its time ends; the last message's `state`."""
+
+    ANSWERED = "answered"  # before it began: an equal trial's result has completed it
 
     STOPPED = "stopped"  # for good
     PAUSED = "paused"  # may be promoted and go on
@@ -216,10 +343,14 @@ class PipeChannel:
         self._answered_step = 0
         self._to_step = to_step
         self._may_leave = False
+        self._is_known: bool | None = None
         self._wants_checkpoint = threading.Event()
         self._started = self._saved_at = now()
         self._held_s = 0.0
         self._has_seen_end = False
+        self._last_values: dict[str, float] = {}
+        self.saved_by = "", ""
+        """Name and version of the objective, which its checkpoints say."""
 
     @property
     def ending(self) -> Ending | None:
@@ -251,23 +382,36 @@ class PipeChannel:
         """Sets `should_checkpoint` until the next checkpoint is saved."""
         self._wants_checkpoint.set()
 
-    def save_checkpoint(self, step: int, content: bytes | Path) -> None:
-        """Writes a checkpoint to the disk and hands its file over to the parent; does nothing where
+    def save(self, step: int, path: Path, name: str) -> None:
+        """Packs a checkpoint into a file that is handed over to the parent; does nothing where
         nothing would keep it.
         """
         if self._folder is None:
             return
         self._wants_checkpoint.clear()
-        path, part = self._folder / f"{step}.checkpoint", self._folder / f"{step}.part"
-        if isinstance(content, Path):
-            shutil.copyfile(content, part)
-        else:
-            part.write_bytes(content)
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        part.rename(path)
-        self.send({"checkpoint": {"step": step, "path": str(path)}})
+        objective, version = self.saved_by
+        saved = archive.Saved(objective=objective, version=version, values=self._last_values)
+        target, part = self._folder / f"{step}.checkpoint", self._folder / f"{step}.part"
+        try:
+            archive.pack(path, name, saved, part)
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            part.rename(target)
+        finally:
+            part.unlink(missing_ok=True)
+        self.send({"checkpoint": {"step": step, "path": str(target)}})
         self._saved_at = self._now()
+
+    def is_known(self, point: Mapping[str, Any]) -> bool:
+        """Whether the trial has been answered from an earlier one with this canonical point; waits
+        for the service to say so, or for the worker to say that it is to train.
+        """
+        held_at = self._now()
+        self.send({"equivalent": point})
+        with self._told:
+            self._told.wait_for(lambda: self._is_known is not None)
+        self._held_s += self._now() - held_at
+        return bool(self._is_known)
 
     def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
         """Sends a measurement; at the end of the budget waits for what comes next.
@@ -278,6 +422,7 @@ class PipeChannel:
         if self._has_seen_end:
             raise TrialEnded
         held_at = self._now()
+        self._last_values = dict(values)
         self.send({"report": {"step": step, "values": sendable(values), "elapsed_s": elapsed_s}})
         self._hold(step)
         self._held_s += self._now() - held_at
@@ -303,6 +448,8 @@ class PipeChannel:
         with self._told:
             if name == "continue":
                 self._answered_step, self._to_step = order["step"], order["to_step"]
+            elif name in ("answered", "train"):
+                self._is_known = name == "answered"
             elif name == "leave":
                 self._may_leave = True
                 self._wants_checkpoint.set()

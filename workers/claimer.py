@@ -23,30 +23,51 @@ program may have left the device.
 """
 
 Placed = tuple[Mapping[str, Any], int | None]
-"""A lease as the service gave it, and the slot that it is to run in."""
+"""A lease as the service gave it, and the slot that it is to run in; None: it waits for one."""
 
 
 class Slots:
-    """Which slots are free. Safe to use from several threads."""
+    """Which slots are free, and how many trials may be held until one of those that run ends. Safe
+    to use from several threads.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._free = list(range(count))
+        self._room_ahead = 0
         self._changed = threading.Condition()
         self._is_closed = False
 
-    def wait_free(self) -> int:
-        """Waits for a free slot; how many there are, 0 when no more are given out."""
+    def wait_wanted(self) -> tuple[int, bool]:
+        """Waits until trials are wanted: how many, 0 when no more are given out; and whether they
+        are for slots that are still taken.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._free or self._is_closed)
-            return 0 if self._is_closed else len(self._free)
+            while True:
+                if self._is_closed:
+                    return 0, False
+                if self._free:
+                    return len(self._free), False
+                if self._room_ahead > 0:
+                    return self._taken_ahead(), True
+                self._changed.wait()
 
-    def wait_change(self, n_free: int, limit_s: float) -> None:
-        """Waits until other than `n_free` slots are free, no more are given out, or time is up."""
+    def wait_room(self, n_free: int, limit_s: float) -> int:
+        """Waits while no trial fits in the `n_free` slots that are free: until it is other than so
+        many, no more are given out, or time is up, which are all 0; or until trials are wanted
+        ahead: how many.
+        """
+
+        def is_changed() -> bool:
+            return len(self._free) != n_free or self._is_closed
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: len(self._free) != n_free or self._is_closed, timeout=limit_s
-            )
+            self._changed.wait_for(lambda: is_changed() or self._room_ahead > 0, timeout=limit_s)
+            return 0 if is_changed() else self._taken_ahead()
+
+    def _taken_ahead(self) -> int:
+        wanted, self._room_ahead = self._room_ahead, 0
+        return wanted
 
     def take(self) -> int | None:
         """The number of a slot that is free no more; None when none is free or the worker ends."""
@@ -57,6 +78,12 @@ class Slots:
         """A slot is free again."""
         with self._changed:
             self._free.append(slot)
+            self._changed.notify_all()
+
+    def want_ahead(self, count: int) -> None:
+        """How many trials to ask for once while none can begin."""
+        with self._changed:
+            self._room_ahead = count
             self._changed.notify_all()
 
     @property
@@ -81,10 +108,11 @@ class Claimer:
         slots: how many trials may be asked for.
         wait_s: how long a claim waits at the service.
         room: what a claim says for so many free slots beside its `worker_id` and `wait_s`; None
-            when no trial fits on the devices now.
+            when no trial fits on the devices now. Not asked for a claim ahead: what will be free
+            then is known when a trial ends.
         worker_id: the worker's present id.
-        on_leases: given what a claim brought, each lease with a slot taken for it (None when the
-            worker is ending).
+        on_leases: given what a claim brought, each lease with a slot taken for it (None when none
+            is free, or the worker is ending), and whether it was asked for ahead.
         on_forgotten: told when the service does not know the worker; may raise Away or Refused.
         on_idle: told when there is no work and none will come.
         on_refused: told when the service will not have this worker any more.
@@ -99,7 +127,7 @@ class Claimer:
         wait_s: float,
         room: Callable[[int], Mapping[str, Any] | None],
         worker_id: Callable[[], str],
-        on_leases: Callable[[list[Placed]], None],
+        on_leases: Callable[[list[Placed], bool], None],
         on_forgotten: Callable[[str], None],
         on_idle: Callable[[], None],
         on_refused: Callable[[Refused], None],
@@ -136,35 +164,45 @@ class Claimer:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._ended.is_set() and (n_free := self._slots.wait_free()) > 0:
+        while not self._ended.is_set():
+            wanted, is_ahead = self._slots.wait_wanted()
+            if wanted == 0:
+                return
             was_idle, asked_at = self._slots.are_all_free, time.monotonic()
-            room = self._room(n_free)
+            room = {"max_leases": wanted} if is_ahead else self._room(wanted)
             if room is None:
-                self._slots.wait_change(n_free, NO_ROOM_PAUSE_S)
-                continue
+                wanted, is_ahead = self._slots.wait_room(wanted, NO_ROOM_PAUSE_S), True
+                if wanted == 0:
+                    continue
+                room = {"max_leases": wanted}
             try:
-                answer = self._ask(room)
+                answer = self._ask(room, is_ahead)
             except Refused as refusal:
                 self._on_refused(refusal)
                 return
             if answer is None:
                 continue
             if answer["leases"]:
-                self._on_leases([(lease, self._slots.take()) for lease in answer["leases"]])
+                leases = [(lease, self._slots.take()) for lease in answer["leases"]]
+                self._on_leases(leases, is_ahead)
+            elif is_ahead:
+                continue
             elif was_idle and not answer["open_work"]:
                 self._on_idle()
             elif time.monotonic() - asked_at < self._wait_s / 2:
                 # The service does not let it wait: it drains the worker, or is ending itself.
                 self._ended.wait(DRAINED_PAUSE_S)
 
-    def _ask(self, room: Mapping[str, Any]) -> Any:
+    def _ask(self, room: Mapping[str, Any], is_ahead: bool) -> Any:
         """One claim, tried until it is answered; None when the worker ends or is registered anew.
 
         Its key stays the same: an answer that got lost on the way is given again, leases and all.
         """
         key, pauses = uuid.uuid4().hex, Pauses(self._link)
         worker_id = self._worker_id()
-        body = {**room, "worker_id": worker_id, "wait_s": self._wait_s}
+        body: dict[str, Any] = {**room, "worker_id": worker_id}
+        # One ahead does not wait: a slot that becomes free would wait for it.
+        body |= {"ahead": True} if is_ahead else {"wait_s": self._wait_s}
         while not self._link.closing.is_set():
             try:
                 return self._link.call(

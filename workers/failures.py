@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import signal
 import traceback
@@ -12,6 +13,8 @@ MESSAGE_CHARS = 2_000
 TRACEBACK_CHARS = 20_000
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+"""What a write meets that no other code would change."""
 _FROM_OUTSIDE = frozenset(
     {signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGBUS}
 )
@@ -43,15 +46,28 @@ def of_exception(error: BaseException, *, kind: str | None = None) -> Failure:
         kind: to be used instead of what the exception itself tells.
     """
     name = type(error).__name__
+    message = f"{name}: {error}" if str(error) else name
+    if _is_of_the_disk(error):
+        kind = "infrastructure"
+        message += " (make room, or have the disk looked after, on the worker's machine)"
     return Failure(
         kind=kind or ("oom" if _is_out_of_memory(error) else "user_error"),
-        message=f"{name}: {error}" if str(error) else name,
+        message=message,
         traceback="".join(traceback.format_exception(error)),
     )
 
 
+def _is_of_the_disk(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return True
+    # What a library wraps, e.g. what torch raises when it saves.
+    return isinstance(error, RuntimeError) and "no space left on device" in str(error).lower()
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
     # By name: torch need not be there, and its class has moved between versions.
     if any(each.__name__ == "OutOfMemoryError" for each in type(error).__mro__):
@@ -74,7 +90,10 @@ def of_exit(returncode: int, output: str) -> Failure:
     ended_by = signal.Signals(-returncode)
     message = f"the trial's process was ended by {ended_by.name}"
     if ended_by is signal.SIGKILL:
-        message += ", perhaps by the system for want of memory"
+        message += (
+            ", perhaps by the system for want of memory: the machine's kernel log says so then; "
+            "run fewer trials at once there (--slots), or smaller ones"
+        )
     kind = "infrastructure" if ended_by in _FROM_OUTSIDE else "user_error"
     return Failure(kind=kind, message=message, traceback=output)
 

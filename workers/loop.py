@@ -16,18 +16,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from . import checkpoints, devices, memory, processes
+from . import checkpoints
+from .ahead import Ahead
 from .attempt import Attempt, is_sound, lease_of
 from .claimer import Claimer, Placed, Slots
+from .engines.base import Engine, Wanted
+from .failures import of_exception
 from .heartbeat import Beat, Heartbeat
 from .link import Away, Link, Pauses, Refused
 from .log import Log
-from .nurseries import Nurseries, threads_of, trial_environment
 from .offers import Offers
-from .placement import Placement
 from .registration import Registration
+from .runner import Outcome
 from .sender import RELEASE_REASON, Sender
 from .spool import Header, SpoolFolder
+from .state_folder import store_of
 
 OK, WRONG_USAGE, UNREACHABLE = 0, 2, 3
 """Exit statuses."""
@@ -63,11 +66,20 @@ class Limits:
     drain_s: float = DRAIN_S
 
 
+_Received = tuple[Mapping[str, Any], int | None, str | None]
+"""A lease, with its slot where there is room for it (None: it waits), or why it is given back."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Granted:
-    """Leases with their slots, and why each is given back; None: it is begun."""
+    leases: Sequence[_Received]
 
-    leases: Sequence[tuple[Placed, str | None]]
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """The attempt's process is gone; its result may still be on the way."""
+
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,9 @@ class _Ended:
     status: int
 
 
+_Event = _Granted | _Gone | _Over | _Ended
+
+
 class Worker:
     """Runs trials until told to end.
 
@@ -91,8 +106,7 @@ class Worker:
         offers: the objectives.
         registration: of this worker.
         spools: where reports wait.
-        placement: of the trials on the devices.
-        n_slots: trials at once.
+        engine: where trials run; closed at the end.
         state_dir: for the outputs of trials.
         exit_when_idle: whether to end when there is no open work.
         limits: how patient to be.
@@ -106,8 +120,7 @@ class Worker:
         registration: Registration,
         spools: SpoolFolder,
         *,
-        placement: Placement,
-        n_slots: int,
+        engine: Engine,
         state_dir: Path,
         exit_when_idle: bool = False,
         limits: Limits | None = None,
@@ -117,16 +130,16 @@ class Worker:
         self._offers = offers
         self._registration = registration
         self._spools = spools
-        self._placement = placement
+        self._engine = engine
         self._logs_dir = state_dir / "logs"
-        self._store_dir = state_dir / "store"
+        self._state_dir = state_dir
         self._limits = limits or Limits()
-        self._events: queue.SimpleQueue[_Granted | _Over | _Ended | None] = queue.SimpleQueue()
-        self._attempts: dict[str, tuple[Attempt, int]] = {}
+        self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
+        self._attempts: dict[str, Attempt] = {}
+        self._slot_of: dict[str, int] = {}
+        self._ahead = Ahead(engine.devices, engine.n_slots)
         self._lock = threading.Lock()
-        self._environment = trial_environment(n_slots)
-        self._nurseries = Nurseries(self._environment)
-        self._slots = Slots(n_slots)
+        self._slots = Slots(engine.n_slots)
         self._n_signals = 0
         self._drain_until: float | None = None
         self._leave_at = math.inf
@@ -146,9 +159,9 @@ class Worker:
             log,
             self._slots,
             wait_s=IDLE_WAIT_S if exit_when_idle else CLAIM_WAIT_S,
-            room=placement.ask,
+            room=engine.ask,
             worker_id=lambda: registration.worker_id,
-            on_leases=lambda leases: self._events.put(_Granted(list(map(self._placed, leases)))),
+            on_leases=self._receive,
             on_forgotten=registration.register_again,
             on_idle=self._idle if exit_when_idle else lambda: None,
             on_refused=self._refused,
@@ -207,6 +220,7 @@ class Worker:
                 self._handle(self._events.get(timeout=TICK_S))
             self._look_at_signals()
             self._weigh()
+            self._give_back_waiting(everything=self._drain_until is not None)
             if self._attempts and self._link.silent_s > self._limits.outage_s:
                 return self._give_up()
             if time.monotonic() >= self._leave_at:
@@ -224,53 +238,102 @@ class Worker:
             path = f"/v1/workers/{self._registration.worker_id}"
             self._link.call("PATCH", path, {"draining": True})
 
-    def _handle(self, event: _Granted | _Over | _Ended | None) -> None:
+    def _handle(self, event: _Event | None) -> None:
         if isinstance(event, _Granted):
-            for (granted, slot), refusal in event.leases:
-                if slot is None or self._drain_until is not None or refusal is not None:
-                    self._decline(granted, slot, refusal or RELEASE_REASON)
-                else:
-                    self._begin(granted, slot)
+            for granted, slot, refusal in event.leases:
+                self._place(granted, slot, refusal)
+        elif isinstance(event, _Gone):
+            self._ahead.note_took(event.attempt.took_s)
+            self._pass_slot_on(event.attempt.lease.lease_id)
         elif isinstance(event, _Over):
-            lease_id = event.attempt.lease.lease_id
-            _, slot = self._attempts.pop(lease_id)
+            self._attempts.pop(event.attempt.lease.lease_id)
             event.attempt.join()
-            self._placement.end(lease_id, event.attempt.usage)
-            self._slots.give_back(slot)
+            self._pass_slot_on(event.attempt.lease.lease_id)
+            slot = self._slot_of.pop(event.attempt.lease.lease_id, None)
+            if slot is not None:
+                self._slots.give_back(slot)
         elif isinstance(event, _Ended):
             self._status = event.status
             self._claimer.stop()
+
+    def _receive(self, leases: Sequence[Placed], is_ahead: bool) -> None:
+        """Takes what a claim brought. Called where claims are made: before the next one is, what
+        these trials take is held.
+        """
+        self._events.put(_Granted([self._received(*each, is_ahead) for each in leases]))
+
+    def _received(self, granted: Mapping[str, Any], slot: int | None, is_ahead: bool) -> _Received:
+        if not self._is_ours(granted):
+            return granted, slot, RELEASE_REASON
+        if slot is None or self._engine.hold(self._wanted(granted), may_wait=is_ahead):
+            return granted, slot, None
+        if is_ahead:
+            self._slots.give_back(slot)
+            return granted, None, None
+        lease_id, name = granted["lease_id"], granted["objective"]["name"]
+        self._log("trial_without_room", objective=name, lease_id=lease_id)
+        return granted, slot, NO_ROOM_REASON
+
+    def _place(self, granted: Mapping[str, Any], slot: int | None, refusal: str | None) -> None:
+        """Begins a trial, has it wait for a slot and for room, or gives it back."""
+        if self._drain_until is not None or self._status is not None:
+            refusal = refusal or RELEASE_REASON
+        if refusal is not None:
+            self._decline(granted, slot, refusal)
+        elif slot is not None:
+            self._begin(granted, slot)
+        else:
+            with self._lock:
+                self._ahead.add(granted)
+            slot = self._slots.take()  # one may have become free since
+            if slot is not None and not self._begin_waiting(slot):
+                self._slots.give_back(slot)
+
+    def _pass_slot_on(self, lease_id: str) -> None:
+        """Where a trial's process is gone one that waits begins, while the result is on its way.
+
+        Only such a one: a new point is to know the result, so it is claimed when that has arrived.
+        """
+        if lease_id not in self._slot_of:
+            return
+        self._slots.want_ahead(0)
+        if self._begin_waiting(self._slot_of[lease_id]):
+            del self._slot_of[lease_id]
+
+    def _begin_waiting(self, slot: int) -> bool:
+        """Begins the trial that has waited longest of those that fit; whether there is one."""
+        with self._lock:
+            waiting = self._ahead.take(
+                lambda granted: self._engine.hold(self._wanted(granted), may_wait=True)
+            )
+        if waiting is not None:
+            self._begin(waiting, slot)
+        return waiting is not None
 
     def _look_at_signals(self) -> None:
         if self._n_signals and self._drain_until is None:
             self._drain_until = time.monotonic() + self._limits.drain_s
             self._log("worker_draining", running=len(self._attempts))
             self._claimer.stop()
-            for attempt, _ in self._attempts.values():
+            for attempt in self._attempts.values():
                 attempt.drain()
             threading.Thread(target=self._tell_draining, name="drain", daemon=True).start()
         is_late = self._drain_until is not None and time.monotonic() >= self._drain_until
         if self._n_signals > 1 or is_late:
             self._leave_at = min(self._leave_at, time.monotonic() + LEAVE_S)
-            for attempt, _ in self._attempts.values():
+            for attempt in self._attempts.values():
                 attempt.release()
 
-    def _placed(self, placed: Placed) -> tuple[Placed, str | None]:
-        """A lease with why it cannot be begun. Called where claims are made: before the next one
-        is, what this trial takes is held.
-        """
-        granted, slot = placed
-        if slot is None or not self._is_ours(granted):
-            return placed, RELEASE_REASON
-        if self._placement.place(granted):
-            return placed, None
-        lease_id, name = granted["lease_id"], granted["objective"]["name"]
-        self._log("trial_without_room", objective=name, lease_id=lease_id)
-        return placed, NO_ROOM_REASON
+    def _give_back_waiting(self, *, everything: bool) -> None:
+        """Trials that wait too long for a slot are for other workers."""
+        with self._lock:
+            late = self._ahead.take_late(everything=everything)
+        for granted in late:
+            self._decline(granted, None, RELEASE_REASON)
 
     def _decline(self, granted: Mapping[str, Any], slot: int | None, reason: str) -> None:
-        """Gives a lease back that fits nowhere, or came while the worker was ending."""
-        self._placement.end(str(granted["lease_id"]), None)
+        """Gives a lease back that is not to begin here."""
+        self._engine.end(str(granted["lease_id"]))
         with contextlib.suppress(Away, Refused):
             path = f"/v1/leases/{quote(str(granted['lease_id']), safe='')}:release"
             self._link.call("POST", path, {"reason": reason})
@@ -287,37 +350,44 @@ class Worker:
         self._log("lease_refused", objective=name, lease_id=granted["lease_id"])
         return False
 
+    def _wanted(self, granted: Mapping[str, Any]) -> Wanted:
+        name, trial = granted["objective"]["name"], granted["trial"]
+        return Wanted(
+            lease_id=granted["lease_id"],
+            trial_id=trial["id"],
+            objective=name,
+            is_built_in=name not in self._offers.targets and name not in self._offers.commands,
+            resources=granted.get("resources") or {},
+            min_memory_bytes=trial.get("min_memory_bytes") or 0,
+        )
+
     def _begin(self, granted: Mapping[str, Any], slot: int) -> None:
         name = granted["objective"]["name"]
-        held = self._placement.held(granted["lease_id"])
-        device, environment = devices.of_index(held.index, self._placement.kind)
-        is_wide = held.cores > threads_of(self._environment)
-        if is_wide:
-            environment = {**environment, "OMP_NUM_THREADS": str(held.cores)}
         target, command = self._offers.targets.get(name), self._offers.commands.get(name)
+        place = self._engine.place(self._wanted(granted))
         lease = lease_of(
             granted,
             target=target,
             command=None if command is None else command.as_job(),
             folder=self._offers.folder,
-            store_dir=self._store_dir / quote(name, safe=""),
-            device=device,
-            environment=environment,
+            store_dir=store_of(self._state_dir, quote(name, safe="")),
+            device=place.device,
+            environment=place.environment,
         )
-        is_built_in = target is None and command is None
-        # A forked process has its threads counted already.
-        is_forked = device == "cpu" and is_built_in and not is_wide
-        nursery = self._nurseries.of(name) if is_forked else None
         header = Header(url=self._link.url, lease_id=lease.lease_id, trial_id=lease.job.trial_id)
-        spool = self._spools.open(header)
+        try:
+            spool = self._spools.open(header)
+        except OSError as error:
+            self._fail_unstarted(header, slot, error)
+            return
         attempt = Attempt(
             lease,
             spool,
             self._log,
-            start=lambda job: processes.start(job, self._environment, nursery),
+            start=place.start,
             fetch=lambda given, file: checkpoints.fetch(self._link, given, file, self._log),
             logs_dir=self._logs_dir,
-            after_oom=lambda usage: self._placement.after_oom(lease.lease_id, usage),
+            on_gone=self._end_attempt,
             on_over=lambda over: self._events.put(_Over(over)),
         )
         sender = Sender(
@@ -325,13 +395,15 @@ class Worker:
             spool,
             self._log,
             on_answer=attempt.take_answer,
+            on_match=lambda is_known: attempt.runner.answer(is_known=is_known),
             on_refused=attempt.take_refusal,
             on_away=attempt.note_silence,
             on_lost=attempt.abort,
             before_complete=lambda body: self._tell_data(name, body),
         )
         with self._lock:
-            self._attempts[lease.lease_id] = (attempt, slot)
+            self._attempts[lease.lease_id] = attempt
+        self._slot_of[lease.lease_id] = slot
         self._log(
             "trial_started",
             trial_id=lease.job.trial_id,
@@ -342,6 +414,19 @@ class Worker:
             params=dict(lease.job.params),
         )
         attempt.begin(sender)
+        self._slots.want_ahead(self._ahead.room if granted.get("more_ahead") else 0)
+
+    def _fail_unstarted(self, header: Header, slot: int, error: OSError) -> None:
+        """Fails a trial for which no file of reports can be made: a service that hears of it drains
+        a worker whose disk stays full.
+        """
+        self._log("spool_failed", lease_id=header.lease_id, detail=str(error))
+        failure = of_exception(error, kind="infrastructure").bounded()
+        self._engine.end(header.lease_id)
+        with contextlib.suppress(Away, Refused):
+            path = f"/v1/trials/{quote(header.trial_id, safe='')}:fail"
+            self._link.call("POST", path, {"lease_id": header.lease_id, **failure})
+        self._slots.give_back(slot)
 
     def _tell_data(self, objective: str, body: Mapping[str, Any]) -> None:
         """Before a result with new data pins the study to them, the service hears that we have
@@ -352,26 +437,33 @@ class Worker:
         except Refused as refusal:
             self._log("worker_refused", detail=str(refusal))
 
+    def _end_attempt(self, attempt: Attempt, outcome: Outcome) -> int | None:
+        """Frees what a trial took, then has one that waits begin; in the attempt's thread."""
+        needed_bytes = self._engine.end(attempt.lease.lease_id, outcome)
+        self._events.put(_Gone(attempt))
+        return needed_bytes
+
     def _weigh(self) -> None:
-        """Now and then notes what the running trials take."""
-        if not self._attempts or time.monotonic() < self._weigh_at:
+        """Now and then has a look at what the running trials take."""
+        if time.monotonic() < self._weigh_at:
             return
         self._weigh_at = time.monotonic() + WEIGH_EVERY_S
-        for lease_id, (attempt, _) in self._attempts.items():
-            pids = memory.family(attempt.runner.pid)
-            if pids:
-                self._placement.note(lease_id, pids, memory.resident_bytes(pids))
+        for lease_id, attempt in self._attempts.items():
+            if (pid := attempt.runner.pid) is not None:
+                self._engine.note(lease_id, pid)
 
     def _beats(self) -> list[Beat]:
         with self._lock:
-            return [attempt.beat() for attempt, _ in self._attempts.values()]
+            return [attempt.beat() for attempt in self._attempts.values()] + self._ahead.beats()
 
     def _direct(self, lease_id: str, directive: str) -> None:
         with self._lock:
             found = self._attempts.get(lease_id)
+            if directive == "abort":
+                self._ahead.drop(lease_id)
         if found is not None:
             self._log("directive", lease_id=lease_id, directive=directive)
-            found[0].obey(directive)
+            found.obey(directive)
 
     def _idle(self) -> None:
         self._events.put(_Ended(OK))
@@ -383,7 +475,7 @@ class Worker:
 
     def _give_up(self) -> int:
         self._log("outage_too_long", outage_s=self._limits.outage_s)
-        for attempt, _ in self._attempts.values():
+        for attempt in self._attempts.values():
             attempt.give_up()
         return UNREACHABLE
 
@@ -391,10 +483,10 @@ class Worker:
         self._claimer.stop()
         self._link.close()
         self._heartbeat.stop()
-        for attempt, _ in list(self._attempts.values()):
+        for attempt in list(self._attempts.values()):
             attempt.give_up()
             attempt.join()
-        self._nurseries.close()
+        self._engine.close()
         self._spools.close()
 
 

@@ -4,7 +4,7 @@ processes.
 
 from __future__ import annotations
 
-import os
+import contextlib
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from pathlib import Path
 
 from tunewell.client import Client
 
-from . import devices as device_inventory
-from .devices import MemoryReader, NoSuchDevice, said_size
+from .devices import NoSuchDevice
+from .engines.base import Engine, NoEngine
+from .engines.local import LocalEngine
 from .link import Link
 from .log import Log
 from .loop import WRONG_USAGE, Limits, Worker
-from .nurseries import threads_of, trial_environment
 from .offers import CannotOffer, Offers
 from .peaks import Peaks
-from .placement import Placement
 from .registration import Registration
-from .spool import SpoolFolder
+from .spool import NoStateFolder, SpoolFolder
+from .state_folder import state_folder
 
 
 def run(
@@ -39,6 +39,8 @@ def run(
     outage_s: float = 3600.0,
     state_dir: str | Path | None = None,
     json_lines: bool = False,
+    engine: str = "local",
+    address: str | None = None,
 ) -> int:
     """Runs a worker until it is told to end.
 
@@ -47,7 +49,7 @@ def run(
         name: of the worker; the host's name and a short id by default. The same name again takes
             the place of the worker that had it.
         slots: trials at once; by default one for each device.
-        devices: "auto", "cpu", "gpu", or numbers of GPUs such as "0,1".
+        devices: "auto", "cpu", "gpu", or numbers of GPUs such as "0,1" (of this machine only).
         exit_when_idle: end when no study is open that this worker can serve.
         objectives: "module:name" of the user's own; plain names restrict the built-in ones.
         commands: NAME=FILE.toml of commands that are objectives.
@@ -55,46 +57,34 @@ def run(
         outage_s: how long to train on without an answer from the service.
         state_dir: for reports that wait and the trials' outputs; `TUNEWELL_STATE_DIR`.
         json_lines: print JSON lines.
+        engine: where trials run: "local", this machine, or "ray", a Ray cluster.
+        address: of the cluster's head, host:port; the cluster that this machine belongs to by
+            default.
 
     Returns:
         Exit status: 0 fine, 2 wrong usage or refused, 3 the service could not be reached.
     """
     log = Log(json_lines=json_lines)
-    state = Path(state_dir or os.environ.get("TUNEWELL_STATE_DIR") or default_state_dir())
+    state = state_folder(state_dir)
     try:
-        found = device_inventory.find(devices)
         offers = Offers(objectives, log, commands=commands)
-        spools = SpoolFolder(state)
-    except (NoSuchDevice, CannotOffer, OSError) as error:
+        with contextlib.ExitStack() as undo:
+            spools = SpoolFolder(state)
+            undo.callback(spools.close)
+            peaks = Peaks(state / "peaks.json", log)
+            runs_on = _engine(engine, address, devices, slots, offers, peaks, log)
+            undo.pop_all()
+    except (NoSuchDevice, NoEngine, NoStateFolder, CannotOffer, OSError) as error:
         log("worker_cannot_start", detail=str(error))
         return WRONG_USAGE
-    n_slots = slots or len(found)
-    threads, n_cores = threads_of(trial_environment(n_slots)), len(device_inventory.cores())
-    placement = Placement(
-        found,
-        MemoryReader(found),
-        Peaks(state / "peaks.json", log),
-        priors=offers.memory,
-        objectives=offers.names,
-        n_slots=n_slots,
-        threads=threads,
-        n_cores=n_cores,
-        log=log,
-    )
-    log(
-        "worker_plan",
-        slots=device_inventory.plan(found, n_slots),
-        threads_each=threads,
-        cores=n_cores,
-        memory_each={name: said_size(size) for name, size in placement.estimates().items()},
-    )
+    log("worker_plan", **runs_on.plan())
     link = Link(Client(url, token, retries=0))
     about = {
         "name": name or f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}",
         "boot_id": str(uuid.uuid4()),
         "labels": dict(labels or {}),
-        "devices": [device.as_registered() for device in found],
-        "slots": n_slots,
+        "devices": [device.as_registered() for device in runs_on.devices],
+        "slots": runs_on.n_slots,
     }
     worker = Worker(
         link,
@@ -102,8 +92,7 @@ def run(
         offers,
         Registration(link, log, offers, about),
         spools,
-        placement=placement,
-        n_slots=n_slots,
+        engine=runs_on,
         state_dir=state,
         exit_when_idle=exit_when_idle,
         limits=Limits(outage_s=outage_s),
@@ -111,7 +100,28 @@ def run(
     return worker.run()
 
 
-def default_state_dir() -> Path:
-    """The user's state folder."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "tunewell"
+def _engine(
+    name: str,
+    address: str | None,
+    devices: str,
+    slots: int | None,
+    offers: Offers,
+    peaks: Peaks,
+    log: Log,
+) -> Engine:
+    """The engine of that name.
+
+    Raises:
+        NoEngine: there is none, or its cluster cannot be reached.
+        NoSuchDevice: a device that was asked for is not there.
+    """
+    if name == "ray":
+        # Here and not above: without Ray installed a worker runs on its own machine.
+        from .engines.ray import RayEngine
+
+        return RayEngine(address, devices, slots, folder=offers.own_folder, log=log)
+    if name != "local":
+        raise NoEngine(f"there is no engine {name!r}; there are local and ray")
+    if address is not None:
+        raise NoEngine("--address names a Ray cluster: it goes with --engine ray")
+    return LocalEngine(devices, slots, offers=offers, peaks=peaks, log=log)

@@ -101,6 +101,11 @@ class Offers:
         self._offers[spec.name] = objective_of(spec).offer()
         self.commands[spec.name] = spec
 
+    @property
+    def own_folder(self) -> str | None:
+        """The user's folder, where what is offered may be code or files of theirs; else None."""
+        return self.folder if self.targets or self.commands else None
+
     def as_registered(self) -> list[dict[str, Any]]:
         """As the service takes them."""
         with self._lock:

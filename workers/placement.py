@@ -1,7 +1,7 @@
 """Where a worker's trials run, by real memory: what a claim may ask for, which device a trial gets,
 what is learned from how it ended.
 
-Safe to use from several threads: claims ask and place, the main thread notes what trials take.
+Safe to use from several threads: claims ask and hold, the main thread notes what trials take.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from . import fitting
 from .devices import Device, MemoryReader
+from .engines.base import Wanted
 from .fitting import Held, Need, Space
 from .log import Log
 from .peaks import Peaks
@@ -80,7 +81,7 @@ class Placement:
             if time.monotonic() < self._ask_again_at:
                 return None
             spaces, held = self._spaces(), list(self._held.values())
-            needs = {name: self._need(name, {}, {}) for name in self._objectives}
+            needs = {name: self._need(name, 0, {}) for name in self._objectives}
             counts = {
                 name: fitting.how_many(need, spaces, held, self._n_cores, n_free)
                 for name, need in needs.items()
@@ -106,28 +107,31 @@ class Placement:
                 self._log("no_room", objectives=names, running=len(self._held))
             self._without_room = names
 
-    def place(self, granted: Mapping[str, Any]) -> bool:
-        """Holds what the trial of a lease is expected to take; False when it fits nowhere now."""
-        name = granted["objective"]["name"]
-        need = self._need(name, granted["trial"], granted.get("resources") or {})
+    def hold(self, wanted: Wanted, *, may_wait: bool = False) -> bool:
+        """Holds what a trial is expected to take; False when it fits nowhere now.
+
+        Args:
+            may_wait: whether it then waits here. If not, no claim is made for a while: the same
+                trial would come again at once.
+        """
+        need = self._need(wanted.objective, wanted.min_memory_bytes, wanted.resources)
         with self._lock:
             spaces, held = self._spaces(), list(self._held.values())
             index = fitting.choose(need, spaces, held, self._n_cores)
             if index is None:
-                # The same trial would come again at once.
-                self._ask_again_at = time.monotonic() + TURNED_AWAY_S
+                if not may_wait:
+                    self._ask_again_at = time.monotonic() + TURNED_AWAY_S
                 return False
             space = next(each for each in spaces if each.index == index)
-            lease_id = granted["lease_id"]
             beside = [each for each, other in self._held.items() if other.index == index]
             if beside:
-                self._shared.update([lease_id, *beside])
-            self._held[lease_id] = fitting.hold(need, space)
-            self._objective_of[lease_id] = name
+                self._shared.update([wanted.lease_id, *beside])
+            self._held[wanted.lease_id] = fitting.hold(need, space)
+            self._objective_of[wanted.lease_id] = wanted.objective
             return True
 
     def held(self, lease_id: str) -> Held:
-        """What a lease holds; KeyError when it was not placed."""
+        """What a lease holds; KeyError when there is none."""
         with self._lock:
             return self._held[lease_id]
 
@@ -181,9 +185,8 @@ class Placement:
         field = "peak_memory_bytes" if self.kind == "cpu" else "peak_device_memory_bytes"
         return max(self._peak_of.get(lease_id, 0), int(usage.get(field) or 0))
 
-    def _need(self, name: str, trial: Mapping[str, Any], resources: Mapping[str, Any]) -> Need:
+    def _need(self, name: str, floor: int, resources: Mapping[str, Any]) -> Need:
         is_gpu = self.kind == "gpu"
-        floor = int(trial.get("min_memory_bytes") or 0)
         if is_gpu:
             floor = max(floor, int(resources.get("gpu_memory_bytes") or 0))
         peaks = self._peaks.of(self.kind, name)

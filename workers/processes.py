@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,37 +38,48 @@ class Process(Protocol):
         """Ends what is left of its group; the exit status, negative for a signal."""
 
 
-@dataclass(slots=True)
-class Child:
-    """A trial's process with its pipes.
+class LocalChild:
+    """A trial's process on this machine, as its `Runner` holds it.
 
-    Attributes:
+    Args:
+        process: the process.
         control_fd: takes the job and then orders, one JSON line each.
-        report_fd: gives the trial's messages, one JSON line each.
-        output_fd: gives what it prints.
-        exit_fd: readable once it is over, or None where the system has no such thing.
+        report_fd, output_fd, exit_fd: as the runner's protocol says.
     """
 
-    process: Process
-    control_fd: int
-    report_fd: int
-    output_fd: int
-    exit_fd: int | None
+    def __init__(
+        self,
+        process: Process,
+        control_fd: int,
+        report_fd: int,
+        output_fd: int,
+        exit_fd: int | None,
+    ) -> None:
+        self._process = process
+        self._control_fd = control_fd
+        self.pid: int | None = process.pid
+        self.report_fd = report_fd
+        self.output_fd = output_fd
+        self.exit_fd = exit_fd
+
+    def has_exited(self) -> bool:
+        """Whether the process is over."""
+        return self._process.has_exited()
 
     def signal_group(self, number: int) -> None:
-        """Signals the whole group; to be called before `reap` only."""
+        """Signals the whole group; to be called before `close` only."""
         with contextlib.suppress(OSError):
-            os.killpg(self.process.pid, number)
+            os.killpg(self._process.pid, number)
 
     def order(self, order: Mapping[str, Any]) -> None:
         """Sends an order; one to a process that is over is lost."""
         with contextlib.suppress(OSError):
-            os.write(self.control_fd, json.dumps(order).encode() + b"\n")
+            os.write(self._control_fd, json.dumps(order).encode() + b"\n")
 
     def close(self) -> int:
         """Reaps the process and closes the pipes; the exit status."""
-        status = self.process.reap()
-        for fd in (self.control_fd, self.report_fd, self.output_fd, self.exit_fd):
+        status = self._process.reap()
+        for fd in (self._control_fd, self.report_fd, self.output_fd, self.exit_fd):
             if fd is not None:
                 os.close(fd)
         return status
@@ -183,7 +193,7 @@ class _Forked:
         return self._nursery.reap(self.pid)
 
 
-def start(job: Job, environment: Mapping[str, str], nursery: Nursery | None) -> Child:
+def start(job: Job, environment: Mapping[str, str], nursery: Nursery | None) -> LocalChild:
     """Starts a trial's process and sends it its job.
 
     The calling thread must outlive the process, which dies with it.
@@ -203,7 +213,7 @@ def start(job: Job, environment: Mapping[str, str], nursery: Nursery | None) -> 
     exit_fd = os.pidfd_open(process.pid) if HAS_PIDFD else None
     with contextlib.suppress(BrokenPipeError):
         _write_all(control_w, job.to_line())
-    return Child(process, control_w, report_r, output_r, exit_fd)
+    return LocalChild(process, control_w, report_r, output_r, exit_fd)
 
 
 def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:

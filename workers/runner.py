@@ -23,7 +23,6 @@ from typing import Any, Protocol
 from . import failures
 from .failures import Failure
 from .output import Output
-from .processes import Child
 
 GRACE_S = 3.0
 """From SIGTERM to SIGKILL."""
@@ -43,6 +42,36 @@ class Cause(StrEnum):
     REFUSED = "refused"  # what it reports is not taken, and it cannot go on without
 
 
+class Child(Protocol):
+    """A trial's process with its pipes, wherever it runs.
+
+    Attributes:
+        pid: its id on this machine; None where it runs on another.
+        report_fd: gives the trial's messages, one JSON line each.
+        output_fd: gives what it prints.
+        exit_fd: readable once it is over, or None where the system has no such thing.
+    """
+
+    pid: int | None
+    report_fd: int
+    output_fd: int
+    exit_fd: int | None
+
+    def has_exited(self) -> bool:
+        """Whether it is over; asked only where no `exit_fd` tells it."""
+
+    def signal_group(self, number: int) -> None:
+        """Signals the whole group; to be called before `close` only."""
+
+    def order(self, order: Mapping[str, Any]) -> None:
+        """Sends an order; one to a process that is over is lost."""
+
+    def close(self) -> int:
+        """Ends what is left of the group, closes the pipes; the exit status, negative for a
+        signal.
+        """
+
+
 class Sink(Protocol):
     """Where a trial's reports go, each safe once the call returns."""
 
@@ -52,6 +81,9 @@ class Sink(Protocol):
     def checkpoint(self, step: int, path: str) -> None:
         """Takes a checkpoint's file over, which comes after all reports up to its step."""
 
+    def ask_equal(self, point: Mapping[str, Any]) -> None:
+        """Takes a trial's canonical point, whose process waits for `Runner.answer`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -59,7 +91,7 @@ class Outcome:
 
     Attributes:
         end: `state`, `values`, `step`, `usage`, `data` of a trial that came to its end; of one
-            that is `paused` or `left` the state alone.
+            that is `paused`, `left` or `answered` the state alone.
         failure: why it failed.
         usage: of one that failed, what it had used, where it could still say so.
         cause: why it was ended from here (not for a time limit, which is a failure).
@@ -122,6 +154,10 @@ class Runner:
         """Has the trial told that it may train up to `to_step` after its report of `step`."""
         self._order(order="continue", step=step, to_step=to_step)
 
+    def answer(self, *, is_known: bool) -> None:
+        """Has a trial that asked for equal work told to train, or that its result is known."""
+        self._order(order="answered" if is_known else "train")
+
     def want_checkpoint(self) -> None:
         """Has the trial told to save a checkpoint, if it can."""
         self._order(order="checkpoint")
@@ -161,7 +197,7 @@ class Runner:
         except OSError as error:
             self._end()
             return Outcome(failure=failures.of_exception(error, kind="infrastructure"))
-        self.pid = child.process.pid
+        self.pid = child.pid
         session = _Session(child, self.output, self._sink)
         try:
             self._attend(child, session)
@@ -305,7 +341,7 @@ class _Session:
             elif self._take(key.fd) == 0:
                 selector.unregister(key.fd)
         if self._child.exit_fd is None:
-            self.has_exited = self._child.process.has_exited()
+            self.has_exited = self._child.has_exited()
 
     def drain(self) -> None:
         """Takes what is left in the pipes of a process that has exited."""
@@ -332,10 +368,12 @@ class _Session:
             self.last_step = points[-1]["step"]
             self._sink.report(points)
         for message in messages:
-            if "checkpoint" in message:
+            if "equivalent" in message:
+                self._sink.ask_equal(message["equivalent"])
+            elif "checkpoint" in message:
                 self._sink.checkpoint(**message["checkpoint"])
             elif "end" in message:
                 self.end = message["end"]
             elif "fail" in message:
                 self.failure = Failure(**message["fail"])
-                self.usage = message["usage"]
+                self.usage = message.get("usage", {})  # a lost node says nothing

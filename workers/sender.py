@@ -11,7 +11,7 @@ from typing import Any
 
 from . import checkpoints
 from .checkpoints import Saved
-from .link import Away, Link, Pauses, Refused
+from .link import ANSWER_S, Away, Link, Pauses, Refused
 from .log import Log
 from .spool import Record, Spool
 
@@ -26,6 +26,8 @@ LOG_TRIES = 8
 """Tries for a piece of output at which the service fails; then it is left out: what comes after it
 counts more.
 """
+MATCH_S = ANSWER_S / 3
+"""How long a trial waits to hear whether its work has been done; then it trains."""
 REPLAY_TRIES = 5
 """Tries to reach the service for the records of a dead process; the next start tries again."""
 
@@ -38,6 +40,7 @@ class Sender:
         spool: the records.
         log: the worker's lines.
         on_answer: given each report's body and the service's answer to it.
+        on_match: told whether a trial that asked has been answered from an equal one.
         on_refused: given a report's body and why the service will not take it.
         on_away: told after each try that nobody answered.
         on_lost: told that the lease is lost.
@@ -51,6 +54,7 @@ class Sender:
         log: Log,
         *,
         on_answer: Callable[[Mapping[str, Any], Mapping[str, Any]], None] = lambda *_: None,
+        on_match: Callable[[bool], None] = lambda is_known: None,
         on_refused: Callable[[Mapping[str, Any], str], None] = lambda *_: None,
         on_away: Callable[[], None] = lambda: None,
         on_lost: Callable[[], None] = lambda: None,
@@ -60,12 +64,15 @@ class Sender:
         self._spool = spool
         self._log = log
         self._on_answer = on_answer
+        self._on_match = on_match
         self._on_refused = on_refused
         self._on_away = on_away
         self._on_lost = on_lost
         self._before_complete = before_complete
         self._checkpoint_id: str | None = None
         self._takes_logs = True
+        self._takes_matches = True
+        self._is_replay = False
         self._n_log_failures = 0
 
     def run(self, *, until_empty: bool = False) -> bool:
@@ -78,6 +85,7 @@ class Sender:
         Returns:
             Whether the lease is dealt with.
         """
+        self._is_replay = until_empty
         pauses = Pauses(self._link)
         n_tries = 0
         while not self._link.closing.is_set():
@@ -124,6 +132,8 @@ class Sender:
         header = self._spool.header
         if record.kind == "logs" and not self._takes_logs:
             return False
+        if record.kind == "match":
+            return self._ask_equal(record)
         if record.kind == "complete":
             self._before_complete(record.body)
         try:
@@ -142,6 +152,31 @@ class Sender:
         self._log("lease_ended", trial_id=header.trial_id, lease_id=header.lease_id, by=record.kind)
         return True
 
+    def _ask_equal(self, record: Record) -> bool:
+        """Asks for equal work; whether the lease is dealt with. An outage keeps no trial from being
+        trained, nor does a service that does not know the question.
+        """
+        if self._is_replay:  # it has been trained
+            return False
+        header = self._spool.header
+        is_known = False
+        try:
+            answer = self._link.call("POST", self._path(record), record.body, timeout_s=MATCH_S)
+            is_known = bool(answer["answered"])
+        except Away as away:
+            self._log("match_unanswered", trial_id=header.trial_id, detail=str(away))
+        except Refused as refusal:
+            self._note_refused(record, str(refusal))
+            self._takes_matches = refusal.status not in (404, 405)
+            if refusal.is_lost_lease and self._takes_matches:
+                self._on_lost()
+                return True
+        if is_known:
+            ids = {"trial_id": header.trial_id, "lease_id": header.lease_id}
+            self._log("lease_ended", **ids, by=record.kind)
+        self._on_match(is_known)
+        return is_known
+
     def _send_checkpoint(self, saved: Saved) -> None:
         header = self._spool.header
         sent = checkpoints.send(self._link, header.trial_id, header.lease_id, saved)
@@ -158,7 +193,11 @@ class Sender:
             )
 
     def _body(self, record: Record) -> Mapping[str, Any]:
-        """What is sent; a release names the checkpoint that was committed last."""
+        """What is sent; a release names the checkpoint that was committed last. A service that does
+        not ask for equal work is not told of it either.
+        """
+        if record.kind == "complete" and not self._takes_matches:
+            return {name: value for name, value in record.body.items() if name != "equivalent"}
         if record.kind == "release" and self._checkpoint_id is not None:
             return {**record.body, "checkpoint_id": self._checkpoint_id}
         return record.body

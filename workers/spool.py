@@ -29,8 +29,8 @@ KEEP_S = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One write under a lease. `kind` is "report", "logs", "checkpoint" or one of `TERMINAL`;
-    `body` what is sent, of a checkpoint what its file is.
+    """One write under a lease. `kind` is "match", "report", "logs", "checkpoint" or one of
+    `TERMINAL`; `body` what is sent, of a checkpoint what its file is.
     """
 
     kind: str
@@ -69,11 +69,18 @@ class Spool:
         self._end = _repair(self._file)
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         if self._end == 0:
-            self._append({"header": _as_dict(header)})
-            _sync_folder(path.parent)
+            try:
+                self._append({"header": _as_dict(header)})
+                _sync_folder(path.parent)
+            except OSError:
+                self._file.close()
+                os.close(self._fd)
+                path.unlink()
+                raise
         self._file.seek(0)
         self._position = len(self._file.readline())
         self._next: tuple[dict[str, Any], int] | None = None
+        self._held: Record | None = None
         self.is_closed = False
 
     @classmethod
@@ -102,6 +109,14 @@ class Spool:
             self._append({"kind": record.kind, "body": dict(record.body)})
             self._changed.notify_all()
 
+    def hold(self, record: Record) -> None:
+        """Keeps a record in memory that the disk did not take: the one that ends the lease, to be
+        sent after all that are on disk. It is lost with this process, and the lease then expires.
+        """
+        with self._changed:
+            self._held = record
+            self._changed.notify_all()
+
     def _append(self, line: Mapping[str, Any]) -> None:
         content = json.dumps(line).encode() + b"\n"
         try:
@@ -119,11 +134,11 @@ class Spool:
         none.
         """
         with self._changed:
-            self._changed.wait_for(
-                lambda: self.is_closed or self._position < self._end, timeout=wait_s
-            )
-            if self.is_closed or self._position >= self._end:
+            self._changed.wait_for(lambda: self.is_closed or self._is_waiting, timeout=wait_s)
+            if self.is_closed:
                 return None
+            if self._position >= self._end:
+                return self._held
             if self._next is None:
                 self._next = self._read_on()
             if self._next is None:
@@ -137,12 +152,18 @@ class Spool:
             if self._next is not None:
                 self._position = self._next[1]
                 self._next = None
+            else:
+                self._held = None
 
     @property
     def has_waiting(self) -> bool:
         """Whether records are still to be sent."""
         with self._changed:
-            return not self.is_closed and self._position < self._end
+            return not self.is_closed and self._is_waiting
+
+    @property
+    def _is_waiting(self) -> bool:
+        return self._position < self._end or self._held is not None
 
     def _read_on(self) -> tuple[dict[str, Any], int] | None:
         self._file.seek(self._position)
@@ -204,6 +225,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+class NoStateFolder(Exception):
+    """Nothing can be kept; the message says why, and what to do."""
+
+
 class SpoolFolder:
     """Where one worker process keeps its files; those of dead processes are taken over.
 
@@ -215,6 +240,21 @@ class SpoolFolder:
     """
 
     def __init__(self, state_dir: Path) -> None:
+        """Makes the folder.
+
+        Raises:
+            NoStateFolder: it cannot be written.
+        """
+        try:
+            self._make(state_dir)
+        except OSError as error:
+            raise NoStateFolder(
+                f"the state folder {state_dir} cannot be written: {error}; reports that wait for "
+                "the service are kept there. Make room or choose another one, with --state-dir or "
+                "TUNEWELL_STATE_DIR"
+            ) from error
+
+    def _make(self, state_dir: Path) -> None:
         self._base = state_dir / "spool"
         self._own = self._base / uuid.uuid4().hex
         self._base.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,7 @@ from .pages import add_pages
 from .problems import problem_response
 from .rate import RateLimiter, count_call
 from .v1 import (
+    analysis,
     audit,
     checkpoints,
     events,
@@ -42,6 +43,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 _ROUTERS = (
     studies,
+    analysis,
     trials,
     leases,
     logs,

@@ -26,6 +26,7 @@ _SOURCES: Mapping[str, tuple[int, Mapping[str, str]]] = {
         200,
         {"trial_id": f"{_BODY}/leases/0/trial/id", "lease_id": f"{_BODY}/leases/0/lease_id"},
     ),
+    "match_trial": (200, _TRIAL),
     "complete_trial": (200, _TRIAL),
     "fail_trial": (200, _TRIAL),
     "register_worker": (201, {"worker_id": f"{_BODY}/id"}),

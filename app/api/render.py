@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ..analysis.envelope import Envelope
+from ..analysis.table import STATES
 from ..domain.audit import AuditEntry
 from ..domain.checkpoint import Checkpoint
 from ..domain.definition import definition_to_json
@@ -213,6 +215,26 @@ def study_etag(view: StudyView) -> str:
     return etag(view.study.revision, view.study.change_seq)
 
 
+def analysis(value: Envelope) -> dict[str, Any]:
+    """The columns of a plot."""
+    return {
+        "kind": value.kind,
+        "change_seq": value.change_seq,
+        "n_total": value.n_total,
+        "n_used": value.n_used,
+        "n_shown": value.n_shown,
+        "sampling": value.sampling,
+        "excluded": dict(value.excluded),
+        "axes": [dict(axis) for axis in value.axes],
+        "columns": {
+            name: [instant(at) for at in column] if name.endswith("_at") else column
+            for name, column in value.columns.items()
+        },
+        "states": [str(state) for state in STATES],
+        **value.more,
+    }
+
+
 def summary(value: StudySummary) -> dict[str, Any]:
     """What a list of studies shows beside a study."""
     return {
@@ -300,13 +322,10 @@ def _lease(grant: Grant) -> dict[str, Any]:
         else None,
         "budget": budget(grant.budget),
         "max_trial_duration_s": grant.max_trial_duration_s,
-        "resources": {
-            "gpu": grant.resources.gpu,
-            "gpu_memory_bytes": grant.resources.gpu_memory_bytes,
-            "cpu": grant.resources.cpu,
-        },
+        "resources": asdict(grant.resources),
         "checkpoint": _resumed(grant.checkpoint),
         "fuse_group": None,
+        "more_ahead": grant.more_ahead,
     }
 
 

@@ -35,6 +35,7 @@ class TrialSource(StrEnum):
     USER = "user"
     PROMOTION = "promotion"
     REPLICATE = "replicate"
+    DUPLICATE = "duplicate"
     IMPORT = "import"
 
 
@@ -52,6 +53,11 @@ class FailureKind(StrEnum):
 EXPECTED_GAIN = "expected_gain"
 """Member of a suggested point's provenance: what its model expected the point to gain on the best
 value, in units of the first objective metric, > 0.
+"""
+
+DUPLICATE_OF = "duplicate_of"
+"""Member of a duplicate's provenance: `trial_id` and `number` of the trial whose result it has, and
+the `source` that it had before.
 """
 
 TRIAL_TRANSITIONS: Mapping[TrialState, frozenset[TrialState]] = MappingProxyType(
@@ -143,6 +149,7 @@ class Trial:
             reached, by step; a value that is missing or not finite is NaN.
         directive: what its holder has been told for good: `stop` or `pause`; None: go on.
         directive_reason: why, in words.
+        equivalent: digest of the canonical point that its result stands for, once it completed.
     """
 
     id: str
@@ -174,12 +181,20 @@ class Trial:
     rungs: tuple[tuple[int, float], ...] = ()
     directive: Directive | None = None
     directive_reason: str = ""
+    equivalent: str | None = None
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None
     updated_at: datetime
     change_seq: int
     revision: int = 1
+
+    @property
+    def origin(self) -> TrialSource:
+        """Where its point came from: of a duplicate, the source that it had before."""
+        if self.source is TrialSource.DUPLICATE:
+            return TrialSource(self.provenance[DUPLICATE_OF]["source"])
+        return self.source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

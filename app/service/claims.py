@@ -30,6 +30,7 @@ from .board import SHORTEST_WAIT_S, WorkBoard, capacity
 from .fence import renewed, revived
 from .handout import Handout, grant
 from .placement import devices_cover, may_use_data, memory_of, n_that_fit, offers_of
+from .points import may_wait_its_turn
 from .threads import Threads
 from .views import Caller, Claim, DeviceFree, Grant, Suggested
 from .wake import WakeHub, work_topic, worker_topic
@@ -66,6 +67,7 @@ class ClaimService:
         devices_free: Sequence[DeviceFree] | None,
         caller: Caller,
         objectives: Sequence[str] | None = None,
+        is_ahead: bool = False,
         receipt: Receipt[Claim] | None = None,
     ) -> Claim:
         """Trials for a worker, by priority, then by fewest running; waits up to `wait_s` for the
@@ -73,6 +75,8 @@ class ClaimService:
 
         Args:
             objectives: the only ones of its objectives that it has room for; None: all.
+            is_ahead: the trials are to begin later, when others have ended: only of studies for
+                which that makes no difference (`may_wait_its_turn`).
 
         Raises:
             NotFound: no such worker: register again.
@@ -89,7 +93,7 @@ class ClaimService:
                 worker, studies = await self._threads.run(self._candidates, worker_id)
                 if worker.draining or self.is_closing:
                     break
-                fits = partial(_fits, worker, devices_free, objectives)
+                fits = partial(_fits, worker, devices_free, objectives, is_ahead)
                 grants = await self._claim_of(
                     filter(fits, studies),
                     replace(holder, memory_bytes=memory_of(worker, devices_free)),
@@ -238,12 +242,14 @@ def _fits(
     worker: Worker,
     devices_free: Sequence[DeviceFree] | None,
     objectives: Sequence[str] | None,
+    is_ahead: bool,
     study: Study,
 ) -> bool:
     """Whether a worker can evaluate a study: objective, data set and devices."""
     offers, objective = offers_of(worker), study.definition.objective
     return (
         objective is not None
+        and (not is_ahead or may_wait_its_turn(study))
         and objective.name in offers
         and (objectives is None or objective.name in objectives)
         and may_use_data(study, offers)

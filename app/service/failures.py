@@ -22,7 +22,9 @@ from ..store.transaction import Tx
 from .placement import could_run, is_alive, memory_of
 
 MOST_INFRASTRUCTURE_FAILURES = 3
-"""Trials one after the other that fail on a worker's infrastructure before it is drained."""
+"""Trials one after the other that fail on a worker's infrastructure before it is drained, if they
+are more than it has slots.
+"""
 
 _MESSAGE_CHARS = 300
 """How much of a failure's message is told where it is one of several facts."""

@@ -30,7 +30,7 @@ from . import stopping
 from .asks import Ask, AskQueue, Holder, Taken
 from .fence import after
 from .grants import granted_step, reserve
-from .points import PointSource, parallel_room, room, uses_model
+from .points import PointSource, may_wait_its_turn, parallel_room, room, uses_model
 from .sharing import Batch
 from .threads import Threads
 from .views import Budget, Grant
@@ -381,4 +381,5 @@ def grant(locked: LockedStudy, trial: Trial, lease: Lease) -> Grant:
         checkpoint=checkpoint,
         last_seq=lease.last_seq,
         last_step=lease.last_step,
+        more_ahead=may_wait_its_turn(study),
     )

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ..domain.checkpoint import CheckpointState
+from ..domain.equivalence import digest_of
 from ..domain.fidelity import Directive
 from ..domain.lease import Lease, LeaseEnd
 from ..domain.study import OPEN_STUDY_STATES, Study
@@ -25,13 +26,14 @@ from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
+from . import duplicates
 from .failures import judge_worker, pause_when_broken, use_attempt
 from .fence import Held, after, directive_of, hold, lose, loss, obeyed, renewed, stale
 from .grants import advance, finish, note_spared
 from .points import PointSource
 from .settle import last_values, note_best, wake
 from .stopping import judged, may_pause
-from .views import Beat, BeatAnswer, Budget, Caller, Failed, Point, Reported
+from .views import Beat, BeatAnswer, Budget, Caller, Failed, Matched, Point, Reported
 from .wake import EVENTS, study_topic
 
 MESSAGE_CHARS, TRACEBACK_CHARS = 2_000, 20_000
@@ -182,6 +184,37 @@ class LeaseService:
         self._kick(changed)
         return reported
 
+    def match(
+        self, trial_id: str, *, lease_id: str, equivalent: Mapping[str, Any], caller: Caller
+    ) -> Matched:
+        """Answers a trial from an earlier one of the study whose point is equal work; the same call
+        again gets the first answer.
+
+        Args:
+            equivalent: the trial's canonical point.
+
+        Raises:
+            StaleLease: the trial has another lease now, or ended otherwise.
+        """
+        digest = digest_of(equivalent)
+        changed: list[Study] = []
+
+        def match(tx: Tx) -> Matched:
+            held = hold(tx, lease_id, trial_id, caller, replays="match")
+            if held.lease.answer is not None:
+                return Matched(trial=_first_answer(held.lease), is_answered=True)
+            trial = duplicates.answered(held, digest)
+            if trial is None:
+                return Matched(trial=held.trial, is_answered=False)
+            finish(held.study, held.lease, LeaseEnd.COMPLETED, answer=_kept("match", trial))
+            after(held.study)
+            changed[:] = [held.study.study]
+            return Matched(trial=trial, is_answered=True)
+
+        matched = self._store.write(match)
+        self._kick(changed)
+        return matched
+
     def complete(
         self,
         trial_id: str,
@@ -192,15 +225,23 @@ class LeaseService:
         step: int | None,
         usage: Mapping[str, Any],
         data: Mapping[str, Any] | None,
+        equivalent: Mapping[str, Any] | None = None,
         caller: Caller,
     ) -> Trial:
         """Ends a trial with its values; the same call again gets the first answer.
+
+        Args:
+            equivalent: the canonical point that the values stand for, see `match`; kept of a
+                completed trial only.
 
         Raises:
             InvalidInput: a declared metric is missing or not finite.
             StaleLease: the trial has another lease now, or ended otherwise.
         """
 
+        digest = None
+        if equivalent is not None and state is TrialState.COMPLETED:
+            digest = digest_of(equivalent)
         changed: list[Study] = []
 
         def complete(tx: Tx) -> Trial:
@@ -218,6 +259,7 @@ class LeaseService:
                 step=reached,
                 usage=dict(usage),
                 data=dict(data) if data else None,
+                equivalent=digest,
             )
             _pin_data(held.study, trial)
             if state is TrialState.STOPPED:

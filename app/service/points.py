@@ -69,6 +69,15 @@ def uses_model(study: Study) -> bool:
     return not ENTRIES[effective_suggester(study.definition)].is_cheap
 
 
+def may_wait_its_turn(study: Study) -> bool:
+    """Whether a trial may be handed out some time before it begins: no result that comes meanwhile
+    could change its point, and neither a place among `max_parallel` nor its own time runs.
+    """
+    limits = study.definition.limits
+    is_bound = limits.max_parallel is not None or limits.max_trial_duration_s is not None
+    return not uses_model(study) and not is_bound
+
+
 def room(study: Study) -> int:
     """How many new trials the study may start now."""
     limits = study.definition.limits

@@ -15,13 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 from ..domain.study import Study
-from ..domain.trial import TrialSource
+from ..domain.trial import DUPLICATE_OF, TrialSource
 from ..suggest.base import Decision, Suggestion, SuggestRequest
 from ..suggest.registry import suggest
 
 T = TypeVar("T")
 
-NOT_DERIVED = frozenset({"seconds", "cpu_seconds", "versions"})
+NOT_DERIVED = frozenset({"seconds", "cpu_seconds", "versions", DUPLICATE_OF})
 """Members of the provenance that no replay can bring back, or has to."""
 
 GIVEN = frozenset(

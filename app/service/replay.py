@@ -234,8 +234,8 @@ def _compared(trial: Trial, decision: Decision) -> Verdict:
 def _differences(trial: Trial, derived: Suggestion) -> Iterator[str]:
     """Every parameter and every member of the provenance that is not the same to the last bit."""
     yield from _unequal("params", trial.params, derived.params)
-    if trial.source not in (derived.source, TrialSource.PROMOTION):
-        yield f"source: stored {trial.source.value}, derived {derived.source.value}"
+    if trial.origin not in (derived.source, TrialSource.PROMOTION):
+        yield f"source: stored {trial.origin.value}, derived {derived.source.value}"
     left_out = GIVEN | NOT_DERIVED
     stored = {k: v for k, v in trial.provenance.items() if k not in left_out}
     yield from _unequal("provenance", stored, derived.provenance)
@@ -260,8 +260,8 @@ def _user_verdict(past: StudyPast, trial: Trial) -> Verdict | None:
     The rest of a partial point is drawn for its place among the trials of the call.
     """
     known = trial.provenance
-    if trial.source is not TrialSource.USER:
-        is_made = trial.source is not TrialSource.IMPORT
+    if trial.origin is not TrialSource.USER:
+        is_made = trial.origin is not TrialSource.IMPORT
         return _verdict(trial, SKIPPED, ("its origin was not noted",)) if is_made else None
     if "completed" not in known or "index" not in known:
         return None

@@ -12,6 +12,7 @@ from ..metrics import Metrics
 from ..settings import Settings
 from ..store import studies as study_rows
 from ..store.engine import Store
+from .analysis import AnalysisService
 from .audits import AuditService
 from .checkpoints import CheckpointService, Quotas
 from .claims import ClaimService
@@ -88,6 +89,7 @@ class Services:
         )
         self.leases = LeaseService(store, self.points, self.counters)
         self.logs = LogService(store)
+        self.analyses = AnalysisService(store)
         self.workers = WorkerService(
             store,
             lease_ttl_s=settings.lease_ttl_s,

@@ -31,6 +31,7 @@ __all__ = [
     "Feed",
     "Front",
     "Grant",
+    "Matched",
     "Point",
     "Reported",
     "StudyView",
@@ -138,7 +139,8 @@ class Grant:
     """A trial handed to a worker or client, with the lease that fences its writes.
 
     The attempt goes on from `checkpoint`; `last_seq` and `last_step` are those of the lease itself:
-    -1 and None for a new one. `resources`: what a trial needs, as the study says.
+    -1 and None for a new one. `resources`: what a trial needs, as the study says. `more_ahead` says
+    whether the study gives trials to claims ahead.
     """
 
     lease: Lease
@@ -151,6 +153,17 @@ class Grant:
     checkpoint: Checkpoint | None = None
     last_seq: int = -1
     last_step: int | None = None
+    more_ahead: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """The answer to a trial that asked whether its work has been done: the trial, and whether an
+    earlier result has completed it.
+    """
+
+    trial: Trial
+    is_answered: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

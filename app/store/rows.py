@@ -116,6 +116,7 @@ def trial_of(row: AnyRow) -> Trial:
         rungs=row.rungs,
         directive=None if row.directive is None else Directive(row.directive),
         directive_reason=row.directive_reason,
+        equivalent=row.equivalent,
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,

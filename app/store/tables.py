@@ -146,6 +146,7 @@ trials = Table(
     Column("rungs", Rungs, nullable=False, server_default=text("'[]'")),
     Column("directive", SafeText),
     Column("directive_reason", SafeText, nullable=False, server_default=text("''")),
+    Column("equivalent", SafeText),
     Column("created_at", Instant, nullable=False),
     Column("started_at", Instant),
     Column("ended_at", Instant),
@@ -176,6 +177,14 @@ trials = Table(
         "reserved_for",
         sqlite_where=text("state = 'pending' AND reserved_for IS NOT NULL"),
         postgresql_where=text("state = 'pending' AND reserved_for IS NOT NULL"),
+    ),
+    Index(
+        "ix_trials_equivalent",
+        "study_id",
+        "equivalent",
+        "number",
+        sqlite_where=text("equivalent IS NOT NULL"),
+        postgresql_where=text("equivalent IS NOT NULL"),
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, or_
+from sqlalchemy import Connection, bindparam, literal_column, or_
 
 from ..domain.trial import OPEN_TRIAL_STATES, Trial, TrialSource, TrialState
 from .rows import trial_of
@@ -26,6 +26,14 @@ _BEGUN_TO_END = _OF_STUDY.where(
         trials.c.state.in_([TrialState.COMPLETED, TrialState.STOPPED, TrialState.INFEASIBLE]),
     ),
 ).limit(bindparam("b_limit"))
+_EQUAL = (
+    _OF_STUDY.where(
+        trials.c.equivalent == bindparam("b_equivalent"),
+        trials.c.state == literal_column("'completed'"),
+    )
+    .order_by(trials.c.number)
+    .limit(1)
+)
 _BY_NUMBER = _ENDED_AS.order_by(trials.c.number)
 
 
@@ -51,6 +59,13 @@ def completed_of(conn: Connection, study_id: str) -> list[Trial]:
     """The completed trials, by number."""
     values = {"b_study_id": study_id, "b_state": TrialState.COMPLETED}
     return [trial_of(row) for row in conn.execute(_BY_NUMBER, values)]
+
+
+def completed_equal(conn: Connection, study_id: str, equivalent: str) -> Trial | None:
+    """The first completed trial whose result stands for a canonical point, by its digest."""
+    values = {"b_study_id": study_id, "b_equivalent": equivalent}
+    row = conn.execute(_EQUAL, values).one_or_none()
+    return None if row is None else trial_of(row)
 
 
 def last_failed(conn: Connection, study_id: str, limit: int) -> list[Trial]:

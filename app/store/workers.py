@@ -38,7 +38,10 @@ _DRAINING: Update = _ONE.values(
     draining=bindparam("b_draining"), drain_reason=None, n_infrastructure_failures=0
 )
 _IS_ONE_TOO_MANY = and_(
-    workers.c.n_infrastructure_failures + 1 >= bindparam("b_most"), ~workers.c.draining
+    workers.c.n_infrastructure_failures + 1 >= bindparam("b_most"),
+    # One mishap takes all that run on a machine, or on a node of a cluster: that is one, not many.
+    workers.c.n_infrastructure_failures + 1 > workers.c.slots,
+    ~workers.c.draining,
 )
 _FAILED: Update = _ONE.values(
     n_infrastructure_failures=workers.c.n_infrastructure_failures + 1,
@@ -160,7 +163,8 @@ def set_draining(tx: Tx, worker_id: str, draining: bool) -> Worker:
 
 
 def failed_on_infrastructure(tx: Tx, worker_id: str, *, most: int, reason: str) -> None:
-    """Counts a trial that a worker lost to its infrastructure, and drains it at `most` in a row.
+    """Counts a trial that a worker lost to its infrastructure, and drains it at `most` in a row and
+    more than it has slots.
 
     Args:
         reason: why it is drained then, in a sentence.

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.anyio
 
 _BY_ROLES = {
     frozenset({Role.READER, Role.SUBMITTER, Role.ADMIN}): """
-        list_studies get_study get_best_trials get_pareto_front replay_study list_trials
+        list_studies get_study get_best_trials get_pareto_front replay_study get_analysis
+        list_trials
         list_workers get_worker stream_study_events list_events export_trials get_metrics
     """,
     frozenset(Role): """
@@ -34,7 +35,7 @@ _BY_ROLES = {
     frozenset({Role.WORKER, Role.ADMIN}): "register_worker claim_leases",
     frozenset({Role.WORKER, Role.SUBMITTER, Role.ADMIN}): """
         heartbeat_leases renew_lease release_lease report_measurements complete_trial fail_trial
-        append_logs
+        append_logs match_trial
         create_checkpoint upload_checkpoint commit_checkpoint
     """,
     frozenset({Role.ADMIN}): """

@@ -111,6 +111,14 @@ async def worker_study(http: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
     return await create(http, objective=objective, space=space, **more)
 
 
+async def test_a_lease_says_what_its_trial_needs(http: httpx.AsyncClient) -> None:
+    await worker_study(http, resources={"cpu": 0.5})
+    worker = await register(http)
+    claimed = (await http.post("/v1/leases:claim", json={"worker_id": worker["id"]})).json()
+    (lease,) = claimed["leases"]
+    assert lease["resources"] == {"cpu": 0.5, "gpu": 0.0, "gpu_memory_bytes": 0}
+
+
 async def register(http: httpx.AsyncClient, boot_id: str = "1", **more: Any) -> dict[str, Any]:
     body = {"name": "w", "boot_id": boot_id, "objectives": ["function"], "slots": 2, **more}
     answer = await http.post("/v1/workers", json=body)

@@ -190,6 +190,7 @@ async def test_a_worker_token_writes_under_its_own_leases_only(
         calls: list[tuple[str, dict[str, object]]] = [
             (f"{trial}/measurements", {"lease_id": lease_id, "seq": 0, "points": points}),
             (f"{trial}/logs", {"lease_id": lease_id, "offset": 0, "text": "a"}),
+            (f"{trial}:match", {"lease_id": lease_id, "equivalent": {}}),
             (f"{trial}:complete", {"lease_id": lease_id, "values": {"value": 1.0}}),
             (f"{trial}:fail", {"lease_id": lease_id, "kind": "user_error"}),
             (f"/v1/leases/{lease_id}:renew", {}),

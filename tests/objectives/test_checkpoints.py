@@ -33,6 +33,13 @@ def evaluate(name: str, *args: Any, **more: Any) -> dict[str, float]:
     return values
 
 
+def kept_in(folder: Path, content: bytes) -> Path:
+    """A folder as a worker unpacks a checkpoint."""
+    folder.mkdir()
+    (folder / "state").write_bytes(content)
+    return folder
+
+
 @pytest.mark.parametrize(("name", "params", "options"), CASES)
 def test_a_resumed_trial_ends_with_the_same_bits(
     name: str, params: dict[str, Any], options: dict[str, Any], tmp_path: Path
@@ -43,10 +50,9 @@ def test_a_resumed_trial_ends_with_the_same_bits(
     values = evaluate(name, params, options, kept=whole)
     assert len(whole.checkpoints) == len(whole.reports) >= 3
     for step, content in whole.checkpoints:
-        file = tmp_path / f"{step}.checkpoint"
-        file.write_bytes(content)
+        folder = kept_in(tmp_path / str(step), content)
         rest = Kept()
-        again = evaluate(name, params, options, kept=rest, checkpoint=file, checkpoint_step=step)
+        again = evaluate(name, params, options, kept=rest, checkpoint_dir=folder, last_step=step)
         assert again == values
         assert rest.reports == [each for each in whole.reports if each[0] > step]
 
@@ -69,9 +75,8 @@ def test_a_trial_that_pauses_at_a_rung_and_is_promoted_ends_with_the_same_bits(
     first.pause_at = first.to_step = rung
     evaluate(name, params, options, kept=first)
     step, content = first.checkpoints[-1]
-    file = tmp_path / "checkpoint"
-    file.write_bytes(content)
-    again = evaluate(name, params, options, kept=second, checkpoint=file, checkpoint_step=step)
+    folder = kept_in(tmp_path / "second", content)
+    again = evaluate(name, params, options, kept=second, checkpoint_dir=folder, last_step=step)
     assert step == rung == first.reports[-1][0]
     assert again == values
     assert second.reports == [each for each in whole.reports if each[0] > rung]

@@ -19,6 +19,11 @@ from tests.unit.workers.fake_service import FakeService
 from workers import main
 from workers.objectives import california, data, forest
 
+OF_THE_PINNED_VERSION = pytest.mark.skipif(
+    sklearn.__version__ != "1.9.1",
+    reason="the forest's random stream differs between versions; the results are those of 1.9.1",
+)
+
 
 @pytest.mark.parametrize(
     ("n_estimators", "expected"),
@@ -94,10 +99,30 @@ def test_every_point_of_the_curve_is_the_separate_fits_loss_to_the_last_bit(max_
         assert forest.curve(forests, n_trees) == -np.mean(scores)
 
 
-@pytest.mark.skipif(
-    sklearn.__version__ != "1.9.1",
-    reason="the forest's random stream differs between versions; the anchor is of 1.9.1",
-)
+@OF_THE_PINNED_VERSION
+@pytest.mark.parametrize("n_estimators", [1, 7, 23])
+@pytest.mark.parametrize("max_depth", [2, 5, 9, 50])
+def test_a_trials_result_is_scikit_learns_own_to_the_last_bit_at_twelve_points(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_estimators: int, max_depth: int
+) -> None:
+    """Alone, and from the trees that a trial before has left: of fewer and of more trees."""
+    x, y = (part[::60] for part in california.load())
+    monkeypatch.setattr(california, "load", lambda: (x, y))
+    model = RandomForestRegressor(
+        n_estimators=n_estimators, max_depth=max_depth, random_state=42, n_jobs=1
+    )
+    scores = cross_val_score(model, x, y, cv=3, scoring="neg_mean_squared_error")
+
+    def evaluated(n_trees: int) -> dict[str, float]:
+        point = {"n_estimators": n_trees, "max_depth": max_depth}
+        return forest.evaluate(trial(point, {"folds": 3}, store_dir=tmp_path))
+
+    alone = evaluated(n_estimators)
+    evaluated(30)
+    assert alone == evaluated(n_estimators) == {"mse": -np.mean(scores)}
+
+
+@OF_THE_PINNED_VERSION
 def test_ten_trees_of_depth_50_have_the_anchors_loss_through_a_worker(tmp_path: Path) -> None:
     with FakeService() as service:
         service.add("ls_1", "random-forest", params={"n_estimators": 10, "max_depth": 50})

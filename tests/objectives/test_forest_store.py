@@ -13,7 +13,8 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import cross_val_score
 
 from workers.objectives import california, forest
-from workers.objectives.forest_store import DiskStore, evict, fold_key
+from workers.objectives.forest_store import DiskStore, fold_key
+from workers.objectives.store import evict
 
 from .trials import Kept, trial
 

@@ -29,9 +29,9 @@ class Kept:
     def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
         self.reports.append((step, dict(values)))
 
-    def save_checkpoint(self, step: int, content: bytes | Path) -> None:
-        assert isinstance(content, bytes)
-        self.checkpoints.append((step, content))
+    def save(self, step: int, path: Path, name: str) -> None:
+        assert [file.name for file in path.iterdir()] == ["state"]
+        self.checkpoints.append((step, (path / "state").read_bytes()))
 
     def elapsed_s(self) -> float:
         return 0.0
@@ -43,8 +43,8 @@ def trial(
     *,
     number: int = 1,
     kept: Kept | None = None,
-    checkpoint: Path | None = None,
-    checkpoint_step: int = 0,
+    checkpoint_dir: Path | None = None,
+    last_step: int = 0,
     store_dir: Path | None = None,
 ) -> Trial:
     """A trial of a point."""
@@ -54,7 +54,7 @@ def trial(
         params=params,
         options=options or {},
         channel=kept or Kept(),
-        checkpoint=checkpoint,
-        checkpoint_step=checkpoint_step,
+        checkpoint_dir=checkpoint_dir,
+        last_step=last_step,
         store_dir=store_dir,
     )

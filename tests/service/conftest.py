@@ -63,7 +63,12 @@ class Bench:
         return self.services.studies.create(raw).study.id
 
     def worker(
-        self, name: str = "w", boot_id: str = "1", devices: Sequence[Device] = (), **more: Any
+        self,
+        name: str = "w",
+        boot_id: str = "1",
+        devices: Sequence[Device] = (),
+        slots: int = 1,
+        **more: Any,
     ) -> str:
         from app.domain.objectives import BUILT_IN
 
@@ -73,7 +78,7 @@ class Bench:
             labels={},
             devices=devices,
             objectives=[BUILT_IN["function"]],
-            slots=1,
+            slots=slots,
             **more,
         )
         return view.worker.id

@@ -50,6 +50,16 @@ async def test_three_in_a_row_drain_a_worker(
     assert await bench.claim(bench.worker("other")) is not None
 
 
+async def test_a_mishap_that_takes_all_slots_at_once_drains_no_worker(
+    bench: Bench, services: Services, worker_id: str
+) -> None:
+    large = bench.worker("large", slots=4)
+    await fails(bench, large, *["infrastructure"] * 4)
+    assert not seen(services, large).draining
+    await fails(bench, large, "infrastructure")
+    assert seen(services, large).draining
+
+
 @pytest.mark.parametrize("kind", ["completed", "user_error", "nan"])
 async def test_another_end_of_a_trial_counts_anew(
     bench: Bench, services: Services, worker_id: str, kind: str

@@ -35,7 +35,14 @@ def tunewell(*args: str) -> list[str]:
 class Process:
     """A child process whose standard output is read line by line as it comes."""
 
-    def __init__(self, command: list[str], folder: Path, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        folder: Path,
+        env: dict[str, str] | None = None,
+        *,
+        cwd: Path | None = None,
+    ) -> None:
         self.errors = folder / f"{len(list(folder.iterdir()))}.stderr"
         with self.errors.open("wb") as stderr:
             self.process = subprocess.Popen(
@@ -43,7 +50,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 stdin=subprocess.DEVNULL,
-                cwd=folder,
+                cwd=cwd or folder,
                 env={**os.environ, **ENVIRONMENT, **(env or {})},
                 text=True,
                 start_new_session=True,

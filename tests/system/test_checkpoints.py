@@ -40,6 +40,11 @@ def only_trial(service: Service, study_id: str) -> Any:
     return found[0] if found else None
 
 
+def has_begun(service: Service, study_id: str) -> bool:
+    found = only_trial(service, study_id)
+    return found is not None and found["measurements"]["count"] >= 3
+
+
 def uninterrupted(params: dict[str, float]) -> tuple[dict[str, float], list[Any]]:
     """What one attempt alone comes to."""
     kept = Kept()
@@ -90,12 +95,7 @@ def test_a_worker_that_is_told_to_end_gives_its_trial_back_from_where_it_is(
 ) -> None:
     study = study_of_one(service, step_s=0.5)
     worker = started(service, folder, "first")
-
-    def has_begun() -> bool:
-        found = only_trial(service, study["id"])
-        return found is not None and found["measurements"]["count"] >= 3
-
-    service.wait(has_begun)
+    service.wait(lambda: has_begun(service, study["id"]))
     worker.process.send_signal(signal.SIGTERM)
     assert worker.process.wait(timeout=60) == 0
     worker.end()
@@ -107,3 +107,57 @@ def test_a_worker_that_is_told_to_end_gives_its_trial_back_from_where_it_is(
     service.wait_ended(study["id"])
     second.end()
     check_resumed(service, study["id"], saved_step=saved_step)
+
+
+CLASS = """
+import time
+
+import tunewell
+
+
+@tunewell.objective(name="sums", metrics={"value": "minimize"}, version="VERSION", max_resource=12)
+class Sums:
+    def setup(self, trial):
+        self.total = 0.0
+
+    def advance(self, to_step):
+        time.sleep(0.5)
+        self.total += 1.0
+        return {"value": self.total}
+
+    def save(self, folder):
+        (folder / "total").write_text(str(self.total))
+
+    def load(self, folder):
+        self.total = float((folder / "total").read_text())
+"""
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_class_goes_on_from_its_checkpoint_unless_its_version_is_another(
+    service: Service, folder: Path, version: str
+) -> None:
+    raw = function_study("sums", objective={"name": "sums"}, limits={"max_trials": 1})
+    study = service.call("POST", "/v1/studies", raw)
+    own = ("--objective", "own_code:Sums", "--exit-when-idle")
+    env = {"TUNEWELL_STATE_DIR": str(folder / "state")}
+    (folder / "own_code.py").write_text(CLASS.replace("VERSION", "1"))
+    first = Process(worker_command(service.url, "first", *own), folder, env)
+    service.wait(lambda: has_begun(service, study["id"]))
+    first.process.send_signal(signal.SIGTERM)
+    assert first.process.wait(timeout=60) == 0
+    first.end()
+    saved_step = saved_step_of(service, study["id"])
+    assert saved_step is not None
+    (folder / "own_code.py").write_text(CLASS.replace("VERSION", version))
+    second = Process(worker_command(service.url, "second", *own), folder, env)
+    service.wait_ended(study["id"])
+    second.end()
+    ended = only_trial(service, study["id"])
+    assert (ended["state"], ended["values"]) == ("completed", {"value": 12.0})
+    lease = ended["attempts"][-1]["lease_id"]
+    curve = service.call("GET", f"/v1/trials/{ended['id']}/measurements")["measurements"]
+    steps = [point["step"] for point in curve if point["lease_id"] == lease]
+    assert steps == list(range(saved_step + 1 if version == "1" else 1, 13))
+    logs = service.call("GET", f"/v1/trials/{ended['id']}/logs")
+    assert ("saved by sums 1, and this is sums 2" in str(logs)) == (version == "2")

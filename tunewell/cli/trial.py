@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ApiError
-from ..lines import cell, clean, number, trial_line
+from ..lines import cell, clean, number, source_words, trial_line
 from .output import Json, TokenOption, Url, connect, print_facts, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _facts(trial: TrialDetail, study: Study) -> Iterator[tuple[str, Any]]:
     yield "state", trial.state
     yield "not before", trial.not_before
     yield "checkpoint", trial.checkpoint_id
-    yield "source", trial.source
+    yield "source", source_words(trial)
     yield "suggester", trial.provenance.get("suggester")
     yield "step", trial.step
     yield "bracket", trial.bracket

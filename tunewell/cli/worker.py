@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, help="Workers: run one here, look at all, drain.", rich_markup_mode=None
 )
+
+
+class Engine(StrEnum):
+    """Where a worker's trials run."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 @app.command()
@@ -35,6 +43,18 @@ def run(
     devices: Annotated[
         str, typer.Option(help="auto, cpu, gpu, or numbers of GPUs such as 0,1.")
     ] = "auto",
+    engine: Annotated[
+        Engine, typer.Option(help="Where trials run: on this machine, or on a Ray cluster.")
+    ] = Engine.LOCAL,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With --engine ray: the cluster's head; by default the cluster that this machine "
+            "belongs to.",
+            show_default=False,
+        ),
+    ] = None,
     exit_when_idle: Annotated[
         bool, typer.Option("--exit-when-idle", help="End when no study is left to serve.")
     ] = False,
@@ -72,13 +92,17 @@ def run(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run a worker here: it claims trials and runs each in a process of its own."""
+    """Run a worker here: it claims trials and runs each in a process of its own, here or on the
+    nodes of a cluster.
+    """
     status = load("workers", "main", extra="worker").run(
         url=url,
         token=token,
         name=name,
         slots=slots,
         devices=devices,
+        engine=engine,
+        address=address,
         exit_when_idle=exit_when_idle,
         objectives=list(objective or ()),
         commands=list(command_objective or ()),

@@ -142,7 +142,8 @@ def _checked(path: Path, md5: str) -> bytes:
 def _compare(path: Path, found: str, expected: str) -> None:
     if found != expected:
         raise CorruptFile(
-            f"{path} is corrupt: the md5 of its uncompressed bytes is {found}, not {expected}"
+            f"{path} is corrupt: the md5 of its uncompressed bytes is {found}, not {expected}; "
+            "remove it, or copy it there again"
         )
 
 
@@ -153,7 +154,9 @@ def _chunks(path: Path) -> Iterator[bytes]:
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
     except (EOFError, zlib.error, OSError) as error:
-        raise CorruptFile(f"{path} cannot be read: {error}") from error
+        raise CorruptFile(
+            f"{path} cannot be read: {error}; remove it, or copy it there again"
+        ) from error
 
 
 def verify(data_set: DataSet) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import sklearn
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.metrics import mean_squared_error
 from sklearn.model_selection import KFold
@@ -101,6 +102,13 @@ class FoldForest:
         """
         self._n_grown, self._sum = n_grown, sums.copy()
 
+    def is_unlimited(self, n_trees: int) -> bool:
+        """Whether the first `n_trees` trees are known to be those of a forest without a limit of
+        depth: all of them stayed below the limit by themselves.
+        """
+        depths = self._store.depths(n_trees)
+        return depths is not None and max(depths) < self._max_depth
+
     def grow(self, n_trees: int) -> float:
         """Grows on to `n_trees` and gives the mean squared error of that forest on the test
         rows.
@@ -178,30 +186,58 @@ def preload(options: Mapping[str, Any], data_digest: str | None) -> None:
     california.load()
 
 
+def _n_estimators(trial: Trial) -> int:
+    return int(trial.params.get("n_estimators", 100))
+
+
+def _max_depth(trial: Trial) -> int:
+    return int(trial.params.get("max_depth", 50))
+
+
+def _forests(trial: Trial) -> list[FoldForest]:
+    x, y = california.load()
+    return fold_forests(
+        x,
+        y,
+        n_folds=trial.options.get("folds", 5),
+        max_depth=_max_depth(trial),
+        random_state=trial.options.get("random_state", 42),
+        store_dir=trial.store_dir,
+    )
+
+
+def equivalent(trial: Trial) -> dict[str, Any]:
+    """The canonical point: a depth that no tree of any fold comes to is no limit, None.
+
+    The depths are those in the store; where one is not known yet, the limit stands as it is given.
+    """
+    n_trees = _n_estimators(trial)
+    is_unlimited = all(forest.is_unlimited(n_trees) for forest in _forests(trial))
+    return {
+        "n_estimators": n_trees,
+        "max_depth": None if is_unlimited else _max_depth(trial),
+        "scikit-learn": sklearn.__version__,  # its random stream has changed between versions
+    }
+
+
 def evaluate(trial: Trial) -> dict[str, float]:
     """Grows the forests from report to report: the loss is the mean over all folds before any of
     them is grown further.
     """
-    x, y = california.load()
     trial.data = data.described(data.CALIFORNIA)
-    forests = fold_forests(
-        x,
-        y,
-        n_folds=trial.options.get("folds", 5),
-        max_depth=trial.params.get("max_depth", 50),
-        random_state=trial.options.get("random_state", 42),
-        store_dir=trial.store_dir,
-    )
-    n_estimators, done = trial.params.get("n_estimators", 100), trial.last_step
-    if trial.checkpoint is not None:
-        restore(forests, trial.checkpoint.read_bytes())
+    forests = _forests(trial)
+    n_estimators, done = _n_estimators(trial), trial.last_step
+    state = trial.checkpoint_dir / "state"
+    if state.exists():
+        restore(forests, state.read_bytes())
     mse = curve(forests, done) if done else float("nan")
     while done < n_estimators:
         done = next_report(done, n_estimators, trial.to_step)
         mse = curve(forests, done)
         trial.report(done, mse=mse)
         if trial.should_checkpoint:
-            trial.save_checkpoint(saved(forests))
+            state.write_bytes(saved(forests))
+            trial.save()
         if trial.should_stop:
             break
     return {"mse": mse}

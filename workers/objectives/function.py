@@ -108,10 +108,11 @@ def evaluate(trial: Trial) -> dict[str, float]:
     exact = FUNCTIONS[name](point(name, trial.params))
     rng = random.Random(f"{trial.seed} {json.dumps(dict(trial.params), sort_keys=True)}")
     value = exact
-    if trial.checkpoint is None:
-        _fail_on_demand(rng, options)
+    state = trial.checkpoint_dir / "state"
+    if state.exists():
+        value = _restore(rng, state.read_bytes())
     else:
-        value = _restore(rng, trial.checkpoint.read_bytes())
+        _fail_on_demand(rng, options)
     noise_sd = options.get("noise_sd", 0.0)
     n_steps = options.get("steps", 1)
     for step in range(trial.last_step + 1, n_steps + 1):
@@ -120,7 +121,8 @@ def evaluate(trial: Trial) -> dict[str, float]:
         value = exact + excess + rng.gauss(0.0, noise_sd)
         trial.report(step, value=value)
         if trial.should_checkpoint:
-            trial.save_checkpoint(json.dumps([rng.getstate(), value]).encode())
+            state.write_text(json.dumps([rng.getstate(), value]))
+            trial.save()
         if trial.should_stop:
             break
     return {"value": value}

@@ -6,7 +6,8 @@ option `validation` holds the last sixth of the training images out (10,000 of 6
 those.
 
 `momentum` is PyTorch's: running = (1 - momentum) * running + momentum * batch, so a HIGH value
-forgets quickly. It changes the evaluation alone: training never reads the running statistics.
+forgets quickly. It changes the evaluation alone: training never reads the running statistics. So
+trials that differ in momentum only share one training, see `training_record`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import functools
 import io
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import torch
@@ -26,6 +27,8 @@ from tunewell.objective import Trial
 
 from . import data, mnist_data
 from .mnist_data import N_PIXELS, Part
+from .running_statistics import RunningStatistics
+from .training_record import Record, record_key
 
 Backward: TypeAlias = Callable[[torch.Tensor, torch.Tensor], None]
 """Sets a network's gradients for a batch: images (b, 784) and their digits (b,)."""
@@ -84,57 +87,90 @@ class Training:
     The order of the images is drawn on the CPU whatever the device, so that a seed means the same
     everywhere.
 
+    Args:
+        record: of this training, with any momentum; what it holds is not trained again.
+
     Attributes:
-        net: the network.
+        net: the network; after a step its running statistics are those of the trial's momentum.
         step: how many steps (epochs or thirds of one) it has behind it.
     """
 
-    def __init__(self, settings: Settings, train: Part) -> None:
-        self._settings, self._train = settings, train
+    def __init__(self, settings: Settings, train: Part, record: Record | None = None) -> None:
+        self._settings, self._train, self._record = settings, train, record
         torch.manual_seed(settings.seed)
         self._order_rng = torch.Generator().manual_seed(settings.seed)
         self._epoch_begin = self._order_rng.get_state()
         self.net = network(settings).to(settings.device).train()
+        self._running = RunningStatistics(self.net, settings.momentum)
         self._optimizer = torch.optim.Adam(
             self.net.parameters(), lr=settings.learning_rate, fused=True
         )
+        backward = _written_out if settings.model == "simple" else _by_autograd
+        self._backward = backward(self.net)
         self.step = 0
 
     def steps(self) -> Iterator[nn.Sequential]:
         """Trains to the end, handing the network out after each step."""
-        settings, train, optimizer = self._settings, self._train, self._optimizer
-        net = self.net
-        backward = _written_out(net) if settings.model == "simple" else _by_autograd(net)
-        first_epoch, n_skipped = divmod(self.step, settings.steps_per_epoch)
-        for _ in range(first_epoch, settings.epochs):
+        for _ in range(self.step, self._settings.epochs * self._settings.steps_per_epoch):
+            if self._record is None:
+                self._running.take(self._train_step())
+            else:
+                self._step_once(self._record)
+            yield self.net
+
+    def _step_once(self, record: Record) -> None:
+        """Takes a step from the record, or trains it for the record.
+
+        Who trains it holds the record, so that another trial waits for the step and takes it.
+        """
+        following = self.step + 1
+        # Looked at before: the holder may be training a later step.
+        if (found := record.step(following)) is None:
+            with record.alone():
+                if (found := record.step(following)) is None:
+                    batches = self._train_step()
+                    self._running.take(batches)
+                    record.put_step(following, self.saved(), batches)
+                    return
+        state, batches = found
+        self._load(state)
+        self._running.take(batches)
+
+    def _train_step(self) -> torch.Tensor:
+        """Trains for one step; the batch statistics of all its batches."""
+        batches = self._next_batches()
+        statistics = self._running.rows(len(batches))
+        for rows, own in zip(batches, statistics, strict=True):
+            x, y = self._train.x.index_select(0, rows), self._train.y.index_select(0, rows)
+            self._backward(x, y)
+            self._optimizer.step()
+            self._running.note(own)
+        self.step += 1
+        return statistics.cpu()
+
+    def _next_batches(self) -> list[torch.Tensor]:
+        """Rows of the batches of the step that comes next."""
+        settings, y = self._settings, self._train.y
+        self._order_rng.set_state(self._epoch_begin)  # within an epoch its order is drawn again
+        order = torch.randperm(len(y), generator=self._order_rng).to(y.device)
+        batches = list(torch.split(order, settings.batch_size))
+        if settings.model == "batchnorm" and len(batches[-1]) == 1:
+            # A batch of one row has no variance to normalise by.
+            batches.pop()
+        third = self.step % settings.steps_per_epoch
+        if third == settings.steps_per_epoch - 1:
             self._epoch_begin = self._order_rng.get_state()
-            order = torch.randperm(len(train.y), generator=self._order_rng).to(train.y.device)
-            batches = list(torch.split(order, settings.batch_size))
-            if settings.model == "batchnorm" and len(batches[-1]) == 1:
-                # A batch of one row has no variance to normalise by.
-                batches.pop()
-            for third in itertools.islice(
-                _parts(batches, settings.steps_per_epoch), n_skipped, None
-            ):
-                for rows in third:
-                    x, y = train.x.index_select(0, rows), train.y.index_select(0, rows)
-                    backward(x, y)
-                    optimizer.step()
-                self.step += 1
-                yield net
-            n_skipped = 0
+        return _parts(batches, settings.steps_per_epoch)[third]
 
     def saved(self) -> bytes:
         """All that the steps to come depend on."""
-        is_whole = self.step % self._settings.steps_per_epoch == 0
         file = io.BytesIO()
         torch.save(
             {
                 "step": self.step,
                 "net": self.net.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
-                # Within an epoch its order is drawn again.
-                "order": self._order_rng.get_state() if is_whole else self._epoch_begin,
+                "order": self._epoch_begin,
             },
             file,
         )
@@ -142,13 +178,15 @@ class Training:
 
     def restore(self, content: bytes) -> None:
         """Goes on from what `saved` wrote for the same settings."""
-        device = self._settings.device
+        self._load(content)
+        self._running.restore()
+
+    def _load(self, content: bytes) -> None:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         self.step = int(state["step"])
         self.net.load_state_dict(state["net"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._order_rng.set_state(state["order"])
-        self.net.to(device)
+        self._epoch_begin = state["order"]
 
 
 def _by_autograd(net: nn.Sequential) -> Backward:
@@ -188,10 +226,9 @@ def _written_out(net: nn.Sequential) -> Backward:
     return backward
 
 
-def _parts(batches: list[torch.Tensor], n_parts: int) -> Iterator[list[torch.Tensor]]:
+def _parts(batches: list[torch.Tensor], n_parts: int) -> list[list[torch.Tensor]]:
     borders = [round(len(batches) * part / n_parts) for part in range(n_parts + 1)]
-    for low, high in itertools.pairwise(borders):
-        yield batches[low:high]
+    return [batches[low:high] for low, high in itertools.pairwise(borders)]
 
 
 @torch.no_grad()
@@ -248,21 +285,61 @@ def evaluate(trial: Trial) -> dict[str, float]:
     if trial.options.get("validation", False):
         train, scored = held_out(train)
     train, scored = _on(train, settings.device), _on(scored, settings.device)
-    run = Training(settings, train)
-    if trial.checkpoint is not None:
-        run.restore(trial.checkpoint.read_bytes())
+    run = Training(settings, train, _record(trial, settings, source))
+    state = trial.checkpoint_dir / "state"
+    if state.exists():
+        run.restore(state.read_bytes())
     values = _scores(run.net, scored) if run.step else {}
     for net in run.steps():
         values = _scores(net, scored)
         trial.report(run.step, **values)
         if trial.should_checkpoint:
-            trial.save_checkpoint(run.saved())
+            state.write_bytes(run.saved())
+            trial.save()
         if trial.should_stop:
             break
     if trial.options.get("validation", False):
         test = _scores(run.net, _on(mnist.test, settings.device))
         values |= {f"test_{name}": value for name, value in test.items()}
     return values
+
+
+def _record(trial: Trial, settings: Settings, source: data.DataSet) -> Record | None:
+    """The record of a trial's training, where another trial can come to use it: without the option
+    `seed` each trial has a training of its own.
+    """
+    if (
+        trial.store_dir is None
+        or settings.model != "batchnorm"
+        or trial.options.get("seed") is None
+    ):
+        return None
+    key = record_key(
+        data=source.digest,
+        validation=trial.options.get("validation", False),
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        steps_per_epoch=settings.steps_per_epoch,
+        seed=settings.seed,
+        device=settings.device,
+    )
+    return Record(trial.store_dir, key)
+
+
+def equivalent(trial: Trial) -> dict[str, Any] | None:
+    """The canonical point: everything that the result depends on beside the study's options.
+
+    Without the option `seed` each trial has a seed of its own and is equal to no other. The model
+    `simple` has no batch normalisation whose momentum could matter.
+    """
+    if trial.options.get("seed") is None:
+        return None
+    point = asdict(_settings(trial))
+    if point["model"] == "simple":
+        del point["momentum"]
+    # Other kernels round otherwise.
+    kind = torch.device(trial.device).type
+    return {**point, "device": kind, "torch": str(torch.__version__)}
 
 
 def _scores(net: nn.Sequential, part: Part) -> dict[str, float]:

@@ -106,8 +106,8 @@ class BuiltIn:
     """A built-in objective.
 
     Attributes:
-        module: of this package, with `evaluate(trial)` and, where there are data to load,
-            `preload(options, data_digest)`.
+        module: of this package, with `evaluate(trial)`; where there are data to load, with
+            `preload(options, data_digest)`; where points are equal work, with `equivalent(trial)`.
         offer: what the worker registers, but for the data at hand.
         needs: top-level modules that must be installed.
         data_sets: those it can measure on, the preferred one first.

@@ -10,6 +10,7 @@ from ...domain.fidelity import Directive
 from ...domain.study import StudyState
 from .checkpoints import ResumeOut
 from .common import Count, Instant, Name, Number, Step, Value, Wire
+from .definition import ResourcesBody
 from .reports import BudgetOut
 from .trials import TrialOut
 
@@ -96,6 +97,14 @@ class ClaimBody(Wire):
         description="The only ones of the worker's objectives that it has room for now; left out: "
         "all.",
     )
+    ahead: bool = Field(
+        default=False,
+        description=(
+            "For trials that begin only when one that runs ends: nothing is handed out that a "
+            "result still to come could change, nor of a study with `max_parallel` or "
+            "`max_trial_duration_s`."
+        ),
+    )
 
 
 class ObjectiveOut(Wire):
@@ -108,14 +117,6 @@ class ObjectiveOut(Wire):
     )
 
 
-class ResourcesOut(Wire):
-    """What a trial needs, as its study says."""
-
-    gpu: float = Field(description="Share of a GPU.")
-    gpu_memory_bytes: int = Field(description="Bytes of a GPU's memory.")
-    cpu: float = Field(description="CPU cores.")
-
-
 class LeaseOut(Wire):
     """A trial handed to a worker."""
 
@@ -125,9 +126,10 @@ class LeaseOut(Wire):
     objective: ObjectiveOut | None = Field(description="What to evaluate.")
     budget: BudgetOut = Field(description="Which steps to do.")
     max_trial_duration_s: float | None = Field(description="Seconds that the attempt may take.")
-    resources: ResourcesOut = Field(description="What the trial needs.")
+    resources: ResourcesBody = Field(description="What the trial needs, from the study.")
     checkpoint: ResumeOut | None = Field(description="Where to go on from; null: begin anew.")
     fuse_group: None = Field(description="Trials to run together; always null for now.")
+    more_ahead: bool = Field(description="Whether the study gives trials to claims with `ahead`.")
 
 
 class ClaimOut(Wire):

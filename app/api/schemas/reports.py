@@ -1,4 +1,4 @@
-"""Writes under a lease: measurements, and the two ends of an attempt."""
+"""Writes under a lease: measurements, the question for equal work, the ends of an attempt."""
 
 from __future__ import annotations
 
@@ -80,6 +80,47 @@ class ReportOut(Wire):
     budget: BudgetOut = Field(description="The attempt's budget, now.")
 
 
+CanonicalPoint = Annotated[dict[str, Any], at_most(MAX_VALUES), small()]
+
+
+class MatchBody(Wire):
+    """The question whether a trial's work has been done before."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "lease_id": "ls_1b2c3d4e5f6g7h8j9k0m1n2p",
+                    "equivalent": {"n_estimators": 40, "max_depth": None},
+                }
+            ]
+        },
+    )
+
+    lease_id: Name = Field(description="The lease that the trial was handed out under.")
+    equivalent: CanonicalPoint = Field(
+        description="The trial's canonical point: trials of the study for which it is the same "
+        "give the very same result. Any JSON; numbers that are equal are the same."
+    )
+
+
+class MatchOut(TrialOut):
+    """The trial, and whether an earlier result has completed it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{**TRIAL_EXAMPLE, "source": "duplicate", "answered": True}]
+        },
+    )
+
+    answered: Flag = Field(
+        description="True: the trial is `completed` with the values of an equal one, named in "
+        "`provenance.duplicate_of`. False: it has to be trained."
+    )
+
+
 class DataBody(Wire):
     """The data set that values were measured on."""
 
@@ -120,6 +161,11 @@ class CompleteBody(Wire):
         default_factory=dict, description="What it used, for the record; at most 64 KiB as JSON."
     )
     data: DataBody | None = Field(default=None, description="The data set that it was measured on.")
+    equivalent: CanonicalPoint | None = Field(
+        default=None,
+        description="The canonical point that the values stand for, as in `:match`: equal trials "
+        "of the study that ask later are answered with them.",
+    )
 
 
 class FailBody(Wire):

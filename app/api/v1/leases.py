@@ -29,7 +29,15 @@ from ..schemas.leases import (
     SuggestBody,
     SuggestOut,
 )
-from ..schemas.reports import CompleteBody, FailBody, FailedOut, ReportBody, ReportOut
+from ..schemas.reports import (
+    CompleteBody,
+    FailBody,
+    FailedOut,
+    MatchBody,
+    MatchOut,
+    ReportBody,
+    ReportOut,
+)
 from ..schemas.trials import TrialOut
 from .common import LeaseId, StudyId, TrialId
 from .trials import trial_answer
@@ -100,6 +108,7 @@ async def claim_leases(
             wait_s=body.wait_s,
             devices_free=None if free is None else [DeviceFree(**d.model_dump()) for d in free],
             objectives=body.objectives,
+            is_ahead=body.ahead,
             caller=api.caller,
             receipt=api.receipt(_claim_answer),
         )
@@ -229,6 +238,34 @@ async def report_measurements(
 
 
 @router.post(
+    "/trials/{trial_id:id}:match",
+    **operation(
+        "match_trial",
+        "trials",
+        HOLD,
+        {200: MatchOut},
+        method="POST",
+        body=MatchBody,
+        errors=_WRITE_ERRORS,
+    ),
+)
+async def match_trial(
+    trial_id: TrialId, api: ApiDep, body: Annotated[MatchBody, Depends(body_of(MatchBody))]
+) -> Response:
+    """Ask whether an equal trial has been completed; if so this one is, with its result."""
+    matched = await api.call(
+        api.services.leases.match,
+        trial_id,
+        lease_id=body.lease_id,
+        equivalent=body.equivalent,
+        caller=api.caller,
+    )
+    headers = {"ETag": render.trial_etag(matched.trial)}
+    shown = {**render.trial(matched.trial), "answered": matched.is_answered}
+    return respond(json_answer(shown, headers=headers))
+
+
+@router.post(
     "/trials/{trial_id:id}:complete",
     **operation(
         "complete_trial",
@@ -254,6 +291,7 @@ async def complete_trial(
         step=body.step,
         usage=body.usage,
         data=data,
+        equivalent=body.equivalent,
         caller=api.caller,
     )
     return respond(trial_answer(trial))

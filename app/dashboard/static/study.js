@@ -90,6 +90,11 @@ function opener(trial, text) {
   return button;
 }
 
+function sourceWords(trial) {
+  const of = trial.source === "duplicate" ? trial.provenance.duplicate_of : null;
+  return of ? `equal to #${of.number}, not trained` : trial.source;
+}
+
 function trialRow(trial, metric, names) {
   const isBest = study.best && study.best.number === trial.number;
   const cell = (label, content) => el("td", { "data-label": label }, content);
@@ -100,7 +105,7 @@ function trialRow(trial, metric, names) {
     el("td", { class: "lead" }, stateBadge(trial.state)),
     el("td", { class: "lead" }, outcome(trial, metric)),
     ...names.map((name) => cell(name, name in trial.params ? named(shownNumber(trial.params[name])) : el("span", { class: "small" }, "-"))),
-    cell("Source", trial.source),
+    cell("Source", sourceWords(trial)),
     cell("Took", duration(trial)),
   );
 }

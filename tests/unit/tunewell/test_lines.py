@@ -14,6 +14,7 @@ from tunewell.lines import (
     paused_line,
     promoted_line,
     saved_line,
+    source_words,
     trial_line,
 )
 from tunewell.models import Study, Trial, read
@@ -39,6 +40,16 @@ def test_a_failed_trial_says_why_on_one_line() -> None:
     failure = {"kind": "oom", "message": "out of\nmemory \x1b[31m", "traceback": ""}
     text = line(state="failed", values={}, failure=failure)
     assert text.endswith("batch_size 24  failed oom: out of memory \N{REPLACEMENT CHARACTER}[31m")
+
+
+def test_a_duplicate_says_whose_result_it_has() -> None:
+    of = {"trial_id": "tr_1", "number": 1, "source": "initial"}
+    duplicate = {"source": "duplicate", "provenance": {"duplicate_of": of}}
+    assert line(**duplicate).endswith("accuracy 0.9465  not trained: equal to trial 1")
+    assert source_words(read(Trial, trial(**duplicate))) == (
+        "duplicate: equal to trial 1, whose result it has (initial before)"
+    )
+    assert source_words(read(Trial, trial())) == "suggester"
 
 
 def test_a_stopped_trial_says_where() -> None:

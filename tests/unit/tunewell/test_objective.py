@@ -1,5 +1,6 @@
 """Objectives of the user's own: the decorator, the trial that they see, their final values."""
 
+import gc
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ class Channel:
 
     def __init__(self) -> None:
         self.reports: list[tuple[int, dict[str, float], float]] = []
-        self.checkpoints: list[tuple[int, bytes | Path]] = []
+        self.checkpoints: list[tuple[int, Path, str]] = []
         self.should_stop = False
         self.should_checkpoint = True
         self.to_step: int | None = 3
@@ -24,8 +25,8 @@ class Channel:
     def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
         self.reports.append((step, dict(values), elapsed_s))
 
-    def save_checkpoint(self, step: int, content: bytes | Path) -> None:
-        self.checkpoints.append((step, content))
+    def save(self, step: int, path: Path, name: str) -> None:
+        self.checkpoints.append((step, path, name))
 
     def elapsed_s(self) -> float:
         return 1.5
@@ -165,26 +166,61 @@ def test_a_checkpoint_is_of_the_last_reported_step(
 ) -> None:
     assert not trial.should_checkpoint
     with pytest.raises(ValueError, match="report a step"):
-        trial.save_checkpoint(b"early")
+        trial.save()
     trial.report(3, loss=0.5)
     assert trial.should_checkpoint
-    trial.save_checkpoint(b"state")
-    trial.save_checkpoint(tmp_path)
-    assert channel.checkpoints == [(3, b"state"), (3, tmp_path)]
+    trial.save()
+    assert channel.checkpoints == [(3, trial.checkpoint_dir, ".")]
+
+
+def test_what_is_saved_is_found_again_at_the_same_place_or_under_its_name(
+    trial: tunewell.Trial, channel: Channel, tmp_path: Path
+) -> None:
+    trial.report(3, loss=0.5)
+    inner, elsewhere = trial.checkpoint_dir / "nets" / "best", tmp_path / "folder"
+    inner.mkdir(parents=True)
+    elsewhere.mkdir()
+    trial.save(inner)
+    trial.save(str(elsewhere))
+    assert [name for *_, name in channel.checkpoints] == ["nets/best", "folder"]
+    with pytest.raises(FileNotFoundError, match=r"no .*nothing to save"):
+        trial.save(tmp_path / "nothing")
+
+
+def test_a_trial_that_no_worker_runs_has_a_folder_of_its_own(channel: Channel) -> None:
+    made = tunewell.Trial(id="tr_1", number=4, params={}, options={}, channel=channel)
+    folder = made.checkpoint_dir
+    assert list(folder.iterdir()) == []
+    assert made.checkpoint_dir == folder
+    del made
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_a_metric_that_is_not_declared_is_named_with_those_that_are(channel: Channel) -> None:
+    declared = {"loss": "minimize", "accuracy": "maximize"}
+    made = tunewell.Trial(
+        id="tr_1", number=4, params={}, options={}, channel=channel, metrics=declared
+    )
+    with pytest.raises(ValueError, match=r"not declare the metric 'acuracy'.* loss, accuracy"):
+        made.report(1, loss=0.5, acuracy=0.5)
+    assert channel.reports == []
+    made.report(1, loss=0.5)
 
 
 def test_a_resumed_trial_reports_later_steps_only(channel: Channel, tmp_path: Path) -> None:
-    file = tmp_path / "7.checkpoint"
     resumed = tunewell.Trial(
         id="tr_1",
         number=4,
         params={},
         options={},
         channel=channel,
-        checkpoint=file,
-        checkpoint_step=7,
+        checkpoint_dir=tmp_path,
+        last_step=7,
+        last_values={"loss": 0.2},
     )
-    assert resumed.checkpoint == file
+    assert resumed.checkpoint_dir == tmp_path
+    assert final_values(resumed, None, {"loss": "minimize"}) == {"loss": 0.2}
     with pytest.raises(ValueError, match="above 7"):
         resumed.report(7, loss=0.1)
     resumed.report(8, loss=0.1)

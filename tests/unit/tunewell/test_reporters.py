@@ -112,6 +112,24 @@ def test_standing_counts_paused_trials() -> None:
     assert standing(going) == "1/2 trials, 2 running, 4 paused"
 
 
+def test_the_pace_of_the_last_hour_says_how_long_it_still_takes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporters, "QUIET_S", -1.0)
+    lines = Lines("http://tune.example")
+    # The first is too long ago; a failed one brings the study no further.
+    ends = [("09:00", "completed"), ("12:00", "completed"), ("12:01", "failed")]
+    ends += [("12:10", "stopped"), ("12:20", "completed")]
+    definition = {**study()["definition"], "limits": {"max_trials": 10}}
+    going = read(Study, study(definition=definition, trial_counts={"completed": 4}))
+    for number, (at, state) in enumerate(ends):
+        ended = trial(number, state=state, ended_at=f"2026-11-23T{at}:00Z")
+        lines.trial(read(Trial, ended), going)
+    lines.progress(going)
+    said = capsys.readouterr().err
+    assert said == "active  4/10 trials, 0 running, 6/h, 1 h left\n"
+
+
 def test_quiet_shows_the_result_alone(capsys: pytest.CaptureFixture[str]) -> None:
     shown(Quiet())
     assert capsys.readouterr().out == f"best: {LINE}\n"

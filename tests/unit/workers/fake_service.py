@@ -37,6 +37,7 @@ class FakeService:
         lost: writes that are taken in, but whose next answer gets lost on the way.
         away: writes that break the connection; `dropped` counts them.
         may_pause: whether a release with the reason paused is legal.
+        equal: lease ids whose question for equal work is answered with a result.
     """
 
     heartbeat_s: float = 0.1
@@ -60,6 +61,7 @@ class FakeService:
     away: set[str] = field(default_factory=set)
     dropped: int = 0
     may_pause: bool = True
+    equal: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.changed = threading.Condition()
@@ -110,6 +112,7 @@ class FakeService:
         to_step: int | None = None,
         checkpoint: tuple[int, bytes] | None = None,
         needs: int | None = None,
+        more_ahead: bool = False,
     ) -> None:
         """A trial to hand out; `checkpoint` is the step and the content that it goes on from."""
         resume = None if checkpoint is None else self._resume(*checkpoint)
@@ -132,6 +135,7 @@ class FakeService:
             "max_trial_duration_s": limit_s,
             "checkpoint": resume,
             "fuse_group": None,
+            "more_ahead": more_ahead,
         }
         self.change(lambda: self.waiting.append(lease))
 
@@ -189,7 +193,7 @@ class FakeService:
         return self._write(path, body)
 
     def _claim(self, body: dict[str, Any]) -> dict[str, Any]:
-        deadline = time.monotonic() + body["wait_s"]
+        deadline = time.monotonic() + body.get("wait_s", 0.0)
         with self.changed:
             self.claims.append(body)
             self.changed.notify_all()
@@ -233,6 +237,7 @@ class FakeService:
             "accepted": 1,
             "duplicates": 0,
             "state": "completed",
+            "answered": what == "match" and lease_id in self.equal,
         }
 
     def _judge(self, lease_id: str, step: int) -> None:

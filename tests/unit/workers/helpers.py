@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import queue
 import select
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workers import archive
 from workers.jobs import Job
 from workers.processes import ROOT, start
-from workers.runner import Outcome, Runner
+from workers.runner import Child, Outcome, Runner
 
 HERE = Path(__file__).parent
 LIMIT_S = 30.0
+
+
+def checkpoint_of(
+    objective: str, files: dict[str, str], *, version: str = "", **values: float
+) -> bytes:
+    """A checkpoint as a worker sends it."""
+    with tempfile.TemporaryDirectory() as made:
+        folder, packed = Path(made, "folder"), Path(made, "packed")
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        saved = archive.Saved(objective=objective, version=version, values=values)
+        archive.pack(folder, ".", saved, packed)
+        return packed.read_bytes()
+
+
+def files_of(checkpoint: bytes) -> dict[str, str]:
+    """The files of a checkpoint, by their places in the folder."""
+    with tarfile.open(fileobj=io.BytesIO(checkpoint)) as packed:
+        files = {member.name: packed.extractfile(member) for member in packed if member.isfile()}
+        return {str(Path(name)): file.read().decode() for name, file in files.items() if file}
 
 
 class Reports:
@@ -27,12 +52,16 @@ class Reports:
 
     def __init__(self) -> None:
         self.points: list[dict[str, Any]] = []
+        self.checkpoints: dict[int, bytes] = {}
         self._arrived: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def report(self, points: list[dict[str, Any]]) -> None:
         for point in points:
             self.points.append(point)
             self._arrived.put(point)
+
+    def checkpoint(self, step: int, path: str) -> None:
+        self.checkpoints[step] = Path(path).read_bytes()
 
     def next_value(self) -> float:
         """The value of the next report."""
@@ -45,10 +74,14 @@ def job(name: str, **fields: Any) -> Job:
     return Job(trial_id="tr_1", number=1, objective=name, target=target, folder=str(HERE), **fields)
 
 
+def start_child(of: Job) -> Child:
+    """Starts a process of its own for a job."""
+    return start(of, dict(os.environ), None)
+
+
 def runner(of: Job, sink: Reports | None = None, **limits: float) -> Runner:
     """A runner that starts a process of its own for a job."""
-    environment = dict(os.environ)
-    return Runner(lambda: start(of, environment, None), sink or Reports(), **limits)
+    return Runner(lambda: start_child(of), sink or Reports(), **limits)
 
 
 def run(name: str, **limits: float) -> tuple[Outcome, Runner]:

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from .fake_service import FakeService
-from .helpers import HERE, LIMIT_S, wait_for_text, watch, worker_process
+from .helpers import (
+    HERE,
+    LIMIT_S,
+    checkpoint_of,
+    files_of,
+    wait_for_text,
+    watch,
+    worker_process,
+)
 from .test_worker import _descendants, finish, worker
 
 
@@ -41,7 +49,8 @@ def test_a_trial_that_is_told_to_pause_trains_no_step_beyond_and_is_given_back(
     what, body = only_end(service)
     assert (what, body["reason"]) == ("release", "paused")
     assert steps(service) == [1, 2, 3]
-    assert service.contents == ({"ck_1": b"6.0"} if name == "saves" else {})
+    saved = {key: files_of(content) for key, content in service.contents.items()}
+    assert saved == ({"ck_1": {"total": "6.0"}} if name == "saves" else {})
 
 
 def test_the_checkpoint_of_a_pause_is_committed_before_the_release_and_named_in_it(
@@ -56,7 +65,8 @@ def test_the_checkpoint_of_a_pause_is_committed_before_the_release_and_named_in_
 
 
 def test_a_promoted_trial_goes_on_from_its_checkpoint(service: FakeService) -> None:
-    service.add("ls_2", "saves", to_step=9, checkpoint=(3, b"6.0"))
+    content = checkpoint_of("saves", {"total": "6.0"})
+    service.add("ls_2", "saves", to_step=9, checkpoint=(3, content))
     with worker(service, "saves"):
         service.wait_for(service.ends)
     what, body = only_end(service)
@@ -190,7 +200,7 @@ def test_a_worker_told_to_end_in_an_outage_saves_the_trial_that_waits(
         service.away.clear()
         assert process.wait(LIMIT_S) == 0
     assert only_end(service)[1]["reason"] == "worker-ends"
-    assert service.contents == {"ck_1": b"6.0"}
+    assert files_of(service.contents["ck_1"]) == {"total": "6.0"}
     assert steps(service) == [1, 2, 3]
 
 

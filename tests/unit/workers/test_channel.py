@@ -14,6 +14,8 @@ import pytest
 from tunewell.objective import TrialEnded
 from workers.child import CHECKPOINT_EVERY_S, Ending, PipeChannel
 
+from .helpers import files_of
+
 
 class Clock:
     """Seconds that a test moves."""
@@ -45,11 +47,11 @@ def pipe() -> Iterator[Pipe]:
 
 def test_a_checkpoint_is_due_after_some_seconds_of_work(pipe: Pipe, tmp_path: Path) -> None:
     clock = Clock()
-    channel = PipeChannel(pipe.write_fd, str(tmp_path), clock)
+    channel, state = PipeChannel(pipe.write_fd, str(tmp_path), clock), state_in(tmp_path)
     assert not channel.should_checkpoint
     clock.at_s += CHECKPOINT_EVERY_S
     assert channel.should_checkpoint
-    channel.save_checkpoint(4, b"state")
+    channel.save(4, state, "state")
     assert not channel.should_checkpoint
     clock.at_s += CHECKPOINT_EVERY_S
     assert channel.should_checkpoint
@@ -59,31 +61,48 @@ def test_a_checkpoint_is_due_at_once_when_it_is_asked_for(pipe: Pipe, tmp_path: 
     channel = PipeChannel(pipe.write_fd, str(tmp_path), Clock())
     channel.want_checkpoint()
     assert channel.should_checkpoint
-    channel.save_checkpoint(4, b"state")
+    channel.save(4, state_in(tmp_path), "state")
     assert not channel.should_checkpoint
 
 
-@pytest.mark.parametrize("is_file", [False, True])
-def test_the_parent_is_handed_a_whole_file(pipe: Pipe, tmp_path: Path, is_file: bool) -> None:
-    folder, source = tmp_path / "saved", tmp_path / "mine"
+def state_in(folder: Path) -> Path:
+    """A file that a trial wants to keep."""
+    path = folder / "state"
+    path.write_text("state")
+    return path
+
+
+@pytest.mark.parametrize(("name", "found"), [("state", "state"), ("deep/in/it", "deep/in/it")])
+def test_the_parent_is_handed_a_whole_file(
+    pipe: Pipe, tmp_path: Path, name: str, found: str
+) -> None:
+    folder, source = tmp_path / "saved", state_in(tmp_path)
     folder.mkdir()
-    source.write_bytes(b"state")
     channel = PipeChannel(pipe.write_fd, str(folder), Clock())
-    channel.save_checkpoint(4, source if is_file else b"state")
+    channel.save(4, source, name)
     told = pipe.line()["checkpoint"]
     assert told["step"] == 4
-    assert Path(told["path"]).read_bytes() == b"state"
+    assert files_of(Path(told["path"]).read_bytes()) == {found: "state"}
     assert [path.name for path in folder.iterdir()] == [Path(told["path"]).name]
     assert source.exists()
 
 
-def test_where_nothing_keeps_checkpoints_none_is_due(pipe: Pipe) -> None:
+def test_what_cannot_be_packed_leaves_nothing_behind(pipe: Pipe, tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    channel = PipeChannel(pipe.write_fd, str(folder), Clock())
+    with pytest.raises(FileNotFoundError):
+        channel.save(4, tmp_path / "not-there", "state")
+    assert list(folder.iterdir()) == []
+
+
+def test_where_nothing_keeps_checkpoints_none_is_due(pipe: Pipe, tmp_path: Path) -> None:
     clock = Clock()
     channel = PipeChannel(pipe.write_fd, None, clock)
     channel.want_checkpoint()
     clock.at_s += 10 * CHECKPOINT_EVERY_S
     assert not channel.should_checkpoint
-    channel.save_checkpoint(4, b"state")
+    channel.save(4, state_in(tmp_path), "state")
 
 
 class Held:
@@ -150,7 +169,7 @@ def test_a_pause_asks_for_a_checkpoint_and_ends_a_trial_that_reports_on(
     assert held.returned()
     assert channel.should_stop
     assert channel.should_checkpoint
-    channel.save_checkpoint(3, b"state")
+    channel.save(3, state_in(tmp_path), "state")
     assert not channel.should_checkpoint
     with pytest.raises(TrialEnded):
         channel.report(4, {"value": 1.0}, 0.0)

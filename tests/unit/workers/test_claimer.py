@@ -60,7 +60,7 @@ def test_nothing_is_asked_for_while_nothing_fits_and_at_once_when_a_trial_ends(
         wait_s=20.0,
         room=room,
         worker_id=lambda: "wk_1",
-        on_leases=lambda _: None,
+        on_leases=lambda *_: None,
         on_forgotten=lambda _: None,
         on_idle=lambda: None,
         on_refused=lambda _: None,
@@ -76,6 +76,34 @@ def test_nothing_is_asked_for_while_nothing_fits_and_at_once_when_a_trial_ends(
     assert not claimer.is_alive
 
 
+def test_trials_are_asked_for_ahead_where_slots_are_free_but_none_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claims, "NO_ROOM_PAUSE_S", 3600.0)
+    link: Any = Brings()
+    slots = Slots(2)
+    brought: queue.SimpleQueue[tuple[int, bool]] = queue.SimpleQueue()
+    claimer = Claimer(
+        link,
+        lambda *_, **__: None,  # type: ignore[arg-type]
+        slots,
+        wait_s=20.0,
+        room=lambda _: None,
+        worker_id=lambda: "wk_1",
+        on_leases=lambda leases, is_ahead: brought.put((len(leases), is_ahead)),
+        on_forgotten=lambda _: None,
+        on_idle=lambda: None,
+        on_refused=lambda _: None,
+    )
+    claimer.start()
+    slots.want_ahead(2)
+    assert brought.get(timeout=LIMIT_S) == (1, True)
+    assert link.asked.get() == {"worker_id": "wk_1", "max_leases": 2, "ahead": True}
+    claimer.stop()
+    claimer.join()
+    assert link.asked.empty()
+
+
 def test_a_drained_worker_asks_again_after_a_pause_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "DRAINED_PAUSE_S", 3600.0)
     link: Any = AtOnce()
@@ -86,7 +114,7 @@ def test_a_drained_worker_asks_again_after_a_pause_only(monkeypatch: pytest.Monk
         wait_s=20.0,
         room=lambda n_free: {"max_leases": n_free},
         worker_id=lambda: "wk_1",
-        on_leases=lambda _: None,
+        on_leases=lambda *_: None,
         on_forgotten=lambda _: None,
         on_idle=lambda: None,
         on_refused=lambda _: None,

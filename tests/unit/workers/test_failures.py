@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import signal
 
@@ -23,6 +24,11 @@ class OutOfMemoryError(RuntimeError):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes"), "oom"),
         (RuntimeError("shapes do not fit"), "user_error"),
         (ValueError("out of memory, says a ValueError"), "user_error"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "oom"),
+        (OSError(errno.ENOSPC, "No space left on device"), "infrastructure"),
+        (OSError(errno.EROFS, "Read-only file system"), "infrastructure"),
+        (RuntimeError("PytorchStreamWriter failed: No space left on device"), "infrastructure"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), "user_error"),
         (TimeoutError("a database"), "user_error"),
         (SystemExit(0), "user_error"),
     ],

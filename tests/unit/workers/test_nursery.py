@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 
 from workers.jobs import Job
@@ -78,6 +80,72 @@ def test_after_its_death_a_new_one_is_made_and_its_trials_are_told_as_failed(
     end = runner(nurseries, Reports()).run().end
     assert end is not None
     assert end["values"] == {"value": 4.0}
+
+
+def test_behind_a_trial_the_next_ones_process_waits(nurseries: Nurseries) -> None:
+    spares: list[int] = []
+    for _ in range(2):
+        sink = Reports()
+        made = runner(nurseries, sink, steps=3000, step_s=0.02)
+        with running(made):
+            pid = waiting(made, sink)
+            made.kill(Cause.ABORT)
+        assert not spares or pid == spares[-1]
+        spares += [spare.pid for spare in waiting_spares(nurseries)]
+    assert len(set(spares)) == 2
+
+
+def test_a_spare_that_was_killed_costs_no_trial(nurseries: Nurseries) -> None:
+    assert runner(nurseries, Reports()).run().end is not None
+    (spare,) = waiting_spares(nurseries)
+    gone = watch(spare.pid)
+    spare.kill()
+    assert gone()
+    end = runner(nurseries, Reports()).run().end
+    assert end is not None
+    assert end["values"] == {"value": 4.0}
+
+
+def test_a_spare_with_the_data_of_other_options_is_not_used(nurseries: Nurseries) -> None:
+    assert runner(nurseries, Reports()).run().end is not None
+    (spare,) = waiting_spares(nurseries)
+    gone = watch(spare.pid)
+    assert runner(nurseries, Reports(), function="ackley").run().end is not None
+    assert gone()
+
+
+def test_nothing_that_a_trial_holds_open_is_held_by_a_spare(nurseries: Nurseries) -> None:
+    """Else the end of a trial's pipes would not be seen while the spare waits."""
+    sink = Reports()
+    made = runner(nurseries, sink, steps=3000, step_s=0.02)
+    with running(made):
+        trial = waiting(made, sink)
+        assert runner(nurseries, Reports()).run().end is not None
+        (spare,) = (each for each in waiting_spares(nurseries, 2) if each.pid != trial)
+        assert not pipes_of(trial) & pipes_of(spare.pid)
+        made.kill(Cause.ABORT)
+
+
+def test_the_end_of_a_nursery_is_the_end_of_its_spare(nurseries: Nurseries) -> None:
+    assert runner(nurseries, Reports()).run().end is not None
+    (spare,) = waiting_spares(nurseries)
+    gone = watch(spare.pid)
+    nurseries.close()
+    assert gone()
+
+
+def waiting_spares(nurseries: Nurseries, n_children: int = 1) -> list[psutil.Process]:
+    """What a nursery has forked, the spare among them: made before the last trial was reaped."""
+    nursery = nurseries.of("function")
+    assert nursery is not None
+    children = psutil.Process(nursery.pid).children()
+    assert len(children) == n_children
+    return children
+
+
+def pipes_of(pid: int) -> set[str]:
+    links = (os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir())
+    return {link for link in links if link.startswith("pipe:")}
 
 
 def test_an_objective_that_is_not_built_in_has_none(nurseries: Nurseries) -> None:

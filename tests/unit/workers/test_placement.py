@@ -12,6 +12,7 @@ import pytest
 from workers import fitting
 from workers import placement as placements
 from workers.devices import Device
+from workers.engines.base import Wanted
 from workers.fitting import KEPT_PEAKS
 from workers.peaks import Peaks
 from workers.placement import Placement
@@ -85,15 +86,15 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def lease(
-    lease_id: str, name: str = "net", *, needs: int | None = None, **resources: float
-) -> dict[str, Any]:
-    return {
-        "lease_id": lease_id,
-        "objective": {"name": name},
-        "trial": {"id": f"tr_{lease_id}", "min_memory_bytes": needs},
-        "resources": resources,
-    }
+def lease(lease_id: str, name: str = "net", *, needs: int = 0, **resources: float) -> Wanted:
+    return Wanted(
+        lease_id=lease_id,
+        trial_id=f"tr_{lease_id}",
+        objective=name,
+        is_built_in=False,
+        resources=resources,
+        min_memory_bytes=needs,
+    )
 
 
 def asked(made: Placement, n_free: int = 8) -> dict[str, Any]:
@@ -105,8 +106,8 @@ def asked(made: Placement, n_free: int = 8) -> dict[str, Any]:
 def test_an_unknown_objective_has_a_gpu_alone_until_its_peak_is_known(bench: Bench) -> None:
     made = bench.made(Inventory(79, 79))
     assert asked(made)["max_leases"] == 2
-    assert made.place(lease("a"))
-    assert made.place(lease("b"))
+    assert made.hold(lease("a"))
+    assert made.hold(lease("b"))
     assert {made.held("a").index, made.held("b").index} == {0, 1}
     assert made.ask(6) is None
     assert bench.log.of("no_room") == [{"objectives": ["net"], "running": 2}]
@@ -117,7 +118,7 @@ def test_an_unknown_objective_has_a_gpu_alone_until_its_peak_is_known(bench: Ben
 def test_a_claim_says_what_is_free_less_what_is_still_to_be_taken(bench: Bench) -> None:
     inventory = Inventory(79, 79)
     made = bench.made(inventory, priors={"net": 30 * GIB})
-    assert made.place(lease("a"))
+    assert made.hold(lease("a"))
     free = asked(made)["devices_free"]
     assert [entry["memory_free_bytes"] for entry in free] == [49 * GIB, 79 * GIB]
     assert [entry["cpu"] for entry in free] == [4, 3]
@@ -130,28 +131,28 @@ def test_a_claim_says_what_is_free_less_what_is_still_to_be_taken(bench: Bench) 
 def test_no_two_trials_share_a_gpu_that_holds_one(bench: Bench) -> None:
     made = bench.made(Inventory(79, 40), priors={"net": 41 * GIB})
     assert asked(made)["max_leases"] == 1
-    assert made.place(lease("a"))
+    assert made.hold(lease("a"))
     assert made.held("a").index == 0
     assert made.ask(7) is None
-    assert not made.place(lease("b"))
+    assert not made.hold(lease("b"))
 
 
 def test_only_objectives_that_fit_are_asked_for(bench: Bench) -> None:
     priors = {"small": 5 * GIB, "large": 60 * GIB}
     made = bench.made(Inventory(79), objectives=["small", "large"], priors=priors)
     assert "objectives" not in asked(made)
-    assert made.place(lease("a", "large"))
+    assert made.hold(lease("a", "large"))
     assert asked(made)["objectives"] == ["small"]
 
 
 def test_a_study_says_the_least_memory_and_the_share_of_a_gpu(bench: Bench) -> None:
     made = bench.made(Inventory(79), priors={"net": GIB})
-    assert made.place(lease("a", gpu_memory_bytes=50 * GIB, gpu=0.5))
-    assert not made.place(lease("b", gpu_memory_bytes=50 * GIB))
+    assert made.hold(lease("a", gpu_memory_bytes=50 * GIB, gpu=0.5))
+    assert not made.hold(lease("b", gpu_memory_bytes=50 * GIB))
     made.end("a", None)
-    assert made.place(lease("b", gpu=0.5))
-    assert made.place(lease("c", gpu=0.5))
-    assert not made.place(lease("d", gpu=0.25))
+    assert made.hold(lease("b", gpu=0.5))
+    assert made.hold(lease("c", gpu=0.5))
+    assert not made.hold(lease("d", gpu=0.25))
 
 
 def test_a_trial_that_fits_nowhere_is_not_asked_for_again_at_once(
@@ -159,29 +160,29 @@ def test_a_trial_that_fits_nowhere_is_not_asked_for_again_at_once(
 ) -> None:
     monkeypatch.setattr(placements, "TURNED_AWAY_S", 3600.0)
     made = bench.made(Inventory(79), priors={"net": GIB})
-    assert made.place(lease("a"))
-    assert not made.place(lease("b", needs=79 * GIB))
+    assert made.hold(lease("a"))
+    assert not made.hold(lease("b", needs=79 * GIB))
     assert made.ask(7) is None
     made.end("a", None)
     assert asked(made)["max_leases"] == 8
-    assert made.place(lease("b", needs=79 * GIB))
+    assert made.hold(lease("b", needs=79 * GIB))
 
 
 def test_an_oom_beside_others_is_tried_again_with_more_room(bench: Bench) -> None:
     made = bench.made(Inventory(79), priors={"net": 20 * GIB})
-    assert made.place(lease("a"))
-    assert made.place(lease("b"))
+    assert made.hold(lease("a"))
+    assert made.hold(lease("b"))
     needed = made.after_oom("b", {"peak_device_memory_bytes": 24 * GIB})
     assert needed == 36 * GIB
     made.end("b", None)
     assert asked(made)["max_leases"] == 1  # the objective's trials are expected to take more now
-    assert made.place(lease("c", needs=needed))
+    assert made.hold(lease("c", needs=needed or 0))
     assert made.after_oom("c", {"peak_device_memory_bytes": 50 * GIB}) == int(0.8 * 80 * GIB)
 
 
 def test_an_oom_alone_on_its_gpu_needs_a_larger_one_and_says_so(bench: Bench) -> None:
     made = bench.made(Inventory(79))
-    assert made.place(lease("a"))
+    assert made.hold(lease("a"))
     assert made.after_oom("a", {"peak_device_memory_bytes": 78 * GIB}) is None
     assert bench.log.of("memory_learned")[0]["had_device_alone"]
     made.end("a", None)
@@ -190,7 +191,7 @@ def test_an_oom_alone_on_its_gpu_needs_a_larger_one_and_says_so(bench: Bench) ->
 
 def test_what_was_learned_survives_a_restart(bench: Bench) -> None:
     made = bench.made(Inventory(79))
-    assert made.place(lease("a"))
+    assert made.hold(lease("a"))
     made.end("a", {"peak_device_memory_bytes": 10 * GIB})
     assert bench.made(Inventory(79)).estimates() == {"net": fitting.estimate([10 * GIB], None, 0)}
     assert [path.name for path in bench.path.parent.iterdir()] == ["peaks.json"]
@@ -212,7 +213,7 @@ def test_a_broken_file_is_told_of_and_learned_anew(bench: Bench, content: str) -
     made = bench.made(Inventory(79))
     assert len(bench.log.of("peaks_unreadable")) == 1
     assert made.estimates() == {}
-    assert made.place(lease("a"))
+    assert made.hold(lease("a"))
     made.end("a", {"peak_device_memory_bytes": GIB})
     assert json.loads(bench.path.read_text()) == {"gpu/net": [GIB]}
 
@@ -223,19 +224,19 @@ def test_the_cores_memory_is_one_and_their_number_bounds_the_threads(bench: Benc
         inventory, kind="cpu", n_devices=8, priors={"net": 2 * GIB}, objectives=["net"]
     )
     assert asked(made)["max_leases"] == 6
-    assert made.place(lease("a", cpu=7.0))
+    assert made.hold(lease("a", cpu=7.0))
     free = asked(made)["devices_free"]
     assert sum(entry["memory_free_bytes"] for entry in free) == 10 * GIB
     assert sum(entry["cpu"] for entry in free) == 1
     assert made.held("a").cores == 7
-    assert not made.place(lease("b", cpu=2.0))
+    assert not made.hold(lease("b", cpu=2.0))
     made.end("a", None)
     made.note("a", [], GIB)  # too late: it is over
 
 
 def test_memory_that_was_seen_in_use_is_part_of_the_peak(bench: Bench) -> None:
     made = bench.made(Inventory(12, total_gib=16), kind="cpu", n_devices=2)
-    assert made.place(lease("a"))
+    assert made.hold(lease("a"))
     made.note("a", [1], 3 * GIB)
     made.note("a", [1], 2 * GIB)
     made.end("a", {"peak_memory_bytes": GIB})

@@ -8,7 +8,16 @@ import pytest
 
 from workers.runner import Cause
 
-from .helpers import Reports, job, run, runner, running, watch
+from . import helpers, nearby
+from .helpers import HERE, Reports, job, run, runner, running, watch
+
+
+@pytest.fixture(params=["here", "relayed"], autouse=True)
+def _where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs on a process that is started here, and on one that is relayed."""
+    if request.param == "relayed":
+        monkeypatch.chdir(HERE)  # the folder of the node
+        monkeypatch.setattr(helpers, "start_child", nearby.start_child)
 
 
 def test_values_reports_and_output_of_a_good_trial_arrive() -> None:

@@ -156,3 +156,23 @@ def test_a_write_that_the_disk_does_not_take_leaves_nothing_behind(tmp_path: Pat
     spool.append(record(1))
     assert all_of(spool) == [0, 1]
     spool.close()
+
+
+def test_a_record_that_is_held_in_memory_comes_after_those_on_disk(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "a", HEADER)
+    spool.append(record(0))
+    spool.hold(record(1))
+    assert all_of(spool) == [0, 1]
+    assert not spool.has_waiting
+    spool.close()
+
+
+def test_a_file_that_the_disk_does_not_take_is_not_left_behind(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            Spool(tmp_path / "a", HEADER)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

@@ -24,11 +24,17 @@ from .helpers import HERE, LIMIT_S, wait_for_text, watch, worker_process
 
 
 @contextmanager
-def worker(service: FakeService, *own: str, **options: Any) -> Iterator[queue.SimpleQueue[int]]:
-    """A worker in a thread, ended at last; the value gives its exit status."""
+def worker(
+    service: FakeService, *own: str, built_in: str = "function", **options: Any
+) -> Iterator[queue.SimpleQueue[int]]:
+    """A worker in a thread, ended at last; the value gives its exit status.
+
+    Args:
+        own: objectives, "module:name" or the names of those in `user_code`.
+    """
     statuses: queue.SimpleQueue[int] = queue.SimpleQueue()
     arguments: dict[str, Any] = {"slots": 1, "exit_when_idle": True, **options}
-    objectives = ["function", *(f"user_code:{name}" for name in own)]
+    objectives = [built_in, *(_target(name) for name in own)]
 
     def run() -> None:
         statuses.put(main.run(url=service.url, objectives=objectives, **arguments))
@@ -41,6 +47,10 @@ def worker(service: FakeService, *own: str, **options: Any) -> Iterator[queue.Si
         service.change(lambda: setattr(service, "open_work", False))
         thread.join(LIMIT_S)
         assert not thread.is_alive()
+
+
+def _target(name: str) -> str:
+    return name if ":" in name else f"user_code:{name}"
 
 
 @pytest.fixture(autouse=True)
@@ -315,8 +325,11 @@ def test_data_that_were_not_at_hand_are_offered_before_the_result_pins_them(
 def test_the_workers_own_process_imports_neither_torch_nor_numpy(tmp_path: Path) -> None:
     code = (
         "import sys; from tunewell._parts import part; main = part('workers', 'main'); "
-        "main.device_inventory.find(); main.Offers([], main.Log()); "
-        "print(sorted({'torch', 'numpy', 'sklearn', 'torchvision', 'app'} & set(sys.modules)))"
+        "log = main.Log(); peaks = main.Peaks(main.Path('none'), log); "
+        "offers = main.Offers([], log); "
+        "main.LocalEngine('auto', None, offers=offers, peaks=peaks, log=log); "
+        "heavy = {'torch', 'numpy', 'sklearn', 'torchvision', 'app', 'ray'}; "
+        "print(sorted(heavy & set(sys.modules)))"
     )
     said = subprocess.run(
         [sys.executable, "-P", "-c", code],

@@ -113,12 +113,14 @@ def plain(trial: tunewell.Trial) -> float:
 
 def _saves(trial: tunewell.Trial) -> float:
     """Counts on from its checkpoint and heeds `should_stop`, as code written for stopping does."""
-    total = 0.0 if trial.checkpoint is None else float(trial.checkpoint.read_text())
+    file = trial.checkpoint_dir / "total"
+    total = float(file.read_text()) if file.exists() else 0.0
     for step in range(trial.last_step + 1, 10):
         total += step
         trial.report(step, value=total)
         if trial.should_checkpoint:
-            trial.save_checkpoint(str(total).encode())
+            file.write_text(str(total))
+            trial.save(file)
         if trial.should_stop:
             break
     return total
@@ -158,4 +160,43 @@ def new_data(trial: tunewell.Trial) -> float:
     return 1.0
 
 
+def _trains(trial: tunewell.Trial) -> float:
+    trial.report(1, value=1.0)
+    return 1.0
+
+
+def _rounded(trial: tunewell.Trial) -> dict[str, object] | None:
+    """Equal where x0 rounds to the same; knows more once the trial has trained."""
+    if trial.options.get("unlike"):
+        return None
+    return {"x0": round(trial.params["x0"]), "trained": trial.last_step > 0}
+
+
+rounds = tunewell.objective(name="rounds", metrics=VALUE, equivalent=_rounded)(_trains)
+sets = tunewell.objective(name="sets", metrics=VALUE, equivalent=lambda trial: {"x0": {1, 2}})(
+    _trains
+)
+lists = tunewell.objective(
+    name="lists",
+    metrics=VALUE,
+    equivalent=lambda trial: [1],  # type: ignore[arg-type, return-value]
+)(_trains)
+
+
 NOT_AN_OBJECTIVE = 3
+
+
+def _saves_large(trial: tunewell.Trial) -> float:
+    """Saves what it was given and a byte more; then nothing but a name."""
+    file = trial.checkpoint_dir / "content"
+    content = file.read_bytes() if file.exists() else b""
+    trial.report(5, value=0.0)
+    file.write_bytes(content + b"5")
+    trial.save(file)
+    trial.report(6, value=0.0)
+    file.write_bytes(b"")
+    trial.save()
+    return float(len(content))
+
+
+saves_large = tunewell.objective(name="saves_large", metrics=VALUE, checkpoints=True)(_saves_large)

@@ -1,0 +1,76 @@
+"""Analyses of a study as columns."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from ...service import analysis as service
+from ...store.idempotency import Answer
+from .. import render
+from ..access import READ
+from ..answers import json_answer, respond
+from ..deps import ApiDep
+from ..etags import is_unchanged
+from ..operation import operation
+from ..route import ServiceRoute
+from ..schemas.analysis import AnalysisOut
+from .common import StudyId
+
+router = APIRouter(prefix="/v1", route_class=ServiceRoute)
+
+
+@router.get(
+    "/studies/{study_id:id}/analysis/{kind}",
+    **operation(
+        "get_analysis",
+        "studies",
+        READ,
+        {200: AnalysisOut, 304: "Unchanged since the tag in If-None-Match."},
+        errors=("not-found", "invalid-value"),
+        headers=("If-None-Match",),
+    ),
+)
+async def get_analysis(
+    study_id: StudyId,
+    kind: Annotated[
+        service.Kind,
+        Path(description="Which analysis."),
+    ],
+    api: ApiDep,
+    x: Annotated[
+        Literal["number", "elapsed"],
+        Query(description="`history`: over trial numbers, or over time."),
+    ] = "number",
+    param: Annotated[
+        list[str] | None,
+        Query(
+            max_length=service.MOST_PARAMS,
+            description="`slice`, `parallel`: names of parameters, in their order.",
+        ),
+    ] = None,
+    max_points: Annotated[
+        int, Query(ge=100, le=2_900, description="Points at most, 100 to 2,900.")
+    ] = 2_000,
+    from_s: Annotated[
+        float, Query(ge=0, le=1e12, description="`timeline`: seconds from the first start on.")
+    ] = 0.0,
+    to_s: Annotated[
+        float | None, Query(ge=0, le=1e12, description="`timeline`: and up to here.")
+    ] = None,
+) -> Response:
+    """Get what a plot of the study shows, as columns, thinned to `max_points`.
+
+    The best trials, every improvement and the extremes of curves are never thinned away.
+    """
+    tag = render.study_etag(await api.call(api.services.studies.get, study_id))
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if is_unchanged(api.request, tag):
+        return respond(Answer(status=304, headers=headers, body=""))
+    query = service.Query(
+        x=x, params=tuple(param or ()), max_points=max_points, from_s=from_s, to_s=to_s
+    )
+    found = await api.call(api.services.analyses.run, kind, study_id, query)
+    return respond(json_answer(render.analysis(found), headers=headers))

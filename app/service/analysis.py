@@ -1,0 +1,243 @@
+"""What a study's plots show. Reads what has changed since the last look and keeps the rest."""
+
+from __future__ import annotations
+
+import math
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import numpy as np
+from sqlalchemy import Connection
+
+from ..analysis import curves as curve_plots
+from ..analysis.envelope import Envelope
+from ..analysis.failures import Failed, failures
+from ..analysis.history import history
+from ..analysis.parallel import parallel
+from ..analysis.slices import slices
+from ..analysis.table import Row, TrialTable
+from ..analysis.timeline import Bar, timeline
+from ..domain.space import Parameter
+from ..domain.study import Study
+from ..errors import Fault, InvalidInput
+from ..store import plots
+from ..store import studies as study_rows
+from ..store.engine import Store
+from ..store.trial_select import first_metric
+
+Kind: TypeAlias = Literal["history", "curves", "slice", "parallel", "timeline", "failures"]
+"""The analyses by name."""
+
+MOST_PARAMS = 50
+"""Parameters that may be named."""
+MOST_AXES = 12
+"""Parameters in a parallel plot, unless others are named."""
+_MOST_ATTEMPTS = 20_000
+_MOST_FAILURES = 5_000
+_MOST_CELLS = 20_000_000
+"""Rows times parameters kept in memory, over all studies; the least recently seen go first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is asked of an analysis.
+
+    Attributes:
+        x: "number" or "elapsed", the axis of `history`.
+        params: names of parameters; empty: those that come first.
+        max_points: how many points are drawn at most.
+        from_s, to_s: window of the timeline, in seconds from the study's first start.
+    """
+
+    x: str = "number"
+    params: tuple[str, ...] = ()
+    max_points: int = 2_000
+    from_s: float = 0.0
+    to_s: float | None = None
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A study's rows as they were read last."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    begun: datetime | None = None
+    rows: dict[int, Row] = field(default_factory=dict)
+    table: TrialTable | None = None
+
+
+class AnalysisService:
+    """Answers analyses; each call reads and computes in the thread that it is called in."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    def run(self, kind: Kind, study_id: str, query: Query) -> Envelope:
+        """One analysis of a study.
+
+        Raises:
+            NotFound: there is no such study.
+            InvalidInput: `params` names a parameter that the study does not have.
+        """
+        return self._store.read(lambda conn: _KINDS[kind](self, conn, study_id, query))
+
+    def _table(self, conn: Connection, study: Study) -> TrialTable:
+        """The study's trials, read as far as they have changed."""
+        with self._lock:
+            kept = self._kept.setdefault(study.id, _Kept())
+            self._kept.move_to_end(study.id)
+            self._let_go()
+        with kept.lock:
+            if kept.begun != study.started_at:
+                kept.begun, kept.rows, kept.table = study.started_at, {}, None
+            seen = kept.table.change_seq if kept.table is not None else -1
+            if kept.table is None or seen < study.change_seq:
+                metric = first_metric(study.definition)
+                for trial in plots.changed_since(conn, study.id, seen):
+                    kept.rows[trial.number] = _row(trial, study.started_at)
+                kept.table = TrialTable.of(
+                    [kept.rows[number] for number in sorted(kept.rows)],
+                    change_seq=study.change_seq,
+                    direction=metric.direction,
+                )
+            return kept.table
+
+    def _let_go(self) -> None:
+        """Forgets the studies that were looked at longest ago, past what may be kept."""
+
+        def size(kept: _Kept) -> int:
+            first = next(iter(kept.rows.values()), None)
+            return len(kept.rows) * (8 + (0 if first is None else len(first.params)))
+
+        while len(self._kept) > 1 and sum(map(size, self._kept.values())) > _MOST_CELLS:
+            self._kept.popitem(last=False)
+
+    def _history(self, conn: Connection, study_id: str, query: Query) -> Envelope:
+        table = self._table(conn, study_rows.get(conn, study_id))
+        return history(table, by_time=query.x == "elapsed", max_points=query.max_points)
+
+    def _slice(self, conn: Connection, study_id: str, query: Query) -> Envelope:
+        study = study_rows.get(conn, study_id)
+        wanted = _parameters(study, query.params, most=1)
+        return slices(self._table(conn, study), wanted, max_points=query.max_points)
+
+    def _parallel(self, conn: Connection, study_id: str, query: Query) -> Envelope:
+        study = study_rows.get(conn, study_id)
+        wanted = _parameters(study, query.params, most=MOST_AXES)
+        return parallel(
+            self._table(conn, study), wanted, max_points=query.max_points, seed=_seed(study_id)
+        )
+
+    def _curves(self, conn: Connection, study_id: str, query: Query) -> Envelope:
+        study = study_rows.get(conn, study_id)
+        table = self._table(conn, study)
+        reported = plots.with_reports(conn, study_id)
+        chosen = curve_plots.choose(
+            table, reported, max_curves=query.max_points, seed=_seed(study_id)
+        )
+        metric = first_metric(study.definition).name
+        found = _curves_of(conn, [table.ids[place] for place in chosen.tolist()], metric)
+        return curve_plots.curves(table, chosen, found, n_used=len(reported))
+
+    def _timeline(self, conn: Connection, study_id: str, query: Query) -> Envelope:
+        study = study_rows.get(conn, study_id)
+        begun = study.started_at
+        bars = [
+            Bar(
+                number=row.number,
+                attempt=row.attempt,
+                holder=row.holder or "",
+                start_s=_since(begun, row.started_at),
+                end_s=None if row.ended_at is None else _since(begun, row.ended_at),
+                end=row.outcome,
+            )
+            for row in plots.newest(conn, study_id, _MOST_ATTEMPTS)
+        ]
+        return timeline(
+            bars,
+            change_seq=study.change_seq,
+            n_total=sum(study.counts.values()),
+            from_s=query.from_s,
+            to_s=query.to_s,
+        )
+
+    def _failures(self, conn: Connection, study_id: str, query: Query) -> Envelope:
+        study = study_rows.get(conn, study_id)
+        failed = [
+            Failed(
+                number=row.number,
+                kind=str(row.failure["kind"]),
+                message=str(row.failure.get("message", "")),
+                traceback=str(row.failure.get("traceback", "")),
+                holder=row.holder or "",
+                at=row.ended_at or row.started_at,
+            )
+            for row in plots.newest(conn, study_id, _MOST_FAILURES, only_failed=True)
+            if row.failure is not None
+        ]
+        n_total = sum(study.counts.values())
+        return failures(failed, change_seq=study.change_seq, n_total=n_total)
+
+
+_KINDS: Mapping[Kind, Callable[[AnalysisService, Connection, str, Query], Envelope]] = {
+    "history": AnalysisService._history,
+    "curves": AnalysisService._curves,
+    "slice": AnalysisService._slice,
+    "parallel": AnalysisService._parallel,
+    "timeline": AnalysisService._timeline,
+    "failures": AnalysisService._failures,
+}
+
+
+def _row(trial: plots.TrialRow, begun: datetime | None) -> Row:
+    return Row(
+        number=trial.number,
+        id=trial.id,
+        state=trial.state,
+        value=math.nan if trial.value is None else trial.value,
+        elapsed_s=math.nan if trial.ended_at is None else _since(begun, trial.ended_at),
+        bracket=-1 if trial.bracket is None else trial.bracket,
+        params=trial.params,
+    )
+
+
+def _parameters(study: Study, names: Sequence[str], *, most: int) -> list[Parameter]:
+    by_name = {parameter.name: parameter for parameter in study.definition.space.parameters}
+    for at, name in enumerate(names):
+        if name not in by_name:
+            detail = f"there is no parameter {name!r}; the study has {', '.join(by_name)}"
+            fault = Fault(pointer=f"/param/{at}", code="unknown-parameter", detail=detail)
+            raise InvalidInput(detail, faults=[fault])
+    return [by_name[name] for name in names] or list(by_name.values())[:most]
+
+
+def _curves_of(
+    conn: Connection, trial_ids: Sequence[str], metric: str
+) -> dict[int, curve_plots.Curve]:
+    """Finite values by step; of a step that was trained twice the last."""
+    points: dict[int, dict[int, float]] = {}
+    for number, step, values in plots.reports(conn, trial_ids):
+        if math.isfinite(value := values.get(metric, math.nan)):
+            points.setdefault(number, {})[step] = value
+    return {
+        number: (
+            np.array(sorted(found), dtype=np.int64),
+            np.array([found[step] for step in sorted(found)], dtype=np.float64),
+        )
+        for number, found in points.items()
+    }
+
+
+def _since(begun: datetime | None, at: datetime) -> float:
+    return 0.0 if begun is None else (at - begun).total_seconds()
+
+
+def _seed(study_id: str) -> int:
+    return zlib.crc32(study_id.encode())

@@ -1,0 +1,122 @@
+"""Analyses over HTTP: every kind on a study with some of everything."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import httpx
+import pytest
+
+from app.service.analysis import Kind
+
+from .conftest import ask, create, tell
+
+pytestmark = pytest.mark.anyio
+
+
+async def get(http: httpx.AsyncClient, study: dict[str, Any], kind: str, **asked: Any) -> Any:
+    answer = await http.get(f"/v1/studies/{study['id']}/analysis/{kind}", params=asked)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def report(http: httpx.AsyncClient, trial: dict[str, Any], *values: float | str) -> None:
+    points = [{"step": step, "values": {"value": v}} for step, v in enumerate(values, start=1)]
+    body = {"lease_id": trial["lease_id"], "seq": 0, "points": points}
+    answer = await http.post(f"/v1/trials/{trial['id']}/measurements", json=body)
+    assert answer.status_code == 200, answer.text
+
+
+async def some_of_everything(http: httpx.AsyncClient) -> dict[str, Any]:
+    study = await create(http, failure_policy={"max_attempts": 1})
+    first, second, third = [await ask(http, study["id"]) for _ in range(3)]
+    await report(http, first, 5.0, "NaN", 3.0)
+    await tell(http, first, 3.0)
+    body = {"lease_id": second["lease_id"], "kind": "user_error", "message": "broke at 7"}
+    await http.post(f"/v1/trials/{second['id']}:fail", json=body)
+    await report(http, third, 4.0)
+    return study
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+async def test_a_study_without_trials_has_every_kind(http: httpx.AsyncClient, kind: Kind) -> None:
+    found = await get(http, await create(http), kind)
+    assert (found["kind"], found["n_total"], found["n_shown"]) == (kind, 0, 0)
+    assert found["sampling"] == "all"
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+async def test_columns_have_equal_lengths(http: httpx.AsyncClient, kind: Kind) -> None:
+    found = await get(http, await some_of_everything(http), kind)
+    assert len({len(column) for column in found["columns"].values()}) <= 1
+    assert found["n_total"] == 3
+
+
+async def test_what_each_kind_shows(http: httpx.AsyncClient) -> None:
+    study = await some_of_everything(http)
+    history = await get(http, study, "history", x="elapsed")
+    assert history["columns"]["number"] == [1, 2, 3]
+    assert history["columns"]["value"] == [3.0, None, None]
+    assert history["best"][0]["number"] == [1]
+    curves = await get(http, study, "curves")
+    assert curves["columns"]["number"] == [1, 3]
+    assert curves["columns"]["length"] == [2, 1]
+    assert curves["points"] == {"step": [1, 3, 1], "value": [5.0, 3.0, 4.0]}
+    timeline = await get(http, study, "timeline")
+    assert timeline["columns"]["end"] == ["completed", "failed", None]
+    failures = await get(http, study, "failures")
+    assert failures["columns"]["message"] == ["broke at 7"]
+    assert failures["columns"]["first_at"][0].endswith("Z")
+
+
+async def test_what_has_changed_since_is_seen(http: httpx.AsyncClient) -> None:
+    study = await some_of_everything(http)
+    before = await get(http, study, "history")
+    await tell(http, await ask(http, study["id"]), 1.0)
+    after = await get(http, study, "history")
+    assert after["n_total"] == before["n_total"] + 1
+    assert after["best"][0]["number"] == [1, 4]
+    assert after["change_seq"] > before["change_seq"]
+
+
+async def test_nothing_new_is_304(http: httpx.AsyncClient) -> None:
+    study = await some_of_everything(http)
+    path = f"/v1/studies/{study['id']}/analysis/history"
+    tag = (await http.get(path)).headers["ETag"]
+    again = await http.get(path, headers={"If-None-Match": tag})
+    assert (again.status_code, again.content) == (304, b"")
+    await ask(http, study["id"])
+    assert (await http.get(path, headers={"If-None-Match": tag})).status_code == 200
+
+
+async def test_parameters_are_chosen_by_name(http: httpx.AsyncClient) -> None:
+    study = await some_of_everything(http)
+    names = [each["name"] for each in study["definition"]["space"]]
+    found = await get(http, study, "slice", param=names)
+    assert [part["param"] for part in found["slices"]] == names
+    answer = await http.get(f"/v1/studies/{study['id']}/analysis/slice", params={"param": "nope"})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["code"] == "unknown-parameter"
+    assert "'nope'" in error["detail"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"max_points": 99}, {"max_points": 2_901}, {"x": "size"}, {"from_s": -1}, {"to_s": "nan"}],
+)
+async def test_what_is_out_of_range_is_refused(
+    http: httpx.AsyncClient, asked: dict[str, Any]
+) -> None:
+    study = await create(http)
+    answer = await http.get(f"/v1/studies/{study['id']}/analysis/history", params=asked)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["code"] == "invalid-value"
+
+
+async def test_an_unknown_kind_or_study_is_refused(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    answer = await http.get(f"/v1/studies/{study['id']}/analysis/nope")
+    assert answer.status_code == 422, answer.text
+    answer = await http.get("/v1/studies/st_none/analysis/history")
+    assert answer.status_code == 404

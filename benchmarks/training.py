@@ -135,6 +135,7 @@ def forest(local: Local, client: Client, round_: int) -> dict[str, float]:
 
 def momentum(local: Local, client: Client, round_: int) -> dict[str, float]:
     """8 trials that differ in momentum only, over one of another seed, which shares nothing."""
+    run(local, client, momentum_study(f"warm-{round_}", 1, seed=3))
     one_s, _ = run(local, client, momentum_study(f"one-{round_}", 1, seed=1))
     wall_s, _ = run(local, client, momentum_study(f"eight-{round_}", 8, seed=2))
     return {"one_s": one_s, "wall_s": wall_s, "ratio": wall_s / one_s}

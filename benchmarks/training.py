@@ -10,8 +10,9 @@ Each part is a real service and a real worker on this machine:
 - `search`: the article's random search, 10 trials of `mnist-mlp` on two slots. The article's own
   loop is estimated from its trials in benchmarks/results/mnist.jsonl: seconds = a + b / batch size.
 - `forest`: 50 forests by TPE on two slots; every tree is grown at most once.
+- `momentum`: 8 trials with batch normalisation that differ in momentum only, on one slot, over one.
 
-Run: python benchmarks/training.py [--parts overhead,many,idle,search,forest] [--rounds 3]
+Run: python benchmarks/training.py [--parts overhead,many,idle,search,forest,momentum] [--rounds 3]
      [--out benchmarks/results/training.jsonl]
 """
 
@@ -134,12 +135,36 @@ def forest(local: Local, client: Client, round_: int) -> dict[str, float]:
     return {"wall_s": wall_s, "best": min(trial["values"]["mse"] for trial in trials)}
 
 
+def momentum(local: Local, client: Client, round_: int) -> dict[str, float]:
+    """8 trials that differ in momentum only, over one of another seed, which shares nothing."""
+    run(local, client, momentum_study(f"warm-{round_}", 1, seed=3))
+    one_s, _ = run(local, client, momentum_study(f"one-{round_}", 1, seed=1))
+    wall_s, _ = run(local, client, momentum_study(f"eight-{round_}", 8, seed=2))
+    return {"one_s": one_s, "wall_s": wall_s, "ratio": wall_s / one_s}
+
+
+def momentum_study(name: str, n_trials: int, seed: int) -> dict[str, Any]:
+    """Trials of one training each, but for momentum."""
+    return {
+        "name": name,
+        "objective": {"name": "mnist-mlp", "options": {"seed": seed}},
+        "metrics": [{"name": "accuracy", "direction": "maximize"}],
+        "space": [
+            {"name": "model", "type": "categorical", "choices": ["batchnorm"]},
+            {"name": "momentum", "type": "float", "low": 0.01, "high": 0.99},
+        ],
+        "suggester": {"name": "random", "seed": 1},
+        "limits": {"max_trials": n_trials},
+    }
+
+
 PARTS: Mapping[str, tuple[Callable[[Local, Client, int], dict[str, float]], int]] = {
     "overhead": (overhead, 1),
     "many": (many, 2),
     "idle": (idle, 2),
     "search": (search, 2),
     "forest": (forest, 2),
+    "momentum": (momentum, 1),
 }
 """How a part is measured, and on how many slots."""
 

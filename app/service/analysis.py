@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from ..analysis import curves as curve_plots
 from ..analysis.envelope import Envelope
+from ..analysis.explained import contour, explained
 from ..analysis.failures import Failed, failures
 from ..analysis.history import history
 from ..analysis.parallel import parallel
@@ -30,8 +31,20 @@ from ..store import studies as study_rows
 from ..store.engine import Store
 from ..store.trial_select import first_metric
 
-Kind: TypeAlias = Literal["history", "curves", "slice", "parallel", "timeline", "failures"]
+Kind: TypeAlias = Literal[
+    "history",
+    "curves",
+    "importance",
+    "slice",
+    "contour",
+    "parallel",
+    "timeline",
+    "failures",
+]
 """The analyses by name."""
+_SLOW: frozenset[Kind] = frozenset({"importance", "contour"})
+"""Those whose answers are kept: they grow a forest, for tenths of a second."""
+_KEPT_ANSWERS = 64
 
 MOST_PARAMS = 50
 """Parameters that may be named."""
@@ -52,6 +65,8 @@ class Query:
         params: names of parameters; empty: those that come first.
         max_points: how many points are drawn at most.
         from_s, to_s: window of the timeline, in seconds from the study's first start.
+        clip: `importance` and `contour` take values worse than this quantile for that quantile, in
+            (0, 1].
     """
 
     x: str = "number"
@@ -59,6 +74,7 @@ class Query:
     max_points: int = 2_000
     from_s: float = 0.0
     to_s: float | None = None
+    clip: float = 0.9
 
 
 @dataclass(slots=True)
@@ -78,15 +94,34 @@ class AnalysisService:
         self._store = store
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._growing = threading.Lock()
+        self._answers: OrderedDict[tuple[str, Kind, Query], Envelope] = OrderedDict()
 
     def run(self, kind: Kind, study_id: str, query: Query) -> Envelope:
         """One analysis of a study.
 
         Raises:
             NotFound: there is no such study.
-            InvalidInput: `params` names a parameter that the study does not have.
+            InvalidInput: `params` names a parameter that the study does not have, or not two of
+                them for a contour.
         """
+        if kind in _SLOW:
+            return self._answered(kind, study_id, query)
         return self._store.read(lambda conn: _KINDS[kind](self, conn, study_id, query))
+
+    def _answered(self, kind: Kind, study_id: str, query: Query) -> Envelope:
+        """The answer that was given before, unless the study has changed; one is made at a time."""
+        key = (study_id, kind, query)
+        with self._growing:
+            study = self._store.read(lambda conn: study_rows.get(conn, study_id))
+            known = self._answers.get(key)
+            if known is None or known.change_seq < study.change_seq:
+                known = self._store.read(lambda conn: _KINDS[kind](self, conn, study_id, query))
+            self._answers[key] = known
+            self._answers.move_to_end(key)
+            while len(self._answers) > _KEPT_ANSWERS:
+                self._answers.popitem(last=False)
+            return known
 
     def _table(self, conn: Connection, study: Study) -> TrialTable:
         """The study's trials, read as far as they have changed."""
@@ -127,6 +162,27 @@ class AnalysisService:
         study = study_rows.get(conn, study_id)
         wanted = _parameters(study, query.params, most=1)
         return slices(self._table(conn, study), wanted, max_points=query.max_points)
+
+    def _importance(self, conn: Connection, study_id: str, query: Query) -> Envelope:
+        study = study_rows.get(conn, study_id)
+        space, seed = study.definition.space, _seed(study_id)
+        return explained(self._table(conn, study), space, clip=query.clip, seed=seed)
+
+    def _contour(self, conn: Connection, study_id: str, query: Query) -> Envelope:
+        study = study_rows.get(conn, study_id)
+        names = [parameter.name for parameter in _parameters(study, query.params, most=2)]
+        if len(set(names)) != 2:
+            detail = f"a contour is over two parameters of the study, found {', '.join(names)}"
+            fault = Fault(pointer="/param", code="out-of-range", detail=detail)
+            raise InvalidInput(detail, faults=[fault])
+        return contour(
+            self._table(conn, study),
+            study.definition.space,
+            names[0],
+            names[1],
+            clip=query.clip,
+            seed=_seed(study_id),
+        )
 
     def _parallel(self, conn: Connection, study_id: str, query: Query) -> Envelope:
         study = study_rows.get(conn, study_id)
@@ -189,7 +245,9 @@ class AnalysisService:
 _KINDS: Mapping[Kind, Callable[[AnalysisService, Connection, str, Query], Envelope]] = {
     "history": AnalysisService._history,
     "curves": AnalysisService._curves,
+    "importance": AnalysisService._importance,
     "slice": AnalysisService._slice,
+    "contour": AnalysisService._contour,
     "parallel": AnalysisService._parallel,
     "timeline": AnalysisService._timeline,
     "failures": AnalysisService._failures,

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from app.service.analysis import Kind
+from app.service.services import Services
 
 from .conftest import ask, create, tell
 
@@ -27,8 +28,11 @@ async def report(http: httpx.AsyncClient, trial: dict[str, Any], *values: float 
     assert answer.status_code == 200, answer.text
 
 
+SPACE = [{"name": name, "type": "float", "low": 0, "high": 1} for name in ("x", "y")]
+
+
 async def some_of_everything(http: httpx.AsyncClient) -> dict[str, Any]:
-    study = await create(http, failure_policy={"max_attempts": 1})
+    study = await create(http, space=SPACE, failure_policy={"max_attempts": 1})
     first, second, third = [await ask(http, study["id"]) for _ in range(3)]
     await report(http, first, 5.0, "NaN", 3.0)
     await tell(http, first, 3.0)
@@ -40,7 +44,7 @@ async def some_of_everything(http: httpx.AsyncClient) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 async def test_a_study_without_trials_has_every_kind(http: httpx.AsyncClient, kind: Kind) -> None:
-    found = await get(http, await create(http), kind)
+    found = await get(http, await create(http, space=SPACE), kind)
     assert (found["kind"], found["n_total"], found["n_shown"]) == (kind, 0, 0)
     assert found["sampling"] == "all"
 
@@ -120,3 +124,70 @@ async def test_an_unknown_kind_or_study_is_refused(http: httpx.AsyncClient) -> N
     assert answer.status_code == 422, answer.text
     answer = await http.get("/v1/studies/st_none/analysis/history")
     assert answer.status_code == 404
+
+
+async def ten_and_more(http: httpx.AsyncClient) -> dict[str, Any]:
+    """A study in which `x` decides."""
+    study = await create(http, space=SPACE)
+    points = [{"x": i / 30, "y": (i * 7 % 30) / 30} for i in range(30)]
+    trials = [{"params": point, "values": {"value": point["x"]}} for point in points]
+    answer = await http.post(f"/v1/studies/{study['id']}/trials", json={"trials": trials})
+    assert answer.status_code == 201, answer.text
+    return study
+
+
+async def test_importance_says_what_decides(http: httpx.AsyncClient) -> None:
+    found = await get(http, await ten_and_more(http), "importance")
+    shares = {
+        (row[0], row[1]): row[2]
+        for row in zip(
+            *(found["columns"][name] for name in ("param", "pair", "share")), strict=True
+        )
+    }
+    assert shares["x", None] > 0.8
+    assert shares["y", None] < 0.1
+    (block,) = found["blocks"]
+    assert (block["condition"], block["n"]) == (None, 30)
+    assert block["r2_oob"] > 0.5
+    assert found["needs"] is None
+
+
+async def test_too_few_trials_say_how_many_it_takes(http: httpx.AsyncClient) -> None:
+    study = await some_of_everything(http)
+    for kind in ("importance", "contour"):
+        found = await get(http, study, kind)
+        assert (found["n_used"], found["needs"]) == (1, 10)
+    assert found["surface"] is None
+    assert found["columns"]["number"] == [1]
+
+
+async def test_a_contour_has_a_grid_and_blanks_what_is_not_explored(
+    http: httpx.AsyncClient,
+) -> None:
+    study = await ten_and_more(http)
+    found = await get(http, study, "contour", param=["y", "x"])
+    grid = found["surface"]
+    n_cells = (len(grid["x_edges"]) - 1) * (len(grid["y_edges"]) - 1)
+    assert len(grid["mean"]) == len(grid["sd"]) == len(grid["n"]) == n_cells
+    assert sum(grid["n"]) == 30
+    assert None in grid["mean"]
+    assert [axis["param"] for axis in found["axes"]] == ["y", "x"]
+    answer = await http.get(
+        f"/v1/studies/{study['id']}/analysis/contour", params={"param": ["x", "x"]}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["detail"].endswith("found x, x")
+
+
+async def test_a_forest_is_grown_once_for_a_state_of_the_study(
+    http: httpx.AsyncClient, services: Services
+) -> None:
+    study = await ten_and_more(http)
+    await get(http, study, "importance")
+    kept = list(services.analyses._answers.values())
+    await get(http, study, "importance")
+    assert [a is b for a, b in zip(kept, services.analyses._answers.values(), strict=True)] == [
+        True
+    ]
+    await ask(http, study["id"])
+    assert (await get(http, study, "importance"))["n_total"] == 31

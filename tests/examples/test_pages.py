@@ -59,7 +59,7 @@ def test_no_block_is_left_out() -> None:
         for page in ("own-code.md", "checkpoints.md", "early-stopping.md")
     }
     assert kinds == {
-        "own-code.md": ["python", "python", "toml"],
+        "own-code.md": ["python", "python", "python", "toml"],
         "checkpoints.md": ["python", "sh"],
         "early-stopping.md": ["json", "python"],
     }
@@ -72,15 +72,17 @@ def test_an_objective_trains_pauses_and_goes_on_where_it_saved(
     (tmp_path / "my_module.py").write_text(GIVEN + block)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TUNEWELL_STATE_DIR", str(tmp_path / "state"))
-    (name,) = re.findall(r"^(?:def|class) (\w+)", block, re.MULTILINE)
+    *_, name = re.findall(r"^(?:def|class) (\w+)", block, re.MULTILINE)
     offer = probe(f"my_module:{name}", str(tmp_path))
     with FakeService() as service:
         service.verdicts["ls_1", 3] = ("pause", 3)
-        service.add("ls_1", offer["name"], to_step=3)
+        params = {"units": 63.7}
+        service.add("ls_1", offer["name"], params=params, to_step=3)
         with worker(service, f"my_module:{name}"):
             service.wait_for(service.ends)
             saved = service.contents.get("ck_1")
-            service.add("ls_2", offer["name"], checkpoint=(3, saved) if saved else None)
+            resumed = (3, saved) if saved else None
+            service.add("ls_2", offer["name"], params=params, checkpoint=resumed)
             service.wait_for(lambda: len(service.ends()) == 2)
     assert (saved is not None) == offer["checkpoints"]
     (_, paused), (how, last) = service.ends()

@@ -31,6 +31,7 @@ router = APIRouter(prefix="/v1", route_class=ServiceRoute)
         {200: AnalysisOut, 304: "Unchanged since the tag in If-None-Match."},
         errors=("not-found", "invalid-value"),
         headers=("If-None-Match",),
+        repeatable=("param",),
     ),
 )
 async def get_analysis(
@@ -48,7 +49,7 @@ async def get_analysis(
         list[str] | None,
         Query(
             max_length=service.MOST_PARAMS,
-            description="`slice`, `parallel`: names of parameters, in their order.",
+            description="`slice`, `contour`, `parallel`: names of parameters, in their order.",
         ),
     ] = None,
     max_points: Annotated[
@@ -60,6 +61,14 @@ async def get_analysis(
     to_s: Annotated[
         float | None, Query(ge=0, le=1e12, description="`timeline`: and up to here.")
     ] = None,
+    clip: Annotated[
+        float,
+        Query(
+            gt=0,
+            le=1,
+            description="`importance`, `contour`: values worse than this quantile count as it.",
+        ),
+    ] = 0.9,
 ) -> Response:
     """Get what a plot of the study shows, as columns, thinned to `max_points`.
 
@@ -70,7 +79,12 @@ async def get_analysis(
     if is_unchanged(api.request, tag):
         return respond(Answer(status=304, headers=headers, body=""))
     query = service.Query(
-        x=x, params=tuple(param or ()), max_points=max_points, from_s=from_s, to_s=to_s
+        x=x,
+        params=tuple(param or ()),
+        max_points=max_points,
+        from_s=from_s,
+        to_s=to_s,
+        clip=clip,
     )
     found = await api.call(api.services.analyses.run, kind, study_id, query)
     return respond(json_answer(render.analysis(found), headers=headers))

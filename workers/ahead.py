@@ -42,9 +42,11 @@ class Ahead:
         """How many more may be asked for now."""
         return max(0, self._most - len(self._held)) if self._are_short else 0
 
-    def note_took(self, seconds: float) -> None:
-        """A trial has ended after so many seconds: the next ones may be like it."""
-        self._are_short = seconds <= SHORT_S
+    def note_ended(self, took_s: float, *, has_result: bool) -> None:
+        """A trial has ended: the next ones may be like it. One that failed asks for no haste: it
+        may be the machine, which then gets no more.
+        """
+        self._are_short = has_result and took_s <= SHORT_S
 
     def add(self, granted: Mapping[str, Any]) -> None:
         """Holds a lease."""

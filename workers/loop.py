@@ -77,9 +77,10 @@ class _Granted:
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    """The attempt's process is gone; its result may still be on the way."""
+    """The attempt's process is gone; its result, if it has one, may still be on the way."""
 
     attempt: Attempt
+    has_result: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,7 @@ class Worker:
             for granted, slot, refusal in event.leases:
                 self._place(granted, slot, refusal)
         elif isinstance(event, _Gone):
-            self._ahead.note_took(event.attempt.took_s)
+            self._ahead.note_ended(event.attempt.took_s, has_result=event.has_result)
             self._pass_slot_on(event.attempt.lease.lease_id)
         elif isinstance(event, _Over):
             self._attempts.pop(event.attempt.lease.lease_id)
@@ -440,7 +441,7 @@ class Worker:
     def _end_attempt(self, attempt: Attempt, outcome: Outcome) -> int | None:
         """Frees what a trial took, then has one that waits begin; in the attempt's thread."""
         needed_bytes = self._engine.end(attempt.lease.lease_id, outcome)
-        self._events.put(_Gone(attempt))
+        self._events.put(_Gone(attempt, has_result=outcome.end is not None))
         return needed_bytes
 
     def _weigh(self) -> None:

@@ -48,6 +48,8 @@ _KEPT_ANSWERS = 64
 
 MOST_PARAMS = 50
 """Parameters that may be named."""
+MOST_NAME = 200
+"""Characters of a parameter's name."""
 MOST_AXES = 12
 """Parameters in a parallel plot, unless others are named."""
 _MOST_ATTEMPTS = 20_000

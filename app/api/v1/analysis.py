@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
+from pydantic import StringConstraints
 from starlette.responses import Response
 
 from ...service import analysis as service
@@ -46,7 +47,7 @@ async def get_analysis(
         Query(description="`history`: over trial numbers, or over time."),
     ] = "number",
     param: Annotated[
-        list[str] | None,
+        list[Annotated[str, StringConstraints(max_length=service.MOST_NAME)]] | None,
         Query(
             max_length=service.MOST_PARAMS,
             description="`slice`, `contour`, `parallel`: names of parameters, in their order.",

@@ -28,7 +28,7 @@ def lease(number: int) -> dict[str, Any]:
 
 def after_a_short_trial(devices: list[Device], n_slots: int = 2) -> Ahead:
     made = Ahead(devices, n_slots)
-    made.note_took(ahead.SHORT_S)
+    made.note_ended(ahead.SHORT_S, has_result=True)
     return made
 
 
@@ -42,12 +42,16 @@ def test_as_many_as_there_are_slots_are_held_and_taken_in_their_order() -> None:
     assert [held.take(bool) for _ in range(3)] == [lease(1), lease(2), None]
 
 
-@pytest.mark.parametrize("took_s", [None, ahead.SHORT_S * 1.01])
-def test_none_are_wanted_before_a_trial_was_short(took_s: float | None) -> None:
+@pytest.mark.parametrize(
+    ("took_s", "has_result"), [(ahead.SHORT_S * 1.01, True), (0.1, False), (None, True)]
+)
+def test_none_are_wanted_unless_the_last_trial_was_short_and_came_to_its_end(
+    took_s: float | None, has_result: bool
+) -> None:
     held = Ahead([CPU], 2)
     if took_s is not None:
-        held.note_took(0.1)
-        held.note_took(took_s)
+        held.note_ended(0.1, has_result=True)
+        held.note_ended(took_s, has_result=has_result)
     assert held.room == 0
 
 

@@ -33,7 +33,7 @@ from tunewell.objective import (
     final_values,
 )
 
-from . import archive, failures, user_objective
+from . import archive, failures, memory, user_objective
 from .command_objective import CommandFailed, objective_of
 from .command_spec import CommandSpec
 from .jobs import Job, sendable
@@ -288,10 +288,9 @@ def _check_names(what: str, given: Mapping[str, Any], known: Mapping[str, Any] |
 def used() -> dict[str, float]:
     """What this process has used so far; of a GPU's memory where torch has used one."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    per_unit = 1 if sys.platform == "darwin" else 1024
     return {
         "cpu_s": usage.ru_utime + usage.ru_stime,
-        "peak_memory_bytes": usage.ru_maxrss * per_unit,
+        "peak_memory_bytes": memory.peak_bytes(),
         **_used_of_gpu(),
     }
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +27,19 @@ def family(pid: int | None) -> list[int]:
                 waiting += map(int, (task / "children").read_text().split())
             found.append(each)
     return found
+
+
+def peak_bytes() -> int:
+    """The most that this process has held, in bytes.
+
+    Not by `getrusage` where there is better: on Linux what it says of a program begins with what
+    the process that started it held.
+    """
+    with contextlib.suppress(OSError, LookupError, ValueError):
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:", 1)[1].split(maxsplit=1)[0]) * 1024
+    per_unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * per_unit
 
 
 def resident_bytes(pids: Sequence[int]) -> int:

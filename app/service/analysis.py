@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 import zlib
@@ -30,6 +31,7 @@ from ..store import plots
 from ..store import studies as study_rows
 from ..store.engine import Store
 from ..store.trial_select import first_metric
+from .threads import Threads
 
 Kind: TypeAlias = Literal[
     "history",
@@ -90,17 +92,20 @@ class _Kept:
 
 
 class AnalysisService:
-    """Answers analyses; each call reads and computes in the thread that it is called in."""
+    """Answers analyses, off the event loop."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, threads: Threads) -> None:
         self._store = store
+        self._threads = threads
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._growing = threading.Lock()
+        self._growing = asyncio.Lock()
         self._answers: OrderedDict[tuple[str, Kind, Query], Envelope] = OrderedDict()
 
-    def run(self, kind: Kind, study_id: str, query: Query) -> Envelope:
+    async def run(self, kind: Kind, study_id: str, query: Query) -> Envelope:
         """One analysis of a study.
+
+        One forest grows at a time, whatever number of calls wait: the threads are for all.
 
         Raises:
             NotFound: there is no such study.
@@ -108,22 +113,33 @@ class AnalysisService:
                 them for a contour.
         """
         if kind in _SLOW:
-            return self._answered(kind, study_id, query)
-        return self._store.read(lambda conn: _KINDS[kind](self, conn, study_id, query))
+            async with self._growing:
+                return await self._threads.run(self._answered, kind, study_id, query)
+        return await self._threads.run(_KINDS[kind], self, study_id, query)
 
     def _answered(self, kind: Kind, study_id: str, query: Query) -> Envelope:
-        """The answer that was given before, unless the study has changed; one is made at a time."""
+        """The answer that was given before, unless the study has changed. Not for several threads
+        at once.
+        """
         key = (study_id, kind, query)
-        with self._growing:
-            study = self._store.read(lambda conn: study_rows.get(conn, study_id))
-            known = self._answers.get(key)
-            if known is None or known.change_seq < study.change_seq:
-                known = self._store.read(lambda conn: _KINDS[kind](self, conn, study_id, query))
-            self._answers[key] = known
-            self._answers.move_to_end(key)
-            while len(self._answers) > _KEPT_ANSWERS:
-                self._answers.popitem(last=False)
-            return known
+        study = self._store.read(lambda conn: study_rows.get(conn, study_id))
+        known = self._answers.get(key)
+        if known is None or known.change_seq < study.change_seq:
+            known = _KINDS[kind](self, study_id, query)
+        self._answers[key] = known
+        self._answers.move_to_end(key)
+        while len(self._answers) > _KEPT_ANSWERS:
+            self._answers.popitem(last=False)
+        return known
+
+    def _look(self, study_id: str) -> tuple[Study, TrialTable]:
+        """A study and its trials. Plots are computed after this, when no transaction is open."""
+
+        def read(conn: Connection) -> tuple[Study, TrialTable]:
+            study = study_rows.get(conn, study_id)
+            return study, self._table(conn, study)
+
+        return self._store.read(read)
 
     def _table(self, conn: Connection, study: Study) -> TrialTable:
         """The study's trials, read as far as they have changed."""
@@ -156,56 +172,47 @@ class AnalysisService:
         while len(self._kept) > 1 and sum(map(size, self._kept.values())) > _MOST_CELLS:
             self._kept.popitem(last=False)
 
-    def _history(self, conn: Connection, study_id: str, query: Query) -> Envelope:
-        table = self._table(conn, study_rows.get(conn, study_id))
+    def _history(self, study_id: str, query: Query) -> Envelope:
+        _, table = self._look(study_id)
         return history(table, by_time=query.x == "elapsed", max_points=query.max_points)
 
-    def _slice(self, conn: Connection, study_id: str, query: Query) -> Envelope:
-        study = study_rows.get(conn, study_id)
+    def _slice(self, study_id: str, query: Query) -> Envelope:
+        study, table = self._look(study_id)
         wanted = _parameters(study, query.params, most=1)
-        return slices(self._table(conn, study), wanted, max_points=query.max_points)
+        return slices(table, wanted, max_points=query.max_points)
 
-    def _importance(self, conn: Connection, study_id: str, query: Query) -> Envelope:
-        study = study_rows.get(conn, study_id)
-        space, seed = study.definition.space, _seed(study_id)
-        return explained(self._table(conn, study), space, clip=query.clip, seed=seed)
+    def _importance(self, study_id: str, query: Query) -> Envelope:
+        study, table = self._look(study_id)
+        return explained(table, study.definition.space, clip=query.clip, seed=_seed(study_id))
 
-    def _contour(self, conn: Connection, study_id: str, query: Query) -> Envelope:
-        study = study_rows.get(conn, study_id)
+    def _contour(self, study_id: str, query: Query) -> Envelope:
+        study, table = self._look(study_id)
         names = [parameter.name for parameter in _parameters(study, query.params, most=2)]
-        if len(set(names)) != 2:
+        if len(names) != 2 or names[0] == names[1]:
             detail = f"a contour is over two parameters of the study, found {', '.join(names)}"
             fault = Fault(pointer="/param", code="out-of-range", detail=detail)
             raise InvalidInput(detail, faults=[fault])
-        return contour(
-            self._table(conn, study),
-            study.definition.space,
-            names[0],
-            names[1],
-            clip=query.clip,
-            seed=_seed(study_id),
-        )
+        space, seed = study.definition.space, _seed(study_id)
+        return contour(table, space, names[0], names[1], clip=query.clip, seed=seed)
 
-    def _parallel(self, conn: Connection, study_id: str, query: Query) -> Envelope:
-        study = study_rows.get(conn, study_id)
+    def _parallel(self, study_id: str, query: Query) -> Envelope:
+        study, table = self._look(study_id)
         wanted = _parameters(study, query.params, most=MOST_AXES)
-        return parallel(
-            self._table(conn, study), wanted, max_points=query.max_points, seed=_seed(study_id)
-        )
+        return parallel(table, wanted, max_points=query.max_points, seed=_seed(study_id))
 
-    def _curves(self, conn: Connection, study_id: str, query: Query) -> Envelope:
-        study = study_rows.get(conn, study_id)
-        table = self._table(conn, study)
-        reported = plots.with_reports(conn, study_id)
+    def _curves(self, study_id: str, query: Query) -> Envelope:
+        study, table = self._look(study_id)
+        metric = first_metric(study.definition).name
+        reported = self._store.read(lambda conn: plots.with_reports(conn, study_id))
         chosen = curve_plots.choose(
             table, reported, max_curves=query.max_points, seed=_seed(study_id)
         )
-        metric = first_metric(study.definition).name
-        found = _curves_of(conn, [table.ids[place] for place in chosen.tolist()], metric)
+        ids = [table.ids[place] for place in chosen.tolist()]
+        found = self._store.read(lambda conn: _curves_of(conn, ids, metric))
         return curve_plots.curves(table, chosen, found, n_used=len(reported))
 
-    def _timeline(self, conn: Connection, study_id: str, query: Query) -> Envelope:
-        study = study_rows.get(conn, study_id)
+    def _timeline(self, study_id: str, query: Query) -> Envelope:
+        study, rows = self._attempts(study_id, _MOST_ATTEMPTS)
         begun = study.started_at
         bars = [
             Bar(
@@ -216,7 +223,7 @@ class AnalysisService:
                 end_s=None if row.ended_at is None else _since(begun, row.ended_at),
                 end=row.outcome,
             )
-            for row in plots.newest(conn, study_id, _MOST_ATTEMPTS)
+            for row in rows
         ]
         return timeline(
             bars,
@@ -226,8 +233,8 @@ class AnalysisService:
             to_s=query.to_s,
         )
 
-    def _failures(self, conn: Connection, study_id: str, query: Query) -> Envelope:
-        study = study_rows.get(conn, study_id)
+    def _failures(self, study_id: str, query: Query) -> Envelope:
+        study, rows = self._attempts(study_id, _MOST_FAILURES, only_failed=True)
         failed = [
             Failed(
                 number=row.number,
@@ -237,14 +244,23 @@ class AnalysisService:
                 holder=row.holder or "",
                 at=row.ended_at or row.started_at,
             )
-            for row in plots.newest(conn, study_id, _MOST_FAILURES, only_failed=True)
+            for row in rows
             if row.failure is not None
         ]
         n_total = sum(study.counts.values())
         return failures(failed, change_seq=study.change_seq, n_total=n_total)
 
+    def _attempts(
+        self, study_id: str, most: int, *, only_failed: bool = False
+    ) -> tuple[Study, list[plots.AttemptRow]]:
+        def read(conn: Connection) -> tuple[Study, list[plots.AttemptRow]]:
+            study = study_rows.get(conn, study_id)
+            return study, plots.newest(conn, study_id, most, only_failed=only_failed)
 
-_KINDS: Mapping[Kind, Callable[[AnalysisService, Connection, str, Query], Envelope]] = {
+        return self._store.read(read)
+
+
+_KINDS: Mapping[Kind, Callable[[AnalysisService, str, Query], Envelope]] = {
     "history": AnalysisService._history,
     "curves": AnalysisService._curves,
     "importance": AnalysisService._importance,

@@ -89,7 +89,7 @@ class Services:
         )
         self.leases = LeaseService(store, self.points, self.counters)
         self.logs = LogService(store)
-        self.analyses = AnalysisService(store)
+        self.analyses = AnalysisService(store, self._threads)
         self.workers = WorkerService(
             store,
             lease_ttl_s=settings.lease_ttl_s,

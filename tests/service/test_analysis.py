@@ -22,13 +22,13 @@ async def test_a_retried_trial_has_a_bar_for_each_attempt(services: Services, be
             bench.fail(grant, message="broke")
         else:
             bench.complete(grant, 1.0)
-    bars = services.analyses.run("timeline", study_id, Query())
+    bars = await services.analyses.run("timeline", study_id, Query())
     assert bars.columns["number"] == [1, 1]
     assert bars.columns["attempt"] == [1, 2]
     assert bars.columns["end"] == ["failed", "completed"]
     assert bars.more["holders"] == ["gpu-a"]
     assert bars.n_total == 1
-    failures = services.analyses.run("failures", study_id, Query())
+    failures = await services.analyses.run("failures", study_id, Query())
     assert (failures.columns["n"], failures.columns["numbers"]) == ([1], [[1]])
 
 
@@ -40,11 +40,11 @@ async def test_only_what_has_changed_is_read_again(services: Services, bench: Be
         grant = await bench.claim(worker_id)
         assert grant is not None
         bench.complete(grant, value)
-        found = services.analyses.run("history", study_id, Query())
+        found = await services.analyses.run("history", study_id, Query())
         assert found.columns["value"] == values[:number]
     kept = services.analyses._kept[study_id]
     before = dict(kept.rows)
     grant = await bench.claim(worker_id)
-    services.analyses.run("history", study_id, Query())
+    await services.analyses.run("history", study_id, Query())
     assert all(kept.rows[number] is row for number, row in before.items())
     assert len(kept.rows) == 4

@@ -87,5 +87,5 @@ async def get_analysis(
         to_s=to_s,
         clip=clip,
     )
-    found = await api.call(api.services.analyses.run, kind, study_id, query)
+    found = await api.services.analyses.run(kind, study_id, query)
     return respond(json_answer(render.analysis(found), headers=headers))

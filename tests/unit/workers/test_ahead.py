@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import queue
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from workers import ahead, main
+from workers import ahead
 from workers.ahead import Ahead
 from workers.devices import Device
 
 from .fake_service import FakeService
 from .helpers import HERE, LIMIT_S, worker_process
+from .test_worker import worker
 
 CPU = Device(index=0, kind="cpu")
 GPU = Device(index=0, kind="gpu")
@@ -90,21 +87,6 @@ def test_all_are_given_up_when_the_worker_ends() -> None:
     held = after_a_short_trial([CPU])
     held.add(lease(1))
     assert held.take_late(everything=True) == [lease(1)]
-
-
-@contextmanager
-def worker(service: FakeService, slots: int = 1) -> Iterator[queue.SimpleQueue[int]]:
-    """A worker in a thread."""
-    statuses: queue.SimpleQueue[int] = queue.SimpleQueue()
-    given: dict[str, Any] = {"slots": slots, "exit_when_idle": True, "objectives": ["function"]}
-    thread = threading.Thread(target=lambda: statuses.put(main.run(url=service.url, **given)))
-    thread.start()
-    try:
-        yield statuses
-    finally:
-        service.change(lambda: setattr(service, "open_work", False))
-        thread.join(LIMIT_S)
-        assert not thread.is_alive()
 
 
 def is_asked_ahead(service: FakeService) -> bool:

@@ -9,7 +9,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: install demo test test-slow fuzz crash-matrix check openapi docs clean
+.PHONY: install demo test test-slow fuzz crash-matrix check openapi docs vendor clean
 
 install: $(STAMP)
 
@@ -47,6 +47,13 @@ openapi: install
 
 docs: install
 	$(BIN)/python docs/make_reference.py
+
+# Fetches the vendored chart library anew and checks it against its hash.
+VENDORED := app/dashboard/static/vendor
+vendor:
+	folder=$$(mktemp -d) && (cd $$folder && npm pack --silent echarts@6.1.0 && tar xzf echarts-6.1.0.tgz) && \
+	cp $$folder/package/dist/echarts.esm.min.js $(VENDORED)/echarts-6.1.0.min.js && rm -r $$folder
+	cd $(VENDORED) && sha256sum --check SHA256SUMS
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

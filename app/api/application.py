@@ -66,6 +66,7 @@ _COMPRESSED = (
     "/pareto",
     "/openapi.json",
     ".js",
+    ".css",
 )
 
 
@@ -147,6 +148,6 @@ class _Compress:
         is_long = (
             scope["type"] == "http"
             and scope["method"] == "GET"
-            and scope["path"].endswith(_COMPRESSED)
+            and (scope["path"].endswith(_COMPRESSED) or "/analysis/" in scope["path"])
         )
         await (self._gzip if is_long else self._app)(scope, receive, send)

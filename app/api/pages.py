@@ -7,6 +7,7 @@ API lets it see.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +55,33 @@ def _page(name: str, **values: Any) -> Response:
     return HTMLResponse(text, headers=headers)
 
 
-async def _studies(request: Request) -> Response:
-    return _page("studies.html")
+PAGES: Mapping[str, str] = {
+    "/": "studies.html",
+    "/new": "new.html",
+    "/studies/{study_id}": "study.html",
+    "/trials/{trial_id}": "trial.html",
+    "/compare": "compare.html",
+    "/workers": "workers.html",
+}
+"""The template of each page, by its path."""
 
 
-async def _study(request: Request) -> Response:
-    return _page("study.html")
+def _shown(path: str, name: str) -> Any:
+    async def serve(request: Request) -> Response:
+        return _page(name, here=path)
+
+    return serve
 
 
-def _static(name: str) -> Any:
-    path = _STATIC / name
+def _static(path: Path) -> Any:
+    tag = f'"{sha256(path.read_bytes()).hexdigest()[:20]}"'
+    is_vendored = path.parent.name == "vendor"  # its version is in its name
+    age = "public, max-age=31536000, immutable" if is_vendored else "no-cache"
+    headers = {"Cache-Control": age, "ETag": tag}
 
     async def serve(request: Request) -> Response:
-        headers = {"Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
         return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=headers)
 
     return serve
@@ -92,15 +107,14 @@ def docs_page(page: Mapping[str, Any], problems: Sequence[Mapping[str, Any]]) ->
         for path, entry in page["paths"].items()
         for method, operation in entry.items()
     ]
-    return _page("docs.html", page=page, operations=operations, problems=problems)
+    return _page("docs.html", here="/docs", page=page, operations=operations, problems=problems)
 
 
 def add_pages(app: FastAPI) -> None:
     """Adds the pages, and the files that they load."""
-    app.add_route("/", _studies, methods=["GET"], include_in_schema=False)
-    app.add_route("/studies/{study_id}", _study, methods=["GET"], include_in_schema=False)
-    for path in sorted(_STATIC.iterdir()):
-        if path.suffix in _MEDIA_TYPES:
-            app.add_route(
-                f"/static/{path.name}", _static(path.name), methods=["GET"], include_in_schema=False
-            )
+    for path, name in PAGES.items():
+        app.add_route(path, _shown(path, name), methods=["GET"], include_in_schema=False)
+    for file in sorted(_STATIC.rglob("*")):
+        if file.suffix in _MEDIA_TYPES:
+            where = f"/static/{file.relative_to(_STATIC).as_posix()}"
+            app.add_route(where, _static(file), methods=["GET"], include_in_schema=False)

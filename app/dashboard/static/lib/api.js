@@ -1,0 +1,99 @@
+// Calls of the API: under the browser's session (a cookie that no script can read), with failures that name
+// their request id. Answers that have not changed are not sent again.
+
+export const SESSION = "/v1/session";
+
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem.detail || problem.title || `the service answered ${status}`);
+    this.status = status;
+    this.code = problem.code || null;
+    this.errors = problem.errors || [];
+    this.requestId = problem.request_id || null;
+  }
+}
+
+export async function refused(response) {
+  let problem = {};
+  try {
+    problem = await response.json();
+  } catch {
+    problem = { detail: `the service answered ${response.status}` };
+  }
+  problem.request_id = problem.request_id || response.headers.get("X-Request-ID");
+  return new ApiError(response.status, problem);
+}
+
+// A query of names and values; a list repeats its name, and what is null or undefined is left out.
+export function query(parameters) {
+  const found = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== null && one !== undefined && one !== "") found.append(name, String(one));
+    }
+  }
+  return found.toString();
+}
+
+export function address(path, parameters = {}) {
+  const asked = query(parameters);
+  return asked ? `${path}?${asked}` : path;
+}
+
+async function read(url, headers, signal) {
+  const response = await fetch(url, { headers: { Accept: "application/json", ...headers }, cache: "no-store", signal });
+  if (response.ok || response.status === 304) return response;
+  throw await refused(response);
+}
+
+export async function get(path, parameters = {}, { signal } = {}) {
+  return (await read(address(path, parameters), {}, signal)).json();
+}
+
+// As `get`, with the ETag: writes name the revision that they were made for.
+export async function getTagged(path, parameters = {}, { signal } = {}) {
+  const response = await read(address(path, parameters), {}, signal);
+  return { data: await response.json(), etag: response.headers.get("ETag") };
+}
+
+const KEPT = 64;
+const kept = new Map();
+
+// The same answer object as long as nothing has changed, so that `===` tells whether to draw anew.
+export async function getFresh(path, parameters = {}, { signal } = {}) {
+  const url = address(path, parameters);
+  const known = kept.get(url);
+  const response = await read(url, known ? { "If-None-Match": known.etag } : {}, signal);
+  if (response.status === 304) return known.data;
+  const data = await response.json();
+  const etag = response.headers.get("ETag");
+  kept.delete(url);
+  if (etag) kept.set(url, { etag, data });
+  if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+  return data;
+}
+
+// A write. The session's cookie alone does not allow one: its CSRF token has to come along.
+export async function send(method, path, body, headers = {}) {
+  const { csrf_token: csrf } = await get(SESSION);
+  return write(method, path, csrf ? { ...headers, "X-CSRF-Token": csrf } : headers, body);
+}
+
+export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+export async function write(method, path, headers, body) {
+  const sent = { method, cache: "no-store", headers: { Accept: "application/json", ...headers } };
+  if (body !== undefined) {
+    sent.headers["Content-Type"] = "application/json";
+    sent.body = JSON.stringify(body);
+  }
+  const response = await fetch(path, sent);
+  if (!response.ok) throw await refused(response);
+  return response.status === 204 ? null : response.json();
+}
+
+export const pause = (ms, signal) =>
+  new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });

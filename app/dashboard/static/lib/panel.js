@@ -1,0 +1,199 @@
+// A panel: a plot with its title, its caption ("41 of 41 shown"), a sentence for those who listen, the same numbers
+// as a table, and what to say where there is nothing to draw. The chart is made when its panel is first seen and
+// disposed of when it is left. Tooltips are ours: the library's write style attributes, which our policy refuses.
+
+import { announce, el, fill } from "./dom.js";
+import { onTheme } from "./theme.js";
+
+const LIBRARY = "/static/vendor/echarts-6.1.0.min.js";
+const MOST_ROWS = 500;
+
+let loading = null;
+const library = () => (loading = loading || import(LIBRARY));
+
+const panels = new Set();
+onTheme(() => panels.forEach((panel) => panel.redraw()));
+
+export class Panel {
+  // title: what the panel shows. className: "wide" for the whole width. tools: elements beside the title.
+  // link(number): where a trial's number leads; height in px.
+  constructor({ id, title, help = "", className = "", tools = [], link = null, height = 280 }) {
+    this.id = id;
+    this.link = link;
+    this.shown = null;
+    this.chart = null;
+    this.at = -1;
+    this.box = el("div", { class: "chart", role: "img", tabindex: 0, "aria-label": title });
+    this.box.style.height = `${height}px`;
+    this.message = el("div", { class: "nothing", hidden: true });
+    this.tip = el("div", { class: "tip", hidden: true });
+    this.tools = el("div", { class: "tools" }, ...tools);
+    this.caption = el("p", { class: "small caption" });
+    this.rows = el("details", { class: "as-table" }, el("summary", {}, "Show as table"));
+    this.rows.addEventListener("toggle", () => this.fillTable());
+    const heading = el("h2", { id: `${id}-title` }, title);
+    if (help) heading.append(" ", el("span", { class: "help", title: help, role: "note", "aria-label": help }, "?"));
+    this.element = el("section", { class: `panel ${className}`, id, "aria-labelledby": `${id}-title`, "aria-busy": true },
+      el("div", { class: "panel-head" }, heading, this.tools),
+      el("div", { class: "chart-frame" }, this.box, this.message, this.tip), this.caption, this.rows);
+    this.listen();
+    panels.add(this);
+    this.seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.redraw(), { rootMargin: "200px" });
+    this.seen.observe(this.element);
+    this.sized = new ResizeObserver(() => this.chart?.resize());
+    this.sized.observe(this.box);
+  }
+
+  // What is to be seen now.
+  //   option(): the chart's option, called at each redraw so that it reads the theme's colours
+  //   sentence: what the plot says, for a screen reader
+  //   caption: how many of how many, by which rule
+  //   table: {heads, rows}: rows of text and numbers, or a function that makes them
+  //   points: [{x, y, series?, number?, tip}] in the order that arrow keys walk; tip is text or a list of [term, value]
+  //   notMerge: the option replaces the one before
+  show({ option, sentence, caption = "", table = null, points = [], notMerge = false, onReady = null }) {
+    this.shown = { option, sentence, table, points, notMerge, onReady };
+    this.message.hidden = true;
+    this.box.hidden = false;
+    this.rows.hidden = table === null;
+    this.element.setAttribute("aria-busy", "false");
+    this.box.setAttribute("aria-label", sentence);
+    if (this.caption.textContent !== caption) this.caption.textContent = caption;
+    this.fillTable();
+    return this.redraw();
+  }
+
+  // Nothing to draw: what is missing, and the next step.
+  empty(text, sentence = text) {
+    this.shown = null;
+    this.release();
+    this.box.hidden = true;
+    this.rows.hidden = true;
+    this.caption.textContent = "";
+    this.message.hidden = false;
+    this.message.setAttribute("role", "note");
+    this.message.style.minHeight = this.box.style.height;
+    fill(this.message, el("p", { title: sentence }, text));
+    this.element.setAttribute("aria-busy", "false");
+  }
+
+  // Fails alone: the other panels go on.
+  fail(error, again = null) {
+    this.empty("");
+    const id = error.requestId ? el("p", { class: "small" }, `Request id: ${error.requestId}`) : null;
+    const button = again ? el("button", { type: "button", onclick: again }, "Try again") : null;
+    this.message.setAttribute("role", "alert");
+    fill(this.message, el("p", {}, `This plot could not be read: ${error.message}`), id, button);
+  }
+
+  isSeen() {
+    const { top, bottom } = this.element.getBoundingClientRect();
+    return this.element.isConnected && this.element.offsetParent !== null && bottom > -200 && top < innerHeight + 200;
+  }
+
+  async redraw() {
+    if (!this.shown || !this.isSeen()) return;
+    const { init } = await library();
+    if (!this.shown || !this.element.isConnected) return;
+    const isNew = this.chart === null;
+    if (isNew) this.chart = this.make(init);
+    const { option, notMerge, onReady } = this.shown;
+    this.chart.setOption({ animation: false, ...option(this.chart) }, { notMerge: notMerge || isNew, lazyUpdate: false });
+    this.element.dataset.drawn = "true";
+    if (onReady) onReady(this.chart, isNew);
+  }
+
+  make(init) {
+    const chart = init(this.box, null, { renderer: "canvas" });
+    chart.getZr().on("mousemove", (event) => this.hover(event.offsetX, event.offsetY));
+    chart.getZr().on("globalout", () => this.hideTip());
+    chart.getZr().on("click", (event) => this.open(this.nearest(event.offsetX, event.offsetY)));
+    return chart;
+  }
+
+  release() {
+    this.chart?.dispose();
+    this.chart = null;
+    this.hideTip();
+    delete this.element.dataset.drawn;
+  }
+
+  destroy() {
+    this.release();
+    this.seen.disconnect();
+    this.sized.disconnect();
+    panels.delete(this);
+    this.element.remove();
+  }
+
+  // --- pointing and walking ---
+
+  place(point) {
+    return this.chart.convertToPixel(point.series === undefined ? { gridIndex: 0 } : { seriesIndex: point.series }, [point.x, point.y]);
+  }
+
+  nearest(x, y, reach = 16) {
+    let found = -1;
+    let least = reach * reach;
+    (this.shown?.points || []).forEach((point, k) => {
+      const [px, py] = this.place(point) || [];
+      const away = (px - x) ** 2 + (py - y) ** 2;
+      if (away < least) [found, least] = [k, away];
+    });
+    return found;
+  }
+
+  hover(x, y) {
+    const k = this.nearest(x, y);
+    if (k < 0) return this.hideTip();
+    this.box.style.cursor = this.shown.points[k].number && this.link ? "pointer" : "default";
+    this.showTip(k);
+  }
+
+  showTip(k) {
+    const point = this.shown.points[k];
+    const [x, y] = this.place(point);
+    const lines = Array.isArray(point.tip) ? point.tip.map(([term, value]) => el("div", {}, el("span", { class: "soft" }, `${term} `), value)) : [point.tip];
+    fill(this.tip, ...lines);
+    this.tip.hidden = false;
+    const left = Math.min(Math.max(4, x + 12), this.box.clientWidth - this.tip.offsetWidth - 4);
+    this.tip.style.left = `${left}px`;
+    this.tip.style.top = `${Math.max(0, y - this.tip.offsetHeight - 10)}px`;
+  }
+
+  hideTip() {
+    this.tip.hidden = true;
+    this.box.style.cursor = "default";
+  }
+
+  open(k) {
+    const point = this.shown?.points[k];
+    if (point?.number && this.link) location.href = this.link(point.number);
+  }
+
+  listen() {
+    this.box.addEventListener("keydown", (event) => {
+      const points = this.shown?.points || [];
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (event.key === "Escape") this.hideTip();
+      else if (event.key === "Enter") this.open(this.at);
+      else if (step && points.length && this.chart) {
+        event.preventDefault();
+        this.at = Math.min(points.length - 1, Math.max(0, this.at + step));
+        this.showTip(this.at);
+        announce(this.tip.innerText.replaceAll("\n", ", "), { now: true });
+      }
+    });
+    this.box.addEventListener("blur", () => this.hideTip());
+  }
+
+  fillTable() {
+    if (!this.rows.open || !this.shown?.table) return;
+    const { heads, rows } = typeof this.shown.table === "function" ? this.shown.table() : this.shown.table;
+    const body = rows.slice(0, MOST_ROWS).map((row) => el("tr", {}, ...row.map((cell) => el("td", { class: typeof cell === "number" ? "num" : null }, cell === null ? "-" : cell))));
+    const head = el("tr", {}, ...heads.map((name) => el("th", { scope: "col" }, name)));
+    const note = rows.length > MOST_ROWS ? el("p", { class: "small" }, `The first ${MOST_ROWS} of ${rows.length} rows.`) : null;
+    const table = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of this plot" }, el("table", {}, el("thead", {}, head), el("tbody", {}, ...body)));
+    fill(this.rows, el("summary", {}, "Show as table"), table, note);
+  }
+}

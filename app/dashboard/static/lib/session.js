@@ -1,0 +1,106 @@
+// Who looks at the page, what this role may do, and signing in. What went wrong is said in one place.
+
+import { ApiError, get, SESSION, send, write } from "./api.js";
+
+const part = (id) => document.getElementById(id);
+const WRITERS = ["submitter", "admin"];
+
+let who = null;
+
+// Role and end of the session; asked once a page.
+export async function session() {
+  who = who || get(SESSION);
+  try {
+    return await who;
+  } catch (error) {
+    who = null;
+    throw error;
+  }
+}
+
+// Whether this reader may write studies and trials; the service decides anew at each call.
+export async function mayWrite() {
+  return WRITERS.includes((await session()).role);
+}
+
+export async function isAdmin() {
+  return (await session()).role === "admin";
+}
+
+export const said = (error) => (error instanceof ApiError ? error.message : `The service cannot be reached (${error.message}).`);
+
+// Shows what went wrong and resolves when the user has given a token, or asks to try again.
+export function explain(error) {
+  if (error.status === 401) return signIn();
+  part("problem-text").textContent = said(error);
+  part("problem-id").textContent = error.requestId ? `Request id: ${error.requestId}` : "";
+  part("problem").hidden = false;
+  return new Promise((resolve) => {
+    part("problem-again").addEventListener("click", resolve, { once: true });
+    if (!(error instanceof ApiError) || error.status >= 500) setTimeout(resolve, 5000);
+  }).then(() => (part("problem").hidden = true));
+}
+
+export function allIsWell() {
+  part("problem").hidden = true;
+}
+
+let signing = null;
+
+// Shows the form until a token was taken; the token itself is kept nowhere. One form for all who ask.
+export function signIn() {
+  signing = signing || asked().finally(() => (signing = null));
+  return signing;
+}
+
+async function asked() {
+  who = null;
+  part("sign-out").hidden = true;
+  part("sign-in").hidden = false;
+  part("token").focus();
+  for (;;) {
+    await submitted(part("sign-in-form"));
+    try {
+      await write("PUT", SESSION, {}, { token: part("token").value.trim() });
+      break;
+    } catch (error) {
+      part("sign-in-problem").textContent = said(error);
+    } finally {
+      part("token").value = "";
+    }
+  }
+  part("sign-in-problem").textContent = "";
+  part("sign-in").hidden = true;
+  await showWho();
+}
+
+const submitted = (form) =>
+  new Promise((resolve) => {
+    const taken = (event) => {
+      event.preventDefault();
+      resolve();
+    };
+    form.addEventListener("submit", taken, { once: true });
+  });
+
+async function showWho() {
+  try {
+    const { role, csrf_token: csrf } = await session();
+    part("sign-out").hidden = !csrf;
+    part("who").textContent = csrf ? role : "";
+    document.documentElement.dataset.role = role;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error; // nobody is signed in: the page itself says so
+  }
+}
+
+part("sign-out").addEventListener("click", async () => {
+  try {
+    await send("DELETE", SESSION);
+  } catch (error) {
+    if (error.status !== 401) throw error; // over already
+  }
+  location.reload();
+});
+
+showWho().catch(() => {}); // not reachable: what the page reads says so, with a way to try again

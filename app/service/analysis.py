@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -21,9 +21,11 @@ from ..analysis.explained import contour, explained
 from ..analysis.failures import Failed, failures
 from ..analysis.history import history
 from ..analysis.parallel import parallel
+from ..analysis.pareto import pareto
+from ..analysis.rungs import rungs
 from ..analysis.slices import slices
-from ..analysis.table import Row, TrialTable
 from ..analysis.timeline import Bar, timeline
+from ..domain.ladder import bracket_steps, ladder_of
 from ..domain.space import Parameter
 from ..domain.study import Study
 from ..errors import Fault, InvalidInput
@@ -31,6 +33,7 @@ from ..store import plots
 from ..store import studies as study_rows
 from ..store.engine import Store
 from ..store.trial_select import first_metric
+from .plot_tables import PlotTables
 from .threads import Threads
 
 Kind: TypeAlias = Literal[
@@ -40,6 +43,8 @@ Kind: TypeAlias = Literal[
     "slice",
     "contour",
     "parallel",
+    "pareto",
+    "rungs",
     "timeline",
     "failures",
 ]
@@ -56,8 +61,6 @@ MOST_AXES = 12
 """Parameters in a parallel plot, unless others are named."""
 _MOST_ATTEMPTS = 20_000
 _MOST_FAILURES = 5_000
-_MOST_CELLS = 20_000_000
-"""Rows times parameters kept in memory, over all studies; the least recently seen go first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,24 +84,13 @@ class Query:
     clip: float = 0.9
 
 
-@dataclass(slots=True)
-class _Kept:
-    """A study's rows as they were read last."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    begun: datetime | None = None
-    rows: dict[int, Row] = field(default_factory=dict)
-    table: TrialTable | None = None
-
-
 class AnalysisService:
     """Answers analyses, off the event loop."""
 
     def __init__(self, store: Store, threads: Threads) -> None:
         self._store = store
         self._threads = threads
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._tables = PlotTables(store)
         self._growing = asyncio.Lock()
         self._answers: OrderedDict[tuple[str, Kind, Query], Envelope] = OrderedDict()
 
@@ -132,61 +124,21 @@ class AnalysisService:
             self._answers.popitem(last=False)
         return known
 
-    def _look(self, study_id: str) -> tuple[Study, TrialTable]:
-        """A study and its trials. Plots are computed after this, when no transaction is open."""
-
-        def read(conn: Connection) -> tuple[Study, TrialTable]:
-            study = study_rows.get(conn, study_id)
-            return study, self._table(conn, study)
-
-        return self._store.read(read)
-
-    def _table(self, conn: Connection, study: Study) -> TrialTable:
-        """The study's trials, read as far as they have changed."""
-        with self._lock:
-            kept = self._kept.setdefault(study.id, _Kept())
-            self._kept.move_to_end(study.id)
-            self._let_go()
-        with kept.lock:
-            if kept.begun != study.started_at:
-                kept.begun, kept.rows, kept.table = study.started_at, {}, None
-            seen = kept.table.change_seq if kept.table is not None else -1
-            if kept.table is None or seen < study.change_seq:
-                metric = first_metric(study.definition)
-                for trial in plots.changed_since(conn, study.id, seen):
-                    kept.rows[trial.number] = _row(trial, study.started_at)
-                kept.table = TrialTable.of(
-                    [kept.rows[number] for number in sorted(kept.rows)],
-                    change_seq=study.change_seq,
-                    direction=metric.direction,
-                )
-            return kept.table
-
-    def _let_go(self) -> None:
-        """Forgets the studies that were looked at longest ago, past what may be kept."""
-
-        def size(kept: _Kept) -> int:
-            first = next(iter(kept.rows.values()), None)
-            return len(kept.rows) * (8 + (0 if first is None else len(first.params)))
-
-        while len(self._kept) > 1 and sum(map(size, self._kept.values())) > _MOST_CELLS:
-            self._kept.popitem(last=False)
-
     def _history(self, study_id: str, query: Query) -> Envelope:
-        _, table = self._look(study_id)
+        _, table = self._tables.look(study_id)
         return history(table, by_time=query.x == "elapsed", max_points=query.max_points)
 
     def _slice(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._look(study_id)
+        study, table = self._tables.look(study_id)
         wanted = _parameters(study, query.params, most=1)
         return slices(table, wanted, max_points=query.max_points)
 
     def _importance(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._look(study_id)
+        study, table = self._tables.look(study_id)
         return explained(table, study.definition.space, clip=query.clip, seed=_seed(study_id))
 
     def _contour(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._look(study_id)
+        study, table = self._tables.look(study_id)
         names = [parameter.name for parameter in _parameters(study, query.params, most=2)]
         if len(names) != 2 or names[0] == names[1]:
             detail = f"a contour is over two parameters of the study, found {', '.join(names)}"
@@ -196,12 +148,12 @@ class AnalysisService:
         return contour(table, space, names[0], names[1], clip=query.clip, seed=seed)
 
     def _parallel(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._look(study_id)
+        study, table = self._tables.look(study_id)
         wanted = _parameters(study, query.params, most=MOST_AXES)
         return parallel(table, wanted, max_points=query.max_points, seed=_seed(study_id))
 
     def _curves(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._look(study_id)
+        study, table = self._tables.look(study_id)
         metric = first_metric(study.definition).name
         reported = self._store.read(lambda conn: plots.with_reports(conn, study_id))
         chosen = curve_plots.choose(
@@ -210,6 +162,16 @@ class AnalysisService:
         ids = [table.ids[place] for place in chosen.tolist()]
         found = self._store.read(lambda conn: _curves_of(conn, ids, metric))
         return curve_plots.curves(table, chosen, found, n_used=len(reported))
+
+    def _pareto(self, study_id: str, query: Query) -> Envelope:
+        study, table = self._tables.look(study_id)
+        return pareto(table, study.definition.objectives, max_points=query.max_points)
+
+    def _rungs(self, study_id: str, query: Query) -> Envelope:
+        study, table = self._tables.look(study_id)
+        definition = study.definition
+        steps = None if ladder_of(definition) is None else partial(bracket_steps, definition)
+        return rungs(table, steps, max_points=query.max_points)
 
     def _timeline(self, study_id: str, query: Query) -> Envelope:
         study, rows = self._attempts(study_id, _MOST_ATTEMPTS)
@@ -267,21 +229,11 @@ _KINDS: Mapping[Kind, Callable[[AnalysisService, str, Query], Envelope]] = {
     "slice": AnalysisService._slice,
     "contour": AnalysisService._contour,
     "parallel": AnalysisService._parallel,
+    "pareto": AnalysisService._pareto,
+    "rungs": AnalysisService._rungs,
     "timeline": AnalysisService._timeline,
     "failures": AnalysisService._failures,
 }
-
-
-def _row(trial: plots.TrialRow, begun: datetime | None) -> Row:
-    return Row(
-        number=trial.number,
-        id=trial.id,
-        state=trial.state,
-        value=math.nan if trial.value is None else trial.value,
-        elapsed_s=math.nan if trial.ended_at is None else _since(begun, trial.ended_at),
-        bracket=-1 if trial.bracket is None else trial.bracket,
-        params=trial.params,
-    )
 
 
 def _parameters(study: Study, names: Sequence[str], *, most: int) -> list[Parameter]:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import BigInteger, Connection, and_, bindparam, case, func, select, type_coerce
 
-from ..domain.space import Value
 from ..domain.trial import TrialState
+from .rows import AnyRow
 from .tables import leases, measurements, trials, workers
 
 _CHUNK = 500
 
+_HAS_LAST = trials.c.state.in_(
+    [str(state) for state in (TrialState.RUNNING, TrialState.PAUSED, TrialState.STOPPED)]
+)
 _TRIALS = (
     select(
         trials.c.number,
@@ -25,10 +28,16 @@ _TRIALS = (
         trials.c.value,
         trials.c.bracket,
         trials.c.params,
-        trials.c.ended_at,
+        # As integers: a hundred thousand instants take longer to make than to read.
+        type_coerce(trials.c.started_at, BigInteger).label("started"),
+        type_coerce(trials.c.ended_at, BigInteger).label("ended"),
+        case((and_(trials.c.value.is_(None), _HAS_LAST), trials.c.last_values)).label("last"),
     )
     .where(trials.c.study_id == bindparam("b_study_id"), trials.c.change_seq > bindparam("b_seq"))
     .order_by(trials.c.number)
+)
+_PATHS = _TRIALS.add_columns(
+    trials.c.rungs, trials.c.to_step, trials.c.directive, trials.c.last_step
 )
 
 _ATTEMPT = func.row_number().over(
@@ -62,34 +71,22 @@ _CURVES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialRow:
-    """A trial; `value` is the final one of its study's first objective, None where it has none."""
+def changed_since(
+    conn: Connection, study_id: str, seq: int, *, with_values: bool, with_paths: bool
+) -> Iterator[AnyRow]:
+    """The trials that changed after `seq` in the study's sequence, by number: `number`, `id`,
+    `state`, `value` (the final one of the first objective, or None), `bracket`, `params`, `started`
+    and `ended` in microseconds since the epoch, and `last`, the values that were reported last of
+    one that has no final one.
 
-    number: int
-    id: str
-    state: TrialState
-    value: float | None
-    bracket: int | None
-    params: dict[str, Value]
-    ended_at: datetime | None
-
-
-def changed_since(conn: Connection, study_id: str, seq: int) -> list[TrialRow]:
-    """The trials whose last change came after `seq` in the study's sequence, by number."""
-    rows = conn.execute(_TRIALS, {"b_study_id": study_id, "b_seq": seq})
-    return [
-        TrialRow(
-            number=row.number,
-            id=row.id,
-            state=TrialState(row.state),
-            value=row.value,
-            bracket=row.bracket,
-            params=row.params,
-            ended_at=row.ended_at,
-        )
-        for row in rows
-    ]
+    Args:
+        with_values: `final_values` too.
+        with_paths: `rungs`, `to_step`, `directive` and `last_step` too.
+    """
+    statement = _PATHS if with_paths else _TRIALS
+    if with_values:
+        statement = statement.add_columns(trials.c.final_values)
+    yield from conn.execute(statement, {"b_study_id": study_id, "b_seq": seq})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ def test_a_history_has_every_trial_that_began_and_the_improvements() -> None:
     assert [STATES[state] for state in found.columns["state"]][2] is TrialState.FAILED
     assert found.excluded == {"pending": 1}
     (best,) = found.more["best"]
-    assert (best["bracket"], best["number"], best["value"]) == (None, [1, 4], [3.0, 1.0])
+    assert (best["bracket"], best["number"], best["value"]) == (None, [1, 5], [3.0, 2.0])
 
 
 def test_the_best_line_follows_the_direction_and_the_time() -> None:

@@ -1,0 +1,136 @@
+"""Each study's trials as one table that every plot reads: what has changed is read and the rest is
+kept.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from ..analysis.table import Path, Row, TrialTable
+from ..domain.fidelity import Directive
+from ..domain.study import Study
+from ..domain.trial import TrialState
+from ..store import plots
+from ..store import studies as study_rows
+from ..store.engine import Store
+from ..store.rows import AnyRow
+from ..store.trial_select import first_metric
+from ..store.types import to_micros
+
+MOST_CELLS = 20_000_000
+"""Rows times parameters kept in memory, over all studies; the least recently seen go first."""
+_MICROS = 1e-6
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A study's trials as they were read last."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    begun: datetime | None = None
+    table: TrialTable | None = None
+
+
+class PlotTables:
+    """The tables of the studies that were looked at last; safe to use from threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    def look(self, study_id: str) -> tuple[Study, TrialTable]:
+        """A study and its trials, of one moment. Plots are computed after this, when no transaction
+        is open.
+
+        Raises:
+            NotFound: there is no such study.
+        """
+
+        def read(conn: Connection) -> tuple[Study, TrialTable]:
+            study = study_rows.get(conn, study_id)
+            return study, self.table(conn, study)
+
+        return self._store.read(read)
+
+    def table(self, conn: Connection, study: Study) -> TrialTable:
+        """The study's trials, read as far as they have changed."""
+        with self._lock:
+            kept = self._kept.setdefault(study.id, _Kept())
+            self._kept.move_to_end(study.id)
+            self._let_go()
+        with kept.lock:
+            if kept.table is None or kept.begun != study.started_at:
+                direction = first_metric(study.definition).direction
+                kept.begun = study.started_at
+                kept.table = TrialTable.of([], change_seq=-1, direction=direction)
+            if kept.table.change_seq < study.change_seq:
+                rows = _read(conn, study, kept.table.change_seq)
+                kept.table = kept.table.updated(rows, change_seq=study.change_seq)
+            return kept.table
+
+    def _let_go(self) -> None:
+        """Forgets the studies that were looked at longest ago, past what may be kept."""
+        while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > MOST_CELLS:
+            self._kept.popitem(last=False)
+
+
+def _size(kept: _Kept) -> int:
+    table = kept.table
+    return 0 if table is None or not len(table) else len(table) * (12 + len(table.params[0]))
+
+
+def _read(conn: Connection, study: Study, seq: int) -> list[Row]:
+    definition = study.definition
+    with_values = len(definition.metrics) > 1
+    with_paths = definition.early_stopping.name != "none"
+    begun = None if study.started_at is None else to_micros(study.started_at)
+    found = plots.changed_since(conn, study.id, seq, with_values=with_values, with_paths=with_paths)
+    return [_row(study, row, begun, with_values, with_paths) for row in found]
+
+
+def _row(study: Study, row: AnyRow, begun: int | None, with_values: bool, with_paths: bool) -> Row:
+    value = row.value
+    final: Mapping[str, float] = row.final_values if with_values else {}
+    objectives = study.definition.objectives
+    return Row(
+        number=row.number,
+        id=row.id,
+        state=TrialState(row.state),
+        value=math.nan if value is None else value,
+        last=math.nan if not row.last else _last(study, row.last),
+        elapsed_s=_between(begun, row.ended),
+        duration_s=_between(row.started, row.ended),
+        bracket=-1 if row.bracket is None else row.bracket,
+        params=row.params,
+        is_feasible=not with_values or study.definition.is_feasible(final),
+        values=tuple(final.get(m.name, math.nan) for m in objectives) if with_values else (),
+        path=_path(row) if with_paths else None,
+    )
+
+
+def _last(study: Study, values: Mapping[str, float]) -> float:
+    return values.get(first_metric(study.definition).name, math.nan)
+
+
+def _between(start: int | None, end: int | None) -> float:
+    """Seconds from one instant to another, NaN before the second; 0 from one that nobody knows."""
+    if end is None:
+        return math.nan
+    return 0.0 if start is None else (end - start) * _MICROS
+
+
+def _path(row: AnyRow) -> Path:
+    return Path(
+        rungs=row.rungs,
+        to_step=row.to_step,
+        directive=None if row.directive is None else Directive(row.directive),
+        step=row.last_step,
+    )

@@ -87,10 +87,10 @@ class Query:
 class AnalysisService:
     """Answers analyses, off the event loop."""
 
-    def __init__(self, store: Store, threads: Threads) -> None:
+    def __init__(self, store: Store, threads: Threads, tables: PlotTables) -> None:
         self._store = store
         self._threads = threads
-        self._tables = PlotTables(store)
+        self._tables = tables
         self._growing = asyncio.Lock()
         self._answers: OrderedDict[tuple[str, Kind, Query], Envelope] = OrderedDict()
 

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from ..analysis.selection import Keys, param_keys
 from ..analysis.table import Path, Row, TrialTable
 from ..domain.fidelity import Directive
 from ..domain.study import Study
@@ -26,6 +27,8 @@ from ..store.types import to_micros
 
 MOST_CELLS = 20_000_000
 """Rows times parameters kept in memory, over all studies; the least recently seen go first."""
+MOST_KEYS = 16
+"""Parameters of a study by which its trials can be ordered at once."""
 _MICROS = 1e-6
 
 
@@ -36,6 +39,7 @@ class _Kept:
     lock: threading.Lock = field(default_factory=threading.Lock)
     begun: datetime | None = None
     table: TrialTable | None = None
+    keys: OrderedDict[str, Keys] = field(default_factory=OrderedDict)
 
 
 class PlotTables:
@@ -74,7 +78,21 @@ class PlotTables:
             if kept.table.change_seq < study.change_seq:
                 rows = _read(conn, study, kept.table.change_seq)
                 kept.table = kept.table.updated(rows, change_seq=study.change_seq)
+                kept.keys.clear()
             return kept.table
+
+    def param_keys(self, study_id: str, table: TrialTable, name: str) -> Keys:
+        """What a study's trials are ordered by for a parameter; kept as long as the table."""
+        with self._lock:
+            kept = self._kept.get(study_id) or _Kept()
+        with kept.lock:
+            if kept.table is not table:
+                return param_keys(table, name)
+            if name not in kept.keys:
+                kept.keys[name] = param_keys(table, name)
+                if len(kept.keys) > MOST_KEYS:
+                    kept.keys.popitem(last=False)
+            return kept.keys[name]
 
     def _let_go(self) -> None:
         """Forgets the studies that were looked at longest ago, past what may be kept."""
@@ -117,7 +135,8 @@ def _row(study: Study, row: AnyRow, begun: int | None, with_values: bool, with_p
 
 
 def _last(study: Study, values: Mapping[str, float]) -> float:
-    return values.get(first_metric(study.definition).name, math.nan)
+    value = values.get(first_metric(study.definition).name, math.inf)
+    return value if math.isfinite(value) else math.inf
 
 
 def _between(start: int | None, end: int | None) -> float:

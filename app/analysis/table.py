@@ -48,7 +48,8 @@ class Row:
 
     Attributes:
         value: final value of the first objective, NaN where there is none.
-        last: value of it that was reported last, of a trial that has no final one; else NaN.
+        last: value of it that was reported last, of a trial that has no final one: infinite where
+            that was not finite; NaN where there is none.
         elapsed_s: seconds from the study's first start to the trial's end, NaN before it.
         duration_s: seconds from the trial's start to its end, NaN before it.
         bracket: of the early-stopping rule, -1 for none.

@@ -4,6 +4,7 @@ kept.
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections import OrderedDict
@@ -16,7 +17,8 @@ from sqlalchemy import Connection
 from ..analysis.selection import Keys, param_keys
 from ..analysis.table import Path, Row, TrialTable
 from ..domain.fidelity import Directive
-from ..domain.study import Study
+from ..domain.space import Value
+from ..domain.study import Study, StudyDefinition
 from ..domain.trial import TrialState
 from ..store import plots
 from ..store import studies as study_rows
@@ -30,6 +32,7 @@ MOST_CELLS = 20_000_000
 MOST_KEYS = 16
 """Parameters of a study by which its trials can be ordered at once."""
 _MICROS = 1e-6
+_STATES = {state.value: state for state in TrialState}
 
 
 @dataclass(slots=True)
@@ -109,34 +112,61 @@ def _read(conn: Connection, study: Study, seq: int) -> list[Row]:
     definition = study.definition
     with_values = len(definition.metrics) > 1
     with_paths = definition.early_stopping.name != "none"
-    begun = None if study.started_at is None else to_micros(study.started_at)
-    found = plots.changed_since(conn, study.id, seq, with_values=with_values, with_paths=with_paths)
-    return [_row(study, row, begun, with_values, with_paths) for row in found]
-
-
-def _row(study: Study, row: AnyRow, begun: int | None, with_values: bool, with_paths: bool) -> Row:
-    value = row.value
-    final: Mapping[str, float] = row.final_values if with_values else {}
-    objectives = study.definition.objectives
-    return Row(
-        number=row.number,
-        id=row.id,
-        state=TrialState(row.state),
-        value=math.nan if value is None else value,
-        last=math.nan if not row.last else _last(study, row.last),
-        elapsed_s=_between(begun, row.ended),
-        duration_s=_between(row.started, row.ended),
-        bracket=-1 if row.bracket is None else row.bracket,
-        params=row.params,
-        is_feasible=not with_values or study.definition.is_feasible(final),
-        values=tuple(final.get(m.name, math.nan) for m in objectives) if with_values else (),
-        path=_path(row) if with_paths else None,
+    rows = list(
+        plots.changed_since(conn, study.id, seq, with_values=with_values, with_paths=with_paths)
     )
+    # All in one: a hundred thousand calls would take longer than what they read.
+    params = json.loads(f"[{','.join(row.params for row in rows)}]")
+    made = _Rows(
+        definition=definition,
+        begun=None if study.started_at is None else to_micros(study.started_at),
+        objectives=tuple(metric.name for metric in definition.objectives) if with_values else (),
+        deciding=first_metric(definition).name,
+        with_paths=with_paths,
+    )
+    return [made.row(row, point) for row, point in zip(rows, params, strict=True)]
 
 
-def _last(study: Study, values: Mapping[str, float]) -> float:
-    value = values.get(first_metric(study.definition).name, math.inf)
-    return value if math.isfinite(value) else math.inf
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """Makes rows of a table; what is the same for all of a study's trials.
+
+    Attributes:
+        begun: when the first trial was handed out, in microseconds since the epoch.
+        objectives: names, empty where there is one metric alone.
+    """
+
+    definition: StudyDefinition
+    begun: int | None
+    objectives: tuple[str, ...]
+    deciding: str
+    with_paths: bool
+
+    def row(self, found: AnyRow, params: dict[str, Value]) -> Row:
+        value, bracket, final = found.value, found.bracket, None
+        if self.objectives:
+            final = found.final_values
+        return Row(
+            number=found.number,
+            id=found.id,
+            state=_STATES[found.state],
+            value=math.nan if value is None else value,
+            last=math.nan if not found.last else self._last(found.last),
+            elapsed_s=_between(self.begun, found.ended),
+            duration_s=_between(found.started, found.ended),
+            bracket=-1 if bracket is None else bracket,
+            params=params,
+            is_feasible=final is None or self.definition.is_feasible(final),
+            values=() if final is None else self._values(final),
+            path=_path(found) if self.with_paths else None,
+        )
+
+    def _last(self, values: Mapping[str, float]) -> float:
+        value = values.get(self.deciding, math.inf)
+        return value if math.isfinite(value) else math.inf
+
+    def _values(self, final: Mapping[str, float]) -> tuple[float, ...]:
+        return tuple(final.get(name, math.nan) for name in self.objectives)
 
 
 def _between(start: int | None, end: int | None) -> float:

@@ -91,7 +91,7 @@ class Services:
         )
         self.leases = LeaseService(store, self.points, self.counters)
         self.logs = LogService(store)
-        self.analyses = AnalysisService(store, self._threads, tables)
+        self.analyses = AnalysisService(store, self._threads, tables, self.points)
         self.workers = WorkerService(
             store,
             lease_ttl_s=settings.lease_ttl_s,
@@ -145,6 +145,7 @@ class Services:
         await self.claims.close()
         await self._handout.close()
         await self.points.close()
+        await self.analyses.close()
         await asyncio.to_thread(self.replays.close)
         await asyncio.to_thread(self._threads.close)
 

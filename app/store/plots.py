@@ -9,9 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, case, func, select, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    select,
+    type_coerce,
+)
 
-from ..domain.trial import TrialState
+from ..domain.trial import TrialSource, TrialState
 from .rows import AnyRow
 from .tables import leases, measurements, trials, workers
 
@@ -27,7 +37,7 @@ _TRIALS = (
         trials.c.state,
         trials.c.value,
         trials.c.bracket,
-        trials.c.params,
+        type_coerce(trials.c.params, Text).label("params"),
         # As integers: a hundred thousand instants take longer to make than to read.
         type_coerce(trials.c.started_at, BigInteger).label("started"),
         type_coerce(trials.c.ended_at, BigInteger).label("ended"),
@@ -63,6 +73,12 @@ _FAILED = _NEWEST.where(_ATTEMPTS.c.failure.is_not(None))
 _REPORTED = select(trials.c.number).where(
     trials.c.study_id == bindparam("b_study_id"), trials.c.n_measurements > 0
 )
+_SOURCES = (
+    select(trials.c.source)
+    .where(trials.c.study_id == bindparam("b_study_id"))
+    .order_by(trials.c.number.desc())
+    .limit(bindparam("b_limit"))
+)
 _CURVES = (
     select(trials.c.number, measurements.c.step, measurements.c.reported_values)
     .join(trials, trials.c.id == measurements.c.trial_id)
@@ -75,9 +91,9 @@ def changed_since(
     conn: Connection, study_id: str, seq: int, *, with_values: bool, with_paths: bool
 ) -> Iterator[AnyRow]:
     """The trials that changed after `seq` in the study's sequence, by number: `number`, `id`,
-    `state`, `value` (the final one of the first objective, or None), `bracket`, `params`, `started`
-    and `ended` in microseconds since the epoch, and `last`, the values that were reported last of
-    one that has no final one.
+    `state`, `value` (the final one of the first objective, or None), `bracket`, `params` as JSON
+    text, `started` and `ended` in microseconds since the epoch, and `last`, the values that were
+    reported last of one that has no final one.
 
     Args:
         with_values: `final_values` too.
@@ -137,3 +153,9 @@ def reports(
         chunk = list(trial_ids[start : start + _CHUNK])
         for row in conn.execute(_CURVES, {"b_ids": chunk}):
             yield row.number, row.step, row.reported_values
+
+
+def newest_sources(conn: Connection, study_id: str, limit: int) -> list[TrialSource]:
+    """Where the points of the newest trials come from, latest first."""
+    rows = conn.execute(_SOURCES, {"b_study_id": study_id, "b_limit": limit}).scalars()
+    return [TrialSource(row) for row in rows]

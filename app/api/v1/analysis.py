@@ -73,12 +73,12 @@ async def get_analysis(
         ),
     ] = None,
     target: Annotated[
-        Target,
+        Literal["value", "duration", "failed"],
         Query(
             description="`importance`: what is explained: the value or the duration of completed "
             "trials, or which trials failed."
         ),
-    ] = Target.VALUE,
+    ] = "value",
     clip: Annotated[
         float,
         Query(
@@ -99,7 +99,7 @@ async def get_analysis(
         from_s=from_s,
         to_s=to_s,
         at=at,
-        target=target,
+        target=Target(target),
         clip=clip,
     )
     study = (await api.call(api.services.studies.get, study_id)).study

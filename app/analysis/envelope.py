@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ class Envelope:
         sampling: the rule by which they were chosen, "all" for none.
         excluded: trials left out, by reason.
         columns: lists of equal lengths, by name.
+        is_passing: whether it may be another a moment later, so that nobody should keep it.
         more: further groups of columns, each of equal lengths within itself, and single facts.
     """
 
@@ -37,14 +39,13 @@ class Envelope:
     columns: Mapping[str, Column]
     excluded: Mapping[str, int] = field(default_factory=dict)
     axes: tuple[Mapping[str, Any], ...] = ()
+    is_passing: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def floats(values: NDArray[np.float64]) -> Column:
     """Floats to five significant digits; null for what is not finite."""
-    return [
-        float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values.tolist()
-    ]
+    return [float(f"{v:.{_DIGITS}g}") if math.isfinite(v) else None for v in values.tolist()]
 
 
 def integers(values: NDArray[np.int64], none: int | None = None) -> Column:

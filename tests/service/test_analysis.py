@@ -6,8 +6,11 @@ import pytest
 
 from app.service.analysis import Query
 from app.service.services import Services
+from app.service.views import Grant
+from app.store import plots
+from app.store.measurements import Point
 
-from .conftest import Bench, worker_study
+from .conftest import Bench, definition, worker_study
 
 pytestmark = pytest.mark.anyio
 
@@ -42,9 +45,91 @@ async def test_only_what_has_changed_is_read_again(services: Services, bench: Be
         bench.complete(grant, value)
         found = await services.analyses.run("history", study_id, Query())
         assert found.columns["value"] == values[:number]
-    kept = services.analyses._kept[study_id]
-    before = dict(kept.rows)
+    _, before = services.analyses._tables.look(study_id)
     grant = await bench.claim(worker_id)
     await services.analyses.run("history", study_id, Query())
-    assert all(kept.rows[number] is row for number, row in before.items())
-    assert len(kept.rows) == 4
+    _, after = services.analyses._tables.look(study_id)
+    assert all(one is other for one, other in zip(before.params, after.params, strict=False))
+    assert (len(before), len(after)) == (3, 4)
+
+
+async def test_a_curve_is_read_once_its_trial_has_ended(
+    services: Services, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = bench.study(worker_study(failure_policy={"max_attempts": 1}))
+    worker_id = bench.worker()
+    asked: list[int] = []
+    original = plots.reports
+
+    def reports(conn: object, trial_ids: list[str]) -> object:
+        asked.append(len(trial_ids))
+        return original(conn, trial_ids)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(plots, "reports", reports)
+
+    def report(grant: Grant, step: int, value: float) -> None:
+        services.leases.report(
+            grant.trial.id,
+            lease_id=grant.lease.id,
+            seq=step,
+            points=[Point(step=step, values={"value": value})],
+            caller=bench.caller,
+        )
+
+    grant = await bench.claim(worker_id)
+    assert grant is not None
+    report(grant, 1, 3.0)
+    for value in (3.0, 2.0):  # under way, it is read at every look
+        found = await services.analyses.run("curves", study_id, Query())
+        assert found.more["points"]["value"][-1] == value
+        if value == 3.0:
+            report(grant, 2, 2.0)
+    bench.fail(grant)
+    for _ in range(2):
+        found = await services.analyses.run("curves", study_id, Query())
+    assert asked == [1, 1, 1]
+    services.trials.retry(grant.trial.id)
+    again = await bench.claim(worker_id)
+    assert again is not None
+    report(again, 3, 1.0)
+    found = await services.analyses.run("curves", study_id, Query())
+    assert found.more["points"] == {"step": [1, 2, 3], "value": [3.0, 2.0, 1.0]}
+
+
+async def test_rungs_and_fronts_are_read_from_both_databases(
+    services: Services, bench: Bench
+) -> None:
+    rule = {"name": "asha", "options": {"max_resource": 9, "eta": 3}}
+    study_id = bench.study(definition("rungs", early_stopping=rule))
+    for value in (2.0, 1.0, 3.0):
+        (grant,) = await bench.suggest(study_id)
+        services.leases.report(
+            grant.trial.id,
+            lease_id=grant.lease.id,
+            seq=1,
+            points=[Point(step=1, values={"value": value})],
+            caller=bench.caller,
+        )
+    found = await services.analyses.run("rungs", study_id, Query())
+    assert found.columns["n_entered"] == [3, 1]
+    assert found.columns["n_waiting"] == [2, 0]
+    history = await services.analyses.run("history", study_id, Query())
+    assert history.columns["value"] == [2.0, 1.0, 3.0]  # none has ended: what they reported last
+    assert history.more["best"][0]["number"] == []
+
+    metrics = [
+        {"name": "loss", "direction": "minimize"},
+        {"name": "score", "direction": "maximize"},
+        {"name": "size", "direction": "minimize", "role": "constraint", "threshold": 5},
+    ]
+    study_id = bench.study(definition("front", metrics=metrics))
+    rows = [(3.0, 1.0, 1.0), (1.0, 2.0, 9.0), (2.0, 2.0, 5.0)]
+    items = [
+        {"params": {"x": 0.1 * k}, "values": dict(zip(("loss", "score", "size"), row, strict=True))}
+        for k, row in enumerate(rows)
+    ]
+    services.trials.enqueue(study_id, items)
+    found = await services.analyses.run("pareto", study_id, Query())
+    assert found.columns["v1"] == [1.0, 2.0, 2.0]
+    assert found.columns["on_front"] == [False, False, True]
+    assert found.columns["is_feasible"] == [True, False, True]

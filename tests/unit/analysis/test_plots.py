@@ -47,7 +47,7 @@ MIXED = (
     row(3, state=TrialState.FAILED),
     row(4, 1.0, state=TrialState.STOPPED),
     row(5, 2.0),
-    row(6, state=TrialState.RUNNING, elapsed_s=math.nan),
+    row(6, state=TrialState.RUNNING, elapsed_s=math.nan, last=0.5),
     row(7, state=TrialState.PENDING, elapsed_s=math.nan),
 )
 
@@ -55,12 +55,38 @@ MIXED = (
 def test_a_history_has_every_trial_that_began_and_the_improvements() -> None:
     found = history(table(*MIXED), by_time=False, max_points=100)
     assert found.columns["number"] == [1, 2, 3, 4, 5, 6]
-    assert found.columns["value"] == [3.0, 4.0, None, 1.0, 2.0, None]
+    assert found.columns["value"] == [3.0, 4.0, None, 1.0, 2.0, 0.5]
     assert found.columns["elapsed_s"][-1] is None
     assert [STATES[state] for state in found.columns["state"]][2] is TrialState.FAILED
-    assert found.excluded == {"pending": 1}
+    assert found.excluded == {"pending": 1, "failed": 1}
     (best,) = found.more["best"]
-    assert (best["bracket"], best["number"], best["value"]) == (None, [1, 4], [3.0, 1.0])
+    assert (best["bracket"], best["number"], best["value"]) == (None, [1, 5], [3.0, 2.0])
+
+
+def test_what_is_not_finite_is_counted_and_stands_nowhere() -> None:
+    rows = (
+        row(1, 3.0),
+        row(2, math.nan),
+        row(3, state=TrialState.RUNNING, elapsed_s=math.nan, last=math.inf),
+        row(4, state=TrialState.RUNNING, elapsed_s=math.nan),
+        row(5, state=TrialState.STOPPED, last=2.0),
+        row(6, 1.0, is_feasible=False),
+    )
+    found = history(table(*rows), by_time=False, max_points=100)
+    assert found.columns["value"] == [3.0, None, None, None, 2.0, 1.0]
+    assert found.excluded == {"nan": 2}
+    assert found.more["best"][0]["number"] == [1]
+
+
+def test_a_few_wild_values_have_the_axis_cut() -> None:
+    tame = [0.9 + k / 100 for k in range(10)]
+    rows = [row(n, value) for n, value in enumerate([*tame, 1e308, -1e308], start=1)]
+    found = history(table(*rows), by_time=False, max_points=100)
+    assert found.more["axis"] == {"low": 0.9, "high": 0.99, "n_outside": 2}
+    assert history(table(*rows[:10]), by_time=False, max_points=100).more["axis"] is None
+    equal = [row(n, value) for n, value in enumerate([1.0] * 20 + [9.0], start=1)]
+    found = history(table(*equal), by_time=False, max_points=100)
+    assert found.more["axis"] == {"low": 1.0, "high": 1.0, "n_outside": 1}
 
 
 def test_the_best_line_follows_the_direction_and_the_time() -> None:
@@ -81,8 +107,8 @@ def test_studies_with_next_to_nothing_have_plots(n: int) -> None:
     assert history(small, by_time=True, max_points=100).n_shown == n
     assert slices(small, [LR], max_points=100).n_shown == n
     assert parallel(small, [LR], max_points=100, seed=1).n_shown == n
-    chosen = curve_plots.choose(small, set(), max_curves=100, seed=1)
-    assert curve_plots.curves(small, chosen, {}, n_used=0).n_shown == 0
+    chosen = curve_plots.choose(small, max_curves=100, seed=1)
+    assert curve_plots.curves(small, chosen, {}).n_shown == 0
 
 
 def test_a_slice_has_values_as_they_are_and_quartiles_along_the_scale() -> None:
@@ -120,13 +146,14 @@ def test_parallel_places_are_on_each_parameters_own_scale() -> None:
 
 def test_curves_lie_one_after_another_with_a_band_of_the_completed() -> None:
     steps = np.array([1, 2, 4])
-    rows = [row(number, 1.0) for number in range(1, 6)]
-    rows += [row(6, state=TrialState.RUNNING), row(7, state=TrialState.FAILED)]
-    found = {n: (steps, np.array([n, n + 1.0, n + 2.0])) for n in range(1, 6)}
-    found[6] = (steps[:1], np.array([9.0]))
+    rows = [row(number, 1.0, has_reported=True) for number in range(1, 6)]
+    rows += [row(6, state=TrialState.RUNNING, has_reported=True), row(7, state=TrialState.FAILED)]
+    curve = curve_plots.Curve.of
+    found = {n: curve(steps, np.array([n, n + 1.0, n + 2.0])) for n in range(1, 6)}
+    found[6] = curve(steps[:1], np.array([9.0]))
     small = table(*rows)
-    chosen = curve_plots.choose(small, {1, 2, 3, 4, 5, 6}, max_curves=100, seed=1)
-    plot = curve_plots.curves(small, chosen, found, n_used=6)
+    chosen = curve_plots.choose(small, max_curves=100, seed=1)
+    plot = curve_plots.curves(small, chosen, found)
     assert plot.columns["number"] == [1, 2, 3, 4, 5, 6]
     assert plot.columns["offset"] == [0, 3, 6, 9, 12, 15]
     assert plot.columns["length"] == [3, 3, 3, 3, 3, 1]
@@ -136,11 +163,10 @@ def test_curves_lie_one_after_another_with_a_band_of_the_completed() -> None:
 
 
 def test_of_many_curves_the_running_and_the_best_are_drawn() -> None:
-    rows = [row(number, float(number)) for number in range(1, 2_001)]
-    rows[1_500] = row(1_501, state=TrialState.RUNNING)
-    numbers = set(range(1, 2_001))
+    rows = [row(number, float(number), has_reported=True) for number in range(1, 2_001)]
+    rows[1_500] = row(1_501, state=TrialState.RUNNING, has_reported=True)
     small = table(*rows)
-    chosen = curve_plots.choose(small, numbers, max_curves=200, seed=1)
+    chosen = curve_plots.choose(small, max_curves=200, seed=1)
     shown = set(small.number[chosen].tolist())
     assert len(shown) == 200
     assert set(range(1, 21)) | {1_501} <= shown

@@ -11,22 +11,26 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from playwright.sync_api import sync_playwright
 
 VARIABLE = "TUNEWELL_CHROMIUM"
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 PACKAGES = ("chromium", "fonts-dejavu-core", "fonts-liberation")
 ADVICE = f"""\
-The browser tests need a Chromium or Chrome, and none was found or could be installed. One of these helps:
+The browser tests need a Chromium or Chrome, and none was found or could be installed.
+One of these helps:
   apt-get install {" ".join(PACKAGES)}                    as root, on Debian
   {sys.executable} -m playwright install --with-deps chromium
-  export {VARIABLE}=/path/to/chrome                       where there is one already"""  # fmt: skip
+  export {VARIABLE}=/path/to/chrome                       where there is one already"""
 ANSWER_S = 30.0
 INSTALL_S = 600.0
 
@@ -35,16 +39,16 @@ class NoBrowser(Exception):
     """There is none; the text says what was tried and what to type."""
 
 
-def find(environment: Mapping[str, str] = os.environ) -> Path:
+def find() -> Path:
     """The path of a browser that runs. One process at a time looks and installs.
 
     Raises:
         NoBrowser: there is none and none could be installed, or `TUNEWELL_CHROMIUM` names none.
     """
-    if given := environment.get(VARIABLE):
+    if given := os.environ.get(VARIABLE):
         return _given(Path(given))
     with _alone():
-        return _there(environment) or _installed(environment)
+        return _there() or _installed()
 
 
 def version(path: Path) -> str | None:
@@ -64,53 +68,52 @@ def _given(path: Path) -> Path:
     return path
 
 
-def _there(environment: Mapping[str, str]) -> Path | None:
-    found = [shutil.which(name, path=environment.get("PATH")) for name in NAMES]
-    places = [Path(one) for one in found if one is not None] + _downloaded()
+def _there() -> Path | None:
     # A name on the PATH is not a browser yet: Ubuntu's package is a note on where to get one.
-    return next((place for place in places if version(place) is not None), None)
+    return next((place for place in _places() if version(place) is not None), None)
 
 
-def _downloaded() -> list[Path]:
-    from playwright.sync_api import sync_playwright
-
+def _places() -> Iterator[Path]:
+    for name in NAMES:
+        if found := shutil.which(name):
+            yield Path(found)
     with sync_playwright() as playwright:
-        path = Path(playwright.chromium.executable_path)
-    return [path] if path.exists() else []
+        downloaded = Path(playwright.chromium.executable_path)
+    if downloaded.exists():
+        yield downloaded
 
 
-def _installed(environment: Mapping[str, str]) -> Path:
+def _installed() -> Path:
     tried = []
-    for command in _commands(environment):
-        print(f"installing a browser: {' '.join(command)}", file=sys.stderr, flush=True)
-        error = _run(command)
-        if error is None and (found := _there(environment)) is not None:
+    for steps in _ways():
+        error = next((said for step in steps if (said := _run(step)) is not None), None)
+        if error is None and (found := _there()) is not None:
             return found
-        tried.append(f"{' '.join(command)}: {error or 'no browser runs after it'}")
+        tried.append(error or f"{shlex.join(steps[-1])}: done, but no browser runs")
     raise NoBrowser("\n".join([ADVICE, "What was tried:", *tried]))
 
 
-def _commands(environment: Mapping[str, str]) -> Iterator[list[str]]:
-    apt = shutil.which("apt-get", path=environment.get("PATH"))
+def _ways() -> Iterator[list[list[str]]]:
+    apt = shutil.which("apt-get")
     if apt is not None and os.geteuid() == 0:
-        install = f"{apt} update && {apt} install --yes --no-install-recommends {' '.join(PACKAGES)}"
-        yield ["sh", "-c", install]
-    yield [sys.executable, "-m", "playwright", "install", "chromium"]
+        install = [apt, "install", "--yes", "--no-install-recommends", *PACKAGES]
+        yield [[apt, "update"], install]
+    yield [[sys.executable, "-m", "playwright", "install", "chromium"]]
 
 
 def _run(command: list[str]) -> str | None:
     """Runs an installer; what went wrong, or None."""
+    shown = shlex.join(command)
+    print(f"to have a browser for the tests: {shown}", file=sys.stderr, flush=True)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=INSTALL_S, env=quiet, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    if done.returncode == 0:
-        return None
-    said = (done.stderr or done.stdout).strip().splitlines()
-    return said[-1] if said else f"exit status {done.returncode}"
+        return f"{shown}: {error}"
+    said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
+    return None if done.returncode == 0 else f"{shown}: exit status {done.returncode}: {said[-1]}"
 
 
 @contextmanager

@@ -331,7 +331,7 @@ def _attempt(call: Call, lease: Any, k: int) -> None:
     trial = _held(lease)
     report(call, trial, [(1, {"value": 1.0}), (2, {"value": 0.6})])
     if k == 1:
-        fail(call, trial, "oom", "CUDA out of memory: 3.1 GiB asked, 2.0 GiB free")
+        fail(call, trial, "user_error", "the data cannot be read: connection reset")
     elif k == 2:
         call("POST", f"/v1/leases/{trial['lease_id']}:release", {"reason": "preempted"})
     else:

@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: one Chromium a test process, a service on each database, windows."""
+"""Fixtures of the browser tests: a Chromium a test process, a service on each database, windows."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Visit(Protocol):
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
-    """Opens windows. At the end each is closed, and any fault that was not expected fails the test."""
+    """Opens windows. At the end each is closed, and any fault not expected fails the test."""
     visitors: list[Visitor] = []
     with ExitStack() as stack:
 

@@ -30,7 +30,9 @@ _SETTLED = """() => [...document.querySelectorAll('[aria-busy="true"]')].every((
 class Visitor:
     """A window on a site. `page` is playwright's, `watch` what went wrong in it."""
 
-    def __init__(self, browser: Browser, site: Site, role: Role | None, width: int, theme: Theme):
+    def __init__(
+        self, browser: Browser, site: Site, role: Role | None, width: int, theme: Theme
+    ) -> None:
         self.site = site
         self.context = browser.new_context(
             base_url=site.url,

@@ -3,7 +3,7 @@
 // what it is told twice it has to bear.
 
 import { address, ApiError, get, pause, refused } from "./api.js";
-import { signIn } from "./session.js";
+import { onSignedIn, signIn } from "./session.js";
 
 const FEED = "/v1/events";
 const NAME = "tunewell:events";
@@ -65,6 +65,9 @@ function take(events, at) {
   cursor = at;
   gather(events);
 }
+
+// What came while nobody was signed in was refused to the page: it reads everything anew.
+onSignedIn(() => cursor !== null && gather([{ kind: "reset" }]));
 
 function gather(events) {
   for (const event of events) waiting.push(event);

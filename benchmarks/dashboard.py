@@ -247,7 +247,7 @@ class Bench:
         with self._service() as running:
             call = Caller(running.url)
             study_id = seeding.create(call, "watched", seeding.box(4))
-            trials = asyncio.run(events.lease(running.url, study_id, 4))
+            trials = [{**one, "from": 0} for one in seeding.ask(call, study_id, 4)]
             seconds = self._extent.seconds
             found = asyncio.run(events.watched(running.url, running.cpu_s, trials, n, 5.0, seconds))
             call.close()
@@ -268,7 +268,7 @@ class Bench:
             call = Caller(running.url)
             study_id = seeding.create(call, "updates", seeding.box(4), limits={"max_trials": 900})
             seeding.bring(call, study_id, seeding.finished(200, 4, 10))
-            trials = asyncio.run(events.lease(running.url, study_id, 40))
+            trials = [{**one, "from": 0} for one in seeding.ask(call, study_id, 40)]
             call.close()
             page, _ = open_page(context, f"/studies/{study_id}", mark=None)
             _flood(page, running.url, trials, 400)
@@ -353,7 +353,7 @@ def _flood(page: Any, url: str, trials: list[Any], n: int) -> None:
     while thread.is_alive():
         page.wait_for_timeout(250)
     for trial in trials:
-        trial["from"] = trial.get("from", 0) + n
+        trial["from"] += n
     page.wait_for_timeout(3_000)  # events are gathered and applied four times a second
 
 

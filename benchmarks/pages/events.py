@@ -32,17 +32,14 @@ class Watched:
     made: int
 
 
-async def lease(url: str, study_id: str, count: int) -> list[Any]:
-    """Trials that run, to report under."""
-    async with Client(url, timings()) as client:
-        body = {"count": count, "lease_s": 86_400}
-        asked = await client.call("suggest", "POST", f"/v1/studies/{study_id}:suggest", body)
-    trials: list[Any] = asked["trials"]
-    return trials
-
-
 async def flood(url: str, trials: list[Any], n: int) -> None:
-    """Reports `n` points, one a call, over all the trials in turn."""
+    """Reports `n` points, one a call, over all the trials in turn.
+
+    Args:
+        url: of the service.
+        trials: with `id`, `lease_id` and `from`, the step reported before.
+        n: how many.
+    """
 
     async def go(own: list[Any], many: int) -> None:
         async with Client(url, timings()) as client:
@@ -54,7 +51,7 @@ async def flood(url: str, trials: list[Any], n: int) -> None:
 
 async def _report(client: Client, trial: Any, step: int) -> None:
     value = 1.0 / step + 0.1
-    points = [{"step": trial.get("from", 0) + step, "values": {"value": value}}]
+    points = [{"step": trial["from"] + step, "values": {"value": value}}]
     body = {"lease_id": trial["lease_id"], "seq": points[0]["step"], "points": points}
     await client.call("report", "POST", f"/v1/trials/{trial['id']}/measurements", body)
 

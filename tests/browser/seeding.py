@@ -56,7 +56,8 @@ def bring(call: Call, study_id: str, trials: Iterable[dict[str, Any]]) -> None:
 
 def ask(call: Call, study_id: str, count: int = 1) -> list[Any]:
     """Trials to evaluate, in `running`."""
-    found: list[Any] = call("POST", f"/v1/studies/{study_id}:suggest", {"count": count})["trials"]
+    body = {"count": count, "lease_s": 86_400}
+    found: list[Any] = call("POST", f"/v1/studies/{study_id}:suggest", body)["trials"]
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from app.domain.token import Role
 
@@ -18,6 +18,8 @@ from .chromium import find
 from .seeding import seed
 from .site import Site, start
 from .visiting import Theme, Visitor
+
+expect.set_options(timeout=15_000)  # a busy machine is no fault of the page
 
 
 @pytest.fixture(scope="package")

@@ -11,8 +11,8 @@ from .conftest import Visit
 from .seeding import ask, box, complete, create
 from .site import Site
 
-SAID_S = 3.5
-"""A loss is shown after 3 s; the rest is the browser's own time to see it and to draw."""
+SAID_S = 3.0
+"""After that long a lost service is said."""
 
 LOST = """() => [...document.querySelectorAll('[role="status"]')].some(
   (node) => node.innerText.startsWith("not live since"))"""

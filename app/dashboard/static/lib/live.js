@@ -10,7 +10,7 @@ const NAME = "tunewell:events";
 const DEAD_MS = 35_000; // ticks come each 15 s
 const HIDDEN_MS = 60_000;
 const GATHER_MS = 250;
-const QUIET_MS = 3_000;
+const QUIET_MS = 2_000; // so that a loss is said within 3 s
 const LONGEST_MS = 30_000;
 
 const channel = new BroadcastChannel(NAME);

@@ -1,0 +1,165 @@
+"""Every code block of the tutorials and of pages made for copying, run as it stands, page by page.
+
+A comment before a block says how: `<!-- background -->` starts it and goes on (the service is the
+one of these tests), `<!-- shown: WHY -->` means that it cannot run here; then its syntax is looked
+at. A block that a page says to save is written to that file, and a definition to NAME.json.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tunewell.local import Local
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [
+    *sorted((DOCS / "tutorials").glob("*.md")),
+    DOCS / "how-to" / "postgres.md",
+]
+_BLOCK = re.compile(
+    r"(?:<!-- (?P<how>[^\n]*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```\n?(?P<after>[^`]*`?[^`\n]*`?)",
+    re.DOTALL | re.MULTILINE,
+)
+TIMEOUT_S = 150
+
+
+class Block(NamedTuple):
+    """A code block of a page.
+
+    Attributes:
+        how: the comment before it, or nothing.
+        file: what the text behind it says to save it as.
+    """
+
+    how: str
+    language: str
+    text: str
+    file: str | None
+
+
+def blocks(page: Path) -> list[Block]:
+    found = []
+    for match in _BLOCK.finditer(page.read_text()):
+        saved = re.match(r"\s*Save it as `([\w.-]+)`", match["after"])
+        file = saved[1] if saved else None
+        found.append(Block(match["how"] or "", match["language"], match["text"], file))
+    return found
+
+
+@contextmanager
+def bench(local: Local, folder: Path) -> Iterator[dict[str, str]]:
+    """An environment in which `tunewell` is this checkout's, and the service the tests' own."""
+    bin_folder = folder / "bin"
+    bin_folder.mkdir()
+    command = bin_folder / "tunewell"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m tunewell "$@"\n')
+    command.chmod(0o755)
+    yield {
+        "PATH": f"{bin_folder}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "TUNEWELL_URL": local.url,
+        "TUNEWELL_STATE_DIR": str(folder / "state"),
+        "TUNEWELL_DATA_DIR": str(folder / "no-data"),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+@contextmanager
+def background(block: Block, folder: Path, env: dict[str, str]) -> Iterator[None]:
+    process = subprocess.Popen(
+        ["bash", "-euc", f"exec {block.text}"],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+def run(command: list[str], folder: Path, env: dict[str, str]) -> None:
+    done = subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def look_at(block: Block) -> None:
+    """What cannot run here is at least what it says it is."""
+    if block.language == "python":
+        ast.parse(block.text)
+    elif block.language == "sh":
+        subprocess.run(["bash", "-n", "-c", block.text], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_blocks_of_a_page_run_one_after_the_other(
+    page: Path, local: Local, tmp_path: Path
+) -> None:
+    with bench(local, tmp_path) as env:
+        _follow(blocks(page), tmp_path, env)
+
+
+def _follow(rest: list[Block], folder: Path, env: dict[str, str]) -> None:
+    for k, block in enumerate(rest):
+        if block.how.startswith("shown:"):
+            look_at(block)
+        elif block.how == "background" and "--objective" in block.text:
+            with background(block, folder, env):
+                return _follow(rest[k + 1 :], folder, env)
+        elif block.how == "background":
+            assert re.match(r"tunewell (serve|worker run)", block.text)  # the tests' own do it
+        elif block.file is not None:
+            (folder / block.file).write_text(block.text)
+        elif block.language == "json":
+            definition = json.loads(block.text)
+            (folder / f"{definition['name']}.json").write_text(block.text)
+        elif block.language == "python":
+            run([sys.executable, "-c", block.text], folder, env)
+        elif block.language == "sh":
+            run(["bash", "-euc", block.text], folder, env)
+        else:
+            assert block.language in ("ini", "text"), block
+    return None
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    missing = []
+    for page in [ROOT / "README.md", *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#\s:]+)(#[^)\s]*)?\)", page.read_text()):
+            if not (page.parent / target[0]).exists():
+                missing.append(f"{page.relative_to(ROOT)}: {target[0]}")
+    assert missing == []
+
+
+def _anchor(heading: str) -> str:
+    text = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    return text.replace(" ", "-")
+
+
+def test_links_to_headings_lead_to_one() -> None:
+    missing = []
+    for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
+        for target, anchor in re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text()):
+            where = (page.parent / target) if target else page
+            headings = re.findall(r"^#+ (.*)$", where.read_text(), re.MULTILINE)
+            if anchor not in map(_anchor, headings):
+                missing.append(f"{page.relative_to(ROOT)}: {target}#{anchor}")
+    assert missing == []

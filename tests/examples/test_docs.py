@@ -30,7 +30,8 @@ PAGES = [
     DOCS / "how-to" / "postgres.md",
 ]
 _BLOCK = re.compile(
-    r"(?:<!-- (?P<how>[^\n]*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```\n?(?P<after>[^`]*`?[^`\n]*`?)",
+    r"(?:<!-- (?P<how>[^\n]*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$"
+    r"(?=(?:\s*Save it as `(?P<file>[\w.-]+)`)?)",
     re.DOTALL | re.MULTILINE,
 )
 TIMEOUT_S = 150
@@ -51,12 +52,10 @@ class Block(NamedTuple):
 
 
 def blocks(page: Path) -> list[Block]:
-    found = []
-    for match in _BLOCK.finditer(page.read_text()):
-        saved = re.match(r"\s*Save it as `([\w.-]+)`", match["after"])
-        file = saved[1] if saved else None
-        found.append(Block(match["how"] or "", match["language"], match["text"], file))
-    return found
+    return [
+        Block(match["how"] or "", match["language"], match["text"], match["file"])
+        for match in _BLOCK.finditer(page.read_text())
+    ]
 
 
 @contextmanager

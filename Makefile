@@ -45,8 +45,10 @@ check: install
 openapi: install
 	$(BIN)/python -m app.api.openapi docs/openapi.json
 
+# The reference's tables, then the site in build/site.
 docs: install
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/zensical build --clean
 
 # Fetches the vendored chart library anew and checks it against its hash.
 VENDORED := app/dashboard/static/vendor

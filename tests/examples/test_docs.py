@@ -162,3 +162,17 @@ def test_links_to_headings_lead_to_one() -> None:
             if anchor not in map(_anchor, headings):
                 missing.append(f"{page.relative_to(ROOT)}: {target}#{anchor}")
     assert missing == []
+
+
+@pytest.mark.slow
+def test_the_site_is_built(tmp_path: Path) -> None:
+    (tmp_path / "docs").symlink_to(DOCS)
+    (tmp_path / "zensical.toml").write_text((ROOT / "zensical.toml").read_text())
+    subprocess.run([sys.executable, "-m", "zensical", "build"], cwd=tmp_path, check=True)
+    pages = {page.relative_to(DOCS).with_suffix(".html") for page in DOCS.rglob("*.md")}
+    built = {page.relative_to(tmp_path / "build/site") for page in tmp_path.rglob("*.html")}
+    assert pages - {Path("README.html")} <= built
+    navigation = (ROOT / "zensical.toml").read_text()
+    assert [
+        page for page in DOCS.rglob("*.md") if f'"{page.relative_to(DOCS)}"' not in navigation
+    ] == []

@@ -2,7 +2,7 @@
 
 A comment before a block says how: `<!-- background -->` starts it and goes on (the service is the
 one of these tests), `<!-- shown: WHY -->` means that it cannot run here; then its syntax is looked
-at. A block that a page says to save is written to that file, and a definition to NAME.json.
+at, and whether its commands and their options are there. A block that a page says to save is written to that file, and a definition to NAME.json.
 """
 
 from __future__ import annotations
@@ -11,24 +11,42 @@ import ast
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from typer.main import get_command
 
+from tunewell.cli import app
 from tunewell.local import Local
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [
-    *sorted((DOCS / "tutorials").glob("*.md")),
-    DOCS / "how-to" / "postgres.md",
-]
+ELSEWHERE = {
+    "examples/curl.md": "test_curl.py",
+    "docs/how-to/own-code.md": "test_pages.py",
+    "docs/how-to/checkpoints.md": "test_pages.py",
+    "docs/how-to/early-stopping.md": "test_pages.py",
+    "docs/reference/study-definition.md": "../unit/domain/test_reference.py",
+}
+"""Pages whose blocks other tests run."""
+PAGES = sorted(
+    page
+    for page in [
+        ROOT / "README.md",
+        *DOCS.rglob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
+    ]
+    if "```" in page.read_text() and str(page.relative_to(ROOT)) not in ELSEWHERE
+)
+SYNTAX_ONLY = {"ini", "text", "nginx", "yaml", ""}
 _BLOCK = re.compile(
     r"(?:<!-- (?P<how>[^\n]*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$"
     r"(?=(?:\s*Save it as `(?P<file>[\w.-]+)`)?)",
@@ -61,11 +79,12 @@ def blocks(page: Path) -> list[Block]:
 @contextmanager
 def bench(local: Local, folder: Path) -> Iterator[dict[str, str]]:
     """An environment in which `tunewell` is this checkout's, and the service the tests' own."""
-    bin_folder = folder / "bin"
-    bin_folder.mkdir()
+    bin_folder = folder / ".venv" / "bin"
+    bin_folder.mkdir(parents=True)
     command = bin_folder / "tunewell"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m tunewell "$@"\n')
     command.chmod(0o755)
+    (folder / "examples").symlink_to(ROOT / "examples")
     yield {
         "PATH": f"{bin_folder}:{os.environ['PATH']}",
         "HOME": str(folder),
@@ -106,6 +125,19 @@ def look_at(block: Block) -> None:
         ast.parse(block.text)
     elif block.language == "sh":
         subprocess.run(["bash", "-n", "-c", block.text], check=True, capture_output=True)
+        for line in re.findall(r"^ *tunewell (.*?)(?:  #.*)?$", block.text, re.MULTILINE):
+            look_at_command(line)
+
+
+def look_at_command(line: str) -> None:
+    """The command is there, and takes the options that the line gives."""
+    command: Any = get_command(app)
+    words = [word for word in shlex.split(line, comments=True) if word not in (">", "|", "&&")]
+    while hasattr(command, "commands") and words:
+        assert words[0] in command.commands, line
+        command = command.commands[words.pop(0)]
+    known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+    assert {word.split("=")[0] for word in words if word.startswith("--")} <= known, line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -113,18 +145,23 @@ def test_the_blocks_of_a_page_run_one_after_the_other(
     page: Path, local: Local, tmp_path: Path
 ) -> None:
     with bench(local, tmp_path) as env:
+        if page.name == "tokens.md":
+            # A service of its own: the first token closes it to those who have none.
+            del env["TUNEWELL_URL"]
+            env["TUNEWELL_DATABASE_URL"] = f"sqlite:///{tmp_path / 'tokens.db'}"
+            run(["tunewell", "migrate"], tmp_path, env)
         _follow(blocks(page), tmp_path, env)
 
 
 def _follow(rest: list[Block], folder: Path, env: dict[str, str]) -> None:
     for k, block in enumerate(rest):
-        if block.how.startswith("shown:"):
+        if block.how.startswith(("shown:", "test:")):  # a test of its own runs the latter
             look_at(block)
-        elif block.how == "background" and "--objective" in block.text:
+        elif block.how == "background" and "objective " in block.text:
             with background(block, folder, env):
                 return _follow(rest[k + 1 :], folder, env)
         elif block.how == "background":
-            assert re.match(r"tunewell (serve|worker run)", block.text)  # the tests' own do it
+            look_at(block)  # the tests' own service and worker do it
         elif block.file is not None:
             (folder / block.file).write_text(block.text)
         elif block.language == "json":
@@ -135,7 +172,7 @@ def _follow(rest: list[Block], folder: Path, env: dict[str, str]) -> None:
         elif block.language == "sh":
             run(["bash", "-euc", block.text], folder, env)
         else:
-            assert block.language in ("ini", "text"), block
+            assert block.language in SYNTAX_ONLY, block
     return None
 
 
@@ -166,7 +203,7 @@ def test_links_to_headings_lead_to_one() -> None:
 
 @pytest.mark.slow
 def test_the_site_is_built(tmp_path: Path) -> None:
-    (tmp_path / "docs").symlink_to(DOCS)
+    shutil.copytree(DOCS, tmp_path / "docs")
     (tmp_path / "zensical.toml").write_text((ROOT / "zensical.toml").read_text())
     subprocess.run([sys.executable, "-m", "zensical", "build"], cwd=tmp_path, check=True)
     pages = {page.relative_to(DOCS).with_suffix(".html") for page in DOCS.rglob("*.md")}

@@ -2,7 +2,8 @@
 
 A comment before a block says how: `<!-- background -->` starts it and goes on (the service is the
 one of these tests), `<!-- shown: WHY -->` means that it cannot run here; then its syntax is looked
-at, and whether its commands and their options are there. A block that a page says to save is written to that file, and a definition to NAME.json.
+at, and whether its commands and their options are there. A block that a page says to save is
+written to that file, and a definition to NAME.json.
 """
 
 from __future__ import annotations

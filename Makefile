@@ -49,8 +49,10 @@ check: install
 openapi: install
 	$(BIN)/python -m app.api.openapi docs/openapi.json
 
+# The reference's tables, then the site in build/site.
 docs: install
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/zensical build --clean
 
 # The pages as the browser tests see them, for the documentation.
 pictures: browser

@@ -5,6 +5,7 @@ Run it as `python docs/make_reference.py`; a test compares the committed pages w
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from app.api.problems import PROBLEMS  # noqa: E402
 from app.domain.catalog import (  # noqa: E402
     EARLY_STOPPING,
     SUGGESTERS,
@@ -37,7 +39,7 @@ from app.domain.study import STUDY_TRANSITIONS  # noqa: E402
 from app.domain.trial import TRIAL_TRANSITIONS  # noqa: E402
 from app.settings import Settings  # noqa: E402
 
-PAGES = ("study-definition.md", "states.md", "settings.md")
+PAGES = ("study-definition.md", "states.md", "settings.md", "calls.md", "errors.md")
 _MARKED = re.compile(r"(<!-- begin: ([a-z-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 
 
@@ -155,7 +157,38 @@ def _setting(default: Any) -> str:
     return f"`{_json(default)}`" if is_plain else "-"
 
 
+def calls() -> str:
+    """A table of calls for each group of them."""
+    described = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    groups = []
+    for tag in described["tags"]:
+        rows = [
+            (f"`{method.upper()} {path}`", call["description"].split("\n\n")[0], _roles(call))
+            for path, entry in described["paths"].items()
+            for method, call in entry.items()
+            if call["tags"][0] == tag["name"]
+        ]
+        heading = f"## {tag['name'].capitalize()}\n\n{tag['description']}\n\n"
+        groups.append(heading + table(("call", "what it does", "roles"), rows))
+    return "\n".join(groups)
+
+
+def _roles(call: Mapping[str, Any]) -> str:
+    return ", ".join(call["x-roles"]) or "no token needed"
+
+
+def problems() -> str:
+    """A table of the codes that a refusal has."""
+    rows = [
+        (f"`{code}`", str(kind.status), kind.title, "yes, unchanged" if kind.is_retryable else "no")
+        for code, kind in PROBLEMS.items()
+    ]
+    return table(("code", "status", "means", "worth a retry"), rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
+    "calls": calls,
+    "problems": problems,
     "top": lambda: fields(TOP_FIELDS),
     "limits": lambda: fields(LIMIT_FIELDS),
     "no-progress": lambda: fields(NO_PROGRESS_FIELDS),

@@ -108,6 +108,15 @@ class Process:
             self.process.stdout.close()
 
 
+def ran(folder: Path, *command: str) -> tuple[int, str, str]:
+    """Status, output and errors of a command."""
+    process = Process(tunewell(*command), folder)
+    status = process.process.wait(timeout=120)
+    lines = "".join(line for line in iter(process.lines.get, None) if line)
+    process.end()
+    return status, lines, process.errors.read_text()
+
+
 class Service:
     """A service process on one database; `start` again after `kill` listens on the same port."""
 

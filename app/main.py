@@ -1,6 +1,4 @@
-"""Wires the service together, and runs what the command line asks of it: serve, migrate, tokens
-beside a service.
-"""
+"""Wires the service together and serves."""
 
 from __future__ import annotations
 
@@ -15,8 +13,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -24,15 +20,12 @@ from fastapi import FastAPI
 
 from .api import build
 from .api.wire import bounded_protocol
-from .domain.token import Role, Token
-from .errors import AppError, Conflict
+from .errors import AppError
 from .logs import configure_logging
-from .service.replay import Replayer
 from .service.services import Services
 from .service.tokens import TokenService
 from .settings import Settings
 from .store import schema
-from .store import studies as study_rows
 from .store.engine import Store
 from .store.opening import open_store
 
@@ -202,117 +195,3 @@ def _refusal(settings: Settings) -> str:
 def _say_ready(address: str, *, json_lines: bool) -> None:
     line = json.dumps({"event": "ready", "url": address}) if json_lines else None
     print(line or f"tunewell ready at {address}", flush=True)
-
-
-def migrate(
-    database_url: str | None = None, *, check: bool = False, json_lines: bool = False
-) -> int:
-    """Brings a database's schema up to date; with `check` only says whether that is due.
-
-    Returns:
-        Exit status: 0 fine, 1 a migration is due (`check`) or the file is being served.
-    """
-    settings = _settings(database_url)
-    try:
-        if check:
-            is_current = schema.is_current(settings.database_url)
-            _say_schema(is_current, json_lines=json_lines)
-            return 0 if is_current else 1
-        with schema.ServeLock(settings.database_url):
-            schema.upgrade(settings.database_url)
-        _say_schema(True, json_lines=json_lines)
-        return 0
-    except AppError as error:
-        print(f"tunewell: {error.detail}", file=sys.stderr)
-        return 1
-
-
-def _say_schema(is_current: bool, *, json_lines: bool) -> None:
-    if json_lines:
-        print(json.dumps({"schema_current": is_current}))
-    else:
-        print("schema: current" if is_current else "schema: a migration is due")
-
-
-class LocalTokens:
-    """Tokens straight in the database, also beside a running service: for the first one."""
-
-    def __init__(self, database_url: str | None = None) -> None:
-        settings = _settings(database_url)
-        _make_folder(settings.database_url)
-        if not schema.is_current(settings.database_url):
-            with schema.ServeLock(settings.database_url):
-                schema.upgrade(settings.database_url)
-        self._store = open_store(settings.database_url, pool_size=2)
-        self._tokens = TokenService(self._store)
-
-    def create(self, name: str, role: str, expires_in_s: float | None) -> tuple[Token, str]:
-        """Makes a token; returns it and its secret."""
-        return self._tokens.create(name, Role(role), expires_in_s)
-
-    def list(self) -> list[Token]:
-        """All tokens."""
-        found: list[Token] = []
-        at: str | None = None
-        while True:
-            page = self._tokens.page(1000, at)
-            found += page.items
-            at = page.next_page_token
-            if at is None:
-                return found
-
-    def revoke(self, token_id: str) -> Token:
-        """Ends a token at once."""
-        return self._tokens.revoke(token_id)
-
-    def close(self) -> None:
-        """Closes the database."""
-        self._store.close()
-
-
-class LocalReplay:
-    """Replays of the studies in a database, without a service or beside one; changes nothing."""
-
-    def __init__(self, database_url: str | None = None) -> None:
-        settings = _settings(database_url)
-        if not schema.is_current(settings.database_url):
-            raise Conflict("the database's schema is not current; run `tunewell migrate` first")
-        self._store = open_store(settings.database_url, pool_size=2)
-        self._replayer = Replayer(self._store, fit_limit_s=settings.fit_limit_s)
-
-    def find(self, id_or_name: str) -> str:
-        """The id of a study."""
-        named = self._store.read(lambda conn: study_rows.by_name(conn, id_or_name))
-        return id_or_name if named is None else named.id
-
-    def pages(self, study_id: str, *, force: bool) -> Iterator[dict[str, Any]]:
-        """The pages that the service would answer."""
-        after: int | None = 0
-        while after is not None:
-            page = self._replayer.page(study_id, after=after, force=force)
-            yield asdict(page)
-            after = page.next_after
-
-    def close(self) -> None:
-        """Ends the fitting process and closes the database."""
-        self._replayer.close()
-        self._store.close()
-
-
-def local_replay(database_url: str | None = None) -> LocalReplay:
-    """Opens a database to replay its studies."""
-    return LocalReplay(database_url)
-
-
-def local_tokens(database_url: str | None = None) -> LocalTokens:
-    """Opens the tokens of a database; None for the default one."""
-    return LocalTokens(database_url)
-
-
-def _settings(database_url: str | None) -> Settings:
-    return Settings() if database_url is None else Settings(database_url=database_url)
-
-
-def _make_folder(database_url: str) -> None:
-    if database_url.startswith("sqlite:///"):
-        Path(database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)

@@ -84,9 +84,17 @@ class FitProcess:
         if self._process is not None and self._process.poll() is None:
             return
         self.end()
-        root = Path(__file__).resolve().parent.parent
         ours, theirs = Pipe()
-        self._process = subprocess.Popen(
+        self._process = self.spawn(theirs)
+        theirs.close()
+        self._connection = ours
+        self._receive(START_LIMIT_S)
+
+    @staticmethod
+    def spawn(theirs: Connection) -> subprocess.Popen[bytes]:
+        """A new process that serves the other end of a pipe; its first word is "ready"."""
+        root = Path(__file__).resolve().parent.parent
+        return subprocess.Popen(
             [
                 sys.executable, "-P", "-c", BOOTSTRAP,
                 __name__.partition(".")[0], str(root / "__init__.py"), str(theirs.fileno()),
@@ -95,9 +103,6 @@ class FitProcess:
             env=child_environment(),
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        theirs.close()
-        self._connection = ours
-        self._receive(START_LIMIT_S)
 
     def call(self, request: FitRequest | Question, limit_s: float) -> FitReply:
         """Runs one request; the caller holds the lock and has called `start`.

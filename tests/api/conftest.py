@@ -20,6 +20,7 @@ from app.store import schema
 from app.store.engine import Store
 from app.store.opening import open_store
 
+from ..warm import warm_fits
 from .contract import Contract
 
 BASE = "http://127.0.0.1:8700"
@@ -46,6 +47,12 @@ def store(empty_database: Path, tmp_path: Path) -> Iterator[Store]:
     opened = open_store(f"sqlite:///{path}", pool_size=4)
     yield opened
     opened.close()
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _warm_fits() -> Iterator[None]:
+    with warm_fits():
+        yield
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Row, func, select
 
 from app.store.engine import Store
 from app.store.opening import open_store
@@ -69,14 +69,17 @@ def raw(line: dict[str, Any], names: dict[str, str]) -> bytes:
     return text.encode()
 
 
-def counts(store: Store) -> dict[str, int]:
+COUNTS = select(
+    *(
+        select(func.count()).select_from(table).scalar_subquery().label(table.name)
+        for table in metadata.sorted_tables
+    )
+)
+
+
+def counts(store: Store) -> Row[Any]:
     """How many rows each table has."""
-
-    def read(conn: Connection) -> dict[str, int]:
-        tables = metadata.sorted_tables
-        return {t.name: conn.scalar(select(func.count()).select_from(t)) or 0 for t in tables}
-
-    return store.read(read)
+    return store.read(lambda conn: conn.execute(COUNTS).one())
 
 
 class Target:

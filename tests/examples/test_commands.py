@@ -107,7 +107,7 @@ def test_versions_are_those_of_the_service(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("name", "objective", "n_trials"),
-    [("own_objective", "line", 4), ("own_torch", "net", 4), ("own_sklearn", "digits", 7)],
+    [("own_objective", "line", 4), ("own_torch", "net", 3), ("own_sklearn", "digits", 4)],
 )
 def test_an_objective_of_ones_own_runs_by_one_command(
     tmp_path: Path, name: str, objective: str, n_trials: int

@@ -17,17 +17,10 @@ from tests.unit.workers.test_worker import worker
 from tunewell.client import Client
 from tunewell.local import Local
 from workers.command_spec import read_spec
-from workers.offers import probe
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 GIVEN = """
-import torch
 import tunewell
-
-
-def build(params):
-    model = torch.nn.Linear(1, 1)
-    return model, torch.optim.Adam(model.parameters())
 
 
 def train(*_):
@@ -37,6 +30,15 @@ def train(*_):
 train_one_epoch = train
 """
 """What the reader's own code is, which the pages leave out."""
+NETWORK = """
+import torch
+
+
+def build(params):
+    model = torch.nn.Linear(1, 1)
+    return model, torch.optim.Adam(model.parameters())
+"""
+"""The same for blocks that build a network; only those wait for torch to be loaded."""
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -69,16 +71,18 @@ def test_no_block_is_left_out() -> None:
 def test_an_objective_trains_pauses_and_goes_on_where_it_saved(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my_module.py").write_text(GIVEN + block)
+    given = GIVEN + NETWORK if "torch" in block else GIVEN
+    (tmp_path / "my_module.py").write_text(given + block)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TUNEWELL_STATE_DIR", str(tmp_path / "state"))
     *_, name = re.findall(r"^(?:def|class) (\w+)", block, re.MULTILINE)
-    offer = probe(f"my_module:{name}", str(tmp_path))
     with FakeService() as service:
         service.verdicts["ls_1", 3] = ("pause", 3)
         params = {"units": 63.7}
-        service.add("ls_1", offer["name"], params=params, to_step=3)
         with worker(service, f"my_module:{name}"):
+            service.wait_for(lambda: service.registrations)
+            offer = service.registrations[0]["objectives"][-1]
+            service.add("ls_1", offer["name"], params=params, to_step=3)
             service.wait_for(service.ends)
             saved = service.contents.get("ck_1")
             resumed = (3, saved) if saved else None

@@ -21,7 +21,7 @@ TRIALS = {
     "mnist-grid": 12,
     "mnist-user-points-then-gp": 6,
     "function-quickstart": 8,
-    "mnist-asha": 9,
+    "mnist-asha": 6,
     "forest-asha": 6,
 }
 FEWER_STEPS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,12 +13,20 @@ from app.service.views import Caller, Grant
 from app.settings import Settings
 from app.store.engine import Store
 
+from ..warm import warm_fits
+
 LEASE_TTL_S = 60.0
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _warm_fits() -> Iterator[None]:
+    with warm_fits():
+        yield
 
 
 @pytest.fixture

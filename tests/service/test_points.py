@@ -110,9 +110,15 @@ class TestAFitPastItsLimit:
         assert grant.trial.provenance["suggester"] == "gp"
 
 
+class ColdFit(FitProcess):
+    """One that is started as a service does it, whatever the other tests have."""
+
+    spawn = staticmethod(FitProcess.spawn)
+
+
 @pytest.fixture
 def process() -> Iterator[FitProcess]:
-    made = FitProcess()
+    made = ColdFit()
     yield made
     made.close()
 

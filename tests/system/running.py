@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from ..warm import WarmCommand
+
 T = TypeVar("T")
 
 ENVIRONMENT = {
@@ -32,6 +34,26 @@ def tunewell(*args: str) -> list[str]:
     return [sys.executable, "-P", "-m", "tunewell", *args]
 
 
+def _started(
+    command: list[str], errors: Path, cwd: Path, env: dict[str, str]
+) -> subprocess.Popen[str] | WarmCommand:
+    """The process of a command, in a session of its own; the product's own ones are warm."""
+    ours = tunewell()
+    if command[: len(ours)] == ours:
+        return WarmCommand(command[len(ours) :], stderr=errors, cwd=cwd, env=env)
+    with errors.open("wb") as stderr:
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            stdin=subprocess.DEVNULL,
+            cwd=cwd,
+            env=env,
+            text=True,
+            start_new_session=True,
+        )
+
+
 class Process:
     """A child process whose standard output is read line by line as it comes."""
 
@@ -44,17 +66,9 @@ class Process:
         cwd: Path | None = None,
     ) -> None:
         self.errors = folder / f"{len(list(folder.iterdir()))}.stderr"
-        with self.errors.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                stdin=subprocess.DEVNULL,
-                cwd=cwd or folder,
-                env={**os.environ, **ENVIRONMENT, **(env or {})},
-                text=True,
-                start_new_session=True,
-            )
+        self.process = _started(
+            command, self.errors, cwd or folder, {**os.environ, **ENVIRONMENT, **(env or {})}
+        )
         self.lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -92,6 +106,15 @@ class Process:
         if self.process.stdout is not None:
             self._reader.join(timeout=5)
             self.process.stdout.close()
+
+
+def ran(folder: Path, *command: str) -> tuple[int, str, str]:
+    """Status, output and errors of a command."""
+    process = Process(tunewell(*command), folder)
+    status = process.process.wait(timeout=120)
+    lines = "".join(line for line in iter(process.lines.get, None) if line)
+    process.end()
+    return status, lines, process.errors.read_text()
 
 
 class Service:

@@ -11,18 +11,9 @@ import pytest
 
 from tests.postgres import Postgres
 
-from .running import Process, Service, function_study, tunewell, workers
+from .running import Service, function_study, ran, workers
 
 TRIALS = 12
-
-
-def ran(folder: Path, *command: str) -> tuple[int, str, str]:
-    """Status, output and errors of a command."""
-    process = Process(tunewell(*command), folder)
-    status = process.process.wait(timeout=120)
-    lines = "".join(line for line in iter(process.lines.get, None) if line)
-    process.end()
-    return status, lines, process.errors.read_text()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from workers.objectives import function
 
 from .running import Process, Service, function_study, worker_command
 
-OPTIONS = {"function": "sphere", "steps": 60, "noise_sd": 0.5}
+OPTIONS = {"function": "sphere", "noise_sd": 0.5}
 
 
 @pytest.fixture
@@ -29,8 +29,9 @@ def started(service: Service, folder: Path, name: str) -> Process:
     return Process(worker_command(service.url, name, "--exit-when-idle"), folder, env)
 
 
-def study_of_one(service: Service, step_s: float) -> Any:
-    objective = {"name": "function", "options": {**OPTIONS, "step_s": step_s}}
+def study_of_one(service: Service, steps: int, step_s: float) -> Any:
+    options = {**OPTIONS, "steps": steps, "step_s": step_s}
+    objective = {"name": "function", "options": options}
     raw = function_study("resumed", objective=objective, limits={"max_trials": 1})
     return service.call("POST", "/v1/studies", raw)
 
@@ -45,10 +46,11 @@ def has_begun(service: Service, study_id: str) -> bool:
     return found is not None and found["measurements"]["count"] >= 3
 
 
-def uninterrupted(params: dict[str, float]) -> tuple[dict[str, float], list[Any]]:
+def uninterrupted(params: dict[str, float], steps: int) -> tuple[dict[str, float], list[Any]]:
     """What one attempt alone comes to."""
     kept = Kept()
-    return function.evaluate(trial(params, OPTIONS, kept=kept)), kept.reports
+    options = {**OPTIONS, "steps": steps}
+    return function.evaluate(trial(params, options, kept=kept)), kept.reports
 
 
 def check_resumed(service: Service, study_id: str, *, saved_step: int) -> None:
@@ -56,7 +58,8 @@ def check_resumed(service: Service, study_id: str, *, saved_step: int) -> None:
     was reported by the second attempt.
     """
     ended = only_trial(service, study_id)
-    values, reports = uninterrupted(ended["params"])
+    steps = service.study(study_id)["definition"]["objective"]["options"]["steps"]
+    values, reports = uninterrupted(ended["params"], steps)
     assert ended["state"] == "completed"
     assert ended["values"] == values
     first, second = [attempt["lease_id"] for attempt in ended["attempts"]]
@@ -78,7 +81,7 @@ def saved_step_of(service: Service, study_id: str) -> int | None:
 def test_after_a_worker_was_killed_another_goes_on_from_the_checkpoint(
     service: Service, folder: Path
 ) -> None:
-    study = study_of_one(service, step_s=0.3)
+    study = study_of_one(service, steps=45, step_s=0.3)  # the first checkpoint comes after 10 s
     worker = started(service, folder, "first")
     saved_step = service.wait(lambda: saved_step_of(service, study["id"]))
     worker.kill()
@@ -93,7 +96,7 @@ def test_after_a_worker_was_killed_another_goes_on_from_the_checkpoint(
 def test_a_worker_that_is_told_to_end_gives_its_trial_back_from_where_it_is(
     service: Service, folder: Path
 ) -> None:
-    study = study_of_one(service, step_s=0.5)
+    study = study_of_one(service, steps=12, step_s=0.5)
     worker = started(service, folder, "first")
     service.wait(lambda: has_begun(service, study["id"]))
     worker.process.send_signal(signal.SIGTERM)
@@ -121,7 +124,7 @@ class Sums:
         self.total = 0.0
 
     def advance(self, to_step):
-        time.sleep(0.5)
+        time.sleep(0.3)
         self.total += 1.0
         return {"value": self.total}
 

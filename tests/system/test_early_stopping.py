@@ -105,7 +105,7 @@ def only_trial(service: Service, study_id: str) -> Any:
 def test_after_a_worker_is_killed_at_a_rung_another_goes_on_from_its_checkpoint(
     service: Service, folder: Path
 ) -> None:
-    study = service.call("POST", "/v1/studies", stepped_study(1, step_s=1.5))
+    study = service.call("POST", "/v1/studies", stepped_study(1, step_s=1.0))
     first = started(service, folder, "first")
     # Paused, promoted (it is the only one), or already handed out again: all follow each other.
     service.wait(lambda: (t := only_trial(service, study["id"])) and t["checkpoint_id"])
@@ -124,7 +124,7 @@ def test_after_a_worker_is_killed_at_a_rung_another_goes_on_from_its_checkpoint(
 
 def waiting_at_a_rung(service: Service, folder: Path) -> tuple[Process, Any]:
     """A worker whose trial has trained its budget, and a service that is gone."""
-    study = service.call("POST", "/v1/studies", stepped_study(1, step_s=1.5))
+    study = service.call("POST", "/v1/studies", stepped_study(1, step_s=0.6))
     worker = started(service, folder, "first")
     worker.line("trial_started")  # by then it has heard of its trial
     service.kill()

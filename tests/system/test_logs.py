@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from tunewell.client import Client
 
-from .running import Process, Service, tunewell, worker_command
+from .running import Process, Service, ran, worker_command
 
 MIB = 1024 * 1024
 CODE = """
@@ -64,9 +63,11 @@ def logs(service: Service, trial: Any, **query: str) -> Any:
     return service.call("GET", f"/v1/trials/{trial['id']}/logs?{asked}")
 
 
-def shown(service: Service, *arguments: str) -> str:
-    command = tunewell("trial", "show", *arguments, "--logs", "--url", service.url)
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def shown(service: Service, folder: Path, *arguments: str) -> str:
+    command = ("trial", "show", *arguments, "--logs", "--url", service.url)
+    status, said, errors = ran(folder, *command)
+    assert status == 0, errors
+    return said
 
 
 def test_of_much_output_the_first_and_the_last_megabytes_are_kept(
@@ -86,7 +87,7 @@ def test_of_much_output_the_first_and_the_last_megabytes_are_kept(
     assert last["offset"] == 3 * MIB
     assert last["text"] == whole[3 * MIB :]
     assert log["omitted_bytes"] == 2 * MIB
-    lines = shown(service, trial["id"]).splitlines()
+    lines = shown(service, folder, trial["id"]).splitlines()
     assert lines[MIB // 64] == "... 2,097,152 bytes left out ..."
     assert lines[-1] == whole.splitlines()[-1]
 
@@ -98,7 +99,7 @@ def test_what_broke_is_in_the_logs_and_in_the_failure(service: Service, folder: 
     worker.end()
     (trial,) = service.trials(made["id"])
     assert trial["state"] == "failed"
-    text = shown(service, "breaks", "1")
+    text = shown(service, folder, "breaks", "1")
     assert "before it broke" in text
     assert "on the other stream" in text
     assert "KeyError: 'no such column'" in text

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .running import Service, function_study, tunewell, workers
+from .running import Service, function_study, ran, workers
 
 SPACE = [
     {"name": "x0", "type": "float", "low": -5, "high": 5},
@@ -17,13 +16,10 @@ SPACE = [
 ]
 
 
-def replay(*arguments: str) -> Any:
-    done = subprocess.run(
-        tunewell("study", "replay", *arguments, "--check", "--json"),
-        capture_output=True, text=True, timeout=150, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+def replay(folder: Path, *arguments: str) -> Any:
+    status, said, errors = ran(folder, "study", "replay", *arguments, "--check", "--json")
+    assert status == 0, said + errors
+    return json.loads(said)
 
 
 @pytest.mark.parametrize("suggester", ["auto", "tpe"])
@@ -46,7 +42,7 @@ def test_every_point_of_a_rough_study_is_derived_again(
         service.start()
         ended = service.wait_ended(study["id"])
     assert ended["trial_counts"]["failed"] > 0
-    found = replay(study["id"], "--url", service.url)
+    found = replay(folder, study["id"], "--url", service.url)
     n_trials = sum(ended["trial_counts"].values())
     assert (found["equal"], found["different"], found["skipped"]) == (n_trials, 0, 0)
-    assert replay(suggester, "--local", database_url)["equal"] == n_trials
+    assert replay(folder, suggester, "--local", database_url)["equal"] == n_trials

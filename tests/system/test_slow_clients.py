@@ -6,7 +6,6 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,22 +16,21 @@ from app.api.wire import MAX_HEAD_BYTES, MAX_HEADERS
 
 from .running import Service
 
-pytestmark = pytest.mark.parametrize("dialect", ["sqlite"])
-
 HEAD_S, BODY_S, IDLE_S = 1.5, 1.0, 2.0
 PATIENCE_S = 60
 HOST = b"Host: 127.0.0.1\r\n"
 
 
-@pytest.fixture
-def strict(folder: Path, database_url: str) -> Iterator[Service]:
-    """A service with short deadlines."""
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with short deadlines, in which nothing is made."""
+    folder = tmp_path_factory.mktemp("strict")
     limits = {
         "TUNEWELL_HEAD_TIMEOUT_S": str(HEAD_S),
         "TUNEWELL_BODY_TIMEOUT_S": str(BODY_S),
         "TUNEWELL_IDLE_TIMEOUT_S": str(IDLE_S),
     }
-    made = Service(folder, database_url, limits)
+    made = Service(folder, f"sqlite:///{folder / 'tunewell.db'}", limits)
     made.start()
     yield made
     made.end()

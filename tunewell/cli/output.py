@@ -69,10 +69,10 @@ def refusals() -> Iterator[None]:
 
 @contextmanager
 def opened(what: str, database_url: str | None) -> Iterator[Any]:
-    """What a function of the service's `main` opens of a database; its refusals as our errors."""
-    main = load("app", "main", extra="server")
+    """What a function of `offline` opens of a database; its refusals as our errors."""
+    offline = load("app", "offline", extra="server")
     with refusals():
-        found = getattr(main, what)(database_url)
+        found = getattr(offline, what)(database_url)
         try:
             yield found
         finally:

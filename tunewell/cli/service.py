@@ -164,7 +164,7 @@ def migrate(
     json: Json = False,
 ) -> None:
     """Bring the database's schema up to date."""
-    run = load("app", "main", extra="server").migrate
+    run = load("app", "offline", extra="server").migrate
     raise typer.Exit(_with_settings(run, database_url, check=check, json_lines=json))
 
 

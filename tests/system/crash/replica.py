@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.warm import processes
 
 from .injector import ARM, GO_ON
 from .plan import Plan
@@ -17,10 +18,6 @@ START_S = 90.0
 """A busy machine takes its time."""
 CONTENTS = "checkpoints"
 """The folder, in that of the cell, of what the checkpoints hold."""
-
-# A process forked from one that has loaded the service is there at once; it shares nothing else.
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.system.crash.serving"])
 
 
 class Replica:

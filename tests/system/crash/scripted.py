@@ -7,10 +7,11 @@ import os
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
+from tests.warm import processes
+
 from . import saving
 from .client import Client, Stale
 from .record import Ack, Record
-from .replica import processes
 
 SAID_S = 90.0
 """How long the process may say nothing on a busy machine."""

@@ -51,3 +51,8 @@ def test_the_decorator_stays_a_function_when_its_module_is_imported() -> None:
 @pytest.mark.parametrize("statement", ["import tunewell.objective", "import tunewell.cli"])
 def test_neither_objectives_nor_the_command_line_load_what_is_heavy(statement: str) -> None:
     assert loaded_by(statement) == []
+
+
+def test_a_command_on_a_database_loads_neither_the_http_edge_nor_numerics() -> None:
+    loaded = loaded_by("from tunewell._parts import part; part('app', 'offline')")
+    assert {"fastapi", "numpy", "torch", "httpx"}.isdisjoint(loaded)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from workers import claimer
+
 from .fake_service import FakeService
 
 
@@ -18,6 +20,12 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("TUNEWELL_DATA_DIR", raising=False)
     monkeypatch.delenv("TUNEWELL_TOKEN", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service that the tests play answers an idle worker at once."""
+    monkeypatch.setattr(claimer, "DRAINED_PAUSE_S", 0.05)
 
 
 @pytest.fixture

@@ -114,15 +114,22 @@ def watch(pid: int) -> Callable[[], bool]:
 
 
 @contextmanager
-def worker_process(url: str, folder: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker in a process of its own, in a user's folder; killed at last."""
+def worker_process(
+    url: str, folder: Path, *, leave_s: float = 5.0, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker in a process of its own, in a user's folder; killed at last.
+
+    Args:
+        leave_s: how long it waits for an absent service before it leaves.
+    """
     code = (
         "import json, sys; from tunewell._parts import part; "
+        "part('workers', 'loop').LEAVE_S = float(sys.argv[2]); "
         "sys.exit(part('workers', 'main').run(**json.loads(sys.argv[1])))"
     )
     arguments = {"url": url, "name": "w", "slots": 1, "json_lines": True, **options}
     with subprocess.Popen(
-        [sys.executable, "-P", "-c", code, json.dumps(arguments)],
+        [sys.executable, "-P", "-c", code, json.dumps(arguments), str(leave_s)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,

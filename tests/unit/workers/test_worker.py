@@ -261,7 +261,8 @@ def test_a_worker_that_must_go_while_the_service_is_away_leaves_its_words_on_dis
     service: FakeService, tmp_path: Path
 ) -> None:
     service.add("ls_1", "spins")
-    with worker_process(service.url, HERE, objectives=["user_code:spins"]) as process:
+    own = ["user_code:spins"]
+    with worker_process(service.url, HERE, leave_s=0.5, objectives=own) as process:
         service.wait_for(service.reports)
         gone = watch(_pids(service)[0])
         service.is_down = True

@@ -1,27 +1,24 @@
-"""What a study shows of itself: its front, its rate and trend, its trials as rows."""
+"""What a study shows of itself: its front, and its trials as rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from ..domain import front as fronts
-from ..domain.study import Direction, Study, StudyDefinition, StudyState
-from ..domain.trial import Trial, TrialState
+from ..domain.study import Study, StudyDefinition
+from ..domain.trial import Trial
 from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store.engine import Store
 from ..store.page import Page
 from ..store.trials import TrialFilter
-from .views import Front, StudySummary
+from .views import Front
 
-_TREND_POINTS = 50
-_RATE_WINDOW = timedelta(hours=1)
 _EXPORT_PAGE = 500
 
 
@@ -43,55 +40,6 @@ def front_of(conn: Connection, study: Study) -> Front:
     return Front(
         trials=tuple(candidates[i] for i in chosen), hypervolume=volume, reference=reference
     )
-
-
-def summary_of(conn: Connection, study: Study) -> StudySummary:
-    """Rate, time left, trend and last failures of a study."""
-    finished = trial_rows.finished_values(conn, study.id)
-    first = study.definition.objectives[0].name
-    ended = [at for _, _, _, at in finished]
-    rate = None
-    if len(ended) >= 2:
-        last = max(ended)
-        recent = [at for at in ended if at > last - _RATE_WINDOW]
-        span = (max(recent) - min(recent)).total_seconds()
-        rate = 3600 * (len(recent) - 1) / span if span > 0 else None
-    return StudySummary(
-        rate_per_h=rate,
-        time_left_s=_time_left_s(study, rate),
-        trend=_trend(study.definition, [(n, values[first]) for _, n, values, _ in finished]),
-        last_failures=tuple(
-            {"number": t.number, "kind": t.failure.kind.value, "message": t.failure.message}
-            for t in trial_sets.last_failed(conn, study.id, 3)
-            if t.failure is not None
-        ),
-    )
-
-
-def _time_left_s(study: Study, rate: float | None) -> float | None:
-    total = study.definition.limits.max_trials
-    if rate is None or total is None or study.state is not StudyState.ACTIVE:
-        return None
-    left = (
-        total
-        - study.places
-        + sum(study.counts.get(state, 0) for state in (TrialState.PENDING, TrialState.RUNNING))
-    )
-    return 3600 * left / rate
-
-
-def _trend(
-    definition: StudyDefinition, finished: Sequence[tuple[int, float]]
-) -> tuple[tuple[int, float], ...]:
-    is_lower_better = definition.objectives[0].direction is Direction.MINIMIZE
-    best: list[tuple[int, float]] = []
-    for number, value in finished:
-        if not best or (value < best[-1][1] if is_lower_better else value > best[-1][1]):
-            best.append((number, value))
-    if len(best) <= _TREND_POINTS:
-        return tuple(best)
-    stride = (len(best) - 1) / (_TREND_POINTS - 1)
-    return tuple(best[round(k * stride)] for k in range(_TREND_POINTS))
 
 
 def export_columns(definition: StudyDefinition) -> list[str]:

@@ -235,7 +235,34 @@ class WorkerView:
     worker: Worker
     lease_ttl_s: float
     heartbeat_s: float
-    leases: tuple[Lease, ...] = ()
+    leases: tuple[HeldLease, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldLease:
+    """A lease that a worker holds, with what people know its trial by."""
+
+    lease: Lease
+    number: int
+    study_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyPage:
+    """Some studies in order, and how many there are in each state under the same other filters."""
+
+    items: tuple[StudyView, ...]
+    next_page_token: str | None
+    state_counts: Mapping[StudyState, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentTrials:
+    """How the last trials of a study ended. `kinds`: failed ones by kind, most frequent first."""
+
+    n_ended: int
+    n_failed: int
+    kinds: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,13 +270,20 @@ class StudySummary:
     """What a list of studies shows beside the study itself.
 
     Attributes:
-        rate_per_h: trials finished per hour over the last hour of work, or None.
+        rate_per_h: trials ended per hour over the last 10 minutes of work or the last 10 trials,
+            whichever is longer, or None.
         time_left_s: seconds until `max_trials` at that rate, or None.
-        trend: best value so far at up to 50 trial numbers.
-        last_failures: number and failure of the latest failed attempts.
+        eta_low_s, eta_high_s: the same if trials take as long as the quicker and the slower
+            quarter of the last ones, or None.
+        trend: trial number and best value so far, at the last 32 improvements.
+        last_failures: number and failure of the latest failed trials.
+        recent: how the last 10 trials ended.
     """
 
     rate_per_h: float | None
     time_left_s: float | None
+    eta_low_s: float | None
+    eta_high_s: float | None
     trend: tuple[tuple[int, float], ...]
     last_failures: tuple[Mapping[str, Any], ...]
+    recent: RecentTrials

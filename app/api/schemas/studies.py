@@ -116,15 +116,32 @@ class FailureLine(Wire):
     message: str = Field(description="What the worker said.")
 
 
+class RecentOut(Wire):
+    """How the last trials of a study ended."""
+
+    n_ended: int = Field(description="How many trials these are, 10 at most.")
+    n_failed: int = Field(description="How many of them failed.")
+    kinds: dict[str, int] = Field(description="The failed ones by kind.")
+
+
 class SummaryOut(Wire):
     """What a list of studies shows beside each study (`view=summary`)."""
 
-    rate_per_h: float | None = Field(description="Trials finished per hour of work, or null.")
-    time_left_s: float | None = Field(description="Seconds to `max_trials` at that rate, or null.")
-    trend: list[tuple[int, float]] = Field(
-        description="Trial number and best value so far, where it improved."
+    rate_per_h: float | None = Field(
+        description="Trials ended per hour, over the last 10 minutes of work or the last 10 "
+        "trials, whichever is longer; or null."
     )
-    last_failures: list[FailureLine] = Field(description="The latest failed trials.")
+    time_left_s: float | None = Field(description="Seconds to `max_trials` at that rate, or null.")
+    eta_low_s: float | None = Field(
+        description="The same if trials are as quick as the quicker quarter of the last ones; null "
+        "before 3 have ended."
+    )
+    eta_high_s: float | None = Field(description="And as slow as the slower quarter.")
+    trend: list[tuple[int, float]] = Field(
+        description="Trial number and best value so far, at the last 32 improvements."
+    )
+    last_failures: list[FailureLine] = Field(description="The latest failed trials, 3 at most.")
+    recent: RecentOut = Field(description="How the last 10 trials ended.")
 
 
 class StudyListItem(StudyOut):
@@ -137,10 +154,14 @@ class StudyListItem(StudyOut):
 
 
 class StudyListOut(Wire):
-    """A page of studies, newest first."""
+    """A page of studies, newest first unless `order_by` says otherwise."""
 
     studies: list[StudyListItem] = Field(description="The studies of the page.")
     next_page_token: str | None = Field(description="For the next page; null on the last.")
+    state_counts: dict[str, int] = Field(
+        description="Number of studies in each state that has any, on all pages and under the same "
+        "filters but `state`."
+    )
 
 
 class DryRunOut(Wire):

@@ -116,7 +116,13 @@ class HeldLease(Wire):
     lease_id: str = Field(description="Id of the lease.")
     trial_id: str = Field(description="Its trial.")
     study_id: str = Field(description="The trial's study.")
+    number: int = Field(description="The trial's number within its study.")
+    study_name: str = Field(description="The study's name.")
+    acquired_at: Instant = Field(description="When the attempt began.")
+    renewed_at: Instant = Field(description="When it was last heard of.")
     expires_at: Instant = Field(description="When it ends unless renewed.")
+    last_step: int | None = Field(description="Highest step reported.")
+    to_step: int | None = Field(description="The step that it may go on to, where that is known.")
 
 
 class DeviceOut(Wire):

@@ -34,6 +34,23 @@ export function fill(node, ...children) {
   for (const child of there.slice(wanted.length)) child.remove();
 }
 
+// As `fill`, all the way down: elements of the same kind at the same place stay, and take attributes, texts and
+// children over. Their listeners stay too.
+export function morph(node, made) {
+  for (const { name } of [...node.attributes]) if (!made.hasAttribute(name)) node.removeAttribute(name);
+  for (const { name, value } of made.attributes) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+  const wanted = [...made.childNodes];
+  const there = [...node.childNodes];
+  wanted.forEach((child, k) => {
+    const old = there[k];
+    if (!old) node.append(child);
+    else if (old.isEqualNode(child)) return;
+    else if (old instanceof Element && child instanceof Element && old.tagName === child.tagName) morph(old, child);
+    else old.replaceWith(child);
+  });
+  for (const child of there.slice(wanted.length)) child.remove();
+}
+
 // A name that a user chose: its direction and length must not disturb what stands around it.
 export const named = (text) => el("bdi", { class: "name" }, text);
 

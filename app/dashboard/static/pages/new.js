@@ -48,7 +48,7 @@ async function begin() {
 async function clone(id) {
   try {
     const study = await get(`/v1/studies/${encodeURIComponent(id)}`);
-    take({ ...study.definition, name: freeName(study.name) }, null);
+    take({ ...given(study.definition), name: freeName(study.name) }, null);
     fill(part("origin"), "A copy of ", el("a", { href: `/studies/${encodeURIComponent(id)}` }, named(study.name)), "; change its name and what is to be different.");
   } catch (error) {
     if (error.status !== 404) throw error;
@@ -56,6 +56,13 @@ async function clone(id) {
     fill(part("origin"), "The study that was to be copied is not there (any more): this is an empty form.");
   }
   part("origin").hidden = false;
+}
+
+// What was given: a shown definition has null and empty where nothing was.
+function given(value) {
+  if (Array.isArray(value)) return value.map(given);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, given(inner)]).filter(([, inner]) => inner !== null && inner !== "" && (typeof inner !== "object" || Object.keys(inner).length)));
 }
 
 function freeName(name) {
@@ -104,6 +111,7 @@ function afterChange() {
 
 async function check() {
   const own = (asked += 1);
+  if (touched && !touched.size) return showChecked("Fill in the form: each change is checked, and nothing is made before the button is pressed.");
   try {
     const { warnings } = await send("POST", "/v1/studies?dry_run=true", definition);
     if (own !== asked) return;

@@ -176,7 +176,7 @@ export class Form {
       put(this.definition, `/${field}/options`, undefined);
       this.rebuild(pointer);
     };
-    return section(title, info?.summary || "",
+    return section(title, (info?.summary || "").replaceAll("`", ""),
       el("div", { class: "line" }, this.fields.choice(pointer, "Name", choices.map((each) => [each.name, each.name]), { onChange: change, otherwise: normal }), ...more),
       this.options(`/${field}/options`, info?.options));
   }

@@ -367,7 +367,11 @@ def worker(view: WorkerView) -> dict[str, Any]:
         "name": value.name,
         "boot_id": value.boot_id,
         "labels": dict(value.labels),
-        "devices": [asdict(device) for device in value.devices],
+        "devices": [
+            {**asdict(each), "memory_free_now_bytes": value.free_memory.get(each.index)}
+            for each in value.devices
+        ],
+        "devices_free_at": instant(value.free_memory_at),
         "objectives": [offer(each) for each in value.objectives],
         "slots": value.slots,
         "draining": value.draining,

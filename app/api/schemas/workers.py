@@ -133,6 +133,10 @@ class DeviceOut(Wire):
     model: str = Field(description="Model name.")
     memory_total_bytes: int | None = Field(description="Memory, where known.")
     memory_free_bytes: int | None = Field(description="Free memory when it registered.")
+    memory_free_now_bytes: int | None = Field(
+        description="Free memory when the worker last asked for trials, see `devices_free_at`; "
+        "null before."
+    )
 
 
 class OfferOut(Wire):
@@ -157,6 +161,9 @@ class WorkerOut(Wire):
     boot_id: str = Field(description="Names the present start of its process.")
     labels: dict[str, str] = Field(description="Words to find it by.")
     devices: list[DeviceOut] = Field(description="What it runs on.")
+    devices_free_at: Instant | None = Field(
+        description="When it last asked for trials and said what is free on its devices."
+    )
     objectives: list[OfferOut] = Field(description="What it can evaluate.")
     slots: int = Field(description="Trials it runs at once.")
     draining: bool = Field(description="Whether it is given no more trials.")

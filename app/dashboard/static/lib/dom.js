@@ -1,5 +1,6 @@
 // Builds elements from text only: nothing that a user named is ever read as HTML.
 
+import { serverNow } from "./api.js";
 import { ago, moment, number, words } from "./format.js";
 
 export const part = (id) => document.getElementById(id);
@@ -66,12 +67,12 @@ export const stateBadge = (state) =>
 export function timeAgo(iso) {
   if (!iso) return el("span", {}, "-");
   const at = Date.parse(iso);
-  return el("time", { datetime: iso, title: moment(at), "data-ago": at }, ago(at));
+  return el("time", { datetime: iso, title: moment(at), "data-ago": at }, ago(at, serverNow()));
 }
 
 setInterval(() => {
   for (const node of document.querySelectorAll("time[data-ago]")) {
-    const text = ago(Number(node.dataset.ago));
+    const text = ago(Number(node.dataset.ago), serverNow());
     if (node.textContent !== text) node.textContent = text;
   }
 }, 5_000);

@@ -1,6 +1,6 @@
 // Studies over the same metric side by side. What is compared lives in the address.
 
-import { get, getFresh } from "../lib/api.js";
+import { get, getFresh, serverNow } from "../lib/api.js";
 import { el, fill, morph, named, part, shown, stateBadge } from "../lib/dom.js";
 import { duration, number, plural } from "../lib/format.js";
 import "../lib/keys.js";
@@ -179,7 +179,7 @@ function ended(counts) {
   return `${n("completed", "stopped", "infeasible")}${failed}`;
 }
 
-const took = ({ started_at: from, ended_at: to }) => (from ? `${duration(((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000)}${to ? "" : " so far"}` : "-");
+const took = ({ started_at: from, ended_at: to }) => (from ? `${duration(((to ? Date.parse(to) : serverNow()) - Date.parse(from)) / 1000)}${to ? "" : " so far"}` : "-");
 
 function differenceTable() {
   const rows = differences(studies.map(({ study }) => study.definition));

@@ -27,6 +27,7 @@ let isSending = false;
 async function read() {
   const may = await mayWrite();
   part("may-not").hidden = may;
+  part("template").parentElement.hidden = !may;
   if (!may || form) return;
   catalog = await get("/v1/catalog");
   await begin();
@@ -120,7 +121,7 @@ async function check() {
     showChecked("No fault found.");
   } catch (error) {
     if (own !== asked) return;
-    if (error.status === 401) return signIn().then(check);
+    if (error.status === 401) return signIn(error).then(check);
     if (!(error instanceof ApiError) || error.status >= 500) {
       showChecked(`Not checked: ${said(error)} What you typed stays.`, true);
       timer = setTimeout(check, 5_000);
@@ -236,7 +237,7 @@ async function sent({ key, text }) {
       return await send("POST", "/v1/studies", JSON.parse(text), { "Idempotency-Key": key });
     } catch (error) {
       if (error.status !== 401) throw error;
-      await signIn();
+      await signIn(error);
     }
   }
 }

@@ -1,6 +1,6 @@
 // The workers: which one is stuck, full or idle.
 
-import { get, send } from "../lib/api.js";
+import { get, send, serverNow } from "../lib/api.js";
 import { announce, ask, copy, el, fill, morph, part, toast } from "../lib/dom.js";
 import { plural } from "../lib/format.js";
 import { onKey } from "../lib/keys.js";
@@ -26,7 +26,7 @@ async function read() {
 const refresh = reader(read);
 
 function show() {
-  const now = Date.now();
+  const now = serverNow();
   const byName = [...workers].sort((a, b) => a.name.localeCompare(b.name));
   const gone = byName.filter((worker) => standing(worker, now) === "gone");
   const here = byName.filter((worker) => !gone.includes(worker));

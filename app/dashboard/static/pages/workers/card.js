@@ -29,7 +29,7 @@ export function card(worker, now, actions) {
       actions ? el("div", { class: "tools" }, ...buttons(worker, state, actions)) : null),
     worker.drain_reason ? el("p", { class: "trouble" }, el("span", { "aria-hidden": true }, "! "), worker.drain_reason) : null,
     Object.keys(worker.labels).length ? el("p", { class: "small labels" }, ...Object.entries(worker.labels).map(([key, value]) => el("span", { class: "label" }, el("bdi", {}, `${key}=${value}`)))) : null,
-    el("div", { class: "devices" }, ...groups(worker.devices).map(device)),
+    el("div", { class: "devices" }, ...groups(worker.devices).map((each) => device(each, worker.devices_free_at))),
     ...running(worker, state, now));
 }
 
@@ -55,8 +55,9 @@ function buttons(worker, state, { drain, resume, remove }) {
 
 // CPU cores are alike: one line for all. A GPU has a line of its own.
 function groups(devices) {
-  const cores = devices.filter((device) => device.kind === "cpu");
-  const found = devices.filter((device) => device.kind !== "cpu").map((device) => ({ title: `GPU ${device.index}`, ...device }));
+  const known = devices.map((device) => ({ ...device, memory_free_bytes: device.memory_free_now_bytes ?? device.memory_free_bytes }));
+  const cores = known.filter((device) => device.kind === "cpu");
+  const found = known.filter((device) => device.kind !== "cpu").map((device) => ({ title: `GPU ${device.index}`, ...device }));
   if (cores.length) {
     const sum = (name) => (cores.every((core) => core[name] !== null) ? cores.reduce((total, core) => total + core[name], 0) : null);
     found.push({ title: cores.length === 1 ? "CPU" : `CPU, ${cores.length} cores`, model: cores[0].model, memory_total_bytes: sum("memory_total_bytes"), memory_free_bytes: sum("memory_free_bytes") });
@@ -64,14 +65,14 @@ function groups(devices) {
   return found;
 }
 
-function device({ title, model, memory_total_bytes: total, memory_free_bytes: free }) {
+function device({ title, model, memory_total_bytes: total, memory_free_bytes: free }, at) {
   const used = total !== null && free !== null ? Math.max(0, total - free) : null;
-  const words = used === null ? (total === null ? "memory not known" : `${gibibytes(total)} of memory`) : `${gibibytes(used)} of ${gibibytes(total)} in use when it started`;
+  const words = used === null ? [total === null ? "memory not known" : `${gibibytes(total)} of memory`] : [`${gibibytes(used)} of ${gibibytes(total)} in use `, ...(at ? ["when it last asked for work, ", timeAgo(at)] : ["when it started"])];
   return el("div", { class: "device" },
     el("span", { class: "device-name" }, title),
     el("span", { class: "soft device-model" }, el("bdi", {}, model || "")),
     used === null ? el("span", {}) : el("progress", { max: total, value: used, "aria-label": `Memory of ${title}`, title: share(used / total) }),
-    el("span", { class: "small" }, words));
+    el("span", { class: "small" }, ...words));
 }
 
 function running(worker, state, now) {

@@ -367,9 +367,10 @@ def worker(view: WorkerView) -> dict[str, Any]:
         "name": value.name,
         "boot_id": value.boot_id,
         "labels": dict(value.labels),
-        "devices": [
-            {**asdict(each), "memory_free_now_bytes": value.free_memory.get(each.index)}
-            for each in value.devices
+        "devices": [asdict(each) for each in value.devices],
+        "devices_free": [
+            {"index": index, "memory_free_bytes": size}
+            for index, size in sorted(value.free_memory.items())
         ],
         "devices_free_at": instant(value.free_memory_at),
         "objectives": [offer(each) for each in value.objectives],

@@ -133,10 +133,13 @@ class DeviceOut(Wire):
     model: str = Field(description="Model name.")
     memory_total_bytes: int | None = Field(description="Memory, where known.")
     memory_free_bytes: int | None = Field(description="Free memory when it registered.")
-    memory_free_now_bytes: int | None = Field(
-        description="Free memory when the worker last asked for trials, see `devices_free_at`; "
-        "null before."
-    )
+
+
+class DeviceFreeOut(Wire):
+    """What was free on a device."""
+
+    index: int = Field(description="Index of the device.")
+    memory_free_bytes: int = Field(description="Free memory.")
 
 
 class OfferOut(Wire):
@@ -161,6 +164,9 @@ class WorkerOut(Wire):
     boot_id: str = Field(description="Names the present start of its process.")
     labels: dict[str, str] = Field(description="Words to find it by.")
     devices: list[DeviceOut] = Field(description="What it runs on.")
+    devices_free: list[DeviceFreeOut] = Field(
+        description="What was free on them when it last asked for trials; empty before."
+    )
     devices_free_at: Instant | None = Field(
         description="When it last asked for trials and said what is free on its devices."
     )

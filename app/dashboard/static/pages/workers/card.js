@@ -29,7 +29,7 @@ export function card(worker, now, actions) {
       actions ? el("div", { class: "tools" }, ...buttons(worker, state, actions)) : null),
     worker.drain_reason ? el("p", { class: "trouble" }, el("span", { "aria-hidden": true }, "! "), worker.drain_reason) : null,
     Object.keys(worker.labels).length ? el("p", { class: "small labels" }, ...Object.entries(worker.labels).map(([key, value]) => el("span", { class: "label" }, el("bdi", {}, `${key}=${value}`)))) : null,
-    el("div", { class: "devices" }, ...groups(worker.devices).map((each) => device(each, worker.devices_free_at))),
+    el("div", { class: "devices" }, ...groups(worker).map((each) => device(each, worker.devices_free_at))),
     ...running(worker, state, now));
 }
 
@@ -54,8 +54,9 @@ function buttons(worker, state, { drain, resume, remove }) {
 }
 
 // CPU cores are alike: one line for all. A GPU has a line of its own.
-function groups(devices) {
-  const known = devices.map((device) => ({ ...device, memory_free_bytes: device.memory_free_now_bytes ?? device.memory_free_bytes }));
+function groups(worker) {
+  const free = new Map(worker.devices_free.map((each) => [each.index, each.memory_free_bytes]));
+  const known = worker.devices.map((device) => ({ ...device, memory_free_bytes: free.get(device.index) ?? device.memory_free_bytes }));
   const cores = known.filter((device) => device.kind === "cpu");
   const found = known.filter((device) => device.kind !== "cpu").map((device) => ({ title: `GPU ${device.index}`, ...device }));
   if (cores.length) {

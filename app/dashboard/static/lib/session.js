@@ -51,6 +51,10 @@ export function allIsWell() {
 const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?)]$/.test(text) ? "" : "."}`;
 
 let signing = null;
+const welcomes = new Set();
+
+// Calls `told()` each time somebody has signed in: what was refused before can be read now.
+export const onSignedIn = (told) => welcomes.add(told);
 
 // Shows the form until a token was taken; the token itself is kept nowhere. One form for all who ask.
 // error: the refusal that led here, if it should say why a session is over.
@@ -80,6 +84,7 @@ async function asked(error) {
   part("sign-in-problem").textContent = "";
   part("sign-in").hidden = true;
   await showWho();
+  for (const told of welcomes) told();
 }
 
 const submitted = (form) =>

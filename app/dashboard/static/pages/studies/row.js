@@ -57,7 +57,9 @@ function titled(study) {
 function troubleOf(study) {
   if (study.pause_detail) return study.pause_detail;
   if (study.state === "failed") return study.stop_detail || "The study failed.";
-  const { recent } = study.summary;
+  const { recent, last_failures: last } = study.summary;
+  const failed = study.trial_counts.failed || 0;
+  if (failed > 1 && !study.trial_counts.completed && !study.trial_counts.stopped) return `All ${failed} trials that ended failed${last.length ? `; the last one: ${said(last[0].kind)}` : ""}`;
   if (!recent.n_failed || (recent.n_failed < 2 && recent.n_ended > 4)) return "";
   const kinds = Object.entries(recent.kinds).map(([kind, n]) => (recent.n_failed === n ? said(kind) : `${said(kind)} ${n}`));
   return `${recent.n_failed} of the last ${recent.n_ended} trials failed: ${kinds.join(", ")}`;

@@ -157,7 +157,7 @@ function bestTable(metric) {
     row("Trial", ...best.map((trial) => (trial ? el("a", { href: `/trials/${encodeURIComponent(trial.id)}` }, `#${trial.number}`) : "-"))),
     row("Trials ended", ...studies.map(({ study }) => ended(study.trial_counts))),
     row("Took", ...studies.map(({ study }) => took(study))),
-    ...params.map((name) => row(el("bdi", {}, name), ...best.map((trial, k) => at(studies[k].study, trial, name))))),
+    ...params.map((name) => row(el("bdi", {}, name), ...best.map((trial, k) => at(studies[k].study, trial, name)))),
   ]);
 }
 

@@ -62,6 +62,7 @@ PAGES: Mapping[str, str] = {
     "/trials/{trial_id}": "trial.html",
     "/compare": "compare.html",
     "/workers": "workers.html",
+    "/sign-in": "sign-in.html",
 }
 """The template of each page, by its path."""
 

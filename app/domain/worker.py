@@ -50,6 +50,8 @@ class Worker:
 
     Attributes:
         drain_reason: why it is draining, where it was not a person who said so.
+        free_memory: free bytes of a device by its index, as it last said when it asked for trials.
+        free_memory_at: when that was.
         n_infrastructure_failures: trials that failed on its infrastructure one after the other.
     """
 
@@ -65,3 +67,5 @@ class Worker:
     n_infrastructure_failures: int = 0
     registered_at: datetime
     last_seen_at: datetime
+    free_memory: Mapping[int, int] = field(default_factory=dict)
+    free_memory_at: datetime | None = None

@@ -81,7 +81,7 @@ class ClaimService:
         Raises:
             NotFound: no such worker: register again.
         """
-        await self._threads.run(self._arrive, worker_id, receipt)
+        await self._threads.run(self._arrive, worker_id, devices_free or (), receipt)
         holder = Holder(worker_id=worker_id, token_id=caller.token_id, duration_s=self._lease_ttl_s)
         deadline = asyncio.get_running_loop().time() + wait_s
         grants: list[Grant] = []
@@ -201,13 +201,23 @@ class ClaimService:
             keep = partial(self._store.write, lambda tx: answer, receipt=receipt)
             await self._threads.run(keep)
 
-    def _arrive(self, worker_id: str, receipt: Receipt[Any] | None) -> None:
-        """Notes that the worker is there; ends the call as `_replay` does."""
+    def _arrive(
+        self, worker_id: str, devices_free: Sequence[DeviceFree], receipt: Receipt[Any] | None
+    ) -> None:
+        """Notes that a worker is there and what is free on it; ends the call as `_replay` does."""
+        free = {
+            device.index: device.memory_free_bytes
+            for device in devices_free
+            if device.memory_free_bytes is not None
+        }
 
         def note(tx: Tx) -> None:
             if receipt is not None:
                 idempotency.look_up(tx, receipt.key)
-            worker_rows.seen(tx, worker_id)
+            if free:
+                worker_rows.asks(tx, worker_id, free)
+            else:
+                worker_rows.seen(tx, worker_id)
 
         self._store.write(note)
 

@@ -1,4 +1,4 @@
-"""What a study shows of itself: its front, its rate and trend, its trials as rows."""
+"""What a study shows of itself: its front, and its trials as rows."""
 
 from __future__ import annotations
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from ..blobs.opening import open_blobs
 from ..domain.catalog import EARLY_STOPPING, SUGGESTERS
+from ..domain.limit_fields import LIMIT_FIELDS
 from ..domain.objectives import BUILT_IN
 from ..metrics import Metrics
 from ..settings import Settings
 from ..store import studies as study_rows
+from ..store import workers as worker_rows
 from ..store.engine import Store
 from .analysis import AnalysisService
 from .audits import AuditService
@@ -148,6 +150,19 @@ class Services:
         await self.analyses.close()
         await asyncio.to_thread(self.replays.close)
         await asyncio.to_thread(self._threads.close)
+
+    def catalog(self) -> dict[str, Any]:
+        """Suggesters, early-stopping rules, limits and objectives with what each takes; objectives
+        that workers offer beside the built-in ones, and who is meant by a name that both have.
+        """
+        offered = self.store.read(worker_rows.offers)
+        return {
+            "suggesters": list(SUGGESTERS.values()),
+            "early_stopping": list(EARLY_STOPPING.values()),
+            "limits": LIMIT_FIELDS,
+            "objectives": {**BUILT_IN, **{offer.name: offer for offer in offered}},
+            "offered": {offer.name for offer in offered},
+        }
 
     def meta(self) -> dict[str, Any]:
         """Versions, and what is compiled in."""

@@ -33,15 +33,14 @@ from ..store import trials as trial_rows
 from ..store import workers as worker_rows
 from ..store.engine import Store
 from ..store.idempotency import Receipt
-from ..store.page import Page
-from ..store.studies import LockedStudy, StudyFilter
+from ..store.studies import LockedStudy, StudyFilter, StudyOrder
 from ..store.transaction import Tx, now_of
 from ..suggest.feasible import has_point
 from .placement import may_use_data, offers_of
 from .points import PointSource
 from .reports import front_of, summary_of
 from .settle import end, end_lease, expected_of, finished_of, settle, wake
-from .views import Front, StudySummary, StudyView
+from .views import Front, StudyPage, StudySummary, StudyView
 
 SHOWN_DELIVERIES = 10
 """How many of its latest webhooks a study shows."""
@@ -154,15 +153,25 @@ class StudyService:
         """
         return self._store.read(lambda conn: _view(conn, study_rows.get(conn, study_id)))
 
-    def page(self, filters: StudyFilter, size: int, token: str | None) -> Page[StudyView]:
-        """A page of studies, newest first."""
+    def page(
+        self,
+        filters: StudyFilter,
+        size: int,
+        token: str | None,
+        order: StudyOrder = StudyOrder.NEWEST,
+    ) -> StudyPage:
+        """A page of studies, newest first unless another order is asked for."""
 
-        def read(conn: Connection) -> Page[StudyView]:
-            page = study_rows.page(conn, filters=filters, size=size, token=token)
+        def read(conn: Connection) -> StudyPage:
+            page = study_rows.page(conn, filters=filters, size=size, token=token, order=order)
             wanted = [s.best_trial_id for s in page.items if s.best_trial_id]
             best = {trial.id: trial for trial in trial_rows.get_many(conn, wanted)}
             views = [StudyView(study=s, best=best.get(s.best_trial_id or "")) for s in page.items]
-            return Page(items=tuple(views), next_page_token=page.next_page_token)
+            return StudyPage(
+                items=tuple(views),
+                next_page_token=page.next_page_token,
+                state_counts=study_rows.state_counts(conn, filters),
+            )
 
         return self._store.read(read)
 

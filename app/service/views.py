@@ -235,7 +235,25 @@ class WorkerView:
     worker: Worker
     lease_ttl_s: float
     heartbeat_s: float
-    leases: tuple[Lease, ...] = ()
+    leases: tuple[HeldLease, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldLease:
+    """A lease that a worker holds, with what people know its trial by."""
+
+    lease: Lease
+    number: int
+    study_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyPage:
+    """Some studies in order, and how many there are in each state under the same other filters."""
+
+    items: tuple[StudyView, ...]
+    next_page_token: str | None
+    state_counts: Mapping[StudyState, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

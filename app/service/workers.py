@@ -16,7 +16,7 @@ from ..store.idempotency import Receipt
 from ..store.page import Page
 from ..store.transaction import Tx
 from .fence import supersede
-from .views import WorkerView
+from .views import HeldLease, WorkerView
 from .wake import worker_topic
 
 
@@ -112,5 +112,8 @@ class WorkerService:
             worker=worker,
             lease_ttl_s=self._lease_ttl_s,
             heartbeat_s=self._heartbeat_s,
-            leases=tuple(lease_rows.active_of_worker(conn, worker.id)),
+            leases=tuple(
+                HeldLease(lease=lease, number=number, study_name=name)
+                for lease, number, name in lease_rows.named_of_worker(conn, worker.id)
+            ),
         )

@@ -40,6 +40,11 @@ _OF_TRIAL = _ALL.where(leases.c.trial_id == bindparam("b_id")).order_by(
 )
 _ACTIVE = _ALL.where(leases.c.ended_at.is_(None)).order_by(leases.c.acquired_at, leases.c.id)
 _OF_WORKER = _ACTIVE.where(leases.c.worker_id == bindparam("b_id"))
+_NAMED_OF_WORKER = (
+    _OF_WORKER.add_columns(trials.c.number, studies.c.name.label("study_name"))
+    .join(trials, trials.c.id == leases.c.trial_id)
+    .join(studies, studies.c.id == leases.c.study_id)
+)
 _CLIENT = (
     leases.c.client_id == bindparam("b_client_id"),
     leases.c.token_id.is_not_distinct_from(bindparam("b_token_id")),
@@ -187,6 +192,14 @@ def of_trial(conn: Connection, trial_id: str) -> list[Lease]:
 def active_of_worker(conn: Connection, worker_id: str) -> list[Lease]:
     """The leases that a worker holds, oldest first."""
     return [lease_of(row) for row in conn.execute(_OF_WORKER, {"b_id": worker_id})]
+
+
+def named_of_worker(conn: Connection, worker_id: str) -> list[tuple[Lease, int, str]]:
+    """The leases that a worker holds, oldest first: each with its trial's number and its study's
+    name.
+    """
+    rows = conn.execute(_NAMED_OF_WORKER, {"b_id": worker_id})
+    return [(lease_of(row), row.number, row.study_name) for row in rows]
 
 
 def open_of_client(

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    String,
-    and_,
-    bindparam,
-    cast,
-    exists,
-    func,
-    literal_column,
-    select,
-    tuple_,
-)
+from sqlalchemy import Connection, and_, bindparam, exists, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import JSONB
 
 from ..domain.ids import new_id
 from ..domain.study import OPEN_STUDY_STATES, Study, StudyDefinition, StudyState
 from ..domain.trial import TrialState
 from ..errors import Conflict, NotFound
 from .locked import LockedStudy, refuse_taken_name
-from .page import Page, bounded, cut, decode
 from .rows import AnyRow, study_columns, study_of
+from .study_lists import StudyFilter, StudyOrder, page, state_counts
 from .tables import studies
 from .transaction import POSTGRES_MICROS, Tx
-from .types import from_micros, to_micros
+from .types import to_micros
 
 __all__ = [
     "LockedStudy",
     "StudyFilter",
+    "StudyOrder",
     "by_name",
     "claimable",
     "get",
@@ -47,16 +32,8 @@ __all__ = [
     "open_studies",
     "page",
     "served",
+    "state_counts",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyFilter:
-    """Which studies to list: in one of `states` (all when empty), with all `labels`, by prefix."""
-
-    states: tuple[StudyState, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    name_prefix: str = ""
 
 
 _ALL = select(studies)
@@ -201,48 +178,3 @@ def open_of(conn: Connection, objective_names: Sequence[str]) -> bool:
 def open_studies(conn: Connection) -> list[Study]:
     """Every study that is active, paused or stopping."""
     return [study_of(row) for row in conn.execute(_OPEN)]
-
-
-def page(
-    conn: Connection, *, filters: StudyFilter, size: int, token: str | None = None
-) -> Page[Study]:
-    """Studies that are not deleted, newest first.
-
-    Args:
-        size: items at most, 1..1000 (coerced).
-        token: where the page before ended; None for the first.
-
-    Raises:
-        InvalidInput: a token that is not of these filters.
-    """
-    size = bounded(size)
-    named = ["studies", sorted(filters.states), dict(filters.labels), filters.name_prefix]
-    statement = _filtered(conn, filters)
-    if token is not None:
-        micros, last_id = decode(token, named, (int, str))
-        key = tuple_(studies.c.created_at, studies.c.id)
-        statement = statement.where(key < (from_micros(micros), last_id))
-    rows = conn.execute(statement.limit(size + 1)).all()
-    kept, following = cut(rows, size, named, lambda row: (to_micros(row.created_at), row.id))
-    return Page(items=tuple(study_of(row) for row in kept), next_page_token=following)
-
-
-def _filtered(conn: Connection, filters: StudyFilter) -> Select[Any]:
-    statement = _ALL.where(_LIVE).order_by(studies.c.created_at.desc(), studies.c.id.desc())
-    if filters.states:
-        statement = statement.where(studies.c.state.in_([str(s) for s in filters.states]))
-    if prefix := filters.name_prefix:
-        # LIKE would take no notice of case on SQLite.
-        statement = statement.where(func.substr(studies.c.name, 1, len(prefix)) == prefix)
-    for name, value in sorted(filters.labels.items()):
-        statement = statement.where(_label(conn, name) == value)
-    return statement
-
-
-def _label(conn: Connection, name: str) -> ColumnElement[str]:
-    if conn.dialect.name == "postgresql":
-        value: ColumnElement[str] = cast(studies.c.labels, JSONB)[name].astext
-        return value
-    # A path of json_extract cannot hold every name; the rows of json_each can.
-    item = func.json_each(studies.c.labels).table_valued("key", "value")
-    return select(cast(item.c.value, String)).where(item.c.key == name).scalar_subquery()

@@ -318,6 +318,9 @@ workers = Table(
     Column("n_infrastructure_failures", Integer, nullable=False, server_default=text("0")),
     Column("registered_at", Instant, nullable=False),
     Column("last_seen_at", Instant, nullable=False),
+    # Free bytes of its devices by index when it last asked for trials; null: it did not say.
+    Column("free_memory", Json),
+    Column("free_memory_at", Instant),
     UniqueConstraint("name"),
     Index(None, "registered_at", "id"),
 )

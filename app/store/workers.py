@@ -34,6 +34,11 @@ _BY_NAME = _ALL.where(workers.c.name == bindparam("b_name"))
 _LOCK_BY_NAME = _BY_NAME.with_for_update()
 _ONE = update(workers).where(workers.c.id == bindparam("b_id"))
 _SEEN = _ONE.values(last_seen_at=bindparam("b_now")).returning(workers.c.draining)
+_FREE: Update = _ONE.values(
+    last_seen_at=bindparam("b_now"),
+    free_memory=bindparam("b_free"),
+    free_memory_at=bindparam("b_now"),
+)
 _DRAINING: Update = _ONE.values(
     draining=bindparam("b_draining"), drain_reason=None, n_infrastructure_failures=0
 )
@@ -79,6 +84,8 @@ def register(
         "objectives": [asdict(offer) for offer in objectives],
         "slots": slots,
         "last_seen_at": tx.now,
+        "free_memory": None,
+        "free_memory_at": None,
     }
     new = {
         "id": new_id("wk", now_ms=to_micros(tx.now) // 1000),
@@ -152,6 +159,16 @@ def seen(tx: Tx, worker_id: str) -> bool:
     return bool(found.scalar_one_or_none())
 
 
+def asks(tx: Tx, worker_id: str, free_memory: Mapping[int, int]) -> None:
+    """Notes that a worker asks for trials, and what is free on its devices.
+
+    Args:
+        free_memory: bytes by the device's index.
+    """
+    free = {str(index): size for index, size in free_memory.items()}
+    tx.conn.execute(_FREE, {"b_id": worker_id, "b_now": tx.now, "b_free": free})
+
+
 def set_draining(tx: Tx, worker_id: str, draining: bool) -> Worker:
     """Says whether a worker still takes new trials; its failures are counted anew.
 
@@ -202,6 +219,8 @@ def _worker(row: AnyRow) -> Worker:
         n_infrastructure_failures=row.n_infrastructure_failures,
         registered_at=row.registered_at,
         last_seen_at=row.last_seen_at,
+        free_memory={int(index): size for index, size in (row.free_memory or {}).items()},
+        free_memory_at=row.free_memory_at,
     )
 
 

@@ -22,7 +22,8 @@ _BY_ROLES = {
     frozenset({Role.READER, Role.SUBMITTER, Role.ADMIN}): """
         list_studies get_study get_best_trials get_pareto_front replay_study get_analysis
         list_trials
-        list_workers get_worker stream_study_events list_events export_trials get_metrics
+        list_workers get_worker get_catalog stream_study_events list_events export_trials
+        get_metrics
     """,
     frozenset(Role): """
         get_trial list_measurements get_logs get_meta get_session get_checkpoint read_checkpoint

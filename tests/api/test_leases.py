@@ -228,3 +228,22 @@ async def test_what_a_worker_offers_is_shown_as_sent(http: httpx.AsyncClient) ->
     assert shown["objectives"][0] == offer
     assert shown["objectives"][1]["name"] == "function"
     assert (shown["devices"], shown["labels"]) == ([device], {"rack": "7"})
+
+
+async def test_a_worker_shows_what_is_free_on_it_and_what_it_holds(http: httpx.AsyncClient) -> None:
+    device = {"index": 0, "kind": "gpu", "memory_total_bytes": 100, "memory_free_bytes": 90}
+    body = {"name": "w", "boot_id": "1", "devices": [device], "objectives": ["function"]}
+    worker = (await http.post("/v1/workers", json=body)).json()
+    assert (worker["devices_free"], worker["devices_free_at"]) == ([], None)
+    space = [{"name": "x0", "type": "float", "low": 0, "high": 1}]
+    study = await create(http, "held", objective={"name": "function"}, space=space)
+    asked = {"worker_id": worker["id"], "devices_free": [{"index": 0, "memory_free_bytes": 40}]}
+    [lease] = (await http.post("/v1/leases:claim", json=asked)).json()["leases"]
+    [shown] = (await http.get("/v1/workers")).json()["workers"]
+    assert shown["devices_free"] == asked["devices_free"]
+    assert shown["devices_free_at"] == shown["last_seen_at"]
+    [held] = shown["leases"]
+    assert (held["study_name"], held["number"]) == ("held", 1)
+    assert (held["lease_id"], held["study_id"]) == (lease["lease_id"], study["id"])
+    again = (await http.post("/v1/workers", json={**body, "boot_id": "2"})).json()
+    assert again["devices_free"] == []

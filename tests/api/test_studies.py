@@ -151,6 +151,28 @@ async def test_studies_are_listed_newest_first_and_filtered(http: httpx.AsyncCli
     assert await names(http, label=["parity=1", "n=1"]) == ["s1"]
     assert await names(http, name_prefix="s2") == ["s2"]
     assert await names(http, name_prefix="%") == []
+    assert await names(http, name_contains="S1") == ["s1"]
+    assert await names(http, name_contains="%") == []
+
+
+async def test_studies_are_sorted_as_asked_and_counted_by_state(http: httpx.AsyncClient) -> None:
+    for name in ("b", "c", "a"):
+        await create(http, name)
+    listed = (await http.get("/v1/studies")).json()["studies"]
+    await http.post(f"/v1/studies/{listed[1]['id']}:pause")
+    assert await names(http, order_by="name") == ["a", "b", "c"]
+    assert await names(http, order_by="-name") == ["c", "b", "a"]
+    assert await names(http, order_by="created_at") == ["b", "c", "a"]
+    assert (await names(http, order_by="-updated_at"))[0] == "c"
+    for order in ("name", "-updated_at", "created_at"):
+        asked = {"order_by": order, "page_size": 2}
+        page = (await http.get("/v1/studies", params=asked)).json()
+        rest = await names(http, page_token=page["next_page_token"], **asked)
+        assert [s["name"] for s in page["studies"]] + rest == await names(http, order_by=order)
+    counted = (await http.get("/v1/studies", params={"state": "paused"})).json()
+    assert (len(counted["studies"]), counted["state_counts"]) == (1, {"active": 2, "paused": 1})
+    refused = await http.get("/v1/studies", params={"order_by": "best"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/order_by")
 
 
 async def test_pages_hold_together_and_tokens_are_bound_to_filters(
@@ -238,6 +260,20 @@ async def test_lists_are_compressed_for_those_who_ask(http: httpx.AsyncClient) -
     assert len(answer.json()["studies"]) == 3
     plain = await http.get("/v1/studies", headers={"Accept-Encoding": "identity"})
     assert "content-encoding" not in plain.headers
+
+
+async def test_the_catalog_says_what_a_definition_can_name(http: httpx.AsyncClient) -> None:
+    offer = {"name": "mine", "metrics": {"f1": "maximize"}}
+    await http.post("/v1/workers", json={"name": "w", "boot_id": "1", "objectives": [offer]})
+    catalog = (await http.get("/v1/catalog")).json()
+    assert {"random", "gp", "auto"} <= {each["name"] for each in catalog["suggesters"]}
+    rules = {each["name"]: each["options"] for each in catalog["early_stopping"]}
+    assert rules["asha"]["eta"]["default"] == 3
+    assert catalog["limits"]["max_trials"]["low"] == 1
+    objectives = {each["name"]: each for each in catalog["objectives"]}
+    assert objectives["mine"]["metrics"] == {"f1": "maximize"}
+    assert (objectives["mine"]["is_built_in"], objectives["mine"]["is_offered"]) == (False, True)
+    assert objectives["function"]["is_built_in"]
 
 
 async def test_meta_says_what_is_compiled_in(http: httpx.AsyncClient) -> None:

@@ -18,7 +18,7 @@ PAGES = {
     "new": "/new",
     "study": "/studies/{study}",
     "trial": "/trials/{trial}",
-    "compare": "/compare?study={study}&study={other}",
+    "compare": "/compare?ids={study},{other}",
     "workers": "/workers",
     "api": "/docs",
 }

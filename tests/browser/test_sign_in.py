@@ -121,3 +121,17 @@ def test_a_reader_is_not_offered_what_they_may_not_do(site: Site, visit: Visit) 
     visitor.live()
     visitor.settled()
     assert page.get_by_role("button", name=verbs).all_inner_texts() == []
+
+
+@pytest.mark.parametrize(
+    ("next_", "lands"),
+    [("/workers?a=b", "/workers?a=b"), ("//evil.example/", "/"), ("https://evil.example", "/")],
+)
+def test_signing_in_leads_on_to_own_pages_only(
+    site: Site, visit: Visit, next_: str, lands: str
+) -> None:
+    visitor = visit(site, role=None)
+    visitor.watch.expect(UNSIGNED)
+    page = visitor.open(f"/sign-in?next={next_}")
+    sign_in(page, site.tokens[Role.READER])
+    expect(page).to_have_url(site.url + lands)

@@ -150,10 +150,14 @@ class StudyListItem(StudyOut):
 
 
 class StudyListOut(Wire):
-    """A page of studies, newest first."""
+    """A page of studies, newest first unless `order_by` says otherwise."""
 
     studies: list[StudyListItem] = Field(description="The studies of the page.")
     next_page_token: str | None = Field(description="For the next page; null on the last.")
+    state_counts: dict[str, int] = Field(
+        description="Number of studies in each state that has any, on all pages and under the same "
+        "filters but `state`."
+    )
 
 
 class DryRunOut(Wire):

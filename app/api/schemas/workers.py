@@ -116,7 +116,13 @@ class HeldLease(Wire):
     lease_id: str = Field(description="Id of the lease.")
     trial_id: str = Field(description="Its trial.")
     study_id: str = Field(description="The trial's study.")
+    number: int = Field(description="The trial's number within its study.")
+    study_name: str = Field(description="The study's name.")
+    acquired_at: Instant = Field(description="When the attempt began.")
+    renewed_at: Instant = Field(description="When it was last heard of.")
     expires_at: Instant = Field(description="When it ends unless renewed.")
+    last_step: int | None = Field(description="Highest step reported.")
+    to_step: int | None = Field(description="The step that it may go on to, where that is known.")
 
 
 class DeviceOut(Wire):
@@ -127,6 +133,13 @@ class DeviceOut(Wire):
     model: str = Field(description="Model name.")
     memory_total_bytes: int | None = Field(description="Memory, where known.")
     memory_free_bytes: int | None = Field(description="Free memory when it registered.")
+
+
+class DeviceFreeOut(Wire):
+    """What was free on a device."""
+
+    index: int = Field(description="Index of the device.")
+    memory_free_bytes: int = Field(description="Free memory.")
 
 
 class OfferOut(Wire):
@@ -151,6 +164,12 @@ class WorkerOut(Wire):
     boot_id: str = Field(description="Names the present start of its process.")
     labels: dict[str, str] = Field(description="Words to find it by.")
     devices: list[DeviceOut] = Field(description="What it runs on.")
+    devices_free: list[DeviceFreeOut] = Field(
+        description="What was free on them when it last asked for trials; empty before."
+    )
+    devices_free_at: Instant | None = Field(
+        description="When it last asked for trials and said what is free on its devices."
+    )
     objectives: list[OfferOut] = Field(description="What it can evaluate.")
     slots: int = Field(description="Trials it runs at once.")
     draining: bool = Field(description="Whether it is given no more trials.")

@@ -12,12 +12,13 @@ from ...domain.token import Role
 from ...errors import Unavailable
 from ...metrics import CONTENT_TYPE
 from ...service.health import Readiness
+from .. import render
 from ..access import READ
 from ..answers import json_answer, respond
 from ..deps import ApiDep, services_of
 from ..operation import operation
 from ..route import ServiceRoute
-from ..schemas.meta import HealthOut, MetaOut, ReadyOut
+from ..schemas.meta import CatalogOut, HealthOut, MetaOut, ReadyOut
 
 router = APIRouter(route_class=ServiceRoute)
 
@@ -57,6 +58,14 @@ async def get_readiness(state: Annotated[dict[str, object], Depends(_ready)]) ->
 async def get_meta(api: ApiDep) -> Response:
     """Get versions, and what is compiled in."""
     return respond(json_answer(await api.call(api.services.meta)))
+
+
+@router.get("/v1/catalog", **operation("get_catalog", "meta", READ, {200: CatalogOut}))
+async def get_catalog(api: ApiDep) -> Response:
+    """Get what a study definition can name: suggesters, early-stopping rules, limits, and the
+    objectives that are built in or that workers offer, each with the options that it takes.
+    """
+    return respond(json_answer(render.catalog(await api.call(api.services.catalog))))
 
 
 @router.get(

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from ...domain.definition import definition_to_json
 from ...domain.study import StudyState
-from ...service.views import StudyView
+from ...service.views import StudyPage, StudyView
 from ...store.idempotency import Answer
-from ...store.studies import StudyFilter
+from ...store.studies import StudyFilter, StudyOrder
 from .. import render
 from ..access import READ, SUBMIT
 from ..answers import json_answer, respond
@@ -133,6 +133,13 @@ async def list_studies(
         Query(max_length=64, description="`key=value` that has to hold; may be repeated."),
     ] = None,
     name_prefix: Annotated[str, Query(max_length=200, description="How names begin.")] = "",
+    name_contains: Annotated[
+        str, Query(max_length=200, description="What names contain, in either case.")
+    ] = "",
+    order_by: Annotated[
+        Literal["created_at", "-created_at", "updated_at", "-updated_at", "name", "-name"],
+        Query(description="What to sort by; `-` is descending."),
+    ] = "-created_at",
     view: Annotated[
         Literal["basic", "summary"],
         Query(description="`summary` adds rate, time left, trend and last failures."),
@@ -140,26 +147,30 @@ async def list_studies(
     page_size: PageSize = 100,
     page_token: PageToken = None,
 ) -> Response:
-    """List studies, newest first."""
+    """List studies, newest first unless `order_by` says otherwise."""
     filters = StudyFilter(
         states=read_states(StudyState, state or ()),
         labels=read_labels(label or ()),
         name_prefix=name_prefix,
+        name_contains=name_contains,
     )
-    page = await api.call(_page, api, filters, page_size, page_token, view == "summary")
+    found = await api.call(
+        api.services.studies.page, filters, page_size, page_token, order=StudyOrder(order_by)
+    )
+    page = await api.call(_listed, api, found, view == "summary")
     return respond(json_answer(page))
 
 
-def _page(
-    api: Api, filters: StudyFilter, size: int, token: str | None, with_summary: bool
-) -> dict[str, Any]:
-    studies = api.services.studies
-    page = studies.page(filters, size, token)
+def _listed(api: Api, page: StudyPage, with_summary: bool) -> dict[str, Any]:
     items = [render.study(view) for view in page.items]
     if with_summary:
         for item in items:
-            item["summary"] = render.summary(studies.summary(item["id"]))
-    return {"studies": items, "next_page_token": page.next_page_token}
+            item["summary"] = render.summary(api.services.studies.summary(item["id"]))
+    return {
+        "studies": items,
+        "next_page_token": page.next_page_token,
+        "state_counts": dict(page.state_counts),
+    }
 
 
 @router.get(

@@ -40,8 +40,20 @@ export function address(path, parameters = {}) {
   return asked ? `${path}?${asked}` : path;
 }
 
+// The service's clock: times of its answers are told by it, also where the reader's own goes wrong.
+let ahead = 0;
+export const serverNow = () => Date.now() + ahead;
+
+function noteClock(response) {
+  const at = Date.parse(response.headers.get("Date") || "");
+  if (Number.isNaN(at)) return;
+  const off = at - Date.now();
+  ahead = Math.abs(off) > 3_000 ? off : 0; // the header has whole seconds, and was under way
+}
+
 async function read(url, headers, signal) {
   const response = await fetch(url, { headers: { Accept: "application/json", ...headers }, cache: "no-store", signal });
+  noteClock(response);
   if (response.ok || response.status === 304) return response;
   throw await refused(response);
 }

@@ -1,5 +1,6 @@
 // Builds elements from text only: nothing that a user named is ever read as HTML.
 
+import { serverNow } from "./api.js";
 import { ago, moment, number, words } from "./format.js";
 
 export const part = (id) => document.getElementById(id);
@@ -34,6 +35,23 @@ export function fill(node, ...children) {
   for (const child of there.slice(wanted.length)) child.remove();
 }
 
+// As `fill`, all the way down: elements of the same kind at the same place stay, and take attributes, texts and
+// children over. Their listeners stay too.
+export function morph(node, made) {
+  for (const { name } of [...node.attributes]) if (!made.hasAttribute(name)) node.removeAttribute(name);
+  for (const { name, value } of made.attributes) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+  const wanted = [...made.childNodes];
+  const there = [...node.childNodes];
+  wanted.forEach((child, k) => {
+    const old = there[k];
+    if (!old) node.append(child);
+    else if (old.isEqualNode(child)) return;
+    else if (old instanceof Element && child instanceof Element && old.tagName === child.tagName) morph(old, child);
+    else old.replaceWith(child);
+  });
+  for (const child of there.slice(wanted.length)) child.remove();
+}
+
 // A name that a user chose: its direction and length must not disturb what stands around it.
 export const named = (text) => el("bdi", { class: "name" }, text);
 
@@ -49,12 +67,12 @@ export const stateBadge = (state) =>
 export function timeAgo(iso) {
   if (!iso) return el("span", {}, "-");
   const at = Date.parse(iso);
-  return el("time", { datetime: iso, title: moment(at), "data-ago": at }, ago(at));
+  return el("time", { datetime: iso, title: moment(at), "data-ago": at }, ago(at, serverNow()));
 }
 
 setInterval(() => {
   for (const node of document.querySelectorAll("time[data-ago]")) {
-    const text = ago(Number(node.dataset.ago));
+    const text = ago(Number(node.dataset.ago), serverNow());
     if (node.textContent !== text) node.textContent = text;
   }
 }, 5_000);

@@ -120,7 +120,7 @@ async function readOn(signal) {
       if (signal.aborted) break;
       publishLost(lostAt || Date.now());
       if (error instanceof ApiError && error.status === 401) {
-        await signIn();
+        await signIn(error);
         failures = 0;
         continue;
       }

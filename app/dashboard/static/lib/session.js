@@ -6,12 +6,15 @@ const part = (id) => document.getElementById(id);
 const WRITERS = ["submitter", "admin"];
 
 let who = null;
+let wasSignedIn = false;
 
 // Role and end of the session; asked once a page.
 export async function session() {
   who = who || get(SESSION);
   try {
-    return await who;
+    const found = await who;
+    wasSignedIn = Boolean(found.csrf_token);
+    return found;
   } catch (error) {
     who = null;
     throw error;
@@ -31,7 +34,7 @@ export const said = (error) => (error instanceof ApiError ? error.message : `The
 
 // Shows what went wrong and resolves when the user has given a token, or asks to try again.
 export function explain(error) {
-  if (error.status === 401) return signIn();
+  if (error.status === 401) return signIn(error);
   part("problem-text").textContent = said(error);
   part("problem-id").textContent = error.requestId ? `Request id: ${error.requestId}` : "";
   part("problem").hidden = false;
@@ -45,6 +48,8 @@ export function allIsWell() {
   part("problem").hidden = true;
 }
 
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?)]$/.test(text) ? "" : "."}`;
+
 let signing = null;
 const welcomes = new Set();
 
@@ -52,12 +57,14 @@ const welcomes = new Set();
 export const onSignedIn = (told) => welcomes.add(told);
 
 // Shows the form until a token was taken; the token itself is kept nowhere. One form for all who ask.
-export function signIn() {
-  signing = signing || asked().finally(() => (signing = null));
+// error: the refusal that led here, if it should say why a session is over.
+export function signIn(error = null) {
+  signing = signing || asked(error).finally(() => (signing = null));
   return signing;
 }
 
-async function asked() {
+async function asked(error) {
+  part("sign-in-problem").textContent = wasSignedIn ? `${error ? sentence(error.message) : "Your session is over."} Sign in again; what you typed stays.` : "";
   who = null;
   part("sign-out").hidden = true;
   part("sign-in").hidden = false;
@@ -68,9 +75,10 @@ async function asked() {
       await write("PUT", SESSION, {}, { token: part("token").value.trim() });
       break;
     } catch (error) {
-      part("sign-in-problem").textContent = said(error);
+      part("sign-in-problem").textContent = sentence(said(error));
     } finally {
       part("token").value = "";
+      part("token").focus();
     }
   }
   part("sign-in-problem").textContent = "";

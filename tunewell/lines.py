@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,11 @@ _LONGEST_MESSAGE = 200
 def clean(text: str) -> str:
     """A text of somebody else's without what a terminal would obey."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def reason(text: str) -> str:
+    """Why nobody answers, without the number that the system gives it."""
+    return clean(re.sub(r"^\[Errno -?\d+\] ", "", text)).lower()
 
 
 def cell(value: Any) -> str:
@@ -176,8 +182,8 @@ def saved_line(study: Study) -> str | None:
 
 
 def _why(trial: Trial, joint: str = ": ") -> str:
-    reason = one_line(trial.directive_reason)
-    return f"{joint}{reason}" if reason else ""
+    said = one_line(trial.directive_reason)
+    return f"{joint}{said}" if said else ""
 
 
 def values_of(trial: Trial, metrics: Sequence[str]) -> list[str]:

@@ -6,7 +6,6 @@ Tables and lines for people, JSON for programs, talk on standard error.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ import typer
 
 from .._parts import part
 from ..errors import ApiError, ServiceUnreachable, TunewellError
-from ..lines import cell, clean
+from ..lines import cell, clean, reason
 from ..tables import Column, print_table
 from ..terminal import clear_note, complain, may_ask, note, say, width
 
@@ -176,14 +175,9 @@ def _some_names(client: Client) -> list[str]:
 def unreachable_lines(error: ServiceUnreachable) -> list[str]:
     """Where nobody answers, and what to do about it."""
     return [
-        f"error: no service at {clean(error.url)} ({_plainly(error.reason)})",
+        f"error: no service at {clean(error.url)} ({reason(error.reason)})",
         "  start one: tunewell serve     or point elsewhere: --url URL, or TUNEWELL_URL",
     ]
-
-
-def _plainly(reason: str) -> str:
-    """A reason without the number that the system gives it."""
-    return clean(re.sub(r"^\[Errno -?\d+\] ", "", reason)).lower()
 
 
 def problem_lines(error: ApiError) -> list[str]:

@@ -217,6 +217,8 @@ def _next_steps(error: ApiError) -> list[str]:
     if error.code == "already-exists" and "study_id" in error.problem:
         found = clean(str(error.problem["study_id"]))
         return [f"  follow it with `tunewell study watch {found}`, or give --name another one"]
+    if "hint" in error.problem:
+        return [f"  {error.problem['hint']}"]
     return []
 
 

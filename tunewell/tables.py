@@ -14,6 +14,8 @@ from .terminal import cells, cut, padded, painted, say, state_style, width
 _GAP = "  "
 _LEAST_NAME = 12
 """Columns that a name keeps when it is cut."""
+_GOOD_NAME = 28
+"""Columns that a name has before others are left out for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,17 +111,17 @@ def _natural(columns: Sequence[Column], rows: Sequence[Sequence[str]], index: in
     return max(cells(clean(columns[index].name)), *(cells(row[index]) for row in rows), 1)
 
 
-def _least(columns: Sequence[Column], rows: Sequence[Sequence[str]], index: int) -> int:
+def _wanted(columns: Sequence[Column], rows: Sequence[Sequence[str]], index: int) -> int:
     full = _natural(columns, rows, index)
-    return min(full, _LEAST_NAME) if columns[index].is_name else full
+    return min(full, _GOOD_NAME) if columns[index].is_name else full
 
 
 def _kept(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> list[int]:
-    """Indices of the columns that have room once names are cut."""
-    least = {i: _least(columns, rows, i) for i in range(len(columns))}
-    kept = list(least)
+    """Indices of the columns that have room beside names of a good length."""
+    wanted = {i: _wanted(columns, rows, i) for i in range(len(columns))}
+    kept = list(wanted)
     order = sorted((i for i in kept if columns[i].rank), key=lambda i: (columns[i].rank, i))
-    while order and sum(least[i] for i in kept) + len(_GAP) * (len(kept) - 1) > room:
+    while order and sum(wanted[i] for i in kept) + len(_GAP) * (len(kept) - 1) > room:
         kept.remove(order.pop())
     return kept
 

@@ -248,9 +248,9 @@ def _show_plan(
 def _remarks(plan: Mapped) -> Sequence[str]:
     found = []
     if plan.n_unfinished:
-        found.append(f"{plan.n_unfinished:,} rows have not ended and are left out")
+        found.append(f"rows that have not ended, left out: {plan.n_unfinished:,}")
     if plan.n_without_value:
-        found.append(f"{plan.n_without_value:,} rows without a finite value come as failed")
+        found.append(f"rows without a finite value, which come as failed: {plan.n_without_value:,}")
     if plan.n_inactive:
         found.append(
             f"values of parameters that are not active are left out in {plan.n_inactive:,} rows"

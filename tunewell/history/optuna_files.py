@@ -164,7 +164,7 @@ def _fill(db: sqlite3.Connection, key: tuple[int], trials: Mapping[int, _Trial])
         # Names of ours, nothing of the file's.
         return db.execute(
             f"SELECT t.trial_id, {columns} FROM {table} AS x JOIN trials AS t "
-            "ON t.trial_id = x.trial_id WHERE t.study_id = ?",
+            "ON t.trial_id = x.trial_id WHERE t.study_id = ? ORDER BY t.number, x.rowid",
             key,
         )
 

@@ -33,6 +33,9 @@ SOON_S = 3 * 86400.0
 LIMIT_S = 5.0
 """How long the service has for an answer."""
 
+now_s = time.time
+"""This machine's clock, in Unix seconds."""
+
 DOCS = {"no-cuda": "docs/how-to/gpus.md", "data": "docs/how-to/data.md"}
 
 
@@ -102,9 +105,9 @@ def own_version() -> str:
 def service(probe: Probe) -> Iterator[Finding]:
     """Whether the service is there and ready, whose token this is, and whether the clocks agree."""
     try:
-        began = datetime.now(UTC).timestamp()
+        began = now_s()
         answer = probe.ask("/healthz")
-        ended = datetime.now(UTC).timestamp()
+        ended = now_s()
         yield _answers(probe, round((ended - began) * 1000))
         yield _ready(probe)
         yield _token(probe)

@@ -70,6 +70,7 @@ def read_optuna(source: str, study_name: str | None = None) -> History:
         study, notes = _from_sqlite(path, study_name)
     else:
         study, notes = _chosen(_from_journal(path), study_name, path), []
+        notes = _give_offsets(study)
     return _history(path, study, notes)
 
 
@@ -192,9 +193,11 @@ def _major(db: sqlite3.Connection) -> int:
 
 
 def _time_note(db: sqlite3.Connection) -> list[str]:
-    if _major(db) >= _UTC_SINCE:
-        return []
-    return [f"its times are taken as local ones of this machine ({datetime.now().astimezone():%Z})"]
+    return [] if _major(db) >= _UTC_SINCE else [_local_note()]
+
+
+def _local_note() -> str:
+    return f"its times are taken as local ones of this machine ({datetime.now().astimezone():%Z})"
 
 
 def _instant(text: str | None, zone: Any) -> str | None:
@@ -228,6 +231,16 @@ def _from_journal(path: Path) -> list[_Study]:
             where = f"{path}, line {number}"
             raise BadHistory(f"{where} is no entry of an Optuna journal: {error!r}") from error
     return list(played.studies.values())
+
+
+def _give_offsets(study: _Study) -> list[str]:
+    """Journals name the offset of a time from Optuna 5 on, and hold local times before."""
+    times = [each for trial in study.trials for each in (trial.started_at, trial.ended_at)]
+    is_local = any(each and datetime.fromisoformat(each).tzinfo is None for each in times)
+    for trial in study.trials if is_local else ():
+        trial.started_at = _instant(trial.started_at, None)
+        trial.ended_at = _instant(trial.ended_at, None)
+    return [_local_note()] if is_local else []
 
 
 class _Journal:

@@ -121,11 +121,11 @@ def watch(
 
 def leave(client: Client, study_id: str) -> int:
     """No longer follows a study; stops it if Ctrl-C comes again at once. Returns 0."""
-    say(
-        f"\nno longer following; the study goes on. Come back with {_back(client, study_id)}\n"
-        f"Ctrl-C again within {SECOND_INTERRUPT_S:g} s stops the study too"
-    )
     try:
+        say(
+            f"\nno longer following; the study goes on. Come back with {_back(client, study_id)}\n"
+            f"Ctrl-C again within {SECOND_INTERRUPT_S:g} s stops the study too"
+        )
         threading.Event().wait(SECOND_INTERRUPT_S)
     except KeyboardInterrupt:
         _stop(client, study_id)

@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 import os
 import threading
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import typer
 
@@ -24,6 +22,8 @@ _DEFAULT_URL = "http://127.0.0.1:8700"
 
 def study_names(context: typer.Context, incomplete: str) -> list[str]:
     """Names of studies that begin so."""
+    from urllib.parse import quote
+
     found = _in_time(lambda: _names(context, f"studies?name_prefix={quote(incomplete)}", "studies"))
     return [name for name in found if name.startswith(incomplete)]
 
@@ -63,6 +63,10 @@ def _or_nothing(ask: Callable[[], Sequence[str]]) -> Sequence[str]:
 
 
 def _names(context: typer.Context, query: str, what: str) -> list[str]:
+    # Loads sockets and TLS, which no other command needs at its start.
+    import urllib.request
+    from urllib.parse import urlsplit
+
     given = context.params
     url = str(given.get("url") or os.environ.get("TUNEWELL_URL") or _DEFAULT_URL).rstrip("/")
     token = str(given.get("token") or os.environ.get("TUNEWELL_TOKEN") or "").strip()

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import islice
 from textwrap import wrap
@@ -19,7 +20,7 @@ import typer
 
 from .._parts import part
 from ..errors import ApiError, ServiceUnreachable, TunewellError
-from ..lines import cell, clean, reason
+from ..lines import ago, cell, clean, reason
 from ..tables import Column, print_table
 from ..terminal import clear_note, complain, may_ask, note, say, width
 
@@ -230,7 +231,16 @@ def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
     for name, value in facts:
         if value is None or value == "":
             continue
-        text = cell(value)
+        text = _fact(value, is_terminal=is_terminal)
         if is_terminal:
             text = f"\n{'':<13}".join(wrap(text, max(20, width() - 13))) or text
         print(f"{name:<12} {text}")
+
+
+def _fact(value: Any, *, is_terminal: bool) -> str:
+    """A value; a time also by how long ago it was, or for programs in full."""
+    if not isinstance(value, datetime):
+        return cell(value)
+    if is_terminal:
+        return f"{cell(value)} UTC, {ago(value)}"
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

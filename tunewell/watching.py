@@ -236,7 +236,7 @@ def _best_line(standing: Standing, width: int) -> str:
 def view_lines(standing: Standing, view: str, width: int) -> list[str]:
     """The lines of a view: "", "failures", "trials" or "keys"."""
     if view == "keys":
-        return ["", *(f"{key}  {text}" for key, text in KEYS)]
+        return ["", *(cut_end(f"{key}  {text}", width) for key, text in KEYS)]
     if view == "failures":
         return ["", *_failures(standing, width)]
     if view == "trials":

@@ -223,11 +223,11 @@ def test_one_that_a_person_paused_is_followed_on() -> None:
 def test_an_attempt_that_failed_is_shown_once_when_the_trial_is_tried_again() -> None:
     failure = {"kind": "oom", "message": "no room", "traceback": ""}
     again = trial(1, state="pending", values={}, failure=failure, n_attempts=1, ended_at=None)
-    started = {**again, "state": "running"}
+    started, twice = {**again, "state": "running"}, {**again, "n_attempts": 2}
     service = FakeService(
         {
-            STUDY: [study(), study(change_seq=2), study(change_seq=3), done()],
-            TRIALS: [page(again), page(started), page({**again, "n_attempts": 2}), page(trial(1))],
+            STUDY: [study(), study(), study(change_seq=2), study(change_seq=3), done()],
+            TRIALS: [page(again), page(started), page(twice), page(trial(1))],
             EVENTS: stream(*(event(seq, "trial.state") for seq in (2, 3, 9))),
         }
     )

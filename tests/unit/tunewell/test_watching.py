@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,7 +13,7 @@ from tunewell.watching import head_lines, view_lines
 
 from .fake_service import FakeService, study, trial
 
-NOW = datetime.now(UTC).isoformat()
+NOW = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
 FAILURE = {"kind": "oom", "message": "no room\x1b[2J left", "traceback": ""}
 RUNNING = trial(44, state="running", values={}, started_at=NOW, ended_at=None)
 FAILED = trial(9, state="failed", values={}, failure=FAILURE, ended_at=NOW)
@@ -46,15 +46,15 @@ def standing(**changes: object) -> Standing:
 def test_the_head_says_where_the_study_stands() -> None:
     first, second, third, *_ = head_lines(standing(), 120)
     assert first.endswith("  active  41/50  1 running  31/h  ~17 min left  seq 1  * live")
-    assert second == "best  0.9465 accuracy  ▁█  (#33, 0 s ago; 8 trials since)"
+    assert second == "best  0.9465 accuracy  ▁█  (#33, 2 h ago; 8 trials since)"
     assert third.split() == ["learning_rate=0.0061", "batch_size=24"]
     assert head_lines(standing(), 120, "  ! refused, trying again")[0].endswith("trying again")
 
 
 def test_running_trials_and_failures_are_shown() -> None:
     shown = "\n".join(view_lines(standing(), "", 120))
-    assert "#44  gpu-a  step 2/3  0.9510  for 0 s" in shown
-    assert "failures  1: 1 oom; last #9, 0 s ago: no room\ufffd[2J left" in shown
+    assert "#44  gpu-a  step 2/3  0.9510  for 2 h" in shown
+    assert "failures  1: 1 oom; last #9, 2 h ago: no room\ufffd[2J left" in shown
     assert "#9   failed    oom" in "\n".join(view_lines(standing(), "failures", 120))
     assert "#43  completed 0.9465" in "\n".join(view_lines(standing(), "trials", 120))
     assert "q  quit watching" in "\n".join(view_lines(standing(), "keys", 120))
@@ -98,8 +98,5 @@ def test_the_board_reads_all_that_the_screen_shows() -> None:
     assert (found.rate_per_h, found.left_s, found.last_number) == (31.0, 60.0, 44)
     assert found.steps == {"tr_44": (2, 0.951)}
     assert found.workers == {"wk_1": "gpu-a"}
-    assert [
-        request.url.params.get("state")
-        for request in service.requests
-        if "trials" in str(request.url)
-    ][:3] == ["running", None, "failed"]
+    asked = [r.url.params.get("state") for r in service.requests if r.url.path.endswith("/trials")]
+    assert asked == ["running", None, "failed"]

@@ -17,6 +17,7 @@ from tests.unit.tunewell.fake_service import (
     PatientClient,
     problem,
     study,
+    trial,
     worker,
 )
 from tunewell import cli
@@ -189,8 +190,6 @@ def test_a_goal_is_done_or_a_best_value(text: str) -> None:
 def test_a_goal_follows_the_direction(direction: str, wanted: float, is_reached: bool) -> None:
     best = {**json.loads(json.dumps(DEFINITION)), "name": "x"}
     best["metrics"] = [{"name": "accuracy", "direction": direction}]
-    from tests.unit.tunewell.fake_service import trial
-
     known = read(Study, study(definition=best, best=trial()))
     goal = Goal.parsed(f"best={wanted}")
     assert goal.is_reached(known) is is_reached

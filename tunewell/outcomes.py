@@ -25,7 +25,7 @@ def retry_line(trial: Trial, study: Study) -> str:
     said = one_line(failure.message) if failure else ""
     again = f"will retry ({trial.n_attempts + 1} of {_max_attempts(study)})"
     kind = failure.kind if failure else ""
-    return _line(trial.number, "failed", clean(kind), f"{said}, {again}" if said else again)
+    return _line(trial.number, "failed", clean(kind), f"{again}: {said}" if said else again)
 
 
 def _line(number: int, state: str, result: str, remark: str) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .lines import clean, duration, fields, number, paused_line, promoted_line, rate, saved_line
 from .models import FINISHED_TRIAL, Study, Trial
 from .outcomes import event_line, outcome_line, result_line, result_lines, retry_line
-from .terminal import WISHES, has_color, is_screen, say
+from .terminal import WISHES, cut_end, has_color, is_screen, say, width
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -196,8 +196,9 @@ class Bar(Lines):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._progress = _rich_progress()
-        self._task = self._progress.add_task("", total=None, counts="", standing="", best="")
+        self._best = ""
+        self._progress = _rich_progress(lambda: self._best)
+        self._task = self._progress.add_task("", total=None, counts="", standing="")
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -232,29 +233,42 @@ class Bar(Lines):
         for warning in self._new_warnings(study):
             self._talk(f"warning: {clean(warning)}")
         total = "" if study.max_trials is None else f"/{study.max_trials}"
+        self._best = result_line(study.best, study) if study.best else ""
         self._progress.update(
             self._task,
             total=study.max_trials,
             completed=study.n_finished,
             counts=f"{study.n_finished}{total}",
             standing=pace_text(study, self._pace.per_h),
-            best=result_line(study.best, study) if study.best else "",
         )
 
     def _talk(self, text: str) -> None:
-        """A line above the bar."""
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """A line above the bar; what has no room is left out at its end."""
+        from rich.text import Text
+
+        shown = Text.from_ansi(cut_end(text, width()))
+        self._progress.console.print(shown, soft_wrap=True)
 
 
-def _rich_progress() -> Progress:
-    from rich.console import Console
+def _rich_progress(below: Callable[[], str]) -> Progress:
+    """A bar on standard error, and a line below it."""
+    from rich.console import Console, Group, RenderableType
     from rich.progress import BarColumn, Progress, TextColumn
+    from rich.text import Text
 
-    # Standard error is a screen here, whatever standard output is.
-    return Progress(
+    class Lined(Progress):
+        """With a line below."""
+
+        def get_renderable(self) -> RenderableType:
+            """The bar and the line."""
+            line = Text(below(), no_wrap=True, overflow="ellipsis")
+            return Group(super().get_renderable(), line)
+
+    return Lined(
         TextColumn(" {task.fields[counts]}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[standing]}\n{task.fields[best]}", markup=False),
+        TextColumn("{task.fields[standing]}", markup=False),
+        # Standard error is a screen here, whatever standard output is.
         console=Console(stderr=True, no_color=not has_color(sys.stderr), highlight=False),
         transient=True,
         redirect_stdout=False,

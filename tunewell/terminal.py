@@ -5,6 +5,7 @@ or without; and what the caller wants of them.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -16,6 +17,9 @@ FALLBACK_WIDTH = 80
 
 ERASE_LINE = "\r\x1b[2K"
 """Takes the cursor's line off a screen."""
+
+_COLOR = re.compile(r"(\x1b\[[0-9;]*m)")
+"""What `painted` writes."""
 
 _STYLES = {"bold": "1", "faint": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
 
@@ -136,8 +140,21 @@ def cut(text: str, most: int) -> str:
 
 
 def cut_end(text: str, most: int) -> str:
-    """A text that takes at most `most` columns (>= 1): its end is left out."""
-    return text if cells(text) <= most else f"{_taken(text, most - 1)}…"
+    """A text, which may be coloured, that takes at most `most` columns (>= 1): its end is left
+    out.
+    """
+    if cells(_COLOR.sub("", text)) <= most:
+        return text
+    parts, left = [], most - 1
+    # Every second one is a sequence that sets a colour; the last of them sets none.
+    for index, part in enumerate(_COLOR.split(text)):
+        is_color = index % 2 == 1
+        shown = part if is_color else _taken(part, left)
+        left -= 0 if is_color else cells(shown)
+        parts.append(shown)
+        if not is_color and shown != part:
+            break
+    return "".join([*parts, "\x1b[0m…" if len(parts) > 1 else "…"])
 
 
 def _taken(text: str, most: int) -> str:

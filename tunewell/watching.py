@@ -241,7 +241,7 @@ def view_lines(standing: Standing, view: str, width: int) -> list[str]:
         return ["", *_failures(standing, width)]
     if view == "trials":
         study = standing.study
-        return ["", *(_short(_trial_line(t, study), width) for t in standing.latest)]
+        return ["", *(cut_end(_trial_line(t, study), width) for t in standing.latest)]
     return ["", *_running(standing, width), "", _failure_line(standing, width)]
 
 
@@ -249,15 +249,6 @@ def _trial_line(trial: Trial, study: Study) -> str:
     if trial.has_ended:
         return outcome_line(trial, study)
     return f"#{trial.number:<3} {painted(trial.state, state_style(trial.state), sys.stdout)}"
-
-
-def _short(line: str, width: int) -> str:
-    """A line that may be coloured, cut at the edge of the screen."""
-    from rich.text import Text
-
-    text = Text.from_ansi(line)
-    text.truncate(width, overflow="ellipsis")
-    return text.plain if not has_color(sys.stdout) else line if len(line) <= width else text.plain
 
 
 def _running(standing: Standing, width: int) -> list[str]:
@@ -298,4 +289,4 @@ def _failure_line(standing: Standing, width: int) -> str:
 def _failures(standing: Standing, width: int) -> list[str]:
     if not standing.failed:
         return ["no trial has failed"]
-    return [_short(outcome_line(trial, standing.study), width) for trial in standing.failed]
+    return [cut_end(outcome_line(trial, standing.study), width) for trial in standing.failed]

@@ -68,6 +68,10 @@ def test_names_are_cut_in_their_middle_by_the_columns_they_take() -> None:
     assert terminal.cells(terminal.cut(wide, 7)) <= 7
     assert terminal.cut_end("abcdef", 4) == "abc…"
     assert terminal.padded("日", 4) == "日  "
+    painted = "#1 \x1b[31mfailed\x1b[0m for want of room"
+    assert terminal.cut_end(painted, 14) == "#1 \x1b[31mfailed\x1b[0m for\x1b[0m…"
+    assert terminal.cut_end(painted, 6) == "#1 \x1b[31mfa\x1b[0m…"
+    assert terminal.cut_end(painted, 80) == painted
 
 
 LONG = "a-study-with-a-very-long-name-of-which-the-end-says-most"

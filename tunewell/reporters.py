@@ -209,7 +209,9 @@ class Bar(Lines):
 
     def begin(self, study: Study) -> None:
         """Which study, and where it can be looked at."""
-        self._talk(f"study {clean(study.name)}  {study.id}  {self._url}/studies/{study.id}")
+        # Whole, so that it can be followed: a screen breaks the line where it ends.
+        link = f"study {clean(study.name)}  {study.id}  {self._url}/studies/{study.id}"
+        self._progress.console.print(link, markup=False, highlight=False, soft_wrap=True)
 
     def trial(self, trial: Trial, study: Study) -> None:
         """Its line."""

@@ -12,6 +12,7 @@ import pytest
 
 from tests.system.running import Service
 from tunewell import checkup, cli
+from tunewell._parts import part
 from tunewell.local import Local
 
 Checks = dict[str, dict[str, Any]]
@@ -104,3 +105,34 @@ def test_a_database_that_is_behind_is_a_warning(doctor: Doctor, tmp_path: Path) 
     found = doctor("--url", "http://127.0.0.1:9", "--database-url", url, status=3)
     assert found["database"]["verdict"] == "warn"
     assert "a migration is due" in found["database"]["text"]
+
+
+def test_a_gpu_that_torch_cannot_use_is_a_failure(
+    local: Local, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    devices = part("workers", "devices")
+    gpu = devices.Device(index=0, kind="gpu", model="H200", memory_total_bytes=139 * 2**30)
+    monkeypatch.setattr(devices, "gpus", lambda: [gpu])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    found = doctor("--url", local.url, status=1)["device"]
+    assert found["text"] == "device 0: driver seen, torch has no CUDA -> docs/how-to/gpus.md"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    found = doctor("--url", local.url, status=0)["device"]
+    assert (found["verdict"], found["text"]) == ("ok", "device 0: H200, 139 GiB")
+
+
+def test_a_data_set_with_other_content_is_a_failure(
+    local: Local, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data = part("workers", "objectives.data")
+    for name in data.MNIST.md5:
+        (tmp_path / "mnist").mkdir(exist_ok=True)
+        (tmp_path / "mnist" / name).write_bytes(b"other")
+    monkeypatch.setenv("TUNEWELL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(data, "MNIST_5K", data.MNIST)
+    monkeypatch.setattr(data, "CALIFORNIA", data.MNIST)
+    found = doctor("--url", local.url, status=1)["data"]
+    assert found["verdict"] == "FAIL"
+    assert "is corrupt: the md5" in found["text"]

@@ -38,8 +38,9 @@ from app.domain.sizes import SIZE_LIMITS  # noqa: E402
 from app.domain.study import STUDY_TRANSITIONS  # noqa: E402
 from app.domain.trial import TRIAL_TRANSITIONS  # noqa: E402
 from app.settings import Settings  # noqa: E402
+from docs.reference_commands import commands, shared_options  # noqa: E402
 
-PAGES = ("study-definition.md", "states.md", "settings.md", "calls.md", "errors.md")
+PAGES = ("study-definition.md", "states.md", "settings.md", "calls.md", "cli.md", "errors.md")
 _MARKED = re.compile(r"(<!-- begin: ([a-z-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 
 
@@ -205,6 +206,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "study-transitions": lambda: transitions(STUDY_TRANSITIONS),
     "trial-transitions": lambda: transitions(TRIAL_TRANSITIONS),
+    "commands": commands,
+    "shared-options": shared_options,
 }
 """Marker -> its table."""
 

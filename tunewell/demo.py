@@ -17,8 +17,9 @@ from .follow import follow
 from .lines import clean
 from .local import Local, fresh_folder, n_cores
 from .models import Study
-from .reporters import reporter, say
+from .reporters import reporter
 from .studies import StudyFile, load_study, submit
+from .terminal import say
 
 STUDIES = ("mnist-random", "mnist-gp", "mnist-tpe")
 MOST_SLOTS = 2

@@ -19,7 +19,12 @@ _FRONT_SIZE = 100
 
 
 def follow(
-    client: Client, study_id: str, reporter: Reporter, *, check: Callable[[], None] | None = None
+    client: Client,
+    study_id: str,
+    reporter: Reporter,
+    *,
+    check: Callable[[], None] | None = None,
+    until: Callable[[Study], bool] | None = None,
 ) -> Study:
     """Shows each trial when it ends, until the study has ended or paused itself, then its best;
     returns the study.
@@ -30,6 +35,7 @@ def follow(
         reporter: shows what happens.
         check: called when nothing has happened for a while, about 15 s; raises when there is no
             use in waiting.
+        until: whether a study need be followed no further; None: to its end or pause.
 
     Raises:
         ServiceUnreachable: the service stayed away.
@@ -40,8 +46,9 @@ def follow(
     with reporter:
         reporter.begin(view.study)
         view.catch_up()
-        if not _is_over(view.study):
-            _attend(client, view, check or _nothing)
+        done = until or _never
+        if not (_is_over(view.study) or done(view.study)):
+            _attend(client, view, check or _nothing, done)
     best = [view.study.best] if view.study.best else _front(client, view.study)
     reporter.end(view.study, best)
     return view.study
@@ -56,12 +63,19 @@ def _nothing() -> None:
     """No check."""
 
 
-def _attend(client: Client, view: _View, check: Callable[[], None]) -> None:
+def _never(study: Study) -> bool:
+    """No goal before the end."""
+    return False
+
+
+def _attend(
+    client: Client, view: _View, check: Callable[[], None], done: Callable[[Study], bool]
+) -> None:
     check()
     for raw in client.stream_events(view.study.id, after=view.study.change_seq):
         if _is_news(raw, view.study.change_seq):
             view.catch_up()
-            if _is_over(view.study):
+            if _is_over(view.study) or done(view.study):
                 return
         if raw["event"] in ("tick", "reset"):
             check()
@@ -113,7 +127,7 @@ class _View:
         self._reporter.progress(study)
 
     def _show_rungs(self, trials: Sequence[Trial]) -> None:
-        """Shows which trials wait at a rung and which go on beyond one."""
+        """Shows which trials wait at a rung, which go on beyond one, which are tried again."""
         for trial in trials:
             before = self._last.get(trial.id)
             self._last[trial.id] = trial
@@ -121,6 +135,8 @@ class _View:
                 self._reporter.paused(trial)
             elif before is not None and _goes_further(before, trial):
                 self._reporter.promoted(trial)
+            elif _has_failed_again(before, trial):
+                self._reporter.retried(trial, self.study)
 
 
 def _rung(trial: Trial) -> tuple[str, int]:
@@ -131,6 +147,13 @@ def _goes_further(before: Trial, now: Trial) -> bool:
     if before.to_step is None or now.state in ENDED_TRIAL:
         return False
     return now.to_step is None or now.to_step > before.to_step
+
+
+def _has_failed_again(before: Trial | None, now: Trial) -> bool:
+    """Whether an attempt has failed since, of a trial that gets another one."""
+    if now.failure is None or now.state in ENDED_TRIAL:
+        return False
+    return now.n_attempts > (0 if before is None else before.n_attempts)
 
 
 def _when(trial: Trial) -> tuple[float, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,11 @@ _LONGEST_MESSAGE = 200
 def clean(text: str) -> str:
     """A text of somebody else's without what a terminal would obey."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def reason(text: str) -> str:
+    """Why nobody answers, without the number that the system gives it."""
+    return clean(re.sub(r"^\[Errno -?\d+\] ", "", text)).lower()
 
 
 def cell(value: Any) -> str:
@@ -56,13 +63,79 @@ def duration(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
+def took(seconds: float) -> str:
+    """A duration to the second: "12.3 s", "2 min 04 s", "3 h 05 min"."""
+    if seconds < 60:
+        return f"{max(seconds, 0):.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def rate(per_h: float) -> str:
+    """A rate of trials: "4,870/h", "31.2/h"."""
+    return f"{per_h:,.0f}/h" if per_h >= 100 else f"{per_h:.3g}/h"
+
+
+def took_s(trial: Trial) -> float | None:
+    """Seconds from a trial's start to its end; None where it has not had both."""
+    if trial.started_at is None or trial.ended_at is None:
+        return None
+    return (trial.ended_at - trial.started_at).total_seconds()
+
+
+def one_line(text: str, most: int = _LONGEST_MESSAGE) -> str:
+    """A text of somebody else's on one line, cut at its end."""
+    return clean(" ".join(text.split()))[:most]
+
+
+def fields(pairs: Mapping[str, Any], joint: str = "  ") -> str:
+    """Names and values for programs that read lines: `name=value`, quoted where it has to be."""
+    return joint.join(f"{clean(name)}={_plain(value)}" for name, value in pairs.items())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, (int, float)):
+        return repr(value)
+    text = clean(str(value))
+    is_bare = bool(text) and not any(c.isspace() or c in '"=' for c in text)
+    return text if is_bare else json.dumps(text, ensure_ascii=False)
+
+
+def params_text(trial: Trial, study: Study) -> str:
+    """A trial's parameters for people, in the order of the space."""
+    known = {name: trial.params[name] for name in study.params if name in trial.params}
+    return " ".join(f"{clean(name)}={cell(value)}" for name, value in known.items())
+
+
+_BARS = "\N{LOWER ONE EIGHTH BLOCK}\N{LOWER ONE QUARTER BLOCK}\N{LOWER THREE EIGHTHS BLOCK}" \
+    "\N{LOWER HALF BLOCK}\N{LOWER FIVE EIGHTHS BLOCK}\N{LOWER THREE QUARTERS BLOCK}" \
+    "\N{LOWER SEVEN EIGHTHS BLOCK}\N{FULL BLOCK}"  # fmt: skip
+
+
+def sparkline(values: Sequence[float], most: int) -> str:
+    """The last finite values as a row of bars, at most `most` (>= 1) of them: lowest to highest."""
+    shown = [v for v in values if math.isfinite(v)][-most:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    if low == high:
+        return _BARS[3] * len(shown)
+    # Halved before they are subtracted: the span of two finite values may be none.
+    span = high / 2 - low / 2
+    return "".join(_BARS[min(7, int((v / 2 - low / 2) / span * 8))] for v in shown)
+
+
 def trial_line(trial: Trial, study: Study) -> str:
     """A trial in one line: number, parameters, values, and what became of it if not completed."""
     parts = [f"trial {trial.number}"]
     parts += [f"{clean(n)} {cell(trial.params[n])}" for n in study.params if n in trial.params]
     parts += values_of(trial, study.metrics)
     if trial.state == "failed" and trial.failure is not None:
-        said = clean(" ".join(trial.failure.message.split()))[:_LONGEST_MESSAGE]
+        said = one_line(trial.failure.message)
         parts.append(f"failed {trial.failure.kind}" + (f": {said}" if said else ""))
     elif trial.state == "stopped" and trial.step is not None:
         parts.append(f"stopped at step {trial.step}{_why(trial)}")
@@ -109,8 +182,8 @@ def saved_line(study: Study) -> str | None:
 
 
 def _why(trial: Trial, joint: str = ": ") -> str:
-    reason = clean(" ".join(trial.directive_reason.split()))[:_LONGEST_MESSAGE]
-    return f"{joint}{reason}" if reason else ""
+    said = one_line(trial.directive_reason)
+    return f"{joint}{said}" if said else ""
 
 
 def values_of(trial: Trial, metrics: Sequence[str]) -> list[str]:

@@ -185,6 +185,14 @@ class Local:
         """Waits until the service ends, which it does not by itself."""
         self._children["service"].wait()
 
+    def drain(self) -> None:
+        """Has the worker end in order, and waits for it: its trials end, or are saved and given
+        back.
+        """
+        worker = self._children["worker"]
+        worker.send_signal(signal.SIGTERM)
+        worker.wait()
+
     def end(self) -> None:
         """Ends the worker, then the service; whoever does not end in time is killed."""
         with _no_interrupts():

@@ -105,7 +105,7 @@ async def caller_of(request: Request) -> Caller:
     signed_in = await threaded(request, services.sessions.authenticate, cookie)
     cookies.check_csrf(request, signed_in)
     request.state.signed_in = signed_in
-    return Caller(token_id=signed_in.token.id, role=signed_in.token.role)
+    return Caller.of(signed_in.token)
 
 
 async def _caller_by_token(request: Request, secret: str) -> Caller:
@@ -113,7 +113,7 @@ async def _caller_by_token(request: Request, secret: str) -> Caller:
     token = tokens.remembered(secret)
     if token is None:
         token = await threaded(request, tokens.authenticate, secret)
-    return Caller(token_id=token.id, role=token.role)
+    return Caller.of(token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -469,6 +469,7 @@ def session(caller: Caller, signed_in: SignedIn | None) -> dict[str, Any]:
         "role": caller.role,
         "csrf_token": signed_in.session.csrf_token if signed_in else None,
         "expires_at": instant(signed_in.session.expires_at) if signed_in else None,
+        "token_expires_at": instant(caller.ends_at) if caller.ends_at else None,
     }
 
 

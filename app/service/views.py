@@ -13,7 +13,7 @@ from ..domain.event import Event
 from ..domain.fidelity import Directive
 from ..domain.lease import Lease
 from ..domain.study import ObjectiveRef, Resources, Study, StudyState
-from ..domain.token import Role
+from ..domain.token import Role, Token
 from ..domain.trial import Trial
 from ..domain.worker import Worker
 from ..store.measurements import Point, Summary
@@ -45,10 +45,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who calls. With auth off: no token and the role admin."""
+    """Who calls. With auth off: no token and the role admin.
+
+    `ends_at`: the end of the token; None where it has none.
+    """
 
     token_id: str | None = None
     role: Role = Role.ADMIN
+    ends_at: datetime | None = None
+
+    @classmethod
+    def of(cls, token: Token) -> Caller:
+        """Who calls with that token."""
+        return cls(token_id=token.id, role=token.role, ends_at=token.expires_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from http.cookies import SimpleCookie
 
 import httpx
@@ -81,7 +82,13 @@ async def test_who_calls_is_told_with_a_session_with_a_token_and_without_auth(
     http: httpx.AsyncClient, services: Services
 ) -> None:
     nobody = (await http.get("/v1/session")).json()
-    assert nobody == {"token_id": None, "role": "admin", "csrf_token": None, "expires_at": None}
+    assert nobody == {
+        "token_id": None,
+        "role": "admin",
+        "csrf_token": None,
+        "expires_at": None,
+        "token_expires_at": None,
+    }
     token, secret = services.tokens.create("me", Role.READER, None)
     bearer = {"Authorization": f"Bearer {secret}"}
     known = (await http.get("/v1/session", headers=bearer)).json()
@@ -90,6 +97,11 @@ async def test_who_calls_is_told_with_a_session_with_a_token_and_without_auth(
     seen = (await http.get("/v1/session")).json()
     assert (seen["token_id"], seen["csrf_token"]) == (token.id, csrf)
     assert seen["expires_at"] is not None
+    assert seen["token_expires_at"] is None
+    ending, secret = services.tokens.create("ending", Role.READER, 3600.0)
+    bearer = {"Authorization": f"Bearer {secret}"}
+    told = (await http.get("/v1/session", headers=bearer)).json()["token_expires_at"]
+    assert datetime.fromisoformat(told) == ending.expires_at
 
 
 async def test_a_write_needs_the_csrf_token_of_this_very_session(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import queue
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 from pathlib import Path
 from typing import IO
@@ -100,3 +105,58 @@ class _Lines:
     def text(self) -> str:
         """What was taken so far."""
         return "\n".join(self.seen)
+
+
+class Screen:
+    """`tunewell ARGUMENTS` on a terminal of its own.
+
+    Attributes:
+        text: all that was written to it so far, with its control sequences.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, columns: int = 100, lines: int = 30) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.text = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tunewell", *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=folder,
+            env={**environment(folder), "TERM": "xterm-256color"},
+            text=True,
+            preexec_fn=_heed_interrupts,
+            start_new_session=True,
+        )
+        STARTED.append(self.process)
+        os.close(theirs)
+
+    def press(self, keys: str) -> None:
+        """Types on the terminal."""
+        os.write(self._ours, keys.encode())
+
+    def wait_for(self, part: str) -> None:
+        """Waits until `part` comes, counted from now."""
+        begin = len(self.text)
+        while part not in self.text[begin:]:
+            if not self._read():
+                raise AssertionError(f"ended without {part!r}: {self.text[begin:]!r}")
+
+    def ended(self) -> int:
+        """Waits for the end; the exit status."""
+        while self._read():
+            pass
+        os.close(self._ours)
+        return self.process.wait(timeout=TIMEOUT_S)
+
+    def _read(self) -> bool:
+        """Takes what comes next; False at the end."""
+        ready, _, _ = select.select([self._ours], [], [], TIMEOUT_S)
+        assert ready, f"nothing came for {TIMEOUT_S} s after {self.text[-500:]!r}"
+        try:
+            found = os.read(self._ours, 1 << 16)
+        except OSError:  # how Linux says that nobody has the terminal open any more
+            return False
+        self.text += found.decode(errors="replace")
+        return bool(found)

@@ -9,14 +9,17 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tunewell.client import Client
+
 from .commands import TIMEOUT_S, Command, environment
 
-SLOW = {
+SLOW: dict[str, Any] = {
     "name": "slow",
-    "objective": {"name": "function", "options": {"steps": 50, "step_s": 0.1}},
+    "objective": {"name": "function", "options": {"steps": 30, "step_s": 0.1}},
     "metrics": [{"name": "value", "direction": "minimize"}],
     "space": [{"name": "x0", "type": "float", "low": -5, "high": 5}],
     "suggester": {"name": "random", "seed": 1},
@@ -38,27 +41,48 @@ def has_ended(pid: int) -> bool:
         os.close(watched)
 
 
-def test_the_first_interrupt_stops_following_the_second_ends_all(tmp_path: Path) -> None:
-    (tmp_path / "slow.json").write_text(json.dumps(SLOW))
-    command = Command(tmp_path, "study", "run", "slow.json", "--local", "--slots", "2")
-    command.out.wait_for("trial ")
-    command.interrupt()
-    said = command.err.wait_for("tunewell study watch")
-    url = said.split("--url ")[1].rstrip("`")
-    assert command.process.poll() is None
-    # Coming back from another terminal works while the service lives.
-    beside = Command(tmp_path, "study", "show", "slow", "--url", url)
-    assert beside.ended() == 0
-    assert "state        active" in beside.out.text
-    command.interrupt()
-    assert command.ended() == 0
-    assert Command(tmp_path, "study", "show", "slow", "--url", url).ended() == 3
-    line = command.err.seen[-1]
+def is_in_order(line: str) -> bool:
+    """Whether no trial is left under a lease in the database that a line names."""
     database = line.split("--database-url sqlite:///")[1]
     found = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    # Ended in order: no trial is left under a lease.
-    assert found.execute("SELECT count(*) FROM trials WHERE state = 'running'").fetchone() == (0,)
-    found.close()
+    try:
+        counts = found.execute("SELECT count(*) FROM trials WHERE state = 'running'").fetchone()
+        return bool(counts == (0,))
+    finally:
+        found.close()
+
+
+def started(tmp_path: Path, **options: object) -> Command:
+    """A local run of which a trial has ended and others run."""
+    function = {"name": "function", "options": {**SLOW["objective"]["options"], **options}}
+    (tmp_path / "slow.json").write_text(json.dumps({**SLOW, "objective": function}))
+    command = Command(tmp_path, "study", "run", "slow.json", "--local", "--slots", "2")
+    command.err.wait_for(" completed " if not options else " submitted ")
+    return command
+
+
+def test_an_interrupt_drains_and_says_how_to_go_on(tmp_path: Path) -> None:
+    command = started(tmp_path)
+    command.interrupt()
+    said = command.err.wait_for("tunewell study watch")
+    url = said.split("--url ")[1].split("`")[0]
+    # Looking at it from another terminal works while the service lives.
+    with Client(url, "") as client:
+        assert client.find_study("slow")["state"] == "active"
+    assert command.ended() == 0
+    assert "drained; the study is kept" in command.err.text
+    assert Command(tmp_path, "study", "show", "slow", "--url", url).ended() == 3
+    assert is_in_order(command.err.seen[-1])
+
+
+def test_a_second_interrupt_does_not_wait_for_the_trials(tmp_path: Path) -> None:
+    command = started(tmp_path, steps=100_000)
+    command.interrupt()
+    command.err.wait_for("Ctrl-C again ends all at once")
+    command.interrupt()
+    assert command.ended() == 0
+    assert "ended; the study is kept" in command.err.text
+    assert is_in_order(command.err.seen[-1])
 
 
 def test_a_killed_command_leaves_no_process_behind(tmp_path: Path) -> None:
@@ -91,9 +115,9 @@ def test_the_demo_ends_well_on_the_shipped_subset(tmp_path: Path) -> None:
     assert command.ended() == 0, command.err.text
     assert "\x1b" not in command.out.text + command.err.text
     lines = [line for line in command.out.seen if line]
-    assert [line.split()[0] for line in lines[:9]] == ["trial", "trial", "best:"] * 3
-    assert lines[9].split() == ["suggester", "best", "accuracy", "seconds", "trials"]
-    assert [line.split()[0] for line in lines[10:]] == ["random", "gp", "tpe"]
+    assert [line.split("=")[0] for line in lines[:6]] == ["trial_id", "learning_rate"] * 3
+    assert lines[6].split() == ["suggester", "best", "accuracy", "seconds", "trials"]
+    assert [line.split()[0] for line in lines[7:]] == ["random", "gp", "tpe"]
     assert "mnist-5k, the shipped subset" in command.err.text
     serve = command.err.seen[-1].split("tunewell ", 1)[1].split()
     assert serve[:2] == ["serve", "--database-url"]

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +60,13 @@ PYTHON = [
 def test_no_block_is_left_out() -> None:
     kinds = {
         page: sorted(re.findall(r"^```(\w+)$", (PAGES / page).read_text(), re.MULTILINE))
-        for page in ("own-code.md", "checkpoints.md", "early-stopping.md")
+        for page in ("own-code.md", "checkpoints.md", "early-stopping.md", "history.md")
     }
     assert kinds == {
         "own-code.md": ["python", "python", "python", "toml"],
         "checkpoints.md": ["python", "sh"],
         "early-stopping.md": ["json", "python"],
+        "history.md": ["python", "sh", "sh", "sh", "sh"],
     }
 
 
@@ -144,3 +147,37 @@ def _send_and_read(client: Client, url: str, tmp_path: Path) -> None:
     )
     copy = (tmp_path / "copy.pt").read_bytes()
     assert hashlib.sha256(copy).digest() == hashlib.sha256(content).digest()
+
+
+def test_history_is_brought_as_the_page_says(local: Local, tmp_path: Path) -> None:
+    storages = Path(__file__).parents[1] / "unit" / "tunewell" / "history" / "storages"
+    shutil.copy(storages / "optuna-5.db", tmp_path / "optuna.db")
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "tunewell"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m tunewell "$@"\n')
+    command.chmod(0o755)
+    (tmp_path / "write.py").write_text(blocks("history.md", "python")[0])
+    *shell, last = blocks("history.md", "sh")
+    script = "\n".join([*shell, f'"{sys.executable}" write.py', last])
+    ran = subprocess.run(
+        ["bash", "-euxc", script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}",
+             "TUNEWELL_URL": local.url},
+        check=False, timeout=170, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    ends = [line for line in ran.stdout.splitlines() if " imported  " in line]
+    assert ends == [
+        "net  12 imported  0 there already  0 refused",
+        "net  0 imported  12 there already  0 refused",
+        "tuned  12 imported  0 there already  0 refused",
+        "from-csv  2 imported  0 there already  0 refused",
+        "from-csv  1 imported  0 there already  0 refused",
+    ]
+    with Client(local.url) as client:
+        found = client.find_study("from-csv")
+    assert (found["trial_counts"], found["best"]["values"]) == (
+        {"completed": 3},
+        {"accuracy": 0.978},
+    )

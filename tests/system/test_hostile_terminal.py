@@ -107,7 +107,7 @@ def test_following_a_study_prints_nothing_that_a_terminal_obeys(
     service.call("POST", f"/v1/studies/{nasty['study']}:cancel")
     text = said(folder, "study", "watch", nasty["study"], "--url", service.url, status=1)
     assert is_harmless(text), text
-    assert "trial 1" in text
+    assert "#1 failed" in text
 
 
 def test_a_workers_own_lines_stay_lines(service: Service, folder: Path) -> None:

@@ -7,14 +7,15 @@ Loading it loads no HTTP client, no numerics and no service: each command loads 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
-import typer
-
 from ..errors import ApiError, ServiceUnreachable, TunewellError
-from . import backup, best, replay, service, study, token, trial, worker
-from .output import print_json_line, problem_lines, say
+from ..terminal import complain, forget_wishes
+from . import backup, best, doctor, history, replay, service, study, token, trial, worker
+from .app import App
+from .output import print_json, problem_lines, unreachable_lines
 
 FINE, FAILED, WRONG_USAGE, UNREACHABLE = 0, 1, 2, 3
 
@@ -23,17 +24,11 @@ _WRONG_USAGE = frozenset({400, 413, 415, 422})
 _AWAY = frozenset({502, 503, 504})
 """Statuses that say that the service, or its database, is not there."""
 
-# Plain help texts: what is piped must hold no escape byte, whatever the environment says of colour.
-app = typer.Typer(
-    name="tunewell",
-    help="Self-hosted hyperparameter tuning: a service, workers, studies.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = App(name="tunewell", help="Self-hosted hyperparameter tuning: a service, workers, studies.")
 service.add_to(app)
 backup.add_to(app)
+app.command()(doctor.doctor)
+app.add_typer(history.app, name="import")
 study.app.command()(best.best)
 study.app.command()(replay.replay)
 app.add_typer(study.app, name="study")
@@ -54,25 +49,28 @@ def run(arguments: Sequence[str]) -> int:
         arguments: the command line without the program's name.
     """
     as_json = "--json" in arguments
+    forget_wishes()
     try:
         app(args=list(arguments), prog_name="tunewell")
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     except ServiceUnreachable as error:
         _tell_json(as_json, "service-unreachable", str(error))
-        say(f"tunewell: {error}")
-        say("  start a service with `tunewell serve`, or say where one is: --url or TUNEWELL_URL")
+        _complain(unreachable_lines(error))
         return UNREACHABLE
     except ApiError as error:
         if as_json:
-            print_json_line({"type": "error", "error": {"status": error.status, **error.problem}})
-        for line in problem_lines(error):
-            say(line)
+            print_json({"type": "error", "error": {"status": error.status, **error.problem}})
+        _complain(problem_lines(error))
         return _status_of(error)
     except TunewellError as error:
         _tell_json(as_json, "failed", str(error))
-        say(f"tunewell: {error}")
+        _complain([f"error: {error}"])
         return error.exit_status
+    except BrokenPipeError:
+        # Whoever read standard output has seen enough; nothing more can be written there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
     return FINE
 
 
@@ -84,4 +82,9 @@ def _status_of(error: ApiError) -> int:
 
 def _tell_json(as_json: bool, code: str, detail: str) -> None:
     if as_json:
-        print_json_line({"type": "error", "error": {"code": code, "detail": detail}})
+        print_json({"type": "error", "error": {"code": code, "detail": detail}})
+
+
+def _complain(lines: Sequence[str]) -> None:
+    for line in lines:
+        complain(line)

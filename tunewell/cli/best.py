@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..lines import clean, number
-from .output import Json, TokenOption, Url, connect, print_json, print_table, say
+from .arguments import StudyName
+from .output import Json, TokenOption, Url, connect, find_study, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..models import Study
 
 
 def best(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's id or name.")],
+    study: StudyName,
     by: Annotated[
         Literal["observed", "posterior_mean"],
         typer.Option(help="posterior_mean: what a model expects; for noisy metrics."),
@@ -29,7 +30,7 @@ def best(
     from ..models import Study, read
 
     with connect(url, token) as client:
-        raw = client.find_study(study)
+        raw = find_study(client, study)
         found = client.ranking(raw["id"], k, by)
     if json:
         print_json(found)

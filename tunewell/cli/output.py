@@ -7,19 +7,41 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from itertools import islice
+from textwrap import wrap
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .._parts import part
-from ..errors import ApiError, TunewellError
-from ..lines import cell, clean
+from ..errors import ApiError, ServiceUnreachable, TunewellError
+from ..lines import ago, cell, clean, reason
+from ..tables import Column, print_table
+from ..terminal import clear_note, complain, may_ask, note, say, width
 
 if TYPE_CHECKING:
     from ..client import Client
+
+__all__ = [
+    "Column", "DatabaseRefused", "Json", "NotInstalled", "TokenOption", "Url", "Yes", "complain",
+    "confirmed", "connect", "find_study", "go_on_or_leave", "load", "opened", "print_facts",
+    "print_json", "print_table", "problem_lines", "refusals", "say", "unreachable_lines",
+]  # fmt: skip
+
+_NAMES_LOOKED_AT = 500
+
+_NEEDS = {
+    "pause": "active",
+    "resume": "paused, or ended by a limit that was raised since",
+    "stop": "active or paused",
+    "cancel": "active, paused or stopping",
+}
+"""The states that a study has to be in for an action."""
 
 RETRIES = 3
 """How often one command tries to reach the service: for about a second."""
@@ -38,6 +60,7 @@ TokenOption = Annotated[
     typer.Option("--token", envvar="TUNEWELL_TOKEN", help="Bearer token.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without a question.")]
 
 
 class NotInstalled(TunewellError):
@@ -79,11 +102,17 @@ def opened(what: str, database_url: str | None) -> Iterator[Any]:
             found.close()
 
 
-def connect(url: str | None, token: str | None) -> Client:
+@contextmanager
+def connect(url: str | None, token: str | None) -> Iterator[Client]:
     """A client for one command: it tries a few times, then says that nobody answers."""
+    note(f"asking {clean(url or 'the service')} ...")
     from ..client import Client
 
-    return Client(url, token, retries=RETRIES)
+    try:
+        with Client(url, token, retries=RETRIES) as client:
+            yield client
+    finally:
+        clear_note()
 
 
 def load(name: str, module: str, *, extra: str) -> ModuleType:
@@ -101,67 +130,117 @@ def load(name: str, module: str, *, extra: str) -> ModuleType:
         ) from error
 
 
-def say(text: str) -> None:
-    """Talk: one line on standard error."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def print_json(value: Any) -> None:
-    """Data: one JSON document on standard output."""
-    print(json.dumps(value, indent=2), flush=True)
-
-
-def print_json_line(value: Any) -> None:
     """Data: one JSON document on one line of standard output."""
     print(json.dumps(value), flush=True)
 
 
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Whether to go on: asked on a terminal only, and not where `yes` was given."""
+    if yes or not may_ask():
+        return True
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def go_on_or_leave(question: str, *, yes: bool) -> None:
+    """Asks, and ends the command with 1 where the answer is no."""
+    if not confirmed(question, yes=yes):
+        complain("nothing was done")
+        raise typer.Exit(1)
+
+
+def find_study(client: Client, id_or_name: str) -> Any:
+    """A study by its id or name.
+
+    Raises:
+        ApiError: 404 when there is none; it names the one that is meant, if a name is near.
+    """
+    try:
+        return client.find_study(id_or_name)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        near = get_close_matches(id_or_name, _some_names(client), n=1)
+        if not near:
+            raise
+        detail = f"there is no study {id_or_name!r}, did you mean {near[0]!r}?"
+        raise ApiError(404, {"code": "not-found", "detail": detail}) from error
+
+
+def _some_names(client: Client) -> list[str]:
+    """Names of the newest studies; enough to find the one that was misspelt."""
+    return [str(study["name"]) for study in islice(client.list_studies(), _NAMES_LOOKED_AT)]
+
+
+def unreachable_lines(error: ServiceUnreachable) -> list[str]:
+    """Where nobody answers, and what to do about it."""
+    return [
+        f"error: no service at {clean(error.url)} ({reason(error.reason)})",
+        "  start one: tunewell serve     or point elsewhere: --url URL, or TUNEWELL_URL",
+    ]
+
+
 def problem_lines(error: ApiError) -> list[str]:
     """A refusal with each of its faults, and what to do next."""
-    lines = [f"tunewell: {clean(error.detail)} ({clean(error.code)})"]
-    for fault in error.faults:
-        lines.append(f"  {clean(fault.get('pointer') or '/')}: {clean(fault.get('detail', ''))}")
+    faults = [_fault_line(fault) for fault in error.faults]
+    file = f"{clean(str(error.problem['file']))} " if "file" in error.problem else ""
+    said = f"{_detail_of(error)}{_request_of(error)}"
+    lines = [f"error: {file}{faults[0]}{_request_of(error)}"] if len(faults) == 1 else []
+    lines += [] if lines else [f"error: {file}{said}", *(f"  {fault}" for fault in faults)]
     for change in error.problem.get("diff") or ():
         there, given = json.dumps(change.get("stored")), json.dumps(change.get("given"))
         lines.append(f"  {clean(str(change.get('pointer')))}: is {there}, given {given}")
+    return lines + _next_steps(error)
+
+
+def _fault_line(fault: Mapping[str, str]) -> str:
+    return f"{clean(fault.get('pointer') or '/')}: {clean(fault.get('detail', ''))}"
+
+
+def _detail_of(error: ApiError) -> str:
+    """What is wrong; of an action that the state does not allow, which one it needs."""
+    verb, state = error.problem.get("verb"), error.problem.get("current_state")
+    if error.code == "illegal-transition" and verb in _NEEDS and state:
+        return f"study is {clean(str(state))}; {verb} needs {_NEEDS[verb]}"
+    return clean(error.detail)
+
+
+def _request_of(error: ApiError) -> str:
+    """The request's id, by which the service's log has it."""
+    found = error.problem.get("request_id")
+    return f" (request {clean(str(found))})" if found else ""
+
+
+def _next_steps(error: ApiError) -> list[str]:
     if error.code == "unauthenticated":
-        lines.append("  give a token with --token or TUNEWELL_TOKEN")
+        return ["  give a token with --token or TUNEWELL_TOKEN"]
     if error.code == "already-exists" and "study_id" in error.problem:
         found = clean(str(error.problem["study_id"]))
-        lines.append(f"  follow it with `tunewell study watch {found}`, or give --name another one")
-    if error.status >= 500 and "request_id" in error.problem:
-        lines.append(f"  request {clean(str(error.problem['request_id']))}")
-    return lines
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """A table on a terminal, tab-separated lines when piped; `empty` is said when there is none."""
-    shown = [[cell(value) for value in row] for row in rows]
-    if not shown:
-        say(empty)
-        return
-    if not sys.stdout.isatty():
-        for row in [list(columns), *shown]:
-            print("\t".join(row))
-        return
-    _print_rich_table(columns, shown)
-
-
-def _print_rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in columns:
-        table.add_column(Text(clean(name)), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(text) for text in row))
-    Console().print(table)
+        return [f"  follow it with `tunewell study watch {found}`, or give --name another one"]
+    if "hint" in error.problem:
+        return [f"  {error.problem['hint']}"]
+    return []
 
 
 def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
-    """Names and values, one a line; those without a value are left out."""
+    """Names and values, one a line; those without a value are left out. On a terminal long values
+    go on below where they began.
+    """
+    is_terminal = sys.stdout.isatty()
     for name, value in facts:
-        if value is not None and value != "":
-            print(f"{name:<12} {cell(value)}")
+        if value is None or value == "":
+            continue
+        text = _fact(value, is_terminal=is_terminal)
+        if is_terminal:
+            text = f"\n{'':<13}".join(wrap(text, max(20, width() - 13))) or text
+        print(f"{name:<12} {text}")
+
+
+def _fact(value: Any, *, is_terminal: bool) -> str:
+    """A value; a time also by how long ago it was, or for programs in full."""
+    if not isinstance(value, datetime):
+        return cell(value)
+    if is_terminal:
+        return f"{cell(value)} UTC, {ago(value)}"
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -10,13 +10,24 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import Json, TokenOption, Url, connect, opened, print_json, print_table, say
+from .arguments import StudyName
+from .output import (
+    Json,
+    TokenOption,
+    Url,
+    connect,
+    find_study,
+    opened,
+    print_json,
+    print_table,
+    say,
+)
 
 _OUTCOMES = ("equal", "different", "skipped")
 
 
 def replay(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's id or name.")],
+    study: StudyName,
     check: Annotated[
         bool, typer.Option("--check", help="Show only what is not equal; exit 1 if any differs.")
     ] = False,
@@ -54,7 +65,7 @@ def _pages(
     """The verdicts on a study, page by page: worked out by the service, or here."""
     if local is None:
         with connect(url, token) as client:
-            yield client.replay(client.find_study(study)["id"], force=force)
+            yield client.replay(find_study(client, study)["id"], force=force)
         return
     database = local if "://" in local else f"sqlite:///{Path(local).absolute()}"
     with opened("local_replay", database) as replays:

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
 from ..lines import cell
-from .output import Json, TokenOption, Url, connect, opened, print_json, print_table, say
+from ..tables import Both
+from .app import App
+from .output import (
+    Column,
+    Json,
+    TokenOption,
+    Url,
+    Yes,
+    connect,
+    go_on_or_leave,
+    opened,
+    print_json,
+    print_table,
+    say,
+)
 from .service import DatabaseUrl
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Tokens: the first one turns auth on for good. Without --url: those of the database.",
-    rich_markup_mode=None,
+app = App(
+    help="Tokens: the first one turns auth on for good. Without --url: those of the database."
 )
+
+COLUMNS = (
+    Column(name="name", is_name=True),
+    Column(name="role"),
+    Column(name="prefix", rank=5),
+    Column(name="expires_at"),
+    Column(name="revoked_at"),
+    Column(name="id"),
+    Column(name="last_used_at", rank=9),
+)
+_HEADS = {"expires_at": "expires", "revoked_at": "revoked", "last_used_at": "last used"}
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FIELDS = ("id", "name", "role", "prefix", "created_at", "expires_at", "revoked_at", "last_used_at")
@@ -31,7 +55,6 @@ def create(
     expires_in: Annotated[
         str | None, typer.Option(help="Such as 12h or 30d; never by default.", show_default=False)
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing beside the secret.")] = False,
     database_url: DatabaseUrl = None,
     url: Url = None,
     token: TokenOption = None,
@@ -50,9 +73,8 @@ def create(
         print_json(made)
         return
     print(made["secret"])
-    if not quiet:
-        until = f", until {made['expires_at']}" if made["expires_at"] else ""
-        say(f"{made['role']} token {cell(made['name'])} ({made['id']}){until}; not shown again")
+    until = f", until {made['expires_at']}" if made["expires_at"] else ""
+    say(f"{made['role']} token {cell(made['name'])} ({made['id']}){until}; not shown again")
 
 
 @app.command("list")
@@ -72,19 +94,28 @@ def list_tokens(
     if json:
         print_json({"tokens": found})
         return
-    columns = ("name", "role", "prefix", "expires_at", "revoked_at", "id")
-    print_table(columns, [[t[c] for c in columns] for t in found], empty="No token: auth is off.")
+    rows = [[_shown(each, column.name) for column in COLUMNS] for each in found]
+    print_table(COLUMNS, rows, empty="No token: auth is off.", shown=_HEADS)
+
+
+def _shown(token: Mapping[str, Any], column: str) -> Any:
+    """A value of a token; of a time the day is enough for people."""
+    value = token.get(column)
+    is_time = column.endswith("_at") and isinstance(value, str)
+    return Both(people=value[:10], data=value) if is_time and value else value
 
 
 @app.command()
 def revoke(
     token_id: Annotated[str, typer.Argument(metavar="TOKEN", help="The token's id.")],
+    yes: Yes = False,
     database_url: DatabaseUrl = None,
     url: Url = None,
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
     """End a token at once, in every process."""
+    go_on_or_leave(f"Whoever uses {cell(token_id)} is shut out for good. Revoke it?", yes=yes)
     if _is_remote(url, database_url):
         with connect(url, token) as client:
             revoked = client.revoke_token(token_id) or {"id": token_id}

@@ -8,29 +8,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ApiError
-from ..lines import cell, clean, number, source_words, trial_line
-from .output import Json, TokenOption, Url, connect, print_facts, print_json, print_table, say
+from ..lines import cell, clean, number, source_words, took, took_s, trial_line
+from ..tables import Both
+from .app import App
+from .arguments import StudyName, TrialNumber, TrialOf
+from .output import (
+    Column,
+    Json,
+    TokenOption,
+    Url,
+    connect,
+    find_study,
+    print_facts,
+    print_json,
+    print_table,
+    say,
+)
 
 if TYPE_CHECKING:
     from ..client import Client
-    from ..models import Study, TrialDetail
+    from ..models import Study, Trial, TrialDetail
 
-app = typer.Typer(
-    no_args_is_help=True, help="Trials: look at them, cancel, retry.", rich_markup_mode=None
-)
-
-Of = Annotated[str, typer.Argument(metavar="TRIAL", help="The trial's id, or its study.")]
-Number = Annotated[
-    int | None,
-    typer.Argument(min=1, help="After a study: the trial's number in it.", show_default=False),
-]
+app = App(help="Trials: look at them, cancel, retry.")
 
 
 def _id(client: Client, of: str, number: int | None) -> str:
     """The id of a trial: given as such, or by its number in a study."""
     if number is None:
         return of
-    study = client.find_study(of)
+    study = find_study(client, of)
     for trial in client.trials(study["id"]):
         if trial["number"] == number:
             return str(trial["id"])
@@ -40,7 +46,7 @@ def _id(client: Client, of: str, number: int | None) -> str:
 
 @app.command("list")
 def list_trials(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's id or name.")],
+    study: StudyName,
     state: Annotated[
         str | None, typer.Option(help="Only in these states, separated by commas.")
     ] = None,
@@ -55,7 +61,7 @@ def list_trials(
     from ..models import Study, Trial, read
 
     with connect(url, token) as client:
-        raw = client.find_study(study)
+        raw = find_study(client, study)
         trials = list(client.trials(raw["id"], state=state, order_by=order_by))
     if json:
         print_json({"trials": trials})
@@ -69,17 +75,42 @@ def list_trials(
             *(trial.values.get(name) for name in found.metrics),
             trial.source,
             trial.id,
+            _took(trial),
+            trial.failure.kind if trial.failure else None,
         )
         for trial in (read(Trial, each) for each in trials)
     ]
-    columns = ("number", "state", *map(clean, (*found.params, *found.metrics)), "source", "id")
-    print_table(columns, rows, empty="No trial yet.")
+    print_table(
+        _columns(found), rows, empty="No trial fits." if state else "No trial yet.", shown=_HEADS
+    )
+
+
+_HEADS = {"took_s": "took", "number": "#"}
+
+
+def _columns(study: Study) -> list[Column]:
+    """Where there is no room, the id goes first, then the last parameters."""
+    return [
+        Column(name="number", is_number=True),
+        Column(name="state", is_state=True),
+        *(Column(name=name, is_number=True, rank=10 + k) for k, name in enumerate(study.params)),
+        *(Column(name=name, is_number=True) for name in study.metrics),
+        Column(name="source", rank=5),
+        Column(name="id", rank=1_000),
+        Column(name="took_s", is_number=True, rank=4),
+        Column(name="failure", rank=3),
+    ]
+
+
+def _took(trial: Trial) -> Any:
+    seconds = took_s(trial)
+    return None if seconds is None else Both(people=took(seconds), data=round(seconds, 3))
 
 
 @app.command()
 def show(
-    trial: Of,
-    number: Number = None,
+    trial: TrialOf,
+    number: TrialNumber = None,
     logs: Annotated[
         bool, typer.Option("--logs", help="Show what its process has printed instead.")
     ] = False,
@@ -171,8 +202,8 @@ def _change(
 
 @app.command()
 def cancel(
-    trial: Of,
-    number: Number = None,
+    trial: TrialOf,
+    number: TrialNumber = None,
     url: Url = None,
     token: TokenOption = None,
     json: Json = False,
@@ -183,8 +214,8 @@ def cancel(
 
 @app.command()
 def retry(
-    trial: Of,
-    number: Number = None,
+    trial: TrialOf,
+    number: TrialNumber = None,
     url: Url = None,
     token: TokenOption = None,
     json: Json = False,

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import ApiError
 from ..lines import ago, cell
-from .output import Json, TokenOption, Url, connect, load, print_json, print_table, say
+from ..tables import Both
+from .app import App
+from .arguments import WorkerName
+from .output import Column, Json, TokenOption, Url, connect, load, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..models import Worker
 
-app = typer.Typer(
-    no_args_is_help=True, help="Workers: run one here, look at all, drain.", rich_markup_mode=None
+app = App(help="Workers: run one here, look at all, drain.")
+
+
+COLUMNS = (
+    Column(name="name", is_name=True),
+    Column(name="state", is_name=True, is_state=True),
+    Column(name="running", is_number=True),
+    Column(name="objectives", is_name=True, rank=4),
+    Column(name="seen"),
+    Column(name="id", rank=9),
+    Column(name="devices", is_name=True, rank=6),
 )
+_HEADS = {"running": "run"}
 
 
 class Engine(StrEnum):
@@ -127,26 +142,34 @@ def _labels(given: Sequence[str]) -> dict[str, str]:
 @app.command("list")
 def list_workers(url: Url = None, token: TokenOption = None, json: Json = False) -> None:
     """List workers."""
-    from ..models import Worker, read
-
     with connect(url, token) as client:
         found = list(client.list_workers())
     if json:
         print_json({"workers": found})
         return
-    rows = [
-        (
-            worker.name,
-            _state(worker),
-            f"{len(worker.leases)}/{worker.slots}",
-            ", ".join(offer.name for offer in worker.objectives),
-            ago(worker.last_seen_at),
-            worker.id,
-        )
-        for worker in (read(Worker, each) for each in found)
-    ]
-    columns = ("name", "state", "running", "objectives", "seen", "id")
-    print_table(columns, rows, empty="No worker. Start one: tunewell worker run")
+    rows = [_row(each) for each in found]
+    print_table(COLUMNS, rows, empty="No worker. Start one: tunewell worker run", shown=_HEADS)
+
+
+def _row(raw: Mapping[str, Any]) -> tuple[Any, ...]:
+    from ..models import Worker, read
+
+    worker = read(Worker, raw)
+    return (
+        worker.name,
+        _state(worker),
+        f"{len(worker.leases)}/{worker.slots}",
+        ", ".join(offer.name for offer in worker.objectives),
+        Both(people=ago(worker.last_seen_at), data=worker.last_seen_at),
+        worker.id,
+        _devices(raw.get("devices") or ()),
+    )
+
+
+def _devices(devices: Sequence[Mapping[str, Any]]) -> str:
+    """Such as "2 x NVIDIA H200, 8 x cpu"."""
+    names = [str(d.get("model") if d.get("kind") == "gpu" else d.get("kind")) for d in devices]
+    return ", ".join(f"{n} x {name}" for name, n in Counter(names).items()) or "-"
 
 
 def _state(worker: Worker) -> str:
@@ -157,7 +180,7 @@ def _state(worker: Worker) -> str:
 
 @app.command()
 def drain(
-    worker: Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id or name.")],
+    worker: WorkerName,
     undo: Annotated[bool, typer.Option("--undo", help="Have it take trials again.")] = False,
     url: Url = None,
     token: TokenOption = None,
@@ -165,9 +188,12 @@ def drain(
 ) -> None:
     """Have a worker take no more trials; those it runs go on."""
     with connect(url, token) as client:
-        named = [w for w in client.list_workers() if worker in (w["id"], w["name"])]
+        known = list(client.list_workers())
+        named = [w for w in known if worker in (w["id"], w["name"])]
         if not named:
-            detail = f"there is no worker {worker!r}"
+            near = get_close_matches(worker, [str(w["name"]) for w in known], n=1)
+            meant = f", did you mean {near[0]!r}?" if near else ""
+            detail = f"there is no worker {worker!r}{meant}"
             raise ApiError(404, {"code": "not-found", "detail": detail})
         changed = client.drain_worker(named[0]["id"], draining=not undo)
     if json:

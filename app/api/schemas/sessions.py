@@ -34,3 +34,6 @@ class SessionOut(Wire):
         description="What to send as `X-CSRF-Token` with writes; null without a session."
     )
     expires_at: Instant | None = Field(description="When the session ends; null without one.")
+    token_expires_at: Instant | None = Field(
+        description="When the caller's token ends; null where it does not, or auth is off."
+    )

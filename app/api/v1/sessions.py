@@ -57,7 +57,7 @@ async def create_session(
     """Sign in: sets a session cookie (HttpOnly, SameSite=Strict) that stands for the token."""
     services = services_of(request)
     signed_in = await threaded(request, services.sessions.sign_in, body.token.strip())
-    caller = Caller(token_id=signed_in.token.id, role=signed_in.token.role)
+    caller = Caller.of(signed_in.token)
     response = _answer(caller, signed_in)
     set_cookie(request, response, signed_in, services.sessions.session_s)
     return response

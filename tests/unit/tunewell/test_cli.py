@@ -26,8 +26,9 @@ LIST, STUDY = "GET /v1/studies", "GET /v1/studies/st_1"
 TRIALS = "GET /v1/studies/st_1/trials"
 
 COMMANDS = {
-    "": ["serve", "migrate", "demo", "version", "backup", "restore", "study", "trial", "worker",
-         "token"],
+    "": ["serve", "migrate", "demo", "version", "backup", "restore", "doctor", "import", "study",
+         "trial", "worker", "token"],
+    "import": ["optuna", "csv", "jsonl"],
     "study": ["submit", "run", "watch", "plan", "list", "show", "pause", "resume", "stop",
               "cancel", "delete", "undelete", "export", "best", "replay"],
     "trial": ["list", "show", "cancel", "retry"],
@@ -100,8 +101,8 @@ def test_every_command_has_json_and_its_help_no_colour(
     shown = CliRunner().invoke(cli.app, [*command, "--help"])
     assert shown.exit_code == 0
     assert "\x1b" not in shown.output
-    if command not in (["study"], ["trial"], ["worker"], ["token"]):
-        assert "--json" in shown.output
+    if command not in ([group] for group in COMMANDS):
+        assert all(option in shown.output for option in ("--json", "--quiet", "--no-color"))
 
 
 @pytest.mark.parametrize(
@@ -121,8 +122,10 @@ def test_a_service_that_is_not_there_ends_with_3_and_says_how_to_start_one(
     service.on(LIST, httpx.ConnectError("Connection refused"))
     ran = run("study", "list")
     assert (ran.status, ran.out) == (3, "")
-    assert "no answer from http://127.0.0.1:8700: Connection refused" in ran.err
-    assert "`tunewell serve`" in ran.err
+    assert ran.err.splitlines() == [
+        "error: no service at http://127.0.0.1:8700 (connection refused)",
+        "  start one: tunewell serve     or point elsewhere: --url URL, or TUNEWELL_URL",
+    ]
 
 
 def test_a_database_that_is_not_there_ends_with_3(run: Any, service: Any) -> None:
@@ -144,7 +147,7 @@ def test_a_study_that_is_not_found_ends_with_1(run: Any, service: Any) -> None:
     service.on(LIST, listed())
     ran = run("study", "show", "none")
     assert ran.status == 1
-    assert ran.err == "tunewell: there is no study 'none' (not-found)\n"
+    assert ran.err == "error: there is no study 'none'\n"
 
 
 def test_an_address_that_is_none_ends_with_2(run: Any) -> None:
@@ -157,12 +160,12 @@ def test_the_faults_of_a_study_are_printed_with_their_pointers(
     run: Any, service: Any, tmp_path: Path
 ) -> None:
     fault = {"pointer": "/space/0/low", "code": "x", "detail": "low must be below high\x1b[1m"}
-    service.on("POST /v1/studies", problem(422, "invalid-study", "2 faults", errors=[fault]))
+    service.on("POST /v1/studies", problem(422, "invalid-study", "1 fault", errors=[fault]))
     file = tmp_path / "s.json"
     file.write_text(json.dumps(DEFINITION))
     ran = run("study", "submit", str(file))
     assert (ran.status, ran.out) == (2, "")
-    assert "  /space/0/low: low must be below high\ufffd[1m\n" in ran.err
+    assert ran.err == f"error: {file} /space/0/low: low must be below high\ufffd[1m\n"
 
 
 def test_a_name_that_is_taken_says_what_to_do(run: Any, service: Any) -> None:
@@ -208,9 +211,10 @@ def test_run_follows_and_ends_with_0(run: Any, service: Any) -> None:
     ran = run("study", "run", "mnist-random")
     assert ran.status == 0
     assert ran.out.splitlines() == [
-        "trial 3  learning_rate 0.0061  batch_size 24  accuracy 0.9465",
-        "best: trial 3  learning_rate 0.0061  batch_size 24  accuracy 0.9465",
+        "trial_id=tr_3  number=3  accuracy=0.9465",
+        "learning_rate=0.0061  batch_size=24",
     ]
+    assert "2026-11-23T20:00:00Z #3 completed accuracy=0.9465 took_s=0.0\n" in ran.err
     assert "\x1b" not in ran.out + ran.err
 
 
@@ -265,7 +269,7 @@ def test_plan_of_a_file_that_is_not_there_ends_with_2(run: Any) -> None:
 def test_lists_are_tab_separated_when_piped(run: Any, service: Any) -> None:
     service.on(LIST, listed(study(name="a\tb", trial_counts={"completed": 1}, best=trial())))
     header, row = run("study", "list").out.splitlines()
-    assert header.split("\t") == ["name", "state", "trials", "best", "created", "id"]
+    assert header.split("\t")[:6] == ["name", "state", "trials", "best", "created", "id"]
     assert row.split("\t")[:4] == ["a\ufffdb", "active", "1/2", "0.9465"]
 
 
@@ -293,7 +297,7 @@ def test_show_prints_facts(run: Any, service: Any) -> None:
     service.on(STUDY, study(state="completed", stop_reason="target_reached", best=trial()))
     out = run("study", "show", "st_1").out
     assert "state        completed (target_reached)\n" in out
-    assert "best         trial 3  learning_rate 0.0061" in out
+    assert "best         0.9465 accuracy, #3: learning_rate=0.0061 batch_size=24\n" in out
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "stop", "cancel"])
@@ -357,8 +361,10 @@ def test_trials_are_listed_with_their_parameters(run: Any, service: Any) -> None
     service.on(STUDY, study())
     service.on(TRIALS, page(trial(), trial(4, state="running", values={})))
     header, first, second = run("trial", "list", "st_1", "--order-by", "-value").out.splitlines()
-    assert header == "number\tstate\tlearning_rate\tbatch_size\taccuracy\tsource\tid"
-    assert first == "3\tcompleted\t0.0061\t24\t0.9465\tsuggester\ttr_3"
+    assert header == (
+        "number\tstate\tlearning_rate\tbatch_size\taccuracy\tsource\tid\ttook_s\tfailure"
+    )
+    assert first == "3\tcompleted\t0.0061\t24\t0.9465\tsuggester\ttr_3\t0.0\t-"
     assert second.split("\t")[4] == "-"
     assert service.requests[-1].url.params["order_by"] == "-value"
 
@@ -554,6 +560,6 @@ def test_the_best_are_shown_by_posterior_mean(run: Any, service: Any) -> None:
     answer = {"trials": [expected], "by": "posterior_mean", "posterior": model}
     service.on("GET /v1/studies/st_1/best", answer)
     ran = run("study", "best", "st_1", "--by", "posterior_mean")
-    assert ran.out.splitlines()[1].split("\t")[3:6] == ["0.9465", "0.9401", "0.0020"]
+    assert ran.out.splitlines()[1].split("\t")[3:6] == ["0.9465", "0.9401", "0.002"]
     assert "5 results; it sees noise" in ran.err
     assert "best observed: trial 3  0.9465" in ran.err

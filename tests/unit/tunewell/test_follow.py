@@ -24,6 +24,7 @@ class Notes(Quiet):
         self.ended: tuple[str, list[int]] | None = None
         self.n_progress = 0
         self.rungs: list[tuple[str, int, int | None]] = []
+        self.retries: list[tuple[int, int]] = []
 
     def trial(self, trial: Trial, study: Study) -> None:
         self.trials.append((trial.number, trial.state))
@@ -33,6 +34,9 @@ class Notes(Quiet):
 
     def promoted(self, trial: Trial) -> None:
         self.rungs.append(("promoted", trial.number, trial.to_step))
+
+    def retried(self, trial: Trial, study: Study) -> None:
+        self.retries.append((trial.number, trial.n_attempts))
 
     def progress(self, study: Study) -> None:
         self.n_progress += 1
@@ -214,3 +218,26 @@ def test_one_that_a_person_paused_is_followed_on() -> None:
     service.on(STUDY, study(), study(), by_person, done())
     service.on(TRIALS, page())
     assert followed(service).ended == ("completed", [2])
+
+
+def test_an_attempt_that_failed_is_shown_once_when_the_trial_is_tried_again() -> None:
+    failure = {"kind": "oom", "message": "no room", "traceback": ""}
+    again = trial(1, state="pending", values={}, failure=failure, n_attempts=1, ended_at=None)
+    started, twice = {**again, "state": "running"}, {**again, "n_attempts": 2}
+    service = FakeService(
+        {
+            STUDY: [study(), study(), study(change_seq=2), study(change_seq=3), done()],
+            TRIALS: [page(again), page(started), page(twice), page(trial(1))],
+            EVENTS: stream(*(event(seq, "trial.state") for seq in (2, 3, 9))),
+        }
+    )
+    notes = followed(service)
+    assert notes.retries == [(1, 1), (1, 2)]
+    assert notes.trials == [(1, "completed")]
+
+
+def test_following_ends_when_the_study_has_come_far_enough() -> None:
+    service = FakeService({STUDY: study(best=trial(2)), TRIALS: page(trial(2))})
+    notes = followed(service, until=lambda found: found.best is not None)
+    assert notes.ended == ("active", [2])
+    assert EVENTS not in service.sent()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import ApiError, ServiceUnreachable, StaleLeaseError, TunewellError
+from .errors import ApiError, StaleLease, TunewellError, Unreachable
 from .objective import Objective, Trial, TrialEnded, objective
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ __all__ = [
     "ApiError",
     "Client",
     "Objective",
-    "ServiceUnreachable",
-    "StaleLeaseError",
+    "StaleLease",
     "Trial",
     "TrialEnded",
     "TunewellError",
+    "Unreachable",
     "objective",
 ]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .connection import DEFAULT_URL, Connection, quoted, sendable
-from .errors import ApiError
+from .connection import DEFAULT_URL, Connection
+from .errors import ApiError, NotFound
+from .exchange import quoted, sendable
 
 __all__ = ["DEFAULT_URL", "Client", "sendable"]
 
@@ -55,7 +56,7 @@ class Client(Connection):
         """A study by its id or name.
 
         Raises:
-            ApiError: 404 when there is none.
+            NotFound: there is none.
         """
         if id_or_name.startswith("st_"):
             try:
@@ -67,7 +68,7 @@ class Client(Connection):
         for study in self.list_studies(name_prefix=id_or_name):
             if study["name"] == id_or_name:
                 return self.get_study(study["id"])
-        raise ApiError(404, {"code": "not-found", "detail": f"there is no study {id_or_name!r}"})
+        raise NotFound(404, {"code": "not-found", "detail": f"there is no study {id_or_name!r}"})
 
     def study_action(self, study_id: str, verb: str) -> Any:
         """pause, resume, stop, cancel or undelete a study."""
@@ -176,7 +177,7 @@ class Client(Connection):
         if devices_free is not None:
             body["devices_free"] = list(devices_free)
         timeout_s = wait_s + _CLAIM_SLACK_S
-        return self.request("POST", "/v1/leases:claim", body=body, timeout_s=timeout_s, retries=0)
+        return self.request("POST", "/v1/leases:claim", body=body, timeout_s=timeout_s, retry_s=0)
 
     def heartbeat(
         self, leases: Sequence[Mapping[str, Any]], worker_id: str | None = None
@@ -185,7 +186,7 @@ class Client(Connection):
         body: dict[str, Any] = {"leases": list(leases)}
         if worker_id is not None:
             body["worker_id"] = worker_id
-        answer = self.request("POST", "/v1/leases:heartbeat", body=body, timeout_s=10.0, retries=0)
+        answer = self.request("POST", "/v1/leases:heartbeat", body=body, timeout_s=10.0, retry_s=0)
         return list(answer["leases"])
 
     def report(
@@ -195,12 +196,12 @@ class Client(Connection):
         seq: int,
         points: Sequence[Mapping[str, Any]],
         *,
-        retries: int | None = None,
+        retry_s: float | None = None,
     ) -> Any:
         """Sends measurements; the answer has a directive."""
         body = {"lease_id": lease_id, "seq": seq, "points": list(points)}
         path = f"/v1/trials/{trial_id}/measurements"
-        return self.request("POST", path, body=body, retries=retries)
+        return self.request("POST", path, body=body, retry_s=retry_s)
 
     def complete(
         self,
@@ -212,13 +213,13 @@ class Client(Connection):
         usage: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         *,
-        retries: int | None = None,
+        retry_s: float | None = None,
     ) -> Any:
         """Ends a trial with its values."""
         optional: dict[str, Any] = {"step": step, "usage": usage, "data": data}
         body: dict[str, Any] = {"lease_id": lease_id, "state": state, "values": dict(values)}
         body.update({k: v for k, v in optional.items() if v is not None})
-        return self.request("POST", f"/v1/trials/{trial_id}:complete", body=body, retries=retries)
+        return self.request("POST", f"/v1/trials/{trial_id}:complete", body=body, retry_s=retry_s)
 
     def fail(
         self,
@@ -228,16 +229,16 @@ class Client(Connection):
         message: str = "",
         traceback: str = "",
         *,
-        retries: int | None = None,
+        retry_s: float | None = None,
     ) -> Any:
         """Reports a failed attempt; the answer says whether the trial will run again."""
         body = {"lease_id": lease_id, "kind": kind, "message": message, "traceback": traceback}
-        return self.request("POST", f"/v1/trials/{trial_id}:fail", body=body, retries=retries)
+        return self.request("POST", f"/v1/trials/{trial_id}:fail", body=body, retry_s=retry_s)
 
-    def release(self, lease_id: str, reason: str, *, retries: int | None = None) -> Any:
+    def release(self, lease_id: str, reason: str, *, retry_s: float | None = None) -> Any:
         """Gives a trial back."""
         body = {"reason": reason}
-        return self.request("POST", f"/v1/leases/{lease_id}:release", body=body, retries=retries)
+        return self.request("POST", f"/v1/leases/{lease_id}:release", body=body, retry_s=retry_s)
 
     # Tokens and events ---------------------------------------------------------------------------
 
@@ -262,7 +263,7 @@ class Client(Connection):
         by itself.
 
         Raises:
-            ServiceUnreachable: the service stayed away for all retries.
+            Unreachable: the service stayed away for `retry_s`.
             ApiError: the service refused, e.g. 404.
         """
         return self.stream_sent_events(f"/v1/studies/{study_id}/events", after)

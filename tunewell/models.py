@@ -203,6 +203,15 @@ class OfferedObjective(Wire):
     data: list[dict[str, str]] = Field(default_factory=list)
 
 
+class Meta(Wire):
+    """Versions of the service, and how long leases last."""
+
+    name: str
+    version: str
+    lease_ttl_s: float
+    heartbeat_s: float
+
+
 class HeldLease(Wire):
     """A lease that a worker holds."""
 
@@ -252,6 +261,16 @@ class Budget(Wire):
     to_step: int | None
 
 
+class Resume(Wire):
+    """The checkpoint that an attempt goes on from."""
+
+    id: str
+    url: str
+    step: int
+    size_bytes: int
+    sha256: str
+
+
 class SuggestedTrial(Wire):
     """A trial to evaluate oneself, and the lease that it was handed out under."""
 
@@ -261,8 +280,17 @@ class SuggestedTrial(Wire):
     lease_id: str
     expires_at: datetime
     budget: Budget
+    checkpoint: Resume | None = None
     last_seq: int
     last_step: int | None
+    attempt: int = 1
+
+
+class Reported(Wire):
+    """The answer to a report."""
+
+    directive: str
+    budget: Budget
 
 
 class Suggested(Wire):

@@ -24,6 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tunewell import archive, failures
 from tunewell.objective import (
     Equivalent,
     Trial,
@@ -33,7 +34,7 @@ from tunewell.objective import (
     final_values,
 )
 
-from . import archive, failures, memory, user_objective
+from . import memory, user_objective
 from .command_objective import CommandFailed, objective_of
 from .command_spec import CommandSpec
 from .jobs import Job, sendable

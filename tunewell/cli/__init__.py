@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from ..errors import ApiError, ServiceUnreachable, TunewellError
+from ..errors import ApiError, TunewellError, Unreachable
 from . import backup, best, replay, service, study, token, trial, worker
 from .output import print_json_line, problem_lines, say
 
@@ -58,9 +58,9 @@ def run(arguments: Sequence[str]) -> int:
         app(args=list(arguments), prog_name="tunewell")
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
-    except ServiceUnreachable as error:
-        _tell_json(as_json, "service-unreachable", str(error))
-        say(f"tunewell: {error}")
+    except Unreachable as error:
+        _tell_json(as_json, "service-unreachable", error.summary)
+        say(f"tunewell: {error.summary}")
         say("  start a service with `tunewell serve`, or say where one is: --url or TUNEWELL_URL")
         return UNREACHABLE
     except ApiError as error:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._parts import part
-from ..errors import ApiError, TunewellError
+from ..errors import ApiError, NotInstalled, TunewellError
 from ..lines import cell, clean
 
 if TYPE_CHECKING:
     from ..client import Client
 
-RETRIES = 3
-"""How often one command tries to reach the service: for about a second."""
+RETRY_S = 1.0
+"""For how long one command tries to reach the service."""
 
 Url = Annotated[
     str | None,
@@ -38,12 +38,6 @@ TokenOption = Annotated[
     typer.Option("--token", envvar="TUNEWELL_TOKEN", help="Bearer token.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-class NotInstalled(TunewellError):
-    """A part of the product that the command needs is not installed."""
-
-    exit_status = 2
 
 
 class DatabaseRefused(TunewellError):
@@ -83,7 +77,7 @@ def connect(url: str | None, token: str | None) -> Client:
     """A client for one command: it tries a few times, then says that nobody answers."""
     from ..client import Client
 
-    return Client(url, token, retries=RETRIES)
+    return Client(url, token, retry_s=RETRY_S)
 
 
 def load(name: str, module: str, *, extra: str) -> ModuleType:
@@ -119,7 +113,7 @@ def print_json_line(value: Any) -> None:
 def problem_lines(error: ApiError) -> list[str]:
     """A refusal with each of its faults, and what to do next."""
     lines = [f"tunewell: {clean(error.detail)} ({clean(error.code)})"]
-    for fault in error.faults:
+    for fault in error.errors:
         lines.append(f"  {clean(fault.get('pointer') or '/')}: {clean(fault.get('detail', ''))}")
     for change in error.problem.get("diff") or ():
         there, given = json.dumps(change.get("stored")), json.dumps(change.get("given"))

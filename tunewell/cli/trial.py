@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ApiError
+from ..errors import NotFound
 from ..lines import cell, clean, number, source_words, trial_line
 from .output import Json, TokenOption, Url, connect, print_facts, print_json, print_table, say
 
@@ -35,7 +35,7 @@ def _id(client: Client, of: str, number: int | None) -> str:
         if trial["number"] == number:
             return str(trial["id"])
     detail = f"study {study['name']!r} has no trial {number}"
-    raise ApiError(404, {"code": "not-found", "detail": detail})
+    raise NotFound(404, {"code": "not-found", "detail": detail})
 
 
 @app.command("list")

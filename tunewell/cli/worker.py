@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ApiError
+from ..errors import NotFound
 from ..lines import ago, cell
 from .output import Json, TokenOption, Url, connect, load, print_json, print_table, say
 
@@ -168,7 +168,7 @@ def drain(
         named = [w for w in client.list_workers() if worker in (w["id"], w["name"])]
         if not named:
             detail = f"there is no worker {worker!r}"
-            raise ApiError(404, {"code": "not-found", "detail": detail})
+            raise NotFound(404, {"code": "not-found", "detail": detail})
         changed = client.drain_worker(named[0]["id"], draining=not undo)
     if json:
         print_json(changed)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from .errors import TunewellError
+from .lines import cell, clean
 
 Value: TypeAlias = bool | int | float | str
 
@@ -104,6 +105,12 @@ class Trial(Wire):
     def has_ended(self) -> bool:
         """Whether it has ended, well or not."""
         return self.state in ENDED_TRIAL
+
+    def __str__(self) -> str:
+        """Number, state, values and parameters in one line."""
+        values = {**self.values, **self.params}
+        shown = ", ".join(f"{clean(name)}={cell(value)}" for name, value in values.items())
+        return f"trial {self.number} {self.state}: {shown}" if shown else f"trial {self.number}"
 
 
 class TrialDetail(Trial):

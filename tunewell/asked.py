@@ -173,6 +173,7 @@ class AskedBase(Trial):
         study: Study,
         session: Session,
         folder: Path,
+        slot: identity.Slot,
         *,
         is_resumed: bool,
         on_error: str,
@@ -204,7 +205,9 @@ class AskedBase(Trial):
         self._study_name = study.name
         self._on_error = on_error
         self._returned: dict[str, float] | None = None
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        slot.take()
+        # One that is forgotten unended is not kept alive: its lease runs out.
+        self._give_up = weakref.finalize(self, _let_go, session.sender, held, slot, folder)
         session.sender.hold(held)
 
     def __repr__(self) -> str:
@@ -233,8 +236,7 @@ class AskedBase(Trial):
 
     def _end(self) -> None:
         self.has_ended = True
-        self._lease.session.sender.let_go(self._lease.held)
-        shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
+        self._give_up()
 
     def leaving(self, error: BaseException | None) -> Call[bool]:
         """What leaving the block brings; whether its exception goes no further.
@@ -424,6 +426,12 @@ class AsyncAskedTrial(AskedBase):
     ) -> None:
         """As `AskedTrial.save`."""
         await self._runner.run(self._lease.saving(*self._saved(path), self.last_values))
+
+
+def _let_go(sender: Sender, held: Held, slot: identity.Slot, folder: Path) -> None:
+    sender.let_go(held)
+    slot.leave()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _device() -> str:

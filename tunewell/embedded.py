@@ -17,7 +17,7 @@ from typing import IO
 
 from .client import Client, connect
 from .errors import NotInstalled
-from .local import Local
+from .private import Local
 
 _NEEDED = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "numpy", "scipy")
 """Of the extra `server`: what a service does not start without."""

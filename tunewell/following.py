@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from .client import Client
 from .follow import follow
 from .lines import clean
-from .local import Local, n_cores
 from .models import Study
+from .private import Local, n_cores
 from .reporters import Quiet, reporter, say
 from .studies import StudyFile, submit
 

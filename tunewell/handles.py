@@ -182,34 +182,27 @@ class StudyCore:
         return draw((yield from self._analysis(kind, **params)), self.info)
 
     def _asking(self, count: int, wait_s: float, on_error: str) -> Call[list[Any]]:
-        found = yield from self._suggested(count, wait_s)
+        yield from identity.sending_kept(self._client.url)
         made = []
-        for given in found.trials:
-            folder = Path(tempfile.mkdtemp(prefix="tunewell-"))
-            is_resumed = yield from fetching(given, folder)
-            made.append(
-                self._client.trial_class(
+        with identity.free_slot(self._client.url) as slot:
+            answer = yield calls.suggest(
+                self.id, count=count, client_id=slot.client_id, wait_s=wait_s, lease_s=LEASE_S
+            )
+            for given in read(Suggested, answer).trials:
+                folder = Path(tempfile.mkdtemp(prefix="tunewell-"))
+                is_resumed = yield from fetching(given, folder)
+                trial = self._client.trial_class(
                     given,
                     self.info,
                     self._client,
                     folder,
+                    slot,
                     is_resumed=is_resumed,
                     on_error=on_error,
                     runner=self._client,
                 )
-            )
+                made.append(trial)
         return made
-
-    def _suggested(self, count: int, wait_s: float) -> Call[Suggested]:
-        yield from identity.sending_kept(self._client.url)
-        answer = yield calls.suggest(
-            self.id,
-            count=count,
-            client_id=identity.client_id(self._client.url),
-            wait_s=wait_s,
-            lease_s=LEASE_S,
-        )
-        return read(Suggested, answer)
 
     def _asking_until_done(self, on_error: str) -> Call[None]:
         """Hands over one trial after another until the study has ended."""
@@ -240,8 +233,11 @@ class StudyCore:
     def _watching(self) -> Call[None]:
         """Hands over the study's events from now on, until it has ended."""
         after: str | None = (yield calls.events(None, 0))["next_after"]
-        while (yield from self._refresh()).state not in ENDED_STUDY:
-            feed = yield calls.events(after, _WATCH_S)
+        has_ended = False
+        while not has_ended:
+            # First: what has happened until then is read after it.
+            has_ended = (yield from self._refresh()).state in ENDED_STUDY
+            feed = yield calls.events(after, 0 if has_ended else _WATCH_S)
             after = feed["next_after"]
             for each in feed["events"]:
                 if each["study_id"] == self.id:

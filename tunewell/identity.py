@@ -16,11 +16,11 @@ import os
 import re
 import socket
 import sys
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 from .errors import ApiError, Retryable
 from .exchange import Call, Request, sendable
@@ -30,41 +30,74 @@ log = logging.getLogger("tunewell")
 
 _MOST_SLOTS = 10_000
 
-_slots: dict[str, tuple[str, IO[str]]] = {}
-"""Address of a service -> our id there, and the file that is locked for it."""
+
+class Slot:
+    """What one trial at a time, or several that were asked for together, is evaluated under.
+
+    Attributes:
+        client_id: host, script and slot, the same in the script's next run.
+        n_open: how many trials are open under it, one more while some are asked for.
+    """
+
+    def __init__(self, client_id: str, fd: int) -> None:
+        self.client_id = client_id
+        self.fd = fd
+        self.n_open = 0
+
+    def take(self) -> None:
+        """One more is open."""
+        with _lock:
+            self.n_open += 1
+
+    def leave(self) -> None:
+        """One has ended."""
+        with _lock:
+            self.n_open -= 1
 
 
-def client_id(url: str) -> str:
-    """This process's id at a service: host, script and slot, the same in the script's next run.
+_slots: dict[str, list[Slot]] = {}
+"""Address of a service -> this process's slots there, each with a file that it holds a lock on."""
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def free_slot(url: str) -> Iterator[Slot]:
+    """A slot of this process at a service under which no trial is open, the lowest there is.
 
     Raises:
         OSError: the state folder cannot be written.
     """
-    if url not in _slots:
-        _slots[url] = _take_slot(url)
-    return _slots[url][0]
+    with _lock:
+        mine = _slots.setdefault(url, [])
+        free = next((slot for slot in mine if slot.n_open == 0), None)
+        if free is None:
+            free = _take_slot(url)
+            mine.append(free)
+        free.n_open += 1
+    try:
+        yield free
+    finally:
+        free.leave()
 
 
-def _take_slot(url: str) -> tuple[str, IO[str]]:
+def _take_slot(url: str) -> Slot:
     script = _script()
     key = hashlib.sha256(f"{script}\0{url}".encode()).hexdigest()[:16]
     folder = state_folder() / "clients" / key
     folder.mkdir(parents=True, exist_ok=True)
-    for slot in range(_MOST_SLOTS):
-        file = (folder / f"slot-{slot}").open("a+", encoding="utf-8")
+    for number in range(_MOST_SLOTS):
+        fd = os.open(folder / f"slot-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.close()
+            os.close(fd)
             continue
-        file.seek(0)
-        known = file.read().strip()
+        known = os.read(fd, 100).decode().strip()
         if not known:
             known = uuid.uuid4().hex[:12]
-            file.write(known)
-            file.flush()
+            os.write(fd, known.encode())
         name = re.sub(r"[^\w.-]+", "-", Path(script).name)[:60]
-        return f"{socket.gethostname()[:60]}/{name}/{slot}/{known}", file
+        return Slot(f"{socket.gethostname()[:60]}/{name}/{number}/{known}", fd)
     raise OSError(f"all of {_MOST_SLOTS} slots in {folder} are taken")
 
 
@@ -75,10 +108,12 @@ def _script() -> str:
 
 def _forget() -> None:
     """In the child of a fork: the slots are the parent's."""
+    global _lock
+    _lock = threading.Lock()
     while _slots:
-        _, (_, file) = _slots.popitem()
-        # Not unlocked, only closed: the lock is the parent's as long as it has the file.
-        file.close()
+        for slot in _slots.popitem()[1]:
+            # Not unlocked, only closed: the lock is the parent's as long as it has the file.
+            os.close(slot.fd)
 
 
 os.register_at_fork(after_in_child=_forget)

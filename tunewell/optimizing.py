@@ -104,8 +104,9 @@ def _attend(study: Study, processes: list[BaseProcess], show: Callable[[], None]
     """Waits for the processes; the first that fails ends the others."""
     running = {process.sentinel: process for process in processes}
     while running:
-        for sentinel in wait(list(running), timeout=_LOOK_S):
-            process = running.pop(sentinel)  # type: ignore[call-overload]
+        ended = wait(list(running), timeout=_LOOK_S)
+        for process in [running.pop(sentinel) for sentinel in list(running) if sentinel in ended]:
+            process.join()
             if process.exitcode:
                 raise TunewellError(
                     f"a process of optimize ended with status {process.exitcode}; its traceback "
@@ -149,12 +150,24 @@ def _child(
 
 @contextmanager
 def _bar(study: Any, progress: bool | None) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error; a function that draws how far the study is."""
+    """A progress bar on standard error, or lines where that is no terminal; a function that shows
+    how far the study is.
+    """
     if progress is False or (progress is None and not sys.stderr.isatty()):
         yield lambda: None
         return
-    from .reporters import Bar
+    from .reporters import Bar, say, standing
 
-    with Bar(study._client.url) as bar:
-        bar.progress(study.info)
-        yield lambda: bar.progress(study.info)
+    if sys.stderr.isatty():
+        with Bar(study._client.url) as bar:
+            bar.progress(study.info)
+            yield lambda: bar.progress(study.info)
+        return
+    said = ""
+
+    def tell() -> None:
+        nonlocal said
+        if said != (said := standing(study.info)):
+            say(said)
+
+    yield tell

@@ -163,9 +163,8 @@ class Sender:
     def _loop(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: self._is_urgent and not self._pause_s, self._pause_s or self._batch_s
-                )
+                # Who waits for an answer has one try at once, also while the service is away.
+                self._changed.wait_for(lambda: self._is_urgent, self._pause_s or self._batch_s)
                 self._is_urgent = False
                 if not self._held:
                     self._thread = None

@@ -63,7 +63,7 @@ def test_the_first_interrupt_stops_following_the_second_ends_all(tmp_path: Path)
 
 def test_a_killed_command_leaves_no_process_behind(tmp_path: Path) -> None:
     code = (
-        "from tunewell.local import Local\n"
+        "from tunewell.private import Local\n"
         "with Local() as local:\n"
         "    local.start_worker(1)\n"
         "    print(*(child.pid for child in local._children.values()), flush=True)\n"

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.workers.fake_service import FakeService
 from tests.unit.workers.test_worker import worker
 from tunewell.client import Client
-from tunewell.local import Local
+from tunewell.private import Local
 from workers.command_spec import read_spec
 from workers.offers import probe
 

@@ -45,6 +45,14 @@ class Client(Connection):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def __deepcopy__(self, memo: object) -> Client:
+        """The client itself: scikit-learn copies what an estimator was made with."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without the token, which does not belong into files: `TUNEWELL_TOKEN` has it."""
+        return _again, (self.url, self.timeout_s, self.retry_s)
+
     @property
     def studies(self) -> Studies:
         """The service's studies: create, get, get_or_create, list."""
@@ -365,6 +373,10 @@ def greeting(address: Address) -> Call[Meta]:
             next_step=f"pip install 'tunewell=={theirs[0]}.{theirs[1]}.*'",
         )
     return meta
+
+
+def _again(url: str, timeout_s: float, retry_s: float) -> Client:
+    return Client(url, timeout_s=timeout_s, retry_s=retry_s)
 
 
 def _numbers(text: str) -> tuple[int, int]:

@@ -103,20 +103,19 @@ def test_two_runs_of_one_script_have_trials_of_their_own(
             each.end()
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    """A service of this test alone, that can be killed."""
-    folder = tmp_path / "service"
-    folder.mkdir()
-    made = Service(folder, f"sqlite:///{tmp_path / 'tunewell.db'}", {})
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that these tests may kill; it runs again after each."""
+    folder = tmp_path_factory.mktemp("service")
+    made = Service(folder, f"sqlite:///{folder / 'tunewell.db'}", {})
     made.start()
     yield made
     made.end()
 
 
-def made_study(client: tw.Client) -> tw.Study:
+def made_study(client: tw.Client, name: str) -> tw.Study:
     return client.studies.create(
-        "away", [tw.Float("x", 0.0, 1.0)], tw.minimize("value"), max_trials=2, suggester="random"
+        name, [tw.Float("x", 0.0, 1.0)], tw.minimize("value"), max_trials=2, suggester="random"
     )
 
 
@@ -124,7 +123,7 @@ def test_training_goes_on_while_the_service_is_away_and_every_point_arrives(
     service: Service,
 ) -> None:
     with tw.connect(service.url, "") as client:
-        (trial,) = made_study(client).ask()
+        (trial,) = made_study(client, "away").ask()
         with trial:
             trial.report(1, value=1.0)
             client.sender.flush(trial._lease.held).result(timeout=30)
@@ -142,7 +141,7 @@ def test_what_the_service_does_not_take_is_kept_and_sent_by_the_next_run(
     service: Service, tmp_path: Path
 ) -> None:
     with tw.connect(service.url, "", retry_s=3) as client:
-        study = made_study(client)
+        study = made_study(client, "kept")
         (trial,) = study.ask()
 
         def train() -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -102,16 +103,20 @@ class Connection(Address):
         super().__init__(url, token, timeout_s=timeout_s, retry_s=retry_s)
         self._closing = threading.Event()
         self._transport = transport
-        self._opened = (os.getpid(), httpx.Client(transport=transport, **self._settings()))
+        self._opened = self._open()
 
     @property
     def _http(self) -> httpx.Client:
-        pid, http = self._opened
-        if pid != os.getpid():
+        if self._opened[0] != os.getpid():
             # A fork: the parent's sockets are the parent's. They are left open, not closed.
-            http = httpx.Client(transport=self._transport, **self._settings())
-            self._opened = (os.getpid(), http)
-        return http
+            self._opened = self._open()
+        return self._opened[1]
+
+    def _open(self) -> tuple[int, httpx.Client]:
+        """Connections of this process; closed when nobody has this object any more."""
+        opened = os.getpid(), httpx.Client(transport=self._transport, **self._settings())
+        weakref.finalize(self, _close, *opened)
+        return opened
 
     def close(self) -> None:
         """Closes the connections; a call that is waiting to try again gives up."""
@@ -399,6 +404,11 @@ class AsyncConnection(Address):
             retry_s=self.retry_s,
             is_closing=lambda: self._is_closing,
         )
+
+
+def _close(pid: int, http: httpx.Client) -> None:
+    if pid == os.getpid():
+        http.close()
 
 
 def _resume(call: Call[Any], outcome: Any) -> Effect:

@@ -16,10 +16,11 @@ from typing import Any
 
 from . import calls
 from .asked import AskedTrial, AsyncAskedTrial
+from .catalogue import AsyncStudies, Studies
 from .connection import DEFAULT_URL, RETRY_S, Address, AsyncConnection, Connection
 from .errors import TunewellError
 from .exchange import Call, quoted, sendable
-from .handles import AsyncStudies, AsyncStudy, Studies, Study
+from .handles import AsyncStudy, Study
 from .models import Meta, read
 from .sender import Sender
 

@@ -1,26 +1,32 @@
 """Studies as a script holds them: one class that blocks, one for asyncio, of the same calls.
 
-Each call is written once, as a generator (a private method of the core); `blocking` and `awaiting`
-make the public methods of it.
+Each call is written once, as a generator (a private method of the core); `twins.py` makes the
+public methods of it.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+)
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from . import calls, identity
 from .asked import AskedBase, AskedTrial, AsyncAskedTrial, fetching
 from .errors import TunewellError
 from .exchange import Call, Item, Pause
+from .listed import AsyncTrials, Trials
 from .models import ENDED_STUDY, Event, Suggested, read
 from .models import Study as StudyInfo
 from .models import Trial as TrialInfo
-from .space import Metric, Param, definition
+from .twins import awaiting, blocking
 
 if TYPE_CHECKING:
     from .client import AsyncClient, Client
@@ -33,37 +39,6 @@ LEASE_S = 60.0
 _LOOK_S = 2.0
 """How often a study is looked at that hands out nothing at once, because it is paused or ends."""
 _WATCH_S = 20.0
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def blocking(
-    call: Callable[Concatenate[Any, P], Call[R]],
-) -> Callable[Concatenate[Any, P], R]:
-    """A method that carries a call out."""
-
-    @functools.wraps(call)
-    def method(self: Any, /, *args: P.args, **given: P.kwargs) -> R:
-        done: R = self._client.run(call(self, *args, **given))
-        return done
-
-    method.__name__ = call.__name__.lstrip("_")
-    return method
-
-
-def awaiting(
-    call: Callable[Concatenate[Any, P], Call[R]],
-) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """A method that carries a call out, to be awaited."""
-
-    @functools.wraps(call)
-    async def method(self: Any, /, *args: P.args, **given: P.kwargs) -> R:
-        done: R = await self._client.run(call(self, *args, **given))
-        return done
-
-    method.__name__ = call.__name__.lstrip("_")
-    return method
 
 
 class StudyCore:
@@ -254,85 +229,6 @@ def _see_that_it_ended(trial: AskedBase) -> Call[None]:
     )
 
 
-class TrialsCore:
-    """The trials of a study, read in pages as they are asked for."""
-
-    def __init__(self, study: StudyCore, filters: Mapping[str, Any]) -> None:
-        self._study = study
-        self._client = study._client
-        self._filters = dict(filters)
-
-    def _listing(self) -> Call[None]:
-        for_all = calls.list_trials(self._study.id, {"order_by": "number", **self._filters})
-        return for_all
-
-    def _rows(self) -> Call[list[TrialInfo]]:
-        """All of them, in a list."""
-        found, listing, answer = [], self._listing(), None
-        try:
-            while True:
-                effect = listing.send(answer)
-                answer = None
-                if isinstance(effect, Item):
-                    found.append(read(TrialInfo, effect.value))
-                else:
-                    answer = yield effect
-        except StopIteration:
-            return found
-
-    def _to_pandas(self) -> Call[Any]:
-        """A pandas data frame: a row a trial, a column a parameter and a metric; what a trial has
-        not is NA.
-
-        Raises:
-            NotInstalled: pandas is not.
-        """
-        from .frames import to_pandas
-
-        return to_pandas(self._study.info, (yield from self._rows()))
-
-    def _to_polars(self) -> Call[Any]:
-        """A polars data frame, as `to_pandas`.
-
-        Raises:
-            NotInstalled: polars is not.
-        """
-        from .frames import to_polars
-
-        return to_polars(self._study.info, (yield from self._rows()))
-
-
-class Trials(TrialsCore):
-    """The trials of a study: `for trial in study.trials`, in the order of their numbers."""
-
-    to_list = blocking(TrialsCore._rows)
-    to_pandas = blocking(TrialsCore._to_pandas)
-    to_polars = blocking(TrialsCore._to_polars)
-
-    def __iter__(self) -> Iterator[TrialInfo]:
-        return (read(TrialInfo, each) for each in self._client.items(self._listing()))
-
-    def __call__(self, **filters: Any) -> Trials:
-        """Those that fit, such as `study.trials(state="failed")`."""
-        return Trials(self._study, {**self._filters, **filters})
-
-
-class AsyncTrials(TrialsCore):
-    """As `Trials`: `async for trial in study.trials`."""
-
-    to_list = awaiting(TrialsCore._rows)
-    to_pandas = awaiting(TrialsCore._to_pandas)
-    to_polars = awaiting(TrialsCore._to_polars)
-
-    async def __aiter__(self) -> AsyncIterator[TrialInfo]:
-        async for each in self._client.items(self._listing()):
-            yield read(TrialInfo, each)
-
-    def __call__(self, **filters: Any) -> AsyncTrials:
-        """As `Trials`."""
-        return AsyncTrials(self._study, {**self._filters, **filters})
-
-
 class Study(StudyCore):
     """A study at a service.
 
@@ -370,7 +266,7 @@ class Study(StudyCore):
     @property
     def trials(self) -> Trials:
         """All trials; see `Trials`."""
-        return Trials(self, {})
+        return Trials(self._client, self.info, {})
 
     def ask(self, count: int = 1, wait_s: float = calls.ASK_S) -> list[AskedTrial]:
         """Trials to evaluate: at first those that this script had open when it was last ended.
@@ -446,7 +342,7 @@ class AsyncStudy(StudyCore):
     @property
     def trials(self) -> AsyncTrials:
         """As `Study.trials`."""
-        return AsyncTrials(self, {})
+        return AsyncTrials(self._client, self.info, {})
 
     async def ask(self, count: int = 1, wait_s: float = calls.ASK_S) -> list[AsyncAskedTrial]:
         """As `Study.ask`."""
@@ -474,98 +370,3 @@ class AsyncStudy(StudyCore):
     def watch(self) -> AsyncIterator[Event]:
         """As `Study.watch`."""
         return self._client.items(self._watching())
-
-
-class StudiesCore:
-    """What both kinds of `client.studies` are made of."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def _made(self, answer: Any) -> Any:
-        return self._client.study_class(self._client, read(StudyInfo, answer))
-
-    def _creating(self, given: Mapping[str, Any]) -> Call[Any]:
-        return self._made((yield calls.create_study(given)))
-
-    def _finding(self, id_or_name: str) -> Call[Any]:
-        return self._made((yield from calls.find_study(id_or_name)))
-
-    def _putting(self, given: Mapping[str, Any]) -> Call[Any]:
-        return self._made((yield calls.put_study(str(given["name"]), given)))
-
-
-_Space = Sequence[Param | Mapping[str, Any]]
-_Metrics = Metric | Mapping[str, Any] | Sequence[Metric | Mapping[str, Any]]
-
-
-class Studies(StudiesCore):
-    """The studies of a service."""
-
-    def create(self, name: str, space: _Space, metric: _Metrics, **more: Any) -> Study:
-        """Makes a study; see `space.definition` for the arguments.
-
-        Raises:
-            InvalidStudy: the definition has faults; `errors` names the place of each.
-            ApiError: there is a study of that name.
-        """
-        made: Study = self._client.run(self._creating(definition(name, space, metric, **more)))
-        return made
-
-    def get(self, id_or_name: str) -> Study:
-        """A study by its id or name.
-
-        Raises:
-            NotFound: there is none.
-        """
-        found: Study = self._client.run(self._finding(id_or_name))
-        return found
-
-    def get_or_create(self, name: str, space: _Space, metric: _Metrics, **more: Any) -> Study:
-        """The study of that name, made when there is none; see `space.definition` for the
-        arguments.
-
-        Raises:
-            DefinitionMismatch: there is one with another definition; `diff` says where.
-            InvalidStudy: the definition has faults; `errors` names the place of each.
-        """
-        found: Study = self._client.run(self._putting(definition(name, space, metric, **more)))
-        return found
-
-    def list(self, **filters: Any) -> Iterator[Study]:
-        """The studies that fit, newest first.
-
-        Args:
-            filters: `state`, `label`, `name_prefix`.
-        """
-        return (self._made(each) for each in self._client.items(calls.list_studies(filters)))
-
-
-class AsyncStudies(StudiesCore):
-    """As `Studies`, for asyncio."""
-
-    async def create(self, name: str, space: _Space, metric: _Metrics, **more: Any) -> AsyncStudy:
-        """As `Studies.create`."""
-        made: AsyncStudy = await self._client.run(
-            self._creating(definition(name, space, metric, **more))
-        )
-        return made
-
-    async def get(self, id_or_name: str) -> AsyncStudy:
-        """As `Studies.get`."""
-        found: AsyncStudy = await self._client.run(self._finding(id_or_name))
-        return found
-
-    async def get_or_create(
-        self, name: str, space: _Space, metric: _Metrics, **more: Any
-    ) -> AsyncStudy:
-        """As `Studies.get_or_create`."""
-        found: AsyncStudy = await self._client.run(
-            self._putting(definition(name, space, metric, **more))
-        )
-        return found
-
-    async def list(self, **filters: Any) -> AsyncIterator[AsyncStudy]:
-        """As `Studies.list`."""
-        async for each in self._client.items(calls.list_studies(filters)):
-            yield self._made(each)

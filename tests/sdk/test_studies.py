@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tunewell as tw
-from tunewell import handles
+from tunewell import catalogue, handles, listed
 
 SPACE = [
     tw.Float("lr", 1e-4, 1e-1, log=True),
@@ -171,8 +171,8 @@ def test_an_error_here_comes_out_as_it_is(study: tw.Study) -> None:
 def test_the_twin_has_the_same_names() -> None:
     for one, other in (
         (handles.Study, handles.AsyncStudy),
-        (handles.Studies, handles.AsyncStudies),
-        (handles.Trials, handles.AsyncTrials),
+        (catalogue.Studies, catalogue.AsyncStudies),
+        (listed.Trials, listed.AsyncTrials),
     ):
         names = {name.replace("__iter__", "__aiter__") for name in dir(one)}
         assert names == set(dir(other)), one

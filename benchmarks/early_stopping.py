@@ -35,8 +35,8 @@ from machine import machine  # noqa: E402
 
 from tunewell.client import Client  # noqa: E402
 from tunewell.follow import follow  # noqa: E402
-from tunewell.local import Local  # noqa: E402
 from tunewell.models import Study, Trial  # noqa: E402
+from tunewell.private import Local  # noqa: E402
 from tunewell.reporters import Quiet  # noqa: E402
 
 PACKAGES = ("torch", "scikit-learn", "numpy", "sqlalchemy", "fastapi")

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from .client import Client
-from .errors import ApiError, ServiceUnreachable, TunewellError
+from .errors import ApiError, TunewellError, Unreachable
 from .models import Study, Trial, TrialDetail, read
 
 LONGEST_S = 5.0
@@ -130,7 +130,7 @@ class Board:
                 return
             try:
                 self.standing, self.trouble = self._read(), ""
-            except ServiceUnreachable as error:
+            except Unreachable as error:
                 self.trouble = error.reason
             except ApiError as error:
                 self.trouble = error.detail

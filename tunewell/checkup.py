@@ -20,9 +20,9 @@ import httpx
 
 from ._parts import part
 from .connection import Connection
-from .errors import ServiceUnreachable
+from .errors import Unreachable
 from .lines import clean, duration, one_line
-from .local import data_folder
+from .private import data_folder
 
 Verdict = Literal["ok", "warn", "FAIL"]
 
@@ -59,7 +59,7 @@ class Finding:
 def findings(url: str | None, token: str | None, database_url: str | None) -> Iterator[Finding]:
     """All findings, each as soon as it is there."""
     yield versions()
-    with Probe(url, token, timeout_s=LIMIT_S, retries=0) as probe:
+    with Probe(url, token, timeout_s=LIMIT_S, retry_s=0) as probe:
         yield from service(probe)
     yield from devices()
     yield from data_sets()
@@ -79,12 +79,12 @@ class Probe(Connection):
         """The answer to a GET.
 
         Raises:
-            ServiceUnreachable: there is none.
+            Unreachable: there is none.
         """
         try:
             return self._http.get(path)
         except httpx.RequestError as error:
-            raise ServiceUnreachable(self.url, str(error) or type(error).__name__) from error
+            raise Unreachable(self.url, str(error) or type(error).__name__) from error
 
 
 def versions() -> Finding:
@@ -112,7 +112,7 @@ def service(probe: Probe) -> Iterator[Finding]:
         yield _ready(probe)
         yield _token(probe)
         yield clock(answer.headers.get("Date"), began, ended)
-    except ServiceUnreachable as error:
+    except Unreachable as error:
         text = (
             f"no service at {clean(error.url)} ({clean(error.reason)}); start one: tunewell serve"
         )

@@ -1,30 +1,44 @@
-"""The client of a service: its calls by name. Safe to use from several threads.
+"""Clients of a service, and how a script gets one.
 
-Answers are plain JSON values; `tunewell.models` has types to read them with.
+`client.studies` is what scripts use. The other methods are the service's calls by name, for the
+command line and for workers: their answers are plain JSON values, `tunewell.models` has types to
+read them with.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
-from .connection import DEFAULT_URL, Connection, quoted, sendable
-from .errors import ApiError
+from . import calls
+from .asked import AskedTrial, AsyncAskedTrial
+from .catalogue import AsyncStudies, Studies
+from .connection import DEFAULT_URL, RETRY_S, Address, AsyncConnection, Connection
+from .errors import TunewellError
+from .exchange import Call, quoted, sendable
+from .handles import AsyncStudy, Study
+from .models import Meta, read
+from .sender import Sender
 
-__all__ = ["DEFAULT_URL", "Client", "sendable"]
+__all__ = ["DEFAULT_URL", "AsyncClient", "Client", "aconnect", "connect", "sendable"]
 
-PAGE_SIZE = 500
+_GREETING_S = 5.0
 
-_CLAIM_SLACK_S = 60.0
-"""Beyond its wait, how long a claim may take: a fit runs when no other trial does."""
-_FIT_S = 90.0
-"""How long an answer may take that needs a fit, which may have to wait for another one."""
 _REPLAY_S = 600.0
 """How long a page of a replay may take: a replay of somebody else's comes first."""
 
 
 class Client(Connection):
-    """A connection to one service; see `Connection` for the arguments."""
+    """A connection to one service; see `Connection` for the arguments. Safe to use from several
+    threads.
+    """
+
+    trial_class, study_class = AskedTrial, Study
+    _sending: tuple[int, Sender] | None = None
 
     def __enter__(self) -> Client:
         return self
@@ -32,46 +46,55 @@ class Client(Connection):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def __deepcopy__(self, memo: object) -> Client:
+        """The client itself: scikit-learn copies what an estimator was made with."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without the token, which does not belong into files: `TUNEWELL_TOKEN` has it."""
+        return _again, (self.url, self.timeout_s, self.retry_s)
+
+    @property
+    def studies(self) -> Studies:
+        """The service's studies: create, get, get_or_create, list."""
+        return Studies(self)
+
+    @property
+    def sender(self) -> Sender:
+        """Sends what trials report; the child of a fork has one of its own."""
+        if self._sending is None or self._sending[0] != os.getpid():
+            self._sending = (os.getpid(), Sender(self.send))
+        return self._sending[1]
+
     # Studies -------------------------------------------------------------------------------------
 
     def create_study(self, definition: Mapping[str, Any], *, dry_run: bool = False) -> Any:
         """Creates a study; with `dry_run` only checks it."""
-        params = {"dry_run": "true"} if dry_run else None
-        return self.request("POST", "/v1/studies", body=definition, params=params)
+        return self.send(calls.create_study(definition, dry_run=dry_run))
 
     def put_study(self, name: str, definition: Mapping[str, Any]) -> Any:
         """The study of that name, created when there is none."""
-        return self.request("PUT", f"/v1/studies/by-name/{quoted(name)}", body=definition)
+        return self.send(calls.put_study(name, definition))
 
     def get_study(self, study_id: str) -> Any:
         """A study."""
-        return self.request("GET", f"/v1/studies/{study_id}")
+        return self.send(calls.get_study(study_id))
 
     def list_studies(self, **filters: Any) -> Iterator[Any]:
         """All studies that fit the filters, newest first."""
-        return self._pages("/v1/studies", "studies", filters)
+        return self.items(calls.list_studies(filters))
 
     def find_study(self, id_or_name: str) -> Any:
         """A study by its id or name.
 
         Raises:
-            ApiError: 404 when there is none.
+            NotFound: there is none.
         """
-        if id_or_name.startswith("st_"):
-            try:
-                return self.get_study(quoted(id_or_name))
-            except ApiError as error:
-                # A name may begin like an id.
-                if error.status not in (404, 422):
-                    raise
-        for study in self.list_studies(name_prefix=id_or_name):
-            if study["name"] == id_or_name:
-                return self.get_study(study["id"])
-        raise ApiError(404, {"code": "not-found", "detail": f"there is no study {id_or_name!r}"})
+        return self.run(calls.find_study(id_or_name))
 
     def study_action(self, study_id: str, verb: str) -> Any:
         """pause, resume, stop, cancel or undelete a study."""
-        return self.request("POST", f"/v1/studies/{study_id}:{verb}")
+        return self.send(calls.study_action(study_id, verb))
 
     def delete_study(self, study_id: str) -> Any:
         """Deletes a study; it can be restored for a time."""
@@ -83,9 +106,7 @@ class Client(Connection):
 
     def ranking(self, study_id: str, k: int, by: str) -> Any:
         """The `k` best trials, and the model that ranks them if one does."""
-        params = {"k": k, "by": None if by == "observed" else by}
-        path = f"/v1/studies/{study_id}/best"
-        return self.request("GET", path, params=params, timeout_s=_FIT_S)
+        return self.send(calls.ranking(study_id, k, by))
 
     def replay(self, study_id: str, *, force: bool = False) -> Iterator[Any]:
         """Derives the suggested points of a study again, a page of verdicts at a time."""
@@ -108,11 +129,11 @@ class Client(Connection):
 
     def trials(self, study_id: str, **filters: Any) -> Iterator[Any]:
         """All trials of a study that fit the filters."""
-        return self._pages(f"/v1/studies/{study_id}/trials", "trials", filters)
+        return self.items(calls.list_trials(study_id, filters))
 
     def get_trial(self, trial_id: str) -> Any:
         """A trial with its attempts."""
-        return self.request("GET", f"/v1/trials/{quoted(trial_id)}")
+        return self.send(calls.get_trial(trial_id))
 
     def get_logs(self, trial_id: str, lease_id: str | None = None) -> Any:
         """What the newest attempt at a trial has printed, or the one named."""
@@ -125,8 +146,7 @@ class Client(Connection):
 
     def enqueue(self, study_id: str, trials: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Adds points to try, or imports finished trials; all or none."""
-        body = {"trials": list(trials)}
-        return list(self.request("POST", f"/v1/studies/{study_id}/trials", body=body)["trials"])
+        return list(self.send(calls.enqueue(study_id, trials))["trials"])
 
     def suggest(
         self,
@@ -138,12 +158,10 @@ class Client(Connection):
         lease_s: float = 600.0,
     ) -> Any:
         """Trials to evaluate oneself."""
-        body = {"count": count, "client_id": client_id, "wait_s": wait_s, "lease_s": lease_s}
-        return self.request(
-            "POST",
-            f"/v1/studies/{study_id}:suggest",
-            body={k: v for k, v in body.items() if v is not None},
-            timeout_s=wait_s + _CLAIM_SLACK_S,
+        return self.send(
+            calls.suggest(
+                study_id, count=count, client_id=client_id, wait_s=wait_s, lease_s=lease_s
+            )
         )
 
     # Workers and leases --------------------------------------------------------------------------
@@ -154,7 +172,7 @@ class Client(Connection):
 
     def list_workers(self) -> Iterator[Any]:
         """All workers."""
-        return self._pages("/v1/workers", "workers", {})
+        return self.items(calls.pages("/v1/workers", "workers", {}))
 
     def drain_worker(self, worker_id: str, *, draining: bool = True) -> Any:
         """Has a worker take no more trials."""
@@ -175,18 +193,14 @@ class Client(Connection):
         }
         if devices_free is not None:
             body["devices_free"] = list(devices_free)
-        timeout_s = wait_s + _CLAIM_SLACK_S
-        return self.request("POST", "/v1/leases:claim", body=body, timeout_s=timeout_s, retries=0)
+        timeout_s = wait_s + calls.CLAIM_SLACK_S
+        return self.request("POST", "/v1/leases:claim", body=body, timeout_s=timeout_s, retry_s=0)
 
     def heartbeat(
         self, leases: Sequence[Mapping[str, Any]], worker_id: str | None = None
     ) -> list[Any]:
         """Renews leases; an entry for each with its directive. Never tried again: the next is."""
-        body: dict[str, Any] = {"leases": list(leases)}
-        if worker_id is not None:
-            body["worker_id"] = worker_id
-        answer = self.request("POST", "/v1/leases:heartbeat", body=body, timeout_s=10.0, retries=0)
-        return list(answer["leases"])
+        return list(self.send(calls.heartbeat(leases, worker_id))["leases"])
 
     def report(
         self,
@@ -195,12 +209,10 @@ class Client(Connection):
         seq: int,
         points: Sequence[Mapping[str, Any]],
         *,
-        retries: int | None = None,
+        retry_s: float | None = None,
     ) -> Any:
         """Sends measurements; the answer has a directive."""
-        body = {"lease_id": lease_id, "seq": seq, "points": list(points)}
-        path = f"/v1/trials/{trial_id}/measurements"
-        return self.request("POST", path, body=body, retries=retries)
+        return self.send(calls.report(trial_id, lease_id, seq, points, retry_s))
 
     def complete(
         self,
@@ -212,13 +224,12 @@ class Client(Connection):
         usage: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         *,
-        retries: int | None = None,
+        retry_s: float | None = None,
     ) -> Any:
         """Ends a trial with its values."""
-        optional: dict[str, Any] = {"step": step, "usage": usage, "data": data}
-        body: dict[str, Any] = {"lease_id": lease_id, "state": state, "values": dict(values)}
-        body.update({k: v for k, v in optional.items() if v is not None})
-        return self.request("POST", f"/v1/trials/{trial_id}:complete", body=body, retries=retries)
+        return self.send(
+            calls.complete(trial_id, lease_id, state, values, step, usage, data, retry_s)
+        )
 
     def fail(
         self,
@@ -228,16 +239,14 @@ class Client(Connection):
         message: str = "",
         traceback: str = "",
         *,
-        retries: int | None = None,
+        retry_s: float | None = None,
     ) -> Any:
         """Reports a failed attempt; the answer says whether the trial will run again."""
-        body = {"lease_id": lease_id, "kind": kind, "message": message, "traceback": traceback}
-        return self.request("POST", f"/v1/trials/{trial_id}:fail", body=body, retries=retries)
+        return self.send(calls.fail(trial_id, lease_id, kind, message, traceback, retry_s))
 
-    def release(self, lease_id: str, reason: str, *, retries: int | None = None) -> Any:
+    def release(self, lease_id: str, reason: str, *, retry_s: float | None = None) -> Any:
         """Gives a trial back."""
-        body = {"reason": reason}
-        return self.request("POST", f"/v1/leases/{lease_id}:release", body=body, retries=retries)
+        return self.send(calls.release(lease_id, reason, retry_s))
 
     # Tokens and events ---------------------------------------------------------------------------
 
@@ -249,7 +258,7 @@ class Client(Connection):
 
     def list_tokens(self) -> Iterator[Any]:
         """All tokens, without secrets."""
-        return self._pages("/v1/tokens", "tokens", {})
+        return self.items(calls.pages("/v1/tokens", "tokens", {}))
 
     def revoke_token(self, token_id: str) -> Any:
         """Ends a token at once."""
@@ -262,17 +271,118 @@ class Client(Connection):
         by itself.
 
         Raises:
-            ServiceUnreachable: the service stayed away for all retries.
+            Unreachable: the service stayed away for `retry_s`.
             ApiError: the service refused, e.g. 404.
         """
         return self.stream_sent_events(f"/v1/studies/{study_id}/events", after)
 
-    def _pages(self, path: str, name: str, filters: Mapping[str, Any]) -> Iterator[Any]:
-        token: str | None = None
-        while True:
-            query = {"page_size": PAGE_SIZE, **filters, "page_token": token}
-            page = self.request("GET", path, params=query)
-            yield from page[name]
-            token = page.get("next_page_token")
-            if not token:
-                return
+
+class AsyncClient(AsyncConnection):
+    """A connection to one service for asyncio; see `AsyncConnection` for the arguments."""
+
+    trial_class, study_class = AsyncAskedTrial, AsyncStudy
+    _sending: tuple[Connection, Sender] | None = None
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    @property
+    def studies(self) -> AsyncStudies:
+        """As `Client.studies`."""
+        return AsyncStudies(self)
+
+    @property
+    def sender(self) -> Sender:
+        """Sends what trials report: in a thread with a connection of its own, so that a training
+        that keeps the event loop busy loses no lease.
+        """
+        if self._sending is None:
+            own = Connection(self.url, self.token, timeout_s=self.timeout_s, retry_s=0)
+            self._sending = (own, Sender(own.send))
+        return self._sending[1]
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await super().close()
+        if self._sending is not None:
+            self._sending[0].close()
+
+
+def connect(
+    url: str | None = None,
+    token: str | None = None,
+    *,
+    timeout_s: float = 30.0,
+    retry_s: float = RETRY_S,
+) -> Client:
+    """A client of a service that was seen to be there and to fit.
+
+    Args:
+        url: its address; `TUNEWELL_URL`, else http://127.0.0.1:8700.
+        token: bearer token; `TUNEWELL_TOKEN`, else none.
+        timeout_s: how long one answer may take.
+        retry_s: for how long a call is tried again while the service is busy or away.
+
+    Raises:
+        Unreachable: there is no service.
+        Forbidden: the token is none of its own.
+        TunewellError: it is of another version than this client.
+    """
+    client = Client(url, token, timeout_s=timeout_s, retry_s=retry_s)
+    try:
+        client.run(greeting(client))
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+async def aconnect(
+    url: str | None = None,
+    token: str | None = None,
+    *,
+    timeout_s: float = 30.0,
+    retry_s: float = RETRY_S,
+) -> AsyncClient:
+    """As `connect`, for asyncio."""
+    client = AsyncClient(url, token, timeout_s=timeout_s, retry_s=retry_s)
+    try:
+        await client.run(greeting(client))
+    except BaseException:
+        await client.close()
+        raise
+    return client
+
+
+def greeting(address: Address) -> Call[Meta]:
+    """Asks a service for its version, and sees that it fits.
+
+    Raises:
+        TunewellError: it does not, or something else answers.
+    """
+    # A service that is not there at all is not waited for: it will not come by itself.
+    request = replace(calls.get_meta(), retry_s=min(address.retry_s, _GREETING_S))
+    meta = read(Meta, (yield request))
+    theirs, ours = _numbers(meta.version), _numbers(version("tunewell"))
+    if theirs[0] != ours[0] or abs(theirs[1] - ours[1]) > 1:
+        raise TunewellError(
+            f"the service at {address.url} is version {meta.version}, this client "
+            f"{version('tunewell')}: they work together up to one minor version apart",
+            next_step=f"pip install 'tunewell=={theirs[0]}.{theirs[1]}.*'",
+        )
+    return meta
+
+
+def _again(url: str, timeout_s: float, retry_s: float) -> Client:
+    return Client(url, timeout_s=timeout_s, retry_s=retry_s)
+
+
+def _numbers(text: str) -> tuple[int, int]:
+    """Major and minor number of a version."""
+    found = re.match(r"(\d+)\.(\d+)", text)
+    if found is None:
+        raise TunewellError(f"{text!r} is no version of Tunewell", next_step="tunewell doctor")
+    return int(found[1]), int(found[2])

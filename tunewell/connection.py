@@ -1,52 +1,94 @@
-"""A connection to a service: tries again with jitter, keeps idempotency keys, types errors.
+"""Connections to a service, one that blocks and one for asyncio: the two drivers of the calls that
+`exchange.py` and those above it write as generators.
 
 Nothing here knows what the service is for; `client.py` does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
-import math
 import os
-import random
 import threading
-import uuid
-from collections.abc import Iterator, Mapping
-from typing import Any
-from urllib.parse import quote
+import time
+import weakref
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, TypeVar
 
 import httpx
 
-from .errors import ApiError, ServiceUnreachable, StaleLeaseError, TunewellError, WrongAddress
+from .errors import ApiError, Retryable, TunewellError, WrongAddress
+from .exchange import (
+    Await,
+    Call,
+    Download,
+    Effect,
+    Item,
+    Pause,
+    Request,
+    Send,
+    Terms,
+    exchange,
+    pause_s,
+    read,
+    unreachable,
+)
 
 DEFAULT_URL = "http://127.0.0.1:8700"
+RETRY_S = 60.0
+"""For how long a call is tried again while the service is busy or away."""
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _LONGEST_RETRY_AFTER_S = 0.2, 10.0, 60.0
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses after which the same call may succeed. Every call here is safe to repeat: a POST has an
-idempotency key, or its lease makes it idempotent.
-"""
 _STREAM_SILENCE_S = 60.0
 """How long an event stream may be silent: the service says something every 15 s."""
 
+R = TypeVar("R")
 
-class Connection:
-    """A connection to one service. Safe to use from several threads.
+
+class Address:
+    """Where a service is, and how it is spoken to: what both kinds of connection have.
 
     Args:
         url: address of the service; `TUNEWELL_URL`, else http://127.0.0.1:8700.
         token: bearer token; `TUNEWELL_TOKEN`, else none. The empty one: none.
         timeout_s: how long one answer may take.
-        retries: how often a call is tried again when the service is busy or away.
-        transport: replaces the network, for tests.
+        retry_s: for how long a call is tried again when the service is busy or away.
 
     Attributes:
         url: the address.
-        retries: as given; may be changed at any time.
+        timeout_s, retry_s: as given; may be changed at any time.
 
     Raises:
         WrongAddress: the address is none.
+    """
+
+    def __init__(
+        self, url: str | None, token: str | None, *, timeout_s: float, retry_s: float
+    ) -> None:
+        self.url = (url or os.environ.get("TUNEWELL_URL") or DEFAULT_URL).rstrip("/")
+        self.timeout_s = timeout_s
+        self.retry_s = retry_s
+        self.token = (os.environ.get("TUNEWELL_TOKEN") or "" if token is None else token).strip()
+        self._host = _host(self.url)
+
+    def _settings(self) -> dict[str, Any]:
+        """For an httpx client, of either kind."""
+        return {
+            "base_url": self.url,
+            "headers": {"Authorization": f"Bearer {self.token}"} if self.token else {},
+            "timeout": self.timeout_s,
+            # A proxy for the outer world cannot reach this machine's own addresses.
+            "trust_env": not _is_loopback(self._host),
+        }
+
+
+class Connection(Address):
+    """A connection to one service that blocks. Safe to use from several threads; after a fork the
+    child has connections of its own.
+
+    Args:
+        url, token, timeout_s, retry_s: see `Address`.
+        transport: replaces the network, for tests.
     """
 
     def __init__(
@@ -55,22 +97,26 @@ class Connection:
         token: str | None = None,
         *,
         timeout_s: float = 30.0,
-        retries: int = 8,
+        retry_s: float = RETRY_S,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url = (url or os.environ.get("TUNEWELL_URL") or DEFAULT_URL).rstrip("/")
-        self.retries = retries
-        self._timeout_s = timeout_s
+        super().__init__(url, token, timeout_s=timeout_s, retry_s=retry_s)
         self._closing = threading.Event()
-        token = (os.environ.get("TUNEWELL_TOKEN") or "" if token is None else token).strip()
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=timeout_s,
-            transport=transport,
-            # A proxy for the outer world cannot reach this machine's own addresses.
-            trust_env=not _is_loopback(_host(self.url)),
-        )
+        self._transport = transport
+        self._opened = self._open()
+
+    @property
+    def _http(self) -> httpx.Client:
+        if self._opened[0] != os.getpid():
+            # A fork: the parent's sockets are the parent's. They are left open, not closed.
+            self._opened = self._open()
+        return self._opened[1]
+
+    def _open(self) -> tuple[int, httpx.Client]:
+        """Connections of this process; closed when nobody has this object any more."""
+        opened = os.getpid(), httpx.Client(transport=self._transport, **self._settings())
+        weakref.finalize(self, _close, *opened)
+        return opened
 
     def close(self) -> None:
         """Closes the connections; a call that is waiting to try again gives up."""
@@ -87,89 +133,123 @@ class Connection:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
-        retries: int | None = None,
+        retry_s: float | None = None,
         idempotency_key: str | None = None,
     ) -> Any:
-        """One call; its JSON answer, None without a body, text of another kind as it is.
-
-        A POST without a `lease_id` carries one idempotency key over all its tries, so that a lost
-        answer does no harm.
-
-        Args:
-            method, path: e.g. "POST", "/v1/studies".
-            body: JSON value; NaN and infinities are sent as strings.
-            content: bytes to send instead of a JSON value.
-            params: query parameters; None values are left out.
-            headers: further headers.
-            timeout_s: how long one answer may take; the client's own when None.
-            retries: the client's own when None; 0 raises at once.
-            idempotency_key: one of the caller's own.
+        """One call, see `Request`; its JSON answer, None without a body, text of another kind as it
+        is.
 
         Raises:
-            ServiceUnreachable: no answer, after all retries.
-            StaleLeaseError: the lease is no longer the trial's.
+            Unreachable: no answer, over all tries.
+            StaleLease: the lease is no longer the trial's.
             ApiError: the service refused.
         """
-        sent = dict(headers or {})
-        key = idempotency_key or _key_for(method, body)
-        if key is not None:
-            sent["Idempotency-Key"] = key
-        if content is not None:
-            sent.setdefault("Content-Type", "application/octet-stream")
-        elif body is not None:
-            content = json.dumps(sendable(body), allow_nan=False).encode()
-            sent["Content-Type"] = "application/json"
-        prepared = self._http.build_request(
-            method,
-            path,
-            content=content,
-            params={k: v for k, v in (params or {}).items() if v is not None},
-            headers=sent,
-            timeout=timeout_s or self._timeout_s,
+        return self.send(
+            Request(
+                method,
+                path,
+                body=body,
+                content=content,
+                params=params or {},
+                headers=headers or {},
+                timeout_s=timeout_s,
+                retry_s=retry_s,
+                idempotency_key=idempotency_key,
+            )
         )
-        return self._tried(prepared, self.retries if retries is None else retries)
 
-    def _tried(self, request: httpx.Request, retries: int) -> Any:
-        """Sends a request until it is answered for good, or no try is left."""
-        for attempt in range(retries + 1):
-            is_last = attempt >= retries
+    def send(self, request: Request) -> Any:
+        """Sends a request, as often as it takes; its JSON answer.
+
+        Raises:
+            Unreachable, ApiError: as `request`.
+        """
+        return self.run(exchange(request, self._terms()))
+
+    def run(self, call: Call[R]) -> R:
+        """Carries a call out; its result."""
+        outcome: Any = None
+        while True:
             try:
-                answer = self._http.send(request)
-            except httpx.RequestError as error:
-                if is_last or self._closing.is_set():
-                    reason = str(error) or type(error).__name__
-                    raise ServiceUnreachable(self.url, reason) from error
-                self._pause(attempt, None)
-                continue
-            if is_last or self._closing.is_set() or not _is_passing(answer):
-                return _read(answer)
-            self._pause(attempt, answer.headers.get("Retry-After"))
-        raise ServiceUnreachable(self.url, "no try was left")
+                effect = _resume(call, outcome)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            outcome = self._outcome(effect)
 
-    def _pause(self, attempt: int, retry_after: str | None) -> None:
-        """Full jitter over an exponentially growing bound, or what the service asked for."""
-        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)
-        # Spreads the retries of many clients; nothing secret hangs on it.
-        pause = random.uniform(0, longest)
-        if retry_after is not None and retry_after.replace(".", "", 1).isdigit():
-            pause = min(float(retry_after), _LONGEST_RETRY_AFTER_S) + pause / 4
-        self._closing.wait(pause)
+    def items(self, call: Call[Any]) -> Iterator[Any]:
+        """Carries a call out that hands over items; they, as they come."""
+        outcome: Any = None
+        try:
+            while True:
+                effect = _resume(call, outcome)
+                outcome = None
+                if isinstance(effect, Item):
+                    yield effect.value
+                else:
+                    outcome = self._outcome(effect)
+        except StopIteration:
+            return
+        finally:
+            call.close()
+
+    def _outcome(self, effect: Effect) -> Any:
+        try:
+            return self._carry_out(effect)
+        except TunewellError as error:
+            return error
+
+    def _carry_out(self, effect: Effect) -> Any:
+        match effect:
+            case Request():
+                return self.send(effect)
+            case Send(request):
+                try:
+                    return self._http.send(request)
+                except httpx.RequestError as error:
+                    return error
+            case Pause(seconds):
+                self._pause(seconds)
+            case Await(future, seconds):
+                return _is_done(future, seconds)
+            case Download(path, target):
+                with target.open("wb") as file:
+                    for piece in self.stream_bytes(path, {}):
+                        file.write(piece)
+            case _:
+                raise TypeError(f"nobody asks for items here: {effect!r}")
+        return None
+
+    def _pause(self, seconds: float) -> None:
+        self._closing.wait(seconds)
+
+    def _now(self) -> float:
+        return time.monotonic()
+
+    def _terms(self) -> Terms:
+        return Terms(
+            url=self.url,
+            build=self._http.build_request,
+            timeout_s=self.timeout_s,
+            retry_s=self.retry_s,
+            is_closing=self._closing.is_set,
+            now=self._now,
+        )
 
     def stream_bytes(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:
         """A long answer, as it comes; never tried again once it has begun.
 
         Raises:
-            ServiceUnreachable: no answer, or it broke off.
+            Unreachable: no answer, or it broke off.
             ApiError: the service refused.
         """
         try:
             with self._http.stream("GET", path, params=dict(params)) as answer:
                 if answer.is_error:
                     answer.read()
-                    _read(answer)
+                    read(answer)
                 yield from answer.iter_bytes()
         except httpx.RequestError as error:
-            raise ServiceUnreachable(self.url, str(error) or type(error).__name__) from error
+            raise unreachable(self.url, error) from error
 
     def stream_sent_events(self, path: str, after: int | None) -> Iterator[dict[str, Any]]:
         """Server-sent events from `after` on; goes on where it was when the stream breaks.
@@ -178,34 +258,37 @@ class Connection:
         when the connection is closed.
 
         Raises:
-            ServiceUnreachable: the service stayed away for all retries.
+            Unreachable: the service stayed away for `retry_s`.
             ApiError: the service refused.
         """
-        last, attempt = after, 0
+        last, attempt, heard_at = after, 0, self._now()
         while not self._closing.is_set():
+            problem: TunewellError | None = None
             try:
                 for event in self._stream_once(path, last):
-                    attempt = 0
+                    attempt, heard_at = 0, self._now()
                     if event["id"] is not None:
                         last = int(event["id"])
                     yield event
             except httpx.RequestError as error:
-                if attempt >= self.retries:
-                    reason = str(error) or type(error).__name__
-                    raise ServiceUnreachable(self.url, reason) from error
+                problem = unreachable(self.url, error)
             except ApiError as error:
-                if attempt >= self.retries or not (error.retryable or error.status in _PASSING):
+                if not isinstance(error, Retryable):
                     raise
-            self._pause(attempt, None)
+                problem = error
+            pause = pause_s(attempt, None)
+            if problem is not None and self._now() + pause > heard_at + self.retry_s:
+                raise problem
+            self._pause(pause)
             attempt += 1
 
     def _stream_once(self, path: str, after: int | None) -> Iterator[dict[str, Any]]:
         params = {} if after is None else {"after": str(after)}
-        timeout = httpx.Timeout(self._timeout_s, read=_STREAM_SILENCE_S)
+        timeout = httpx.Timeout(self.timeout_s, read=_STREAM_SILENCE_S)
         with self._http.stream("GET", path, params=params, timeout=timeout) as answer:
             if answer.is_error:
                 answer.read()
-                _read(answer)
+                read(answer)
             fields: dict[str, str] = {}
             for line in answer.iter_lines():
                 if line:
@@ -218,20 +301,134 @@ class Connection:
                 fields = {}
 
 
-def sendable(value: Any) -> Any:
-    """A JSON value in which NaN and infinities are the strings that the service reads."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, Mapping):
-        return {str(k): sendable(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [sendable(v) for v in value]
-    return value
+class AsyncConnection(Address):
+    """A connection to one service for asyncio; to be used from one event loop.
+
+    Args:
+        url, token, timeout_s, retry_s: see `Address`.
+        transport: replaces the network, for tests.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        retry_s: float = RETRY_S,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(url, token, timeout_s=timeout_s, retry_s=retry_s)
+        self._is_closing = False
+        self._http = httpx.AsyncClient(transport=transport, **self._settings())
+
+    async def close(self) -> None:
+        """Closes the connections; a call that waits to try again gives up after its pause."""
+        self._is_closing = True
+        await self._http.aclose()
+
+    async def send(self, request: Request) -> Any:
+        """As `Connection.send`."""
+        return await self.run(exchange(request, self._terms()))
+
+    async def run(self, call: Call[R]) -> R:
+        """As `Connection.run`."""
+        outcome: Any = None
+        while True:
+            try:
+                effect = _resume(call, outcome)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            outcome = await self._outcome(effect)
+
+    async def items(self, call: Call[Any]) -> AsyncIterator[Any]:
+        """As `Connection.items`."""
+        outcome: Any = None
+        try:
+            while True:
+                effect = _resume(call, outcome)
+                outcome = None
+                if isinstance(effect, Item):
+                    yield effect.value
+                else:
+                    outcome = await self._outcome(effect)
+        except StopIteration:
+            return
+        finally:
+            call.close()
+
+    async def _outcome(self, effect: Effect) -> Any:
+        try:
+            return await self._carry_out(effect)
+        except TunewellError as error:
+            return error
+
+    async def _carry_out(self, effect: Effect) -> Any:
+        match effect:
+            case Request():
+                return await self.send(effect)
+            case Send(request):
+                try:
+                    return await self._http.send(request)
+                except httpx.RequestError as error:
+                    return error
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
+            case Await(future, seconds):
+                waiting = asyncio.wrap_future(future)
+                done, _ = await asyncio.wait([waiting], timeout=seconds)
+                return bool(done)
+            case Download(path, target):
+                await self._download(path, target)
+            case _:
+                raise TypeError(f"nobody asks for items here: {effect!r}")
+        return None
+
+    async def _download(self, path: str, target: Any) -> None:
+        try:
+            async with self._http.stream("GET", path) as answer:
+                if answer.is_error:
+                    await answer.aread()
+                    read(answer)
+                with target.open("wb") as file:
+                    async for piece in answer.aiter_bytes():
+                        file.write(piece)
+        except httpx.RequestError as error:
+            raise unreachable(self.url, error) from error
+
+    def _terms(self) -> Terms:
+        return Terms(
+            url=self.url,
+            build=self._http.build_request,
+            timeout_s=self.timeout_s,
+            retry_s=self.retry_s,
+            is_closing=lambda: self._is_closing,
+        )
 
 
-def quoted(text: str) -> str:
-    """A text as one part of a path."""
-    return quote(text, safe="")
+def _close(pid: int, http: httpx.Client) -> None:
+    if pid == os.getpid():
+        http.close()
+
+
+def _resume(call: Call[Any], outcome: Any) -> Effect:
+    """Goes on with a call until its next effect; what went wrong is the call's to handle.
+
+    Raises:
+        StopIteration: it has returned.
+    """
+    if isinstance(outcome, TunewellError):
+        return call.throw(outcome)
+    return call.send(outcome)
+
+
+def _is_done(future: Any, seconds: float) -> bool:
+    """Waits for a future, whatever comes of it."""
+    try:
+        future.exception(timeout=seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _host(url: str) -> str:
@@ -251,46 +448,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _key_for(method: str, body: Any) -> str | None:
-    """A fresh idempotency key; calls under a lease are idempotent by themselves."""
-    has_lease = isinstance(body, Mapping) and "lease_id" in body
-    return None if method != "POST" or has_lease else uuid.uuid4().hex
-
-
-def _is_passing(answer: httpx.Response) -> bool:
-    if answer.status_code in _PASSING:
-        return True
-    # Such as a try that finds the one before, whose answer was lost, still being worked on.
-    return answer.is_error and _problem(answer).get("retryable") is True
-
-
-def _read(answer: httpx.Response) -> Any:
-    if answer.is_success:
-        if not answer.content:
-            return None
-        is_json = "json" in answer.headers.get("Content-Type", "")
-        return _json(answer) if is_json else answer.text
-    problem = _problem(answer)
-    if problem.get("code") == "stale-lease":
-        raise StaleLeaseError(answer.status_code, problem)
-    raise ApiError(answer.status_code, problem)
-
-
-def _json(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError as error:
-        raise TunewellError(f"{answer.url.host} answers, but not in JSON: {error}") from error
-
-
-def _problem(answer: httpx.Response) -> Mapping[str, Any]:
-    """The problem document of a refusal; one made up when a proxy or another server answered."""
-    try:
-        found = answer.json()
-    except ValueError:
-        found = None
-    if isinstance(found, Mapping):
-        return found
-    return {"code": "unknown", "detail": answer.text[:500] or answer.reason_phrase}

@@ -15,8 +15,8 @@ from typing import Any
 from .client import Client
 from .follow import follow
 from .lines import clean
-from .local import Local, fresh_folder, n_cores
 from .models import Study
+from .private import Local, fresh_folder, n_cores
 from .reporters import reporter
 from .studies import StudyFile, load_study, submit
 from .terminal import say

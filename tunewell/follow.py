@@ -12,8 +12,8 @@ from .client import Client
 from .models import ENDED_TRIAL, Event, Study, Trial, read
 from .reporters import Reporter
 
-PATIENCE = 10
-"""How often a call is tried again while following: an upgrade of the service is waited out."""
+PATIENCE_S = 60.0
+"""For how long a call is tried again while following: an upgrade of the service is waited out."""
 
 _FRONT_SIZE = 100
 
@@ -38,10 +38,10 @@ def follow(
         until: whether a study need be followed no further; None: to its end or pause.
 
     Raises:
-        ServiceUnreachable: the service stayed away.
+        Unreachable: the service stayed away.
         ApiError: the study is gone.
     """
-    client.retries = max(client.retries, PATIENCE)
+    client.retry_s = max(client.retry_s, PATIENCE_S)
     view = _View(client, study_id, reporter)
     with reporter:
         reporter.begin(view.study)

@@ -13,8 +13,8 @@ from .client import Client
 from .errors import ApiError, TunewellError
 from .follow import follow
 from .lines import clean
-from .local import Local, n_cores
 from .models import Study, read
+from .private import Local, n_cores
 from .reporters import reporter
 from .studies import StudyFile, submit
 from .terminal import say

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from .errors import TunewellError
+from .lines import cell, clean
 
 Value: TypeAlias = bool | int | float | str
 
@@ -104,6 +105,12 @@ class Trial(Wire):
     def has_ended(self) -> bool:
         """Whether it has ended, well or not."""
         return self.state in ENDED_TRIAL
+
+    def __str__(self) -> str:
+        """Number, state, values and parameters in one line."""
+        values = {**self.values, **self.params}
+        shown = ", ".join(f"{clean(name)}={cell(value)}" for name, value in values.items())
+        return f"trial {self.number} {self.state}: {shown}" if shown else f"trial {self.number}"
 
 
 class TrialDetail(Trial):
@@ -203,6 +210,15 @@ class OfferedObjective(Wire):
     data: list[dict[str, str]] = Field(default_factory=list)
 
 
+class Meta(Wire):
+    """Versions of the service, and how long leases last."""
+
+    name: str
+    version: str
+    lease_ttl_s: float
+    heartbeat_s: float
+
+
 class HeldLease(Wire):
     """A lease that a worker holds."""
 
@@ -252,6 +268,16 @@ class Budget(Wire):
     to_step: int | None
 
 
+class Resume(Wire):
+    """The checkpoint that an attempt goes on from."""
+
+    id: str
+    url: str
+    step: int
+    size_bytes: int
+    sha256: str
+
+
 class SuggestedTrial(Wire):
     """A trial to evaluate oneself, and the lease that it was handed out under."""
 
@@ -261,8 +287,17 @@ class SuggestedTrial(Wire):
     lease_id: str
     expires_at: datetime
     budget: Budget
+    checkpoint: Resume | None = None
     last_seq: int
     last_step: int | None
+    attempt: int = 1
+
+
+class Reported(Wire):
+    """The answer to a report."""
+
+    directive: str
+    budget: Budget
 
 
 class Suggested(Wire):

@@ -76,6 +76,11 @@ class Channel(Protocol):
         ...
 
     @property
+    def stop_reason(self) -> str | None:
+        """Why `should_stop` is set, in words; None while it is not."""
+        ...
+
+    @property
     def should_checkpoint(self) -> bool:
         """Whether a checkpoint is wanted now."""
         ...
@@ -154,6 +159,11 @@ class Trial:
         return self._channel.should_stop
 
     @property
+    def stop_reason(self) -> str | None:
+        """Why `should_stop` is set, in words; None while it is not."""
+        return self._channel.stop_reason
+
+    @property
     def to_step(self) -> int | None:
         """The step up to which the trial may be trained now; None: to its end.
 
@@ -193,13 +203,17 @@ class Trial:
             ValueError: nothing was reported yet.
             FileNotFoundError: there is no such file or folder.
         """
+        self._channel.save(*self._saved(path))
+
+    def _saved(self, path: str | os.PathLike[str] | None) -> tuple[int, Path, str]:
+        """Step, file or folder, and name of a checkpoint; see `save`."""
         if self.last_step < 1:
             raise ValueError("report a step before the first checkpoint")
         folder = self.checkpoint_dir
         saved = folder if path is None else Path(path)
         if not saved.exists():
             raise FileNotFoundError(f"there is no {saved} to save as a checkpoint")
-        self._channel.save(self.last_step, saved, _name_in(folder, saved))
+        return self.last_step, saved, _name_in(folder, saved)
 
     def report(self, step: int, **metrics: float) -> None:
         """Reports metrics after `step` units of resource (epochs, trees, ...).
@@ -210,8 +224,15 @@ class Trial:
 
         Raises:
             ValueError: the step does not grow, there is no metric, or one is not declared.
+            TypeError: a value is no number.
             TrialEnded: the report before returned with `should_stop` set.
         """
+        values = self._checked(step, metrics)
+        self._channel.report(step, values, self._channel.elapsed_s())
+        self.last_step, self.last_values = step, values
+
+    def _checked(self, step: int, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """The values of a report as floats; see `report`."""
         if isinstance(step, bool) or not isinstance(step, int) or step <= self.last_step:
             raise ValueError(f"step must be an integer above {self.last_step}, not {step!r}")
         if not metrics:
@@ -221,9 +242,22 @@ class Trial:
                 f"the objective does not declare the metric {unknown[0]!r}; it declares "
                 f"{', '.join(self._metrics)}: add it there with its direction, or do not report it"
             )
-        values = {name: float(value) for name, value in metrics.items()}
-        self._channel.report(step, values, self._channel.elapsed_s())
-        self.last_step, self.last_values = step, values
+        return {name: as_number(name, value) for name, value in metrics.items()}
+
+
+def as_number(name: str, value: Any) -> float:
+    """A metric's value as a float: of a number, a scalar of numpy or a tensor without dimensions.
+
+    Raises:
+        TypeError: it is something else; None, strings and booleans are.
+    """
+    kind = type(value).__name__
+    if value is None or isinstance(value, (str, bytes)) or kind in ("bool", "bool_"):
+        raise TypeError(f"the metric {name!r} is a number, not {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"the metric {name!r} is a number, not {value!r}: {error}") from error
 
 
 def _name_in(folder: Path, path: Path) -> str:
@@ -359,11 +393,12 @@ def final_values(
         ValueError: there are no values, or one number for several metrics.
     """
     if isinstance(returned, Mapping):
-        return {str(k): float(v) for k, v in returned.items()}
+        return {str(k): as_number(str(k), v) for k, v in returned.items()}
     if returned is not None:
         if len(metrics) != 1:
             raise ValueError("one number was returned, but the objective has several metrics")
-        return {next(iter(metrics)): float(returned)}
+        (name,) = metrics
+        return {name: as_number(name, returned)}
     if not trial.last_values:
         raise ValueError("the objective neither reported nor returned a value")
     return dict(trial.last_values)

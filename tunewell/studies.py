@@ -107,7 +107,7 @@ def submit(client: Client, file: StudyFile) -> Study:
 
     Raises:
         ApiError: the study, or one of the trials, is refused.
-        ServiceUnreachable: no service answered.
+        Unreachable: no service answered.
     """
     from .models import Study, read
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tunewell.checkpoints import Saved
+from tunewell.failures import Failure, of_exception
+
 from . import memory, output
-from .checkpoints import Saved
-from .failures import Failure, of_exception
 from .heartbeat import Beat
 from .jobs import Job
 from .log import Log

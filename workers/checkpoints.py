@@ -6,62 +6,15 @@ off here leaves the trial with the checkpoint that it had.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+
+from tunewell.checkpoints import Saved, uploading
 
 from .link import Away, Link, Pauses, Refused
 from .log import Log
-
-CHUNK_BYTES = 4 << 20
-"""How much is sent in one call."""
-_PIECE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
-    """A checkpoint's file, as it waits to be sent."""
-
-    step: int
-    path: Path
-    size_bytes: int
-    sha256: str
-
-    @classmethod
-    def of(cls, step: int, path: Path) -> Saved:
-        """Size and digest of a file that a trial has saved.
-
-        Raises:
-            OSError: it cannot be read.
-        """
-        size, sha = 0, hashlib.sha256()
-        for piece in _pieces(path):
-            size += len(piece)
-            sha.update(piece)
-        return cls(step=step, path=path, size_bytes=size, sha256=sha.hexdigest())
-
-    def to_body(self) -> dict[str, Any]:
-        """As a record of the spool holds it."""
-        return {
-            "step": self.step,
-            "path": str(self.path),
-            "size_bytes": self.size_bytes,
-            "sha256": self.sha256,
-        }
-
-    @classmethod
-    def from_body(cls, body: Mapping[str, Any]) -> Saved:
-        """What `to_body` wrote."""
-        return cls(
-            step=body["step"],
-            path=Path(body["path"]),
-            size_bytes=body["size_bytes"],
-            sha256=body["sha256"],
-        )
 
 
 def send(link: Link, trial_id: str, lease_id: str, saved: Saved) -> str | None:
@@ -71,29 +24,7 @@ def send(link: Link, trial_id: str, lease_id: str, saved: Saved) -> str | None:
         Away: the service cannot be reached; the same call goes on where this one ended.
         Refused: it will not take it.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(saved.path.open("rb"))
-        except FileNotFoundError:
-            return None
-        announced = {
-            "lease_id": lease_id,
-            "step": saved.step,
-            "size_bytes": saved.size_bytes,
-            "sha256": saved.sha256,
-        }
-        made = link.call("POST", f"/v1/trials/{quote(trial_id, safe='')}/checkpoints", announced)
-        path = f"/v1/checkpoints/{quote(made['id'], safe='')}"
-        there = int(made["received_bytes"])
-        while there < saved.size_bytes:
-            file.seek(there)
-            chunk = file.read(CHUNK_BYTES)
-            if not chunk:
-                break  # the commit says what is missing
-            where = f"bytes {there}-{there + len(chunk) - 1}/{saved.size_bytes}"
-            there = int(link.upload(f"{path}/content", chunk, where)["received_bytes"])
-        link.call("POST", f"{path}:commit", {"lease_id": lease_id})
-        return str(made["id"])
+    return link.run(uploading(trial_id, lease_id, saved, retry_s=0))
 
 
 def fetch(link: Link, given: Mapping[str, Any], target: Path, log: Log) -> bool:
@@ -133,9 +64,3 @@ def _read(link: Link, url: str, target: Path) -> tuple[int, str]:
             size += len(piece)
             sha.update(piece)
     return size, sha.hexdigest()
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            yield piece

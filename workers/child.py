@@ -24,6 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tunewell import archive, failures
 from tunewell.objective import (
     Equivalent,
     Trial,
@@ -33,7 +34,7 @@ from tunewell.objective import (
     final_values,
 )
 
-from . import archive, failures, memory, user_objective
+from . import memory, user_objective
 from .command_objective import CommandFailed, objective_of
 from .command_spec import CommandSpec
 from .jobs import Job, sendable
@@ -313,6 +314,14 @@ class Ending(StrEnum):
     LEFT = "left"  # its worker ends, with no word from the service: the trial is given back
 
 
+_WHY = {
+    Ending.ANSWERED: "an equal trial has the result",
+    Ending.STOPPED: "the early-stopping rule stopped the trial",
+    Ending.PAUSED: "the trial pauses at a rung",
+    Ending.LEFT: "the worker ends",
+}
+
+
 class PipeChannel:
     """Where a trial's reports go and its orders come from: the pipes to the parent.
 
@@ -360,6 +369,11 @@ class PipeChannel:
     def should_stop(self) -> bool:
         """Whether the trial was asked to end now."""
         return self._ending is not None
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the trial is to end, in words."""
+        return None if self._ending is None else _WHY[self._ending]
 
     @property
     def to_step(self) -> int | None:

@@ -7,15 +7,16 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from tunewell.client import Client
-from tunewell.errors import ApiError, ServiceUnreachable
+from tunewell.errors import ApiError, Unreachable
+from tunewell.exchange import Call
+
+R = TypeVar("R")
 
 ANSWER_S = 15.0
 """How long an ordinary call may take."""
-UPLOAD_S = 120.0
-"""How long a chunk of a checkpoint may take."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
@@ -39,7 +40,7 @@ class Refused(Exception):
     """
 
     def __init__(self, error: ApiError) -> None:
-        super().__init__(str(error))
+        super().__init__(error.summary)
         self.status = error.status
         self.code = error.code
 
@@ -88,24 +89,17 @@ class Link:
         """
         with self._heard():
             return self._client.request(
-                method, path, body=body, retries=0, timeout_s=timeout_s, idempotency_key=key
+                method, path, body=body, retry_s=0, timeout_s=timeout_s, idempotency_key=key
             )
 
-    def upload(self, path: str, content: bytes, content_range: str) -> Any:
-        """One try to send a chunk of a checkpoint; its JSON answer.
+    def run(self, call: Call[R]) -> R:
+        """Several calls in a row, each as the generator says; what it returns.
 
         Raises:
             Away, Refused: as `call`.
         """
         with self._heard():
-            return self._client.request(
-                "PUT",
-                path,
-                content=content,
-                headers={"Content-Range": content_range},
-                retries=0,
-                timeout_s=UPLOAD_S,
-            )
+            return self._client.run(call)
 
     def download(self, path: str) -> Iterator[bytes]:
         """A long answer, as it comes.
@@ -121,8 +115,8 @@ class Link:
         """Notes that the service has answered; its errors by what the caller has to do."""
         try:
             yield
-        except ServiceUnreachable as error:
-            raise Away(str(error)) from error
+        except Unreachable as error:
+            raise Away(error.summary) from error
         except RuntimeError as error:
             # What a connection says that was closed by another thread of the ending worker.
             if not self.closing.is_set():
@@ -132,7 +126,7 @@ class Link:
             self._heard_at = time.monotonic()
             # By status too: a proxy in between answers without a problem document.
             if error.retryable or error.status == 429 or error.status >= 500:
-                raise Away(str(error), has_failed=error.status >= 500) from error
+                raise Away(error.summary, has_failed=error.status >= 500) from error
             raise Refused(error) from error
         self._heard_at = time.monotonic()
 

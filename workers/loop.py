@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tunewell.failures import of_exception
+from tunewell.state_folder import store_of
+
 from . import checkpoints
 from .ahead import Ahead
 from .attempt import Attempt, is_sound, lease_of
 from .claimer import Claimer, Placed, Slots
 from .engines.base import Engine, Wanted
-from .failures import of_exception
 from .heartbeat import Beat, Heartbeat
 from .link import Away, Link, Pauses, Refused
 from .log import Log
@@ -30,7 +32,6 @@ from .registration import Registration
 from .runner import Outcome
 from .sender import RELEASE_REASON, Sender
 from .spool import Header, SpoolFolder
-from .state_folder import store_of
 
 OK, WRONG_USAGE, UNREACHABLE = 0, 2, 3
 """Exit statuses."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunewell.client import Client
+from tunewell.state_folder import state_folder
 
 from .devices import NoSuchDevice
 from .engines.base import Engine, NoEngine
@@ -22,7 +23,6 @@ from .offers import CannotOffer, Offers
 from .peaks import Peaks
 from .registration import Registration
 from .spool import NoStateFolder, SpoolFolder
-from .state_folder import state_folder
 
 
 def run(
@@ -78,7 +78,7 @@ def run(
         log("worker_cannot_start", detail=str(error))
         return WRONG_USAGE
     log("worker_plan", **runs_on.plan())
-    link = Link(Client(url, token, retries=0))
+    link = Link(Client(url, token, retry_s=0))
     about = {
         "name": name or f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}",
         "boot_id": str(uuid.uuid4()),

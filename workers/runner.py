@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from . import failures
-from .failures import Failure
+from tunewell import failures
+from tunewell.failures import Failure
+
 from .output import Output
 
 GRACE_S = 3.0

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tunewell.checkpoints import Saved
+
 from . import checkpoints
-from .checkpoints import Saved
 from .link import ANSWER_S, Away, Link, Pauses, Refused
 from .log import Log
 from .spool import Record, Spool

@@ -278,6 +278,7 @@ def _suggested_trial(grant: Grant) -> dict[str, Any]:
         "checkpoint": _resumed(grant.checkpoint),
         "last_seq": grant.last_seq,
         "last_step": grant.last_step,
+        "attempt": 1 + grant.trial.attempts + grant.trial.losses,
     }
 
 

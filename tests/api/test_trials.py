@@ -37,6 +37,7 @@ async def test_a_suggested_trial_has_what_a_client_needs(http: httpx.AsyncClient
     assert [t["number"] for t in answer.json()["trials"]] == [1, 2]
     trial = answer.json()["trials"][0]
     assert set(trial) == {
+        "attempt",
         "id",
         "number",
         "params",
@@ -47,7 +48,7 @@ async def test_a_suggested_trial_has_what_a_client_needs(http: httpx.AsyncClient
         "last_seq",
         "last_step",
     }
-    assert (trial["last_seq"], trial["last_step"]) == (-1, None)
+    assert (trial["last_seq"], trial["last_step"], trial["attempt"]) == (-1, None, 1)
     assert trial["budget"] == {"from_step": 0, "to_step": None}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tunewell.local import Local
+from tunewell.private import Local
 
 from .commands import STARTED
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tunewell import cli
-from tunewell.local import Local
+from tunewell.private import Local
 
 from .commands import Command
 

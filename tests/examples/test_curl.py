@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tunewell.local import Local
+from tunewell.private import Local
 
 PAGE = Path(__file__).parents[2] / "examples" / "curl.md"
 

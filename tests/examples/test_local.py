@@ -87,7 +87,7 @@ def test_a_second_interrupt_does_not_wait_for_the_trials(tmp_path: Path) -> None
 
 def test_a_killed_command_leaves_no_process_behind(tmp_path: Path) -> None:
     code = (
-        "from tunewell.local import Local\n"
+        "from tunewell.private import Local\n"
         "with Local() as local:\n"
         "    local.start_worker(1)\n"
         "    print(*(child.pid for child in local._children.values()), flush=True)\n"

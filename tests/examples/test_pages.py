@@ -17,7 +17,7 @@ import pytest
 from tests.unit.workers.fake_service import FakeService
 from tests.unit.workers.test_worker import worker
 from tunewell.client import Client
-from tunewell.local import Local
+from tunewell.private import Local
 from workers.command_spec import read_spec
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tunewell.follow import follow
-from tunewell.local import Local
 from tunewell.models import Study, Trial, read
+from tunewell.private import Local
 from tunewell.reporters import Quiet
 from tunewell.studies import StudyFile, example_names, load_study, submit
 

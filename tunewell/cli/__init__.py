@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..errors import ApiError, ServiceUnreachable, TunewellError
+from ..errors import ApiError, TunewellError, Unreachable
 from ..terminal import complain, forget_wishes
 from . import backup, best, doctor, history, replay, service, study, token, trial, worker
 from .app import App
@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
         app(args=list(arguments), prog_name="tunewell")
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
-    except ServiceUnreachable as error:
+    except Unreachable as error:
         _tell_json(as_json, "service-unreachable", str(error))
         _complain(unreachable_lines(error))
         return UNREACHABLE

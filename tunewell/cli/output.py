@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._parts import part
-from ..errors import ApiError, ServiceUnreachable, TunewellError
+from ..errors import ApiError, NotInstalled, TunewellError, Unreachable
 from ..lines import ago, cell, clean, reason
 from ..tables import Column, print_table
 from ..terminal import clear_note, complain, may_ask, note, say, width
@@ -43,8 +43,8 @@ _NEEDS = {
 }
 """The states that a study has to be in for an action."""
 
-RETRIES = 3
-"""How often one command tries to reach the service: for about a second."""
+RETRY_S = 1.0
+"""For how long one command tries to reach the service."""
 
 Url = Annotated[
     str | None,
@@ -61,12 +61,6 @@ TokenOption = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without a question.")]
-
-
-class NotInstalled(TunewellError):
-    """A part of the product that the command needs is not installed."""
-
-    exit_status = 2
 
 
 class DatabaseRefused(TunewellError):
@@ -109,7 +103,7 @@ def connect(url: str | None, token: str | None) -> Iterator[Client]:
     from ..client import Client
 
     try:
-        with Client(url, token, retries=RETRIES) as client:
+        with Client(url, token, retry_s=RETRY_S) as client:
             yield client
     finally:
         clear_note()
@@ -173,7 +167,7 @@ def _some_names(client: Client) -> list[str]:
     return [str(study["name"]) for study in islice(client.list_studies(), _NAMES_LOOKED_AT)]
 
 
-def unreachable_lines(error: ServiceUnreachable) -> list[str]:
+def unreachable_lines(error: Unreachable) -> list[str]:
     """Where nobody answers, and what to do about it."""
     return [
         f"error: no service at {clean(error.url)} ({reason(error.reason)})",
@@ -183,7 +177,7 @@ def unreachable_lines(error: ServiceUnreachable) -> list[str]:
 
 def problem_lines(error: ApiError) -> list[str]:
     """A refusal with each of its faults, and what to do next."""
-    faults = [_fault_line(fault) for fault in error.faults]
+    faults = [_fault_line(fault) for fault in error.errors]
     file = f"{clean(str(error.problem['file']))} " if "file" in error.problem else ""
     said = f"{_detail_of(error)}{_request_of(error)}"
     lines = [f"error: {file}{faults[0]}{_request_of(error)}"] if len(faults) == 1 else []

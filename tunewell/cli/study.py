@@ -54,7 +54,7 @@ def _refusals_of(source: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        if error.faults:
+        if error.errors:
             error.problem["file"] = "standard input" if source == "-" else source
         raise
 

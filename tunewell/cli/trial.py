@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ApiError
+from ..errors import NotFound
 from ..lines import cell, clean, number, source_words, took, took_s, trial_line
 from ..tables import Both
 from .app import App
@@ -41,7 +41,7 @@ def _id(client: Client, of: str, number: int | None) -> str:
         if trial["number"] == number:
             return str(trial["id"])
     detail = f"study {study['name']!r} has no trial {number}"
-    raise ApiError(404, {"code": "not-found", "detail": detail})
+    raise NotFound(404, {"code": "not-found", "detail": detail})
 
 
 @app.command("list")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ApiError
+from ..errors import NotFound
 from ..lines import ago, cell
 from ..tables import Both
 from .app import App
@@ -194,7 +194,7 @@ def drain(
             near = get_close_matches(worker, [str(w["name"]) for w in known], n=1)
             meant = f", did you mean {near[0]!r}?" if near else ""
             detail = f"there is no worker {worker!r}{meant}"
-            raise ApiError(404, {"code": "not-found", "detail": detail})
+            raise NotFound(404, {"code": "not-found", "detail": detail})
         changed = client.drain_worker(named[0]["id"], draining=not undo)
     if json:
         print_json(changed)

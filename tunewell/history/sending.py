@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..client import Client
-from ..connection import sendable
 from ..errors import ApiError
+from ..exchange import sendable
 
 BATCH = 1_000
 """Trials in one call; the service takes 2,500."""
@@ -177,7 +177,7 @@ def _send_batch(
 def _faults_by_row(error: ApiError) -> dict[int, list[tuple[str, str]]]:
     """The faults of a refusal by the row that they are in; none where it is of no row."""
     found: dict[int, list[tuple[str, str]]] = {}
-    for fault in error.faults:
+    for fault in error.errors:
         at = _POINTER.fullmatch(fault.get("pointer") or "")
         if at is not None:
             found.setdefault(int(at[1]), []).append((at[2] or "/", fault.get("detail", "")))

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from ..failures import Failure
+from tunewell.failures import Failure
+
 from ..jobs import Job
 from .remote import PIECE_BYTES, Event
 

@@ -17,10 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunewell.state_folder import state_folder, store_of
+
 from ..jobs import Job
 from ..processes import LocalChild, start
 from ..runner import POLL_S
-from ..state_folder import state_folder, store_of
 from .trial_folder import TrialFolder
 
 PIECE_BYTES = 4 << 20

@@ -52,6 +52,9 @@ class SuggestedTrial(Wire):
     checkpoint: ResumeOut | None = Field(description="Where to go on from; null: begin anew.")
     last_seq: int = Field(description="Highest `seq` reported under this lease; -1 for a new one.")
     last_step: int | None = Field(description="Highest step reported under this lease.")
+    attempt: int = Field(
+        description="Which attempt at the trial this is, from 1: one more than failed or were lost."
+    )
 
 
 class SuggestOut(Wire):

@@ -183,12 +183,15 @@ class PatientClient(Client):
     """A client whose pauses take no time.
 
     Attributes:
-        pauses: number of the try and `Retry-After`, for each pause.
+        pauses: seconds of each.
     """
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
-        self.pauses: list[tuple[int, str | None]] = []
+        self.pauses: list[float] = []
 
-    def _pause(self, attempt: int, retry_after: str | None) -> None:
-        self.pauses.append((attempt, retry_after))
+    def _pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    def _now(self) -> float:
+        return sum(self.pauses)

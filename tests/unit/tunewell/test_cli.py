@@ -47,9 +47,9 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def service(monkeypatch: pytest.MonkeyPatch) -> FakeService:
     fake = FakeService()
 
-    def client(url: str | None, token: str | None, *, retries: int) -> Client:
+    def client(url: str | None, token: str | None, *, retry_s: float) -> Client:
         transport = httpx.MockTransport(fake)
-        return PatientClient(url, token or "", retries=retries, transport=transport)
+        return PatientClient(url, token or "", retry_s=retry_s, transport=transport)
 
     monkeypatch.setattr("tunewell.client.Client", client)
     return fake

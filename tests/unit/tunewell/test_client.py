@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from tunewell.errors import ApiError
+from tunewell.errors import ApiError, NotFound
 
 from .fake_service import FakeService, problem, study
 
@@ -42,7 +42,7 @@ def test_a_name_that_begins_like_an_id_is_found() -> None:
 
 def test_a_study_that_is_not_there_is_404() -> None:
     service = FakeService({"GET /v1/studies": {"studies": [], "next_page_token": None}})
-    with pytest.raises(ApiError, match="there is no study 'none'") as caught:
+    with pytest.raises(NotFound, match="there is no study 'none'") as caught:
         service.client().find_study("none")
     assert caught.value.status == 404
 

@@ -4,14 +4,16 @@ import httpx
 import pytest
 
 from tunewell.client import Client
-from tunewell.connection import sendable
 from tunewell.errors import (
     ApiError,
-    ServiceUnreachable,
-    StaleLeaseError,
+    NotFound,
+    Retryable,
+    StaleLease,
     TunewellError,
+    Unreachable,
     WrongAddress,
 )
+from tunewell.exchange import pause_s, sendable
 
 from .fake_service import FakeService, event, problem, stream
 
@@ -36,7 +38,7 @@ def test_a_refusal_for_good_is_not_tried_again(status: int) -> None:
     service = FakeService({PATH: [problem(status, "some-code", "why", errors=[{"pointer": "/a"}])]})
     with pytest.raises(ApiError, match=f"{status} some-code: why") as caught:
         service.client().request("GET", "/v1/studies/st_1")
-    assert caught.value.faults == [{"pointer": "/a"}]
+    assert caught.value.errors == [{"pointer": "/a"}]
     assert len(service.requests) == 1
 
 
@@ -69,17 +71,17 @@ def test_calls_under_a_lease_and_reads_carry_no_idempotency_key() -> None:
 
 def test_no_retries_raise_at_once() -> None:
     service = FakeService({PATH: AWAY})
-    client = service.client(retries=0)
-    with pytest.raises(ServiceUnreachable, match=r"no answer from http://tune\.example: refused"):
+    client = service.client(retry_s=0)
+    with pytest.raises(Unreachable, match=r"no answer from http://tune\.example: refused"):
         client.get_study("st_1")
     assert client.pauses == []
 
 
 def test_the_last_try_gives_the_services_own_words() -> None:
     service = FakeService({PATH: problem(503, "storage-busy", "try later")})
-    with pytest.raises(ApiError, match="503 storage-busy: try later"):
-        service.client(retries=2).get_study("st_1")
-    assert len(service.requests) == 3
+    with pytest.raises(Retryable, match="503 storage-busy: try later"):
+        service.client(retry_s=2).get_study("st_1")
+    assert len(service.requests) > 1
 
 
 def test_retry_after_is_handed_to_the_pause() -> None:
@@ -88,17 +90,8 @@ def test_retry_after_is_handed_to_the_pause() -> None:
     service = FakeService({PATH: [busy, {"id": "st_1"}]})
     client = service.client()
     client.get_study("st_1")
-    assert client.pauses == [(0, "7")]
-
-
-class Clock:
-    """Takes the place of the event that pauses wait on."""
-
-    def __init__(self) -> None:
-        self.waited: list[float] = []
-
-    def wait(self, seconds: float) -> None:
-        self.waited.append(seconds)
+    (pause,) = client.pauses
+    assert 7 <= pause <= 7.05
 
 
 @pytest.mark.parametrize(
@@ -113,15 +106,20 @@ class Clock:
     ],
 )
 def test_pauses_are_drawn_in_full_from_a_growing_bound_or_follow_retry_after(
-    attempt: int, retry_after: str | None, low: float, high: float, monkeypatch: pytest.MonkeyPatch
+    attempt: int, retry_after: str | None, low: float, high: float
 ) -> None:
-    client, clock = Client("http://tune.example"), Clock()
-    monkeypatch.setattr(client, "_closing", clock)
-    for _ in range(200):
-        client._pause(attempt, retry_after)
-    assert min(clock.waited) >= low
-    assert max(clock.waited) <= high
-    assert max(clock.waited) - min(clock.waited) > (high - low) / 2
+    waited = [pause_s(attempt, retry_after) for _ in range(200)]
+    assert min(waited) >= low
+    assert max(waited) <= high
+    assert max(waited) - min(waited) > (high - low) / 2
+
+
+def test_tries_end_when_their_time_is_up() -> None:
+    service = FakeService({PATH: AWAY})
+    client = service.client(retry_s=30)
+    with pytest.raises(Unreachable):
+        client.get_study("st_1")
+    assert 15 < sum(client.pauses) <= 30
 
 
 def test_a_closed_client_does_not_go_on_trying() -> None:
@@ -133,7 +131,7 @@ def test_a_closed_client_does_not_go_on_trying() -> None:
         return AWAY
 
     service.on(PATH, closes)
-    with pytest.raises(ServiceUnreachable):
+    with pytest.raises(Unreachable):
         client.get_study("st_1")
     assert len(service.requests) == 1
 
@@ -141,7 +139,7 @@ def test_a_closed_client_does_not_go_on_trying() -> None:
 def test_a_stale_lease_is_an_error_of_its_own() -> None:
     stale = problem(409, "stale-lease", action="abort")
     service = FakeService({"POST /v1/trials/tr_1/measurements": stale})
-    with pytest.raises(StaleLeaseError):
+    with pytest.raises(StaleLease):
         service.client().report("tr_1", "ls_1", 0, [{"step": 1, "values": {"a": 1.0}}])
 
 
@@ -210,12 +208,12 @@ def test_an_event_has_its_kind_its_data_and_where_to_go_on() -> None:
 
 
 def test_an_event_stream_of_a_study_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ApiError, match="404"):
+    with pytest.raises(NotFound, match="404"):
         next(FakeService().client().stream_events("st_9"))
 
 
 def test_an_event_stream_gives_up_when_the_service_stays_away() -> None:
     service = FakeService({"GET /v1/studies/st_1/events": AWAY})
-    with pytest.raises(ServiceUnreachable):
-        next(service.client(retries=2).stream_events("st_1"))
-    assert len(service.requests) == 3
+    with pytest.raises(Unreachable):
+        next(service.client(retry_s=2).stream_events("st_1"))
+    assert len(service.requests) > 1

@@ -1,15 +1,31 @@
 """What `import tunewell` gives, and what it does not load."""
 
 import importlib
+import io
 import json
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 
 import tunewell
 
-HEAVY = ["httpx", "pydantic", "rich", "numpy", "sqlalchemy", "fastapi", "torch"]
+HEAVY = [
+    "httpx",
+    "pydantic",
+    "rich",
+    "numpy",
+    "pandas",
+    "polars",
+    "sklearn",
+    "sqlalchemy",
+    "fastapi",
+    "torch",
+]
+IMPORT_LIMIT_S = 0.25
+ZIP_LIMIT_BYTES = 200_000
 
 
 def loaded_by(statement: str) -> list[str]:
@@ -25,14 +41,37 @@ def loaded_by(statement: str) -> list[str]:
 def test_the_public_names_are_these_and_all_are_there() -> None:
     assert sorted(tunewell.__all__) == [
         "ApiError",
+        "AsyncClient",
+        "AsyncStudy",
+        "Cat",
         "Client",
+        "DefinitionMismatch",
+        "Float",
+        "Forbidden",
+        "Infeasible",
+        "Int",
+        "InvalidStudy",
+        "Metric",
+        "NotFound",
+        "NotInstalled",
         "Objective",
-        "ServiceUnreachable",
-        "StaleLeaseError",
+        "Retryable",
+        "StaleLease",
+        "Study",
         "Trial",
         "TrialEnded",
         "TunewellError",
+        "TunewellSearchCV",
+        "Unreachable",
+        "When",
+        "WrongAddress",
+        "aconnect",
+        "connect",
+        "local",
+        "maximize",
+        "minimize",
         "objective",
+        "when",
     ]
     assert all(getattr(tunewell, name) is not None for name in tunewell.__all__)
     assert set(tunewell.__all__) <= set(dir(tunewell))
@@ -46,6 +85,49 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_the_decorator_stays_a_function_when_its_module_is_imported() -> None:
     importlib.import_module("tunewell.objective")
     assert callable(tunewell.objective)
+
+
+def test_the_import_is_light() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import tunewell"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    lines = [line.split("|") for line in done.stderr.splitlines()[1:]]
+    names = {name.strip() for *_, name in lines}
+    assert "tunewell.errors" in names
+    assert not {name.partition(".")[0] for name in names} & set(HEAVY)
+
+
+def test_the_import_takes_little_time() -> None:
+    code = (
+        "import time; begun = time.process_time(); import tunewell; "
+        "print(time.process_time() - begun)"
+    )
+    took = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(took) <= IMPORT_LIMIT_S
+
+
+def test_the_package_is_small() -> None:
+    package = Path(tunewell.__file__).parent
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in package.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                archive.write(path, str(path.relative_to(package.parent)))
+    assert len(packed.getvalue()) <= ZIP_LIMIT_BYTES
+
+
+def test_a_function_stays_one_when_modules_of_a_like_name_are_imported() -> None:
+    for name in ("private", "embedded", "space", "client"):
+        importlib.import_module(f"tunewell.{name}")
+    assert callable(tunewell.local)
+    assert callable(tunewell.when)
 
 
 @pytest.mark.parametrize("statement", ["import tunewell.objective", "import tunewell.cli"])

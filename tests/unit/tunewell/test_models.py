@@ -27,6 +27,9 @@ SCHEMAS = {
     models.Token: "TokenOut",
     models.Event: "EventOut",
     models.Budget: "BudgetOut",
+    models.Resume: "ResumeOut",
+    models.Meta: "MetaOut",
+    models.Reported: "ReportOut",
     models.SuggestedTrial: "SuggestedTrial",
     models.Suggested: "SuggestOut",
 }

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from workers import archive
+from tunewell import archive
 from workers.jobs import Job
 from workers.processes import ROOT, start
 from workers.runner import Child, Outcome, Runner

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from workers import archive, main
+from tunewell import archive
+from workers import main
 from workers.objectives import data
 
 from .fake_service import FakeService

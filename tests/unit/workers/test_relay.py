@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.archive import Saved, pack, unpack
+from tunewell.archive import Saved, pack, unpack
 from workers.command_spec import CommandSpec
 from workers.engines.relay import RelayedChild
 from workers.jobs import Job

@@ -68,14 +68,17 @@ class Local:
 
     Args:
         folder: for the database and the logs; a fresh one when None.
+        pass_fds: file descriptors that the children inherit, such as those of locks.
 
     Attributes:
         url: where the service listens, once entered.
+        token: for calls to it; none where it asks for none.
         folder: where everything is kept.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.url = ""
+    def __init__(self, folder: Path | None = None, *, pass_fds: Sequence[int] = ()) -> None:
+        self.url = self.token = ""
+        self._pass_fds = tuple(pass_fds)
         self.folder = folder or fresh_folder("local")
         self._lifeline = Lifeline()
         self._children: dict[str, subprocess.Popen[str]] = {}
@@ -98,7 +101,7 @@ class Local:
 
     def client(self) -> Client:
         """A client of the private service."""
-        return Client(self.url, token="")
+        return Client(self.url, token=self.token)
 
     def __enter__(self) -> Local:
         try:
@@ -212,7 +215,7 @@ class Local:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=self._environment(),
-                pass_fds=(self._lifeline.fd,),
+                pass_fds=(self._lifeline.fd, *self._pass_fds),
                 text=True,
                 # Ctrl-C is for this command, which then ends them in order.
                 start_new_session=True,
@@ -241,6 +244,8 @@ class Local:
         others = {f"TUNEWELL_{name}" for name in _OWN}
         env = {name: value for name, value in os.environ.items() if name not in others}
         env["TUNEWELL_STATE_DIR"] = str(self.folder / "state")
+        if self.token:
+            env["TUNEWELL_TOKEN"] = self.token
         return {**env, **self._lifeline.environment()}
 
     def _log(self, name: str) -> Path:

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from workers import failures
+from tunewell import failures
 
 
 class OutOfMemoryError(RuntimeError):

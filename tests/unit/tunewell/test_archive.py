@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workers import archive
-from workers.archive import Saved, Unusable
+from tunewell import archive
+from tunewell.archive import Saved, Unusable
 
 SAVED = Saved(objective="cnn", version="2", values={"loss": 0.25})
 

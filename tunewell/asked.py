@@ -1,0 +1,460 @@
+"""A trial that a script evaluates itself: the same `Trial` that a worker's code gets, as the target
+of `with` or `async with`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Protocol
+
+from . import archive, calls, failures, identity
+from .checkpoints import Saved, uploading
+from .errors import ApiError, NotFound, Retryable, StaleLease, TunewellError, Unreachable
+from .exchange import Await, Call, Download, Request
+from .models import Study, SuggestedTrial
+from .objective import Trial, Values, final_values
+from .sender import Held, Sender
+from .space import Infeasible
+
+log = logging.getLogger("tunewell")
+
+CHECKPOINT_EVERY_S = 60.0
+"""How long after a checkpoint `should_checkpoint` asks for the next one."""
+_INTERRUPTED_S = 5.0
+"""For how long a script that was told to end tries to give its trial back."""
+_OBJECTIVE, _VERSION = "ask", ""
+"""What our checkpoints say that they were saved by."""
+
+
+class Session(Protocol):
+    """What a trial needs of a client, of either kind."""
+
+    url: str
+    retry_s: float
+
+    @property
+    def sender(self) -> Sender:
+        """Sends what trials report."""
+        ...
+
+
+class LeaseChannel:
+    """Where the reports of one lease go: to the sender.
+
+    Args:
+        held: the lease.
+        session: the client.
+    """
+
+    def __init__(self, held: Held, session: Session) -> None:
+        self.held = held
+        self.session = session
+        self.has_seen_end = False
+        self._started = self.saved_at = time.monotonic()
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the training is to end; what has been seen of it decides how the trial ends."""
+        self.has_seen_end = self.has_seen_end or self.held.must_end
+        return self.held.must_end
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why, in words."""
+        if self.held.problem is not None:
+            return self.held.problem.detail
+        return self.held.reason if self.held.directive else None
+
+    @property
+    def to_step(self) -> int | None:
+        """The end of the budget."""
+        return self.held.to_step
+
+    @property
+    def should_checkpoint(self) -> bool:
+        """Whether the last one is old enough, the trial is to pause, or one was asked for."""
+        held = self.held
+        is_old = time.monotonic() - self.saved_at >= CHECKPOINT_EVERY_S
+        return is_old or held.wants_checkpoint or held.directive == "pause"
+
+    def elapsed_s(self) -> float:
+        """Seconds since the trial was handed out."""
+        return time.monotonic() - self._started
+
+    def put(self, step: int, values: Values, elapsed_s: float) -> None:
+        """Takes a point in.
+
+        Raises:
+            ApiError: an earlier one was refused; `StaleLease` where the trial is somebody else's.
+        """
+        if self.held.problem is not None:
+            raise self.held.problem
+        self.held.put(step, values, elapsed_s)
+
+    def reaching(self, step: int) -> Call[None]:
+        """At the end of the budget, waits for what comes next.
+
+        Raises:
+            Unreachable: the service does not say.
+        """
+        held = self.held
+        if held.to_step is None or step < held.to_step or step <= held.known_step:
+            return
+        if not (yield Await(self.session.sender.flush(held), self.session.retry_s)):
+            reason = f"it has not said how trial {held.trial_id} goes on after step {step}"
+            raise Unreachable(self.session.url, reason)
+
+    def saving(self, step: int, path: Path, name: str, values: Values) -> Call[None]:
+        """Packs a checkpoint, and has it kept by the service.
+
+        Raises:
+            ApiError, Unreachable: it does not take it.
+            OSError: it cannot be written or read here.
+        """
+        yield Await(self.session.sender.flush(self.held), self.session.retry_s)
+        with tempfile.TemporaryDirectory(prefix="tunewell-") as folder:
+            target = Path(folder) / "checkpoint"
+            saved = archive.Saved(objective=_OBJECTIVE, version=_VERSION, values=values)
+            archive.pack(path, name, saved, target)
+            yield from uploading(self.held.trial_id, self.held.lease_id, Saved.of(step, target))
+        self.held.wants_checkpoint, self.saved_at = False, time.monotonic()
+
+    def report(self, step: int, values: Values, elapsed_s: float) -> None:
+        """Not used: the trial itself carries out what a report brings."""
+        raise NotImplementedError
+
+    def save(self, step: int, path: Path, name: str) -> None:
+        """Not used, as `report`."""
+        raise NotImplementedError
+
+
+def fetching(given: SuggestedTrial, folder: Path) -> Call[bool]:
+    """Reads and unpacks the checkpoint that an attempt goes on from; whether there is one."""
+    if given.checkpoint is None:
+        return False
+    target = folder.with_suffix(".checkpoint")
+    try:
+        yield Download(given.checkpoint.url, target)
+        if Saved.of(0, target).sha256 != given.checkpoint.sha256:
+            raise archive.Unusable("it did not come as it was announced")
+        archive.unpack(target, folder, objective=_OBJECTIVE, version=_VERSION)
+    except (TunewellError, archive.Unusable) as error:
+        log.warning("trial %d begins anew, its checkpoint is no use: %s", given.number, error)
+        return False
+    finally:
+        target.unlink(missing_ok=True)
+    return True
+
+
+class AskedBase(Trial):
+    """What both kinds of asked trials have; see `Trial` and the attributes here.
+
+    Attributes:
+        attempt: which attempt at the trial this is, from 1.
+        checkpoint: the folder with the checkpoint to go on from, None to begin anew.
+        has_ended: whether the service has been told how it ended.
+    """
+
+    def __init__(
+        self,
+        given: SuggestedTrial,
+        study: Study,
+        session: Session,
+        folder: Path,
+        slot: identity.Slot,
+        *,
+        is_resumed: bool,
+        on_error: str,
+    ) -> None:
+        held = Held(
+            given.id,
+            given.lease_id,
+            last_seq=given.last_seq,
+            last_step=given.last_step or 0,
+            to_step=given.budget.to_step,
+        )
+        self._lease = LeaseChannel(held, session)
+        options = (study.definition.get("objective") or {}).get("options") or {}
+        super().__init__(
+            id=given.id,
+            number=given.number,
+            params=given.params,
+            options=options,
+            channel=self._lease,
+            device=_device(),
+            checkpoint_dir=folder,
+            last_step=given.checkpoint.step if is_resumed and given.checkpoint else 0,
+        )
+        self.attempt = given.attempt
+        self.checkpoint = folder if is_resumed else None
+        self.has_ended = False
+        self.is_entered = False
+        self._declared = {m["name"]: str(m["direction"]) for m in study.definition["metrics"]}
+        self._study_name = study.name
+        self._on_error = on_error
+        self._returned: dict[str, float] | None = None
+        slot.take()
+        # One that is forgotten unended is not kept alive: its lease runs out.
+        self._give_up = weakref.finalize(self, _let_go, session.sender, held, slot, folder)
+        session.sender.hold(held)
+
+    def __repr__(self) -> str:
+        return f"<Trial {self.number} of {self._study_name}: {self.params}>"
+
+    def returned(self, result: Any) -> None:
+        """Takes what a function of the trial returned for its final values: a number, a dictionary,
+        or None for those of the last report.
+
+        Raises:
+            ValueError: it is one number, and the study has several metrics.
+            TypeError: a value is no number.
+        """
+        if result is not None:
+            self._returned = final_values(self, result, self._declared)
+
+    def _put(self, step: int, metrics: Mapping[str, float]) -> None:
+        values = self._checked(step, metrics)
+        self._lease.put(step, values, self._lease.elapsed_s())
+        self.last_step, self.last_values = step, values
+
+    def releasing(self, reason: str) -> Call[None]:
+        """Gives the trial back without a result."""
+        self._end()
+        yield calls.release(self._lease.held.lease_id, reason)
+
+    def _end(self) -> None:
+        self.has_ended = True
+        self._give_up()
+
+    def leaving(self, error: BaseException | None) -> Call[bool]:
+        """What leaving the block brings; whether its exception goes no further.
+
+        Raises:
+            Unreachable: the service does not take the result; it is kept on disk.
+            ApiError: it refused the result.
+        """
+        held, session = self._lease.held, self._lease.session
+        is_told_to_end = error is not None and not isinstance(error, Exception)
+        patience_s = _INTERRUPTED_S if is_told_to_end else session.retry_s
+        try:
+            is_sent = yield Await(session.sender.flush(held), patience_s)
+            if not self._is_lost(held.problem):
+                yield from self._telling(self._ending(error), is_sent, patience_s)
+        except Unreachable:
+            if not is_told_to_end:
+                raise
+            log.warning("trial %d could not be given back; its lease will run out", self.number)
+        finally:
+            self._end()
+        if isinstance(error, (Infeasible, StaleLease)):
+            return True
+        return self._on_error == "continue" and isinstance(error, Exception)
+
+    def _is_lost(self, problem: ApiError | None) -> bool:
+        if not isinstance(problem, (StaleLease, NotFound)):
+            return False
+        log.warning("trial %d is somebody else's now: %s", self.number, problem.detail)
+        return True
+
+    def _telling(self, ending: Request, is_sent: bool, patience_s: float) -> Call[None]:
+        """Tells the service how the trial ended, or writes it down."""
+        held = self._lease.held
+        try:
+            if not is_sent:
+                raise Unreachable(self._lease.session.url, "it takes no reports")
+            yield ending
+        except StaleLease as error:
+            self._is_lost(error)
+        except Unreachable as error:
+            if patience_s == _INTERRUPTED_S:
+                raise
+            path = identity.keep(
+                self._lease.session.url, held.lease_id, [*held.take_unsent(), ending]
+            )
+            raise Unreachable(error.url, error.reason, spool=str(path)) from error
+
+    def _ending(self, error: BaseException | None) -> Request:
+        """How the trial ends, as a request."""
+        held = self._lease.held
+        if isinstance(error, Infeasible):
+            return self._completed("infeasible", {})
+        if isinstance(error, (Unreachable, Retryable)):
+            return calls.release(held.lease_id, "service away")
+        if isinstance(error, Exception):
+            return self._failed(failures.of_exception(error))
+        if error is not None:
+            return calls.release(held.lease_id, "interrupted", retry_s=_INTERRUPTED_S)
+        if self._lease.has_seen_end and held.directive == "pause":
+            return calls.release(held.lease_id, "paused")
+        values = self.last_values if self._returned is None else self._returned
+        if held.problem is not None:
+            return self._failed(failures.Failure(kind="user_error", message=str(held.problem)))
+        if (problem := self._problem_of(values)) is not None:
+            log.warning("trial %d failed: %s", self.number, problem.message)
+            return self._failed(problem)
+        is_stopped = self._lease.has_seen_end and held.directive == "stop"
+        return self._completed("stopped" if is_stopped else "completed", values)
+
+    def _problem_of(self, values: Values) -> failures.Failure | None:
+        if not values:
+            return failures.Failure(kind="user_error", message="no metric reported")
+        missing = [name for name in self._declared if name not in values]
+        if missing:
+            message = (
+                f"the metric {missing[0]!r} was not reported, only {', '.join(sorted(values))}"
+            )
+            return failures.Failure(kind="user_error", message=message)
+        return failures.of_values({name: values[name] for name in self._declared})
+
+    def _completed(self, state: str, values: Values) -> Request:
+        held, step = self._lease.held, self.last_step or None
+        finite = {name: value for name, value in values.items() if abs(value) < float("inf")}
+        return calls.complete(
+            held.trial_id, held.lease_id, state, finite, step=step, data=self.data
+        )
+
+    def _failed(self, failure: failures.Failure) -> Request:
+        held = self._lease.held
+        said = failure.bounded()
+        return calls.fail(
+            held.trial_id, held.lease_id, said["kind"], said["message"], said["traceback"]
+        )
+
+
+class Runner(Session, Protocol):
+    """A client that blocks."""
+
+    def run(self, call: Call[Any]) -> Any:
+        """Carries a call out."""
+        ...
+
+
+class AsyncRunner(Session, Protocol):
+    """A client for asyncio."""
+
+    async def run(self, call: Call[Any]) -> Any:
+        """Carries a call out."""
+        ...
+
+
+class AskedTrial(AskedBase):
+    """A trial of `Study.ask`, to be evaluated in a `with` block.
+
+    Leaving the block ends the trial: with its last values; as `stopped` where `should_stop` was
+    seen true; as failed with the traceback of an exception; given back where the script is told to
+    end (Ctrl-C, SIGTERM).
+    """
+
+    def __init__(self, *args: Any, runner: Runner, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._runner = runner
+        self._guard = contextlib.ExitStack()
+
+    def __enter__(self) -> AskedTrial:
+        self.is_entered = True
+        self._guard.enter_context(_sigterm_raises())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> bool:
+        with self._guard:
+            return bool(self._runner.run(self.leaving(error)))
+
+    def report(self, step: int, **metrics: float) -> None:
+        """Reports metrics after `step` units of resource; see `Trial.report`. Returns at once, but
+        for the end of the trial's budget, where it waits for what comes next.
+
+        Raises:
+            ValueError, TypeError: as `Trial.report`.
+            StaleLease: the trial is somebody else's now.
+        """
+        self._put(step, metrics)
+        self._runner.run(self._lease.reaching(step))
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Saves the state after the last report; see `Trial.save`. Returns when the service has it.
+
+        Raises:
+            ValueError, FileNotFoundError: as `Trial.save`.
+            ApiError, Unreachable: the service does not take it.
+        """
+        self._runner.run(self._lease.saving(*self._saved(path), self.last_values))
+
+
+class AsyncAskedTrial(AskedBase):
+    """A trial of `AsyncStudy.ask`, to be evaluated in an `async with` block; see `AskedTrial`."""
+
+    def __init__(self, *args: Any, runner: AsyncRunner, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._runner = runner
+
+    async def __aenter__(self) -> AsyncAskedTrial:
+        self.is_entered = True
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> bool:
+        return bool(await self._runner.run(self.leaving(error)))
+
+    async def report(self, step: int, **metrics: float) -> None:  # type: ignore[override]
+        """As `AskedTrial.report`."""
+        self._put(step, metrics)
+        await self._runner.run(self._lease.reaching(step))
+
+    async def save(  # type: ignore[override]
+        self, path: str | os.PathLike[str] | None = None
+    ) -> None:
+        """As `AskedTrial.save`."""
+        await self._runner.run(self._lease.saving(*self._saved(path), self.last_values))
+
+
+def _let_go(sender: Sender, held: Held, slot: identity.Slot, folder: Path) -> None:
+    sender.let_go(held)
+    slot.leave()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _device() -> str:
+    """The device for a script's own training: the first GPU where torch is loaded and sees one."""
+    torch = sys.modules.get("torch")
+    return "cuda:0" if torch is not None and torch.cuda.is_available() else "cpu"
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """In the main thread, SIGTERM ends the block as Ctrl-C would, unless somebody else handles
+    it.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

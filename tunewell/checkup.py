@@ -214,7 +214,7 @@ def devices() -> Iterator[Finding]:
     if not gpus:
         yield _no_gpu(known)
         return
-    trouble = _torch_trouble()
+    trouble = known.torch_trouble()
     for gpu in gpus:
         size = f", {gpu.memory_total_bytes / 2**30:.0f} GiB" if gpu.memory_total_bytes else ""
         text = f"device {gpu.index}: {clean(gpu.model)}{size}"
@@ -232,15 +232,6 @@ def _no_gpu(known: ModuleType) -> Finding:
         return Finding(check="devices", verdict="warn", text=text, data=data)
     text = f"devices: {len(cores)} CPU cores, no GPU"
     return Finding(check="devices", verdict="ok", text=text, data=data)
-
-
-def _torch_trouble() -> str:
-    """What keeps torch from the GPUs; empty when nothing does."""
-    try:
-        import torch
-    except ImportError as error:
-        return f"torch cannot be loaded ({one_line(str(error))})"
-    return "" if torch.cuda.is_available() else "torch has no CUDA"
 
 
 def data_sets() -> Iterator[Finding]:

@@ -251,3 +251,12 @@ def _loaded() -> Any:
     except pynvml.NVMLError:
         return None
     return pynvml
+
+
+def torch_trouble() -> str:
+    """What keeps torch from the GPUs, in a few words; empty when nothing does."""
+    try:
+        import torch
+    except ImportError as error:
+        return f"torch cannot be loaded ({error})"
+    return "" if torch.cuda.is_available() else "torch has no CUDA"

@@ -35,9 +35,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> FakeService:
     for name in ("TUNEWELL_URL", "TUNEWELL_TOKEN", "TUNEWELL_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
 
-    def client(url: str | None, token: str | None, *, retries: int) -> Client:
+    def client(url: str | None, token: str | None, *, retry_s: float) -> Client:
         transport = httpx.MockTransport(fake)
-        return PatientClient(url, token or "", retries=retries, transport=transport)
+        return PatientClient(url, token or "", retry_s=retry_s, transport=transport)
 
     monkeypatch.setattr("tunewell.client.Client", client)
     return fake

@@ -2,6 +2,7 @@
 // brushed, or typed, picks trials everywhere on the page. Where a parameter is not active the line goes through a lane
 // below its axis.
 
+import { getFresh } from "../../lib/api.js";
 import { el } from "../../lib/dom.js";
 import { number, plural, words } from "../../lib/format.js";
 import { ramp, token } from "../../lib/theme.js";
@@ -29,19 +30,24 @@ export class Parallel extends Plot {
     narrow.addEventListener("change", () => this.viewChanged());
   }
 
-  // At most 12 axes, by importance where it is known; 5 on a narrow screen.
-  get names() {
+  // Names of the axes: those in the address, else all, or where they are too many the most important ones and those
+  // that are picked by.
+  async names() {
     const all = this.context.study().definition.space.map((parameter) => parameter.name);
-    const asked = (read("axes") || "").split(",").map(decoded).filter((name) => all.includes(name));
-    const ranked = asked.length ? asked : [...(this.context.ranked || []), ...all].filter((name, k, list) => all.includes(name) && list.indexOf(name) === k);
     const most = narrow.matches ? 4 : 11;
-    const picked = [...this.context.selection.rules.keys()].filter((name) => !ranked.slice(0, most).includes(name));
-    return [...ranked.slice(0, Math.max(1, most - picked.length)), ...picked].slice(0, most);
+    const asked = (read("axes") || "").split(",").map(decoded).filter((name) => all.includes(name));
+    if (asked.length > 1) return asked.slice(0, most);
+    if (all.length <= most) return all;
+    const { columns } = await getFresh(`${this.context.base}/analysis/importance`);
+    const ranked = columns.param.filter((_, k) => columns.pair[k] === null);
+    const first = [...this.context.selection.rules.keys(), ...ranked, ...all];
+    const chosen = new Set([...new Set(first)].slice(0, most));
+    return all.filter((name) => chosen.has(name));
   }
 
-  parameters() {
+  async parameters() {
     if (this.context.study().definition.space.length < 2) return null;
-    return { param: this.names, max_points: MOST };
+    return { param: await this.names(), max_points: MOST };
   }
 
   showRanges() {
@@ -130,7 +136,7 @@ export class Parallel extends Plot {
     });
     const isNarrow = narrow.matches;
     return {
-      parallel: isNarrow ? { layout: "vertical", left: 64, right: 24, top: 24, bottom: 16 } : { left: 48, right: 72, top: 32, bottom: 20 },
+      parallel: isNarrow ? { layout: "vertical", left: 88, right: 28, top: 12, bottom: 24 } : { left: 48, right: 72, top: 32, bottom: 20 },
       parallelAxis: [this.valueAxis(), ...axes.map((parameter, k) => this.parameterAxis(parameter, k + 1, lanes[k]))],
       series: [{ type: "parallel", progressive: 0, smooth: false, silent: true, realtime: false, inactiveOpacity: 0.06, activeOpacity: 0.8, lineStyle: { width }, data }],
     };
@@ -139,8 +145,8 @@ export class Parallel extends Plot {
   base(k, name, hasLane) {
     const area = { width: 16, borderWidth: 1, borderColor: token("accent"), color: token("accent"), opacity: 0.2 };
     return {
-      dim: k, id: `axis-${k}`, name: short(name, narrow.matches ? 9 : 14), type: "value", min: hasLane ? LANE - 20 : 0, max: FULL, realtime: false, areaSelectStyle: area,
-      nameTextStyle: { color: token("ink"), fontSize: 12 }, nameLocation: "end", nameGap: narrow.matches ? 8 : 12,
+      z: 6, dim: k, id: `axis-${k}`, name: short(name, narrow.matches ? 11 : 18), type: "value", min: hasLane ? LANE - 20 : 0, max: FULL, realtime: false, areaSelectStyle: area,
+      nameTextStyle: { color: token("ink"), fontSize: 12 }, nameLocation: narrow.matches ? "start" : "end", nameGap: narrow.matches ? 10 : 12,
       axisLine: { lineStyle: { color: token("edge") } }, splitLine: { show: false },
     };
   }
@@ -149,14 +155,14 @@ export class Parallel extends Plot {
     const { low, high } = this.ends;
     const ticks = [0, 250, 500, 750, 1000];
     const formatter = (place) => number(low + (high - low) * (place / FULL), 3);
-    return { ...this.base(0, this.metric.name, false), axisLabel: { color: token("soft"), fontSize: 11, customValues: ticks, formatter }, axisTick: { customValues: ticks } };
+    return { ...this.base(0, this.metric.name, false), axisLabel: { ...label(), customValues: ticks, formatter }, axisTick: { customValues: ticks } };
   }
 
   parameterAxis(parameter, k, hasLane) {
     const { places, texts } = ticksOf(parameter);
     const all = hasLane ? [LANE, ...places] : places;
     const formatter = (place) => (place === LANE ? "not active" : (texts.get(place) ?? ""));
-    return { ...this.base(k, parameter.name, hasLane), axisLabel: { color: token("soft"), fontSize: 11, customValues: all, formatter }, axisTick: { customValues: all } };
+    return { ...this.base(k, parameter.name, hasLane), axisLabel: { ...label(), customValues: all, formatter }, axisTick: { customValues: all } };
   }
 
   // --- brushing ---
@@ -188,6 +194,9 @@ export class Parallel extends Plot {
     return this.context.selection.set({ [parameter.name]: rule });
   }
 }
+
+// Readable over the lines that pass behind it.
+const label = () => ({ color: token("ink"), fontSize: 11, backgroundColor: token("panel"), padding: [0, 2], borderRadius: 2 });
 
 function decoded(text) {
   try {

@@ -28,7 +28,7 @@ export class Plot {
     });
   }
 
-  // What is asked of the analysis; null: there is nothing to ask for, `render` says why.
+  // What is asked of the analysis, or a promise of it; null: there is nothing to ask for, `render` says why.
   parameters() {
     return {};
   }
@@ -77,7 +77,7 @@ export class Plot {
       clearTimeout(this.timer);
       this.timer = null;
       try {
-        const asked = this.parameters();
+        const asked = await this.parameters();
         this.data = asked === null ? null : await this.fetch(asked);
         if (!this.isStale && this.isOpen) await this.render();
       } catch (error) {

@@ -20,6 +20,7 @@ from ..errors import AppError
 from ..settings import Settings
 from . import description
 from .edge import Edge
+from .feed import Ring
 from .idempotency import InFlight
 from .pages import add_pages
 from .problems import problem_response
@@ -89,6 +90,7 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     )
     app.state.services = None
     app.state.in_flight = InFlight()
+    app.state.ring = Ring()
     app.state.rate_limiter = _rate_limiter(settings)
     app.state.limiter = anyio.CapacityLimiter(settings.pool_size)
     app.state.unlimited = anyio.CapacityLimiter(math.inf)  # who has a place gets a thread

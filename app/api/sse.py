@@ -76,7 +76,7 @@ async def stream(api: Api, study_id: str, after: int | None) -> AsyncIterator[by
         found = await events.wait_study(study_id, after, TICK_S, _BATCH)
         if monotonic() - checked_at >= RECHECK_S:
             checked_at = monotonic()
-            if not await _may_go_on(api):
+            if not await may_go_on(api):
                 return
         for event in found:
             after = event.seq
@@ -87,7 +87,7 @@ async def stream(api: Api, study_id: str, after: int | None) -> AsyncIterator[by
     yield format_sse_event(retry=retry_ms, comment="the service is stopping")
 
 
-async def _may_go_on(api: Api) -> bool:
+async def may_go_on(api: Api) -> bool:
     """Whether the caller's token still holds; a revoked one ends its streams too."""
     try:
         await caller_of(api.request)

@@ -75,6 +75,15 @@ class EventService:
                     return Feed(events=tuple(found), cursor=found[-1].cursor if found else at)
                 await watch.wait(min(left, _FEED_POLL_S))
 
+    def check_cursor(self, cursor: str | None) -> None:
+        """Looks at a cursor of the feed before a stream begins.
+
+        Raises:
+            InvalidInput: it is none of ours.
+        """
+        if cursor is not None:
+            self._is_too_old(cursor)
+
     def latest(self, study_id: str) -> int:
         """The sequence of a study's newest event."""
         return self._store.read(lambda conn: event_rows.latest(conn, study_id))

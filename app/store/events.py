@@ -122,8 +122,9 @@ def is_too_old(conn: Connection, cursor: str | None) -> bool:
     Raises:
         InvalidInput: the cursor is none of ours.
     """
+    at = _parse(cursor)
     purged = conn.execute(_PURGED_FEEDS[conn.dialect.name]).one_or_none()
-    return purged is not None and _parse(cursor) < (purged.xid, purged.event_id)
+    return purged is not None and at < (purged.xid, purged.event_id)
 
 
 def _parse(cursor: str | None) -> tuple[int, int]:

@@ -233,6 +233,6 @@ async def test_pages_are_shells_that_need_no_token(
     http: httpx.AsyncClient, tokens: dict[Role, str]
 ) -> None:
     assert tokens
-    for path in ("/", "/studies/st_1", "/docs", "/static/page.css", "/openapi.json"):
+    for path in ("/", "/studies/st_1", "/docs", "/static/style/base.css", "/openapi.json"):
         assert (await http.get(path)).status_code == 200, path
     assert str(http.base_url) == BASE

@@ -4,9 +4,11 @@ file.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ...errors import Fault, InvalidInput
@@ -16,6 +18,7 @@ from ..access import READ
 from ..answers import json_answer, respond
 from ..deps import ApiDep
 from ..export import FORMATS, chunks, disposition
+from ..feed import stream as feed_stream
 from ..operation import operation
 from ..route import ServiceRoute
 from ..schemas.events import EventListOut
@@ -64,14 +67,33 @@ async def stream_study_events(
 ) -> Response:
     """Follow a study's events as server-sent events."""
     begin = await start_of(api, study_id, last_event_id if last_event_id is not None else after)
+    return _streamed(stream(api, study_id, begin))
+
+
+def _streamed(lines: AsyncIterator[bytes]) -> Response:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(
-        stream(api, study_id, begin), media_type="text/event-stream", headers=headers
-    )
+    return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
 
 
-@router.get("/events", **operation("list_events", "events", READ, {200: EventListOut}))
+def _wants_stream(request: Request) -> bool:
+    """Whether the caller asked for a stream by name; `*/*` is answered at once."""
+    return "text/event-stream" in request.headers.get("accept", "")
+
+
+FEED_DOC = (
+    "asked for by `Accept`: the same events as they happen, each with its `cursor` as id, `tick` "
+    "each 15 s when idle, `reset` when the cursor is too old"
+)
+
+
+@router.get(
+    "/events",
+    **operation(
+        "list_events", "events", READ, {200: EventListOut}, media={"text/event-stream": FEED_DOC}
+    ),
+)
 async def list_events(
+    request: Request,
     api: ApiDep,
     after: Annotated[
         str | None,
@@ -85,7 +107,12 @@ async def list_events(
     """Wait for events of all studies; none is ever skipped, whatever order transactions end in.
 
     Events that were purged behind `after` are not passed over in silence: the answer says `reset`.
+    As `text/event-stream` they come as they happen, for any number of watchers at the cost of one.
     """
+    if _wants_stream(request):
+        cursor = request.headers.get("last-event-id", after)
+        await api.call(api.services.events.check_cursor, cursor)
+        return _streamed(feed_stream(api, request.app.state.ring, cursor))
     feed = await api.while_connected(api.services.events.wait_feed(after, wait_s, limit))
     await api.recheck()
     feed = feed or Feed(events=(), cursor=after or "")

@@ -144,7 +144,7 @@ export class Contour extends Plot {
     chart.on("brushEnd", ({ areas }) => {
       const range = areas[0]?.coordRange;
       const found = this.axes.map((parameter, k) => [parameter.name, range ? ruleBetween(parameter, range[k][0], range[k][1]) : null]);
-      this.context.selection.set(Object.fromEntries(found));
+      this.context.selection.set(...found);
     });
   }
 }

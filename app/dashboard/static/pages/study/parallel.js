@@ -10,11 +10,13 @@ import { read } from "../../lib/view.js";
 import { captionOf, objectives } from "./common.js";
 import { Plot } from "./plot.js";
 import { Range, ruleBetween, stretchOf } from "./ranges.js";
-import { extent, finite, isMaximized, parameterOf, placeOf, short, valueAt } from "./scale.js";
+import { extent, finite, isMaximized, parameterOf, placeOf, rounded, short, valueAt } from "./scale.js";
+import { VALUE } from "./selection.js";
 
 const MOST = 1_500;
 const FULL = 1_000; // the end of every axis
 const LANE = -90;
+const COVER_PX = 16;
 const narrow = matchMedia("(max-width: 760px)");
 
 export class Parallel extends Plot {
@@ -40,7 +42,8 @@ export class Parallel extends Plot {
     if (all.length <= most) return all;
     const { columns } = await getFresh(`${this.context.base}/analysis/importance`);
     const ranked = columns.param.filter((_, k) => columns.pair[k] === null);
-    const first = [...this.context.selection.rules.keys(), ...ranked, ...all];
+    const picked = [...this.context.selection.rules.keys()].filter((name) => name !== VALUE);
+    const first = [...picked, ...ranked, ...all];
     const chosen = new Set([...new Set(first)].slice(0, most));
     return all.filter((name) => chosen.has(name));
   }
@@ -53,7 +56,7 @@ export class Parallel extends Plot {
   showRanges() {
     const names = this.axes.map((parameter) => parameter.name).join("\n");
     if (names !== this.ranged) {
-      this.ranges = this.axes.map((parameter) => new Range(this.context, parameter));
+      this.ranges = [new Range(this.context, { name: VALUE, title: this.metric.name, type: "value", low: null, high: null }), ...this.axes.map((parameter) => new Range(this.context, parameter))];
       this.list.replaceChildren(...this.ranges.map((range) => range.element));
       this.ranged = names;
     }
@@ -70,18 +73,18 @@ export class Parallel extends Plot {
 
   async render() {
     const { data, context } = this;
-    this.fields.hidden = !data;
+    this.fields.hidden = !data?.columns.number.length;
     this.clearButton.hidden = context.selection.isEmpty;
     if (!data) return this.panel.empty("The parallel view needs two parameters; the study has one. The slice shows it.");
     const { columns } = data;
     if (!columns.number.length) return this.panel.empty("No trial has a value yet. Lines appear as trials end.");
     this.showRanges();
     const picked = columns.number.filter((trial) => context.selection.includes(trial));
-    const shownAxes = this.axes.length < context.study().definition.space.length ? `; ${this.axes.length} of ${context.study().definition.space.length} parameters, the most important first` : "";
+    const shownAxes = this.axes.length < context.study().definition.space.length ? `; ${this.axes.length} of ${context.study().definition.space.length} parameters, the most important` : "";
     this.ends = extent(columns.value);
     return this.panel.show({
       sentence: this.sentence(picked),
-      caption: `${captionOf(data, " lines")}${context.selection.isEmpty ? "" : `, ${picked.length} selected`}${shownAxes}${this.ends.outside ? `; ${this.ends.outside} beyond the ends of the value axis` : ""}`,
+      caption: `${captionOf(data, " lines")}${context.selection.isEmpty ? "" : `; ${picked.length} selected`}${shownAxes}${this.ends.outside ? `; ${this.ends.outside} beyond the ends of the value axis` : ""}`,
       table: () => this.table(),
       option: () => this.option(),
       notMerge: true,
@@ -143,7 +146,7 @@ export class Parallel extends Plot {
   }
 
   base(k, name, hasLane) {
-    const area = { width: 16, borderWidth: 1, borderColor: token("accent"), color: token("accent"), opacity: 0.2 };
+    const area = { width: COVER_PX, borderWidth: 1, borderColor: token("accent"), color: token("accent"), opacity: 0.25 };
     return {
       z: 6, dim: k, id: `axis-${k}`, name: short(name, narrow.matches ? 11 : 18), type: "value", min: hasLane ? LANE - 20 : 0, max: FULL, realtime: false, areaSelectStyle: area,
       nameTextStyle: { color: token("ink"), fontSize: 12 }, nameLocation: narrow.matches ? "start" : "end", nameGap: narrow.matches ? 10 : 12,
@@ -170,28 +173,57 @@ export class Parallel extends Plot {
   brush(chart, isNew) {
     const { rules } = this.context.selection;
     this.isOwn = true;
+    const values = this.valueStretch();
+    chart.dispatchAction({ type: "axisAreaSelect", parallelAxisId: "axis-0", intervals: values ? [values] : [] });
     this.axes.forEach((parameter, k) => {
       const stretch = stretchOf(parameter, rules.get(parameter.name));
       const intervals = stretch ? [stretch.map((end) => (parameter.type === "categorical" ? (end / Math.max(1, parameter.choices.length - 1)) * FULL : placeOf(parameter, end) * FULL))] : [];
       chart.dispatchAction({ type: "axisAreaSelect", parallelAxisId: `axis-${k + 1}`, intervals });
     });
     this.isOwn = false;
+    colourCovers(chart);
     if (isNew) chart.on("axisareaselected", (event) => this.brushed(event));
   }
 
   brushed({ parallelAxisId: id, intervals }) {
     if (this.isOwn || !id) return;
     const k = Number(String(id).replace("axis-", ""));
-    if (k === 0) return this.redraw(); // the service picks by parameters only
+    if (k === 0) return this.context.selection.set([VALUE, this.valueRule(intervals)]);
     const parameter = this.axes[k - 1];
-    if (!intervals?.length) return this.context.selection.set({ [parameter.name]: null });
+    if (!intervals?.length) return this.context.selection.set([parameter.name, null]);
     const low = Math.min(...intervals.map(([from]) => from));
     const high = Math.max(...intervals.map(([, to]) => to));
     const n = Math.max(1, (parameter.choices?.length ?? 1) - 1);
     const rule = parameter.type === "categorical"
       ? ruleBetween(parameter, (low / FULL) * n, (high / FULL) * n)
       : ruleBetween(parameter, valueAt(parameter, Math.max(0, low / FULL)), valueAt(parameter, Math.min(1, high / FULL)));
-    return this.context.selection.set({ [parameter.name]: rule });
+    return this.context.selection.set([parameter.name, rule]);
+  }
+
+  // The ends of the axis stand for all that lies beyond them.
+  valueRule(intervals) {
+    if (!intervals?.length) return null;
+    const { low, high } = this.ends;
+    const at = (place) => rounded(low + (high - low) * (place / FULL));
+    const [from, to] = [Math.min(...intervals.map(([start]) => start)), Math.max(...intervals.map(([, end]) => end))];
+    return { low: from <= 0 ? null : at(from), high: to >= FULL ? null : at(to) };
+  }
+
+  valueStretch() {
+    const rule = this.context.selection.rules.get(VALUE);
+    return rule ? [rule.low === null ? 0 : this.valuePlace(rule.low), rule.high === null ? FULL : this.valuePlace(rule.high)] : null;
+  }
+}
+
+// The library paints stretches that are set by a call in its own grey, over the axis: they get the colour of those that
+// are drawn by hand.
+function colourCovers(chart) {
+  const brushStyle = { fill: token("accent"), stroke: token("accent"), lineWidth: 1, opacity: 0.25 };
+  for (const mark of chart.getZr().storage.getDisplayList(true)) {
+    const cover = mark.parent?.__brushOption;
+    if (!cover || mark.name !== "main") continue;
+    cover.brushStyle = { ...cover.brushStyle, ...brushStyle };
+    mark.setStyle(brushStyle);
   }
 }
 

@@ -8,6 +8,7 @@ import { onChange } from "../../lib/view.js";
 import { isEnded } from "./common.js";
 
 const LATE_MS = 30_000;
+const SOON_MS = 2_000;
 
 export class Plot {
   // kind: of the analysis; keys: names in the address that it depends on; the rest is the panel's.
@@ -80,6 +81,7 @@ export class Plot {
         const asked = await this.parameters();
         this.data = asked === null ? null : await this.fetch(asked);
         if (!this.isStale && this.isOpen) await this.render();
+        if (this.data?.stale_by) this.timer = setTimeout(() => this.viewChanged(), SOON_MS); // an older answer came first
       } catch (error) {
         if (error.status === 401) await explain(error).then(() => (this.isStale = true));
         else this.panel.fail(error, () => this.load());

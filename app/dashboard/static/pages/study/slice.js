@@ -64,10 +64,11 @@ export class Slice extends Plot {
 
   async render() {
     if (!this.data) return this.panel.empty("The study has one parameter only.");
-    this.showRange();
     const [metric] = objectives(this.context.study().definition);
     const marks = this.marks();
+    if (this.range) this.range.element.hidden = !marks.length;
     if (!marks.length) return this.panel.empty("No trial has a value yet. The first mark appears when a trial ends.");
+    this.showRange();
     const values = marks.map((mark) => mark.y);
     this.log.allow(values);
     const ends = extent(values, { isWhole: this.cut.isWhole });
@@ -152,7 +153,7 @@ export class Slice extends Plot {
     chart.on("brushEnd", ({ areas }) => {
       const range = areas[0]?.coordRange;
       const { parameter } = this;
-      this.context.selection.set({ [parameter.name]: range ? ruleBetween(parameter, range[0], range[1]) : null });
+      this.context.selection.set([parameter.name, range ? ruleBetween(parameter, range[0], range[1]) : null]);
     });
   }
 }

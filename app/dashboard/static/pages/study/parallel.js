@@ -84,7 +84,7 @@ export class Parallel extends Plot {
     this.ends = extent(columns.value);
     return this.panel.show({
       sentence: this.sentence(picked),
-      caption: `${captionOf(data, " lines")}${context.selection.isEmpty ? "" : `; ${picked.length} selected`}${shownAxes}${this.ends.outside ? `; ${this.ends.outside} beyond the ends of the value axis` : ""}`,
+      caption: `${captionOf(data, { unit: "lines" })}${context.selection.isEmpty ? "" : `; ${picked.length} selected`}${shownAxes}${this.ends.outside ? `; ${this.ends.outside} beyond the ends of the value axis` : ""}`,
       table: () => this.table(),
       option: () => this.option(),
       notMerge: true,
@@ -164,7 +164,7 @@ export class Parallel extends Plot {
   parameterAxis(parameter, k, hasLane) {
     const { places, texts } = ticksOf(parameter);
     const all = hasLane ? [LANE, ...places] : places;
-    const formatter = (place) => (place === LANE ? "not active" : (texts.get(place) ?? ""));
+    const formatter = (place) => (place === LANE ? (narrow.matches ? "-" : "not active") : (texts.get(place) ?? ""));
     return { ...this.base(k, parameter.name, hasLane), axisLabel: { ...label(), customValues: all, formatter }, axisTick: { customValues: all } };
   }
 

@@ -21,11 +21,11 @@ const RULES = {
 
 const REASONS = { nan: "NaN or infinite" };
 
-// unit: what is counted; out: how to call those that are left out.
-export function captionOf({ n_shown: shown, n_used: used, sampling, excluded = {} }, { unit = "", out = "left out" } = {}) {
+// unit: what is counted, with a blank before it; out: how to call those that are left out.
+export function captionOf({ n_shown: shown, n_used: used, sampling, excluded = {} }, unit = "", out = "left out") {
   const rule = sampling === "all" ? "" : `, by rule "${sampling}": ${RULES[sampling] || sampling}`;
   const others = Object.entries(excluded).map(([reason, n]) => `${n} ${REASONS[reason] || reason.replaceAll("_", " ")}`);
-  return `${shown} of ${used}${unit && ` ${unit}`} shown${rule}${others.length ? `; ${out}: ${others.join(", ")}` : ""}`;
+  return `${shown} of ${used}${unit} shown${rule}${others.length ? `; ${out}: ${others.join(", ")}` : ""}`;
 }
 
 // Numbers of the trials that the reader has picked one by one: `at=33,41`.

@@ -140,7 +140,7 @@ export class History extends Plot {
     const cut = ends.outside ? `; ${ends.outside} outside the axis` : "";
     return this.panel.show({
       sentence: this.sentence(shown.length),
-      caption: captionOf(this.data, { out: "without a value" }) + cut,
+      caption: captionOf(this.data, "", "without a value") + cut,
       table: () => this.table(),
       points,
       option: () => this.option(marks, ends, Math.max(1, ...points.map((point) => point.x))),

@@ -84,7 +84,7 @@ export class Parallel extends Plot {
     this.ends = extent(columns.value);
     return this.panel.show({
       sentence: this.sentence(picked),
-      caption: `${captionOf(data, { unit: "lines" })}${context.selection.isEmpty ? "" : `; ${picked.length} selected`}${shownAxes}${this.ends.outside ? `; ${this.ends.outside} beyond the ends of the value axis` : ""}`,
+      caption: `${captionOf(data, " lines")}${context.selection.isEmpty ? "" : `; ${picked.length} selected`}${shownAxes}${this.ends.outside ? `; ${this.ends.outside} beyond the ends of the value axis` : ""}`,
       table: () => this.table(),
       option: () => this.option(),
       notMerge: true,

@@ -143,7 +143,7 @@ export class History extends Plot {
       caption: captionOf(this.data, "", "without a value") + cut,
       table: () => this.table(),
       points,
-      option: () => this.option(marks, ends, Math.max(1, ...points.map((point) => point.x))),
+      option: () => this.option(marks, ends, points.reduce((most, point) => Math.max(most, point.x), this.isByTime ? 0 : this.data.n_total)),
     });
   }
 

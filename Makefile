@@ -9,7 +9,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: install demo test test-slow fuzz crash-matrix check openapi docs vendor clean
+.PHONY: install browser demo test test-slow fuzz crash-matrix check openapi docs pictures vendor clean
 
 install: $(STAMP)
 
@@ -23,7 +23,11 @@ $(STAMP): pyproject.toml requirements/constraints.txt
 demo: install
 	$(BIN)/tunewell demo
 
-test: check
+# The browser that the tests drive: found, or installed (Debian's package, else playwright's download).
+browser: install
+	$(BIN)/python -m tests.browser.chromium
+
+test: check browser
 	$(PYTEST) --numprocesses 2 --dist worksteal
 
 test-slow: install
@@ -47,6 +51,10 @@ openapi: install
 
 docs: install
 	$(BIN)/python docs/make_reference.py
+
+# The pages as the browser tests see them, for the documentation.
+pictures: browser
+	TUNEWELL_PICTURES=$(CURDIR)/docs/pictures $(PYTEST) tests/browser
 
 # Fetches the vendored chart library anew and checks it against its hash.
 VENDORED := app/dashboard/static/vendor

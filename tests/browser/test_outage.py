@@ -1,0 +1,62 @@
+"""The service is killed under an open page: it is said, it heals, no row is lost or doubled."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from playwright.sync_api import Page, expect
+
+from .conftest import Visit
+from .seeding import ask, box, complete, create
+from .site import Site
+
+SAID_S = 3.5
+"""A loss is shown after 3 s; the rest is the browser's own time to see it and to draw."""
+
+GONE = r"^(failed \(net::ERR_(CONNECTION_REFUSED|INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|EMPTY_RESPONSE)\))"
+
+
+def names(page: Page) -> list[str]:
+    """Names of the studies listed, as often as they are listed."""
+    links = page.get_by_role("main").get_by_role("link")
+    found: list[str] = links.evaluate_all(
+        "(nodes) => nodes.filter((n) => /^\\/studies\\/[^/]+$/.test(n.pathname)).map((n) => n.innerText)"
+    )
+    return found
+
+
+def test_a_killed_service_is_said_and_heals_without_lost_or_double_rows(
+    own_site: Site, visit: Visit
+) -> None:
+    call = own_site.service.call
+    wanted = [f"study {k}" for k in range(5)]
+    ids = [create(call, name, box(1)) for name in wanted]
+    listing, looking = visit(own_site), visit(own_site)
+    for visitor in (listing, looking):
+        visitor.watch.expect(GONE)
+    listing.open("/")
+    page = looking.open(f"/studies/{ids[0]}")
+    listing.live()
+    looking.live()
+    assert sorted(names(listing.page)) == wanted
+
+    began = monotonic()
+    own_site.service.kill()
+    for visitor in (listing, looking):
+        expect(visitor.says("not live since")).to_be_visible()
+    assert monotonic() - began < SAID_S
+    assert sorted(names(listing.page)) == wanted
+
+    own_site.service.start()
+    [trial] = ask(call, ids[0])
+    complete(call, trial, value=0.4321)
+    wanted.append("after the outage")
+    create(call, wanted[-1], box(1))
+    for visitor in (listing, looking):
+        visitor.live(timeout_s=40.0)
+    expect(listing.page.get_by_role("link", name=wanted[-1])).to_be_visible()
+    expect(page.get_by_text("0.4321").first).to_be_attached()
+    assert sorted(names(listing.page)) == sorted(wanted)
+    create(call, "live again", box(1))
+    expect(listing.page.get_by_role("link", name="live again")).to_be_visible()
+    assert sorted(names(listing.page)) == sorted([*wanted, "live again"])

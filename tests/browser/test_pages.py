@@ -1,0 +1,117 @@
+"""Every page in a real browser: at both widths, in both themes, with every kind of study."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from app.domain.token import Role
+
+from .conftest import Visit
+from .looking import no_serious_violation, no_sideways_scroll
+from .seeding import HOSTILE, STUDIES
+from .site import Site
+from .visiting import Theme
+
+PAGES = {
+    "studies": "/",
+    "new": "/new",
+    "study": "/studies/{study}",
+    "trial": "/trials/{trial}",
+    "compare": "/compare?study={study}&study={other}",
+    "workers": "/workers",
+    "api": "/docs",
+}
+"""Every page; pictures have these names."""
+
+
+def address(site: Site, page: str) -> str:
+    """Where the page of the ordinary study, of one of its trials, or without one, is."""
+    study = site.studies["ordinary"]
+    listed = site.service.call("GET", f"/v1/studies/{study}/trials?order_by=number&page_size=1")
+    trial = listed["trials"][0]["id"]
+    return PAGES[page].format(study=study, other=site.studies["maximised"], trial=trial)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_whole_accessible_and_fits(
+    site: Site, visit: Visit, page: str, width: int, theme: Theme
+) -> None:
+    visitor = visit(site, width=width, theme=theme)
+    shown = visitor.open(address(site, page))
+    expect(shown.get_by_role("heading", level=1)).to_be_visible()
+    visitor.picture(f"{page}-{width}-{theme}")
+    no_sideways_scroll(shown)
+    no_serious_violation(shown)
+    if width < 1000:
+        visitor.resize(320)
+        no_sideways_scroll(shown)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize(
+    ("database", "width", "theme"), [("site", 1440, "light"), ("postgres_site", 390, "dark")]
+)
+def test_a_study_of_any_kind_is_shown(
+    request: pytest.FixtureRequest,
+    visit: Visit,
+    database: str,
+    width: int,
+    theme: Theme,
+    name: str,
+) -> None:
+    site: Site = request.getfixturevalue(database)
+    study = site.service.study(site.studies[name])
+    visitor = visit(site, role=Role.READER, width=width, theme=theme)
+    page = visitor.open(f"/studies/{study['id']}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(study["name"])
+    visitor.live()
+    visitor.settled()
+    no_sideways_scroll(page)
+    for word in ("undefined", "[object Object]"):
+        assert word not in page.inner_text("body")
+
+
+def test_every_study_is_listed_and_opens_by_click(site: Site, visit: Visit) -> None:
+    visitor = visit(site)
+    page = visitor.open("/")
+    for id_ in site.studies.values():
+        name = site.service.study(id_)["name"]
+        expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    page.get_by_role("link", name="ordinary", exact=True).click()
+    expect(page).to_have_url(f"{site.url}/studies/{site.studies['ordinary']}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("ordinary")
+
+
+def test_a_study_opens_by_keyboard(site: Site, visit: Visit) -> None:
+    visitor = visit(site)
+    page = visitor.open("/")
+    link = page.get_by_role("link", name="ordinary", exact=True)
+    expect(link).to_be_visible()
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if link.evaluate("(node) => node === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{site.url}/studies/{site.studies['ordinary']}")
+
+
+@pytest.mark.parametrize("path", ["/", "/studies/{}"])
+def test_a_hostile_name_is_text(site: Site, visit: Visit, path: str) -> None:
+    visitor = visit(site, width=390)
+    dialogs: list[str] = []
+    visitor.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page = visitor.open(path.format(site.studies["hostile_name"]))
+    expect(page.get_by_text(HOSTILE, exact=True).first).to_be_visible()
+    assert page.locator("img[src=x], img[onerror]").count() == 0
+    assert not dialogs
+    no_sideways_scroll(page)
+
+
+def test_what_does_not_exist_is_said(site: Site, visit: Visit) -> None:
+    visitor = visit(site)
+    visitor.watch.expect(r"answered 404: GET .*/st_0")
+    page = visitor.open("/studies/st_00000000000000000000000000")
+    expect(page.get_by_role("alert").filter(has_text="st_0000")).to_be_visible()

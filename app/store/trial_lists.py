@@ -50,11 +50,13 @@ class TrialFilter:
     """Which trials to list: in one of `states` (all when empty), changed after `changed_since`.
 
     Attributes:
+        numbers: only trials of these numbers; all when empty.
         where: by parameter name; a trial without the parameter is left out.
     """
 
     states: tuple[TrialState, ...] = ()
     changed_since: int | None = None
+    numbers: tuple[int, ...] = ()
     where: Mapping[str, WhereFilter] = field(default_factory=dict)
 
 
@@ -135,7 +137,10 @@ def _parse_order(order_by: str, dialect: str) -> _Order:
 
 def _named(study_id: str, filters: TrialFilter, order_by: str) -> list[Any]:
     where = {name: repr(rule) for name, rule in filters.where.items()}
-    return ["trials", study_id, order_by, sorted(filters.states), filters.changed_since, where]
+    return [
+        *("trials", study_id, order_by, sorted(filters.states), filters.changed_since, where),
+        *sorted(filters.numbers),
+    ]
 
 
 def _position(
@@ -175,6 +180,8 @@ def _filtered(dialect: str, study_id: str, filters: TrialFilter) -> Select[Any]:
         statement = statement.where(trials.c.state.in_([str(s) for s in filters.states]))
     if filters.changed_since is not None:
         statement = statement.where(trials.c.change_seq > min(filters.changed_since, _MAX_SEQ))
+    if filters.numbers:
+        statement = statement.where(trials.c.number.in_(sorted(set(filters.numbers))))
     for name, rule in sorted(filters.where.items()):
         keys = param_keys(name, dialect)
         if isinstance(rule, RangeFilter):

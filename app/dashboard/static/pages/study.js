@@ -6,7 +6,8 @@
 // opening and when everything has to be read anew; `update(events)` while it is open, at most four times a second and
 // never under a pressed pointer; `leave()` when another one is opened: charts are disposed of then.
 // The context: id; base ("/v1/studies/ID"); study(), the newest study object; mayWrite, whether this role may;
-// selection (selection.js); link(number), a promise of a trial's page; refresh(), reads the study and the tab anew.
+// selection (selection.js); link(number), a promise of a trial's page; refresh(), reads the study and the tab anew;
+// running, trials that run by number. An event about a running trial has its number in `data.number`.
 
 import { get, getFresh } from "../lib/api.js";
 import { el, fill, part } from "../lib/dom.js";
@@ -14,6 +15,7 @@ import "../lib/keys.js";
 import { onEvents, start } from "../lib/live.js";
 import { allIsWell, explain, mayWrite } from "../lib/session.js";
 import { change, onChange, read, unknown } from "../lib/view.js";
+import { objectives } from "./study/common.js";
 import { Head } from "./study/head.js";
 import { Selection } from "./study/selection.js";
 
@@ -39,6 +41,7 @@ let current = null; // the open tab's name
 let head = null;
 let waiting = []; // events for the open tab
 let isPressed = false;
+let numbers = new Map(); // of running trials, by id
 
 const context = {
   id,
@@ -46,6 +49,8 @@ const context = {
   study: () => study,
   mayWrite: false,
   selection: null,
+  running: new Map(), // by number: {id, step, value} of trials that run
+  last: new Map(), // by number: the last value that a curve has
   link: async (number) => {
     const { trials } = await get(`${base}/trials`, { number, page_size: 1 });
     return `/trials/${encodeURIComponent(trials[0].id)}`;
@@ -61,8 +66,17 @@ async function readStudy() {
   allIsWell();
 }
 
+// Which trials run: measurements name a trial by its id only.
+async function readRunning() {
+  const { trials } = await get(`${base}/trials`, { state: "running", page_size: 200 });
+  const known = new Map(context.running);
+  context.running.clear();
+  for (const { id: trial, number, step, to_step: toStep } of trials) context.running.set(number, { step, toStep, ...known.get(number), id: trial });
+  numbers = new Map(trials.map((trial) => [trial.id, trial.number]));
+}
+
 async function refresh() {
-  await readStudy();
+  await Promise.all([readStudy(), readRunning()]);
   await opened.get(current)?.show();
 }
 
@@ -154,6 +168,18 @@ function apply(event) {
     const counts = study.trial_counts;
     if (previous) counts[previous] = Math.max(0, (counts[previous] || 0) - 1);
     counts[state] = (counts[state] || 0) + 1;
+    if (state === "running") {
+      numbers.set(event.trial_id, event.data.number);
+      context.running.set(event.data.number, { ...context.running.get(event.data.number), id: event.trial_id });
+    } else {
+      numbers.delete(event.trial_id);
+      context.running.delete(event.data.number);
+    }
+  } else if (event.kind === "trial.measurement") {
+    event.data.number = numbers.get(event.trial_id) ?? null;
+    const running = context.running.get(event.data.number);
+    const [metric] = objectives(study.definition);
+    if (running) Object.assign(running, { step: event.data.step, value: event.data.values[metric.name] ?? running.value });
   } else if (event.kind === "study.best") {
     head.best(event);
     readSoon();
@@ -207,6 +233,7 @@ async function begin() {
   await start();
   context.mayWrite = await mayWrite();
   study = await getFresh(base);
+  await readRunning();
   head = head || new Head(context);
   context.selection = context.selection || new Selection(context);
   await readStudy();

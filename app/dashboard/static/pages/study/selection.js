@@ -96,8 +96,9 @@ export class Selection {
     return where(this.rules);
   }
 
-  told() {
-    return told(this.rules);
+  // In words; of one parameter or of all.
+  told(name = null) {
+    return told(name === null ? this.rules : new Map([[name, this.rules.get(name)]]));
   }
 
   // Whether a trial belongs to what is picked; all do while nothing is.

@@ -1,0 +1,201 @@
+// Is it still getting better: every trial's value, and the best so far, one line for each early-stopped bracket.
+
+import { el } from "../../lib/dom.js";
+import { duration, number, plural, words } from "../../lib/format.js";
+import { axis, DASHES, series, stateColour, token } from "../../lib/theme.js";
+import { change, read } from "../../lib/view.js";
+import { captionOf, objectives } from "./common.js";
+import { Plot } from "./plot.js";
+import { CutSwitch, extent, finite, isMaximized, LogSwitch, valueAxis } from "./scale.js";
+
+const MOST = 2_000;
+const ID = "history";
+
+export class History extends Plot {
+  constructor(context) {
+    const log = new LogSwitch(ID);
+    const over = el("button", { type: "button", class: "quiet switch", onclick: () => change({ over: read("over") === "time" ? null : "time" }) }, "over time");
+    const cut = new CutSwitch(() => this.redraw());
+    super(context, { kind: "history", keys: ["log", "over"], id: ID, title: "Best so far", tools: [over, log.element, cut.element], help: "Each trial's final value, and the best of those before it. Trials that were stopped early never count as the best of completed ones in importance." });
+    Object.assign(this, { log, over, cut });
+  }
+
+  get isByTime() {
+    return read("over") === "time";
+  }
+
+  parameters() {
+    return { x: this.isByTime ? "elapsed" : "number", max_points: MOST };
+  }
+
+  async fetch(asked) {
+    const data = await super.fetch(asked);
+    this.places = new Map(data.columns.number.map((each, k) => [each, k]));
+    return structuredClone(data); // events change it in place
+  }
+
+  // Applies what happened without asking again, as long as nothing had to be left out.
+  update(events) {
+    if (events.some((event) => event.kind === "reset")) return this.viewChanged();
+    if (!this.data) return undefined;
+    let isChanged = false;
+    for (const event of events) {
+      if (event.kind === "trial.state") isChanged = this.apply(event.data) || isChanged;
+      else if (event.kind === "trial.measurement") isChanged = this.context.running.has(event.data.number) || isChanged;
+    }
+    if (this.data.columns.number.length > MOST) return this.viewChanged();
+    return isChanged ? this.redraw() : undefined;
+  }
+
+  apply(news) {
+    const { columns, states } = this.data;
+    const state = states.indexOf(news.state);
+    const isHidden = news.state === "pending" || news.state === "cancelled";
+    const value = news.values[this.metric.name] ?? null;
+    const begun = this.context.study().started_at;
+    const elapsed = news.ended_at && begun ? (Date.parse(news.ended_at) - Date.parse(begun)) / 1000 : null;
+    let k = this.places.get(news.number);
+    if (k === undefined) {
+      if (isHidden) return false;
+      k = columns.number.push(news.number) - 1;
+      this.places.set(news.number, k);
+      columns.bracket[k] = null;
+      this.data.n_total = Math.max(this.data.n_total, news.number);
+      this.data.n_used += 1;
+      this.data.n_shown += 1;
+    }
+    columns.state[k] = state;
+    columns.value[k] = finite(value) ? value : null;
+    columns.elapsed_s[k] = elapsed;
+    if (news.state === "completed" || news.state === "stopped") this.improve(k);
+    return true;
+  }
+
+  improve(k) {
+    const { columns, best } = this.data;
+    const value = columns.value[k];
+    const bracket = columns.bracket[k] ?? null;
+    if (value === null) return;
+    let line = best.find((each) => (each.bracket ?? null) === bracket);
+    if (!line) best.push((line = { bracket, number: [], elapsed_s: [], value: [] }));
+    const last = line.value.at(-1);
+    if (last !== undefined && !(isMaximized(this.metric) ? value > last : value < last)) return;
+    line.number.push(columns.number[k]);
+    line.elapsed_s.push(columns.elapsed_s[k]);
+    line.value.push(value);
+  }
+
+  get metric() {
+    return objectives(this.context.study().definition)[0];
+  }
+
+  // Marks by what is drawn alike: {x, y, number, state}; `failed` have no value.
+  marks() {
+    const { columns, states } = this.data;
+    const found = { completed: [], stopped: [], running: [], failed: [], rest: [], noValue: 0 };
+    columns.number.forEach((trial, k) => {
+      const state = states[columns.state[k]];
+      const running = state === "running" ? this.context.running.get(trial) : null;
+      const value = state === "running" || state === "paused" ? (running?.value ?? this.context.last.get(trial) ?? null) : columns.value[k];
+      const x = this.isByTime ? (columns.elapsed_s[k] ?? this.now()) : trial;
+      const mark = { x, y: value, number: trial, state };
+      if (state === "failed" || state === "infeasible") found.failed.push({ ...mark, y: 0, grid: 1 });
+      else if (!finite(value)) found.noValue += state === "completed" || state === "stopped" ? 1 : 0;
+      else if (!this.context.selection.includes(trial)) found.rest.push(mark);
+      else found[state === "completed" || state === "stopped" ? state : "running"].push(mark);
+    });
+    return found;
+  }
+
+  now() {
+    const { started_at: begun, ended_at: ended } = this.context.study();
+    return begun ? ((ended ? Date.parse(ended) : Date.now()) - Date.parse(begun)) / 1000 : 0;
+  }
+
+  async render() {
+    const marks = this.marks();
+    const shown = [...marks.completed, ...marks.stopped, ...marks.running, ...marks.rest];
+    const { name } = this.metric;
+    this.over.setAttribute("aria-pressed", String(this.isByTime));
+    if (!shown.length) return this.nothing(marks);
+    const values = shown.map((mark) => mark.y);
+    this.log.allow(values);
+    const ends = extent(values, { isWhole: this.cut.isWhole });
+    this.cut.show(ends);
+    const points = [...shown, ...marks.failed].sort((a, b) => a.x - b.x).map((mark) => ({ ...mark, tip: () => this.tip(mark) }));
+    const cut = ends.outside ? `; ${ends.outside} outside the axis` : "";
+    const without = marks.noValue ? `; ${marks.noValue} with NaN or infinite values not drawn` : "";
+    return this.panel.show({
+      sentence: this.sentence(shown.length),
+      caption: captionOf(this.data) + cut + without,
+      table: () => this.table(),
+      points,
+      option: () => this.option(marks, ends, Math.max(1, ...points.map((point) => point.x))),
+    });
+  }
+
+  nothing(marks) {
+    const { running = 0, pending = 0 } = this.context.study().trial_counts;
+    if (running) return this.panel.empty(`The first value appears when a trial ends; ${running} running.`);
+    if (marks.failed.length) return this.panel.empty(`No trial has a value: ${plural(marks.failed.length, "trial")} failed. The Failures tab says why.`);
+    if (pending) return this.panel.empty(`${plural(pending, "trial")} wait for a worker. Start one: tunewell worker run`);
+    return this.panel.empty("No trial has begun. Start a worker (tunewell worker run), or ask for trials from your own code.");
+  }
+
+  sentence(n) {
+    const lines = this.data.best.filter((line) => line.value.length);
+    if (!lines.length) return `No trial has ended with a value; ${n} shown`;
+    const sign = isMaximized(this.metric) ? -1 : 1;
+    const [best] = [...lines].sort((a, b) => sign * (a.value.at(-1) - b.value.at(-1)));
+    const since = Math.max(...this.data.columns.number) - best.number.at(-1);
+    return `Best ${this.metric.name} ${number(best.value.at(-1))} at trial ${best.number.at(-1)}; ${since ? `no gain in the ${plural(since, "trial")} since` : "the latest trial"}; ${this.data.n_shown} of ${this.data.n_used} shown`;
+  }
+
+  tip({ number: trial, state, y, grid }) {
+    const { columns } = this.data;
+    const at = columns.elapsed_s[this.places.get(trial)];
+    return [["trial", String(trial)], ["state", words(state)], ...(grid ? [] : [[this.metric.name, String(y)]]), ...(finite(at) ? [["after", duration(at)]] : [])];
+  }
+
+  table() {
+    const { columns, states } = this.data;
+    return { heads: ["Trial", "State", this.metric.name, "Ended after, s", "Bracket"], rows: columns.number.map((trial, k) => [trial, words(states[columns.state[k]]), columns.value[k], columns.elapsed_s[k], columns.bracket[k]]) };
+  }
+
+  option(marks, ends, most) {
+    const pairs = (found) => found.map(({ x, y }) => [x, y]);
+    const scatter = (found, given) => ({ type: "scatter", symbolSize: 6, progressive: 0, data: pairs(found), ...given });
+    const hollow = (state) => ({ color: "transparent", borderColor: stateColour(state), borderWidth: 1.5 });
+    const hasLane = marks.failed.length > 0;
+    const xAxis = { type: "value", min: this.isByTime ? 0 : 1, max: most === 1 && !this.isByTime ? 2 : most, axisLabel: { formatter: (value) => (this.isByTime ? duration(value) : number(value)) } };
+    return {
+      grid: [{ left: 64, right: this.lines().length > 1 ? 72 : 16, top: 12, bottom: hasLane ? 44 : 28 }, { left: 64, right: this.lines().length > 1 ? 72 : 16, height: hasLane ? 12 : 0, bottom: 26, show: false }],
+      xAxis: [axis({ ...xAxis, splitLine: { show: false }, axisLabel: { ...xAxis.axisLabel, show: !hasLane } }), axis({ ...xAxis, gridIndex: 1, show: hasLane, splitLine: { show: false } })],
+      yAxis: [valueAxis(ends, this.log.isOn), { type: "value", min: -1, max: 1, gridIndex: 1, show: false }],
+      dataZoom: [{ type: "inside", xAxisIndex: [0, 1], zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false, filterMode: "none" }],
+      series: [
+        scatter(marks.rest, { id: "rest", itemStyle: { color: token("line") } }),
+        scatter(marks.completed, { id: "completed", itemStyle: { color: stateColour("completed") } }),
+        scatter(marks.stopped, { id: "stopped", itemStyle: hollow("stopped") }),
+        scatter(marks.running, { id: "running", itemStyle: hollow("running") }),
+        scatter(marks.failed, { id: "failed", xAxisIndex: 1, yAxisIndex: 1, symbol: "rect", symbolSize: [1.5, 9], itemStyle: { color: stateColour("failed") } }),
+        ...this.lines().map((line, k) => this.bestLine(line, k, most)),
+      ],
+    };
+  }
+
+  lines() {
+    return this.data.best.filter((line) => line.value.length);
+  }
+
+  bestLine(line, k, most) {
+    const x = this.isByTime ? line.elapsed_s : line.number;
+    const isOne = this.lines().length === 1;
+    return {
+      id: `best-${line.bracket ?? "all"}`, type: "line", step: "end", symbol: "none", silent: true, progressive: 0,
+      lineStyle: { color: series(k), width: 2, type: DASHES[k % DASHES.length] },
+      endLabel: { show: !isOne, formatter: line.bracket === null ? "no bracket" : `bracket ${line.bracket}`, color: token("soft"), fontSize: 11 },
+      data: [...line.value.map((value, j) => [x[j], value]), [most, line.value.at(-1)]],
+    };
+  }
+}

@@ -1,0 +1,108 @@
+// One analysis in one panel: read when the panel is first seen, drawn anew when the selection or the view changes, and
+// read again when enough trials have ended. A panel fails alone.
+
+import { getFresh } from "../../lib/api.js";
+import { Panel } from "../../lib/panel.js";
+import { explain } from "../../lib/session.js";
+import { onChange } from "../../lib/view.js";
+import { isEnded } from "./common.js";
+
+const LATE_MS = 30_000;
+
+export class Plot {
+  // kind: of the analysis; keys: names in the address that it depends on; the rest is the panel's.
+  constructor(context, { kind, keys = [], ...rest }) {
+    this.context = context;
+    this.kind = kind;
+    this.data = null;
+    this.isOpen = false;
+    this.isStale = true;
+    this.flight = null;
+    this.nEnded = 0;
+    this.timer = null;
+    this.panel = new Panel({ link: context.link, onSeen: () => this.comeIntoSight(), ...rest });
+    this.element = this.panel.element;
+    context.selection.onChange(() => this.redraw());
+    onChange((names) => {
+      if (names === null || names.some((name) => keys.includes(name))) this.viewChanged();
+    });
+  }
+
+  // What is asked of the analysis; null: there is nothing to ask for, `render` says why.
+  parameters() {
+    return {};
+  }
+
+  // Draws `this.data`; resolves when it is drawn.
+  async render() {}
+
+  async show() {
+    this.isOpen = true;
+    this.isStale = true;
+    if (this.panel.isSeen()) await this.load();
+  }
+
+  leave() {
+    this.isOpen = false;
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.panel.release();
+  }
+
+  comeIntoSight() {
+    if (this.isOpen && this.isStale) this.load();
+  }
+
+  viewChanged() {
+    if (!this.isOpen) return;
+    this.isStale = true;
+    if (this.panel.isSeen()) this.load();
+  }
+
+  redraw() {
+    if (this.isOpen && this.data) this.render().catch((error) => this.panel.fail(error));
+  }
+
+  // One call at a time; asked again meanwhile, it reads once more.
+  load() {
+    this.isStale = true;
+    this.flight = this.flight || this.read().finally(() => (this.flight = null));
+    return this.flight;
+  }
+
+  async read() {
+    while (this.isStale && this.isOpen) {
+      this.isStale = false;
+      this.nEnded = 0;
+      clearTimeout(this.timer);
+      this.timer = null;
+      try {
+        const asked = this.parameters();
+        this.data = asked === null ? null : await this.fetch(asked);
+        if (!this.isStale && this.isOpen) await this.render();
+      } catch (error) {
+        if (error.status === 401) await explain(error).then(() => (this.isStale = true));
+        else this.panel.fail(error, () => this.load());
+      }
+    }
+  }
+
+  fetch(asked) {
+    return getFresh(`${this.context.base}/analysis/${this.kind}`, asked);
+  }
+
+  // Read again when max(10, 5 %) of the trials have ended since, or 30 s after the last one.
+  update(events) {
+    if (events.some((event) => event.kind === "reset")) return this.viewChanged();
+    const n = events.filter((event) => event.kind === "trial.state" && isEnded(event.data.state)).length;
+    return n ? this.ended(n) : undefined;
+  }
+
+  ended(n) {
+    this.nEnded += n;
+    clearTimeout(this.timer);
+    this.timer = null;
+    if (this.nEnded >= Math.max(10, 0.05 * (this.data?.n_total || 0))) this.viewChanged();
+    else this.timer = setTimeout(() => this.viewChanged(), LATE_MS);
+  }
+}

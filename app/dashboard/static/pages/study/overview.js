@@ -1,16 +1,13 @@
 // What a study is about at one look: is it getting better, how do trials learn, which parameter matters, and where.
 
-import { el } from "../../lib/dom.js";
+import { Curves } from "./curves.js";
 import { History } from "./history.js";
+import { Importance } from "./importance.js";
+import { Parallel } from "./parallel.js";
+import { Slice } from "./slice.js";
+import { together } from "./together.js";
 import { Trials } from "./trials.js";
 
 export function tab(context) {
-  const parts = [new History(context), new Trials(context, { size: 25 })];
-  const element = el("div", { class: "grid" }, ...parts.map((part) => part.element));
-  return {
-    element,
-    show: () => Promise.all(parts.map((part) => part.show())),
-    update: (events) => parts.forEach((part) => part.update(events)),
-    leave: () => parts.forEach((part) => part.leave()),
-  };
+  return together([new History(context), new Importance(context), new Curves(context), new Slice(context), new Parallel(context), new Trials(context)]);
 }

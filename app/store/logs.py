@@ -70,7 +70,7 @@ def lock(tx: Tx, lease_id: str) -> None:
 
 
 def of_lease(conn: Connection, lease_id: str, start: int = 0) -> list[Chunk]:
-    """The chunks of an attempt that are kept, in order: those that reach beyond the byte `start`."""
+    """The chunks of an attempt that are kept, in order: those beyond the byte `start`."""
     asked = {"b_lease_id": lease_id, "b_from": start}
     return [Chunk(**row._mapping) for row in conn.execute(_OF_LEASE, asked)]
 

@@ -11,6 +11,7 @@ from ..domain.trial import TrialState
 from .envelope import Envelope, floats, integers
 from .sampling import minmax_lttb, strata
 from .table import Floats, Ints, TrialTable
+from .wild import cut
 
 MOST_CURVES = 1_000
 MOST_STEPS = 60
@@ -69,6 +70,7 @@ def curves(table: TrialTable, chosen: Ints, found: Mapping[int, Curve], *, n_use
             "length": integers(lengths),
         },
         more={
+            "axis": cut(np.concatenate([values for _, values in thinned] or [np.empty(0)])),
             "points": {
                 "step": [step for steps, _ in thinned for step in steps.tolist()],
                 "value": [value for _, values in thinned for value in floats(values)],

@@ -9,24 +9,29 @@ import numpy as np
 from ..domain.trial import TrialState
 from .envelope import Envelope, floats, integers
 from .sampling import cells
-from .table import Floats, Ints, TrialTable
+from .table import RANKED, Floats, Ints, TrialTable
+from .wild import cut
 
 _UNSEEN = (TrialState.PENDING, TrialState.CANCELLED)
+_VALUELESS = (TrialState.FAILED, TrialState.INFEASIBLE)
 
 
 def history(table: TrialTable, *, by_time: bool, max_points: int) -> Envelope:
     """Every trial that has begun, by number or by the time of its end; one best line for each
     bracket of the early-stopping rule.
+
+    A trial that has no final value stands at the one that it reported last; those that end without
+    one are there without a value. `excluded` counts the trials that stand at no value, by state, or
+    as `nan` where the value is not finite.
     """
     x = table.elapsed_s if by_time else table.number.astype(np.float64)
+    value = table.shown
     used = np.flatnonzero(~table.is_in(*_UNSEEN))
     keep = np.zeros(len(table), dtype=np.bool_)
     keep[table.improvements()] = True
     keep |= table.is_in(TrialState.RUNNING)
     shown = used[
-        cells(
-            x[used], table.value[used], table.state[used], table.cost[used], keep[used], max_points
-        )
+        cells(x[used], value[used], table.state[used], table.cost[used], keep[used], max_points)
     ]
     return Envelope(
         kind="history",
@@ -35,16 +40,26 @@ def history(table: TrialTable, *, by_time: bool, max_points: int) -> Envelope:
         n_used=len(used),
         n_shown=len(shown),
         sampling="all" if len(shown) == len(used) else "cells",
-        excluded={str(state): n for state in _UNSEEN if (n := int(table.is_in(state).sum()))},
+        excluded=_excluded(table),
         columns={
             "number": integers(table.number[shown]),
             "elapsed_s": floats(table.elapsed_s[shown]),
-            "value": floats(table.value[shown]),
+            "value": floats(value[shown]),
             "state": integers(table.state[shown]),
             "bracket": integers(table.bracket[shown], none=-1),
         },
-        more={"best": [_best(table, x, int(bracket)) for bracket in np.unique(table.bracket)]},
+        more={
+            "best": [_best(table, x, int(bracket)) for bracket in np.unique(table.bracket)],
+            "axis": cut(value[used]),
+        },
     )
+
+
+def _excluded(table: TrialTable) -> dict[str, int]:
+    found = table.counts(*_UNSEEN, *_VALUELESS)
+    n_nan = int((table.is_in(*RANKED) & ~np.isfinite(table.shown)).sum())
+    n_nan += int((~table.is_in(*RANKED) & np.isinf(table.last)).sum())
+    return found | ({"nan": n_nan} if n_nan else {})
 
 
 def _best(table: TrialTable, x: Floats, bracket: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from .envelope import Envelope, floats, integers
 from .sampling import cells
 from .scales import along, described
 from .table import RANKED, Ints, TrialTable
+from .wild import cut
 
 _N_BINS = 12
 _MIN_IN_BIN = 4
@@ -35,7 +36,7 @@ def slices(table: TrialTable, parameters: Sequence[Parameter], *, max_points: in
         excluded=without_value(table),
         axes=tuple(described(parameter) for parameter in parameters),
         columns={},
-        more={"slices": parts},
+        more={"slices": parts, "axis": cut(table.value[used])},
     )
 
 

@@ -7,6 +7,7 @@ changed.
 from __future__ import annotations
 
 import re
+import zlib
 
 from starlette.requests import Request
 
@@ -21,6 +22,11 @@ _OURS = re.compile(r"(\d{1,18})\.(\d{1,18})")
 def etag(revision: int, change_seq: int) -> str:
     """The entity tag of a study or trial."""
     return f'"{revision}.{change_seq}"'
+
+
+def query_etag(revision: int, change_seq: int, query: object) -> str:
+    """The entity tag of what a query shows of a study: that of the study, and the query's own."""
+    return f'"{revision}.{change_seq}.{zlib.crc32(repr(query).encode()):08x}"'
 
 
 def is_unchanged(request: Request, current: str) -> bool:

@@ -40,3 +40,20 @@ def _ladder(by_brackets: bool, low: int, high: int | None, eta: int) -> Ladder:
         return Ladder(rungs=halving_rungs(low, high, eta), max_resource=high)
     steps = {rung.step for bracket in brackets(high, eta, low) for rung in bracket}
     return Ladder(rungs=tuple(sorted(steps)), max_resource=high)
+
+
+def bracket_steps(definition: StudyDefinition, bracket: int | None) -> tuple[int, ...]:
+    """The rungs at which the trials of a bracket are compared, in steps; none without a rule.
+
+    Args:
+        bracket: counts from 0 over all rounds of brackets; None for a rule that has none.
+    """
+    ladder, rule = ladder_of(definition), definition.early_stopping
+    if ladder is None:
+        return ()
+    if bracket is None or rule.name not in BY_BRACKETS or ladder.max_resource is None:
+        return ladder.rungs
+    low = rule.options.get("min_resource") or 1
+    eta = rule.options.get("eta") or DEFAULT_ETA
+    table = brackets(ladder.max_resource, eta, low)
+    return tuple(row.step for row in table[bracket % len(table)])

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
 from sqlalchemy import Connection
 
 from ..analysis import curves as curve_plots
-from ..analysis.envelope import Envelope
+from ..analysis.envelope import Envelope, floats
 from ..analysis.explained import contour, explained
 from ..analysis.failures import Failed, failures
 from ..analysis.history import history
 from ..analysis.parallel import parallel
+from ..analysis.pareto import pareto
+from ..analysis.rungs import rungs
 from ..analysis.slices import slices
-from ..analysis.table import Row, TrialTable
+from ..analysis.surrogate import base_of, surrogate
+from ..analysis.table import TrialTable
 from ..analysis.timeline import Bar, timeline
+from ..domain.ladder import bracket_steps, ladder_of
 from ..domain.space import Parameter
 from ..domain.study import Study
-from ..errors import Fault, InvalidInput
+from ..domain.trial import TrialSource
+from ..errors import Fault, InvalidInput, Unavailable
 from ..store import plots
 from ..store import studies as study_rows
 from ..store.engine import Store
 from ..store.trial_select import first_metric
+from ..suggest.registry import effective_suggester
+from ..suggest.view import Line, View
+from .flights import Flights
+from .plot_tables import PlotTables
+from .points import PointSource
+from .provenance import NOTHING_SPENT
 from .threads import Threads
 
 Kind: TypeAlias = Literal[
@@ -40,13 +50,15 @@ Kind: TypeAlias = Literal[
     "slice",
     "contour",
     "parallel",
+    "pareto",
+    "rungs",
+    "surrogate",
     "timeline",
     "failures",
 ]
 """The analyses by name."""
-_SLOW: frozenset[Kind] = frozenset({"importance", "contour"})
-"""Those whose answers are kept: they grow a forest, for tenths of a second."""
-_KEPT_ANSWERS = 64
+_SLOW: frozenset[Kind] = frozenset({"importance", "contour", "surrogate"})
+"""Those whose answers are kept: they grow a forest, or fit a model, for tenths of a second."""
 
 MOST_PARAMS = 50
 """Parameters that may be named."""
@@ -55,9 +67,12 @@ MOST_NAME = 200
 MOST_AXES = 12
 """Parameters in a parallel plot, unless others are named."""
 _MOST_ATTEMPTS = 20_000
+_NEWEST = 1_000
+"""Trials whose sources tell how often the suggester had to be stood in for."""
+_BY_SUGGESTER = frozenset({TrialSource.SUGGESTER, TrialSource.INITIAL, TrialSource.FALLBACK})
+_SAID = ("mean", "sd", "below", "above", "acquisition")
+"""What a model says along a line, by column."""
 _MOST_FAILURES = 5_000
-_MOST_CELLS = 20_000_000
-"""Rows times parameters kept in memory, over all studies; the least recently seen go first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +84,7 @@ class Query:
         params: names of parameters; empty: those that come first.
         max_points: how many points are drawn at most.
         from_s, to_s: window of the timeline, in seconds from the study's first start.
+        at: number of the trial through which the line of `surrogate` goes; None: the best.
         clip: `importance` and `contour` take values worse than this quantile for that quantile, in
             (0, 1].
     """
@@ -78,29 +94,22 @@ class Query:
     max_points: int = 2_000
     from_s: float = 0.0
     to_s: float | None = None
+    at: int | None = None
     clip: float = 0.9
-
-
-@dataclass(slots=True)
-class _Kept:
-    """A study's rows as they were read last."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    begun: datetime | None = None
-    rows: dict[int, Row] = field(default_factory=dict)
-    table: TrialTable | None = None
 
 
 class AnalysisService:
     """Answers analyses, off the event loop."""
 
-    def __init__(self, store: Store, threads: Threads) -> None:
+    def __init__(
+        self, store: Store, threads: Threads, tables: PlotTables, points: PointSource
+    ) -> None:
         self._store = store
         self._threads = threads
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._tables = tables
+        self._points = points
         self._growing = asyncio.Lock()
-        self._answers: OrderedDict[tuple[str, Kind, Query], Envelope] = OrderedDict()
+        self._flights = Flights()
 
     async def run(self, kind: Kind, study_id: str, query: Query) -> Envelope:
         """One analysis of a study.
@@ -112,81 +121,40 @@ class AnalysisService:
             InvalidInput: `params` names a parameter that the study does not have, or not two of
                 them for a contour.
         """
-        if kind in _SLOW:
+        if kind not in _SLOW:
+            return await self._threads.run(_KINDS[kind], self, study_id, query)
+        seq = await self._threads.run(self._seq, study_id)
+
+        async def make() -> Envelope:
+            if kind == "surrogate":
+                return await self._surrogate(study_id, query)
             async with self._growing:
-                return await self._threads.run(self._answered, kind, study_id, query)
-        return await self._threads.run(_KINDS[kind], self, study_id, query)
+                return await self._threads.run(_KINDS[kind], self, study_id, query)
 
-    def _answered(self, kind: Kind, study_id: str, query: Query) -> Envelope:
-        """The answer that was given before, unless the study has changed. Not for several threads
-        at once.
-        """
-        key = (study_id, kind, query)
-        study = self._store.read(lambda conn: study_rows.get(conn, study_id))
-        known = self._answers.get(key)
-        if known is None or known.change_seq < study.change_seq:
-            known = _KINDS[kind](self, study_id, query)
-        self._answers[key] = known
-        self._answers.move_to_end(key)
-        while len(self._answers) > _KEPT_ANSWERS:
-            self._answers.popitem(last=False)
-        return known
+        return await self._flights.get((study_id, kind, query), seq, make)
 
-    def _look(self, study_id: str) -> tuple[Study, TrialTable]:
-        """A study and its trials. Plots are computed after this, when no transaction is open."""
+    async def close(self) -> None:
+        """Waits for the answers that are being made."""
+        await self._flights.close()
 
-        def read(conn: Connection) -> tuple[Study, TrialTable]:
-            study = study_rows.get(conn, study_id)
-            return study, self._table(conn, study)
-
-        return self._store.read(read)
-
-    def _table(self, conn: Connection, study: Study) -> TrialTable:
-        """The study's trials, read as far as they have changed."""
-        with self._lock:
-            kept = self._kept.setdefault(study.id, _Kept())
-            self._kept.move_to_end(study.id)
-            self._let_go()
-        with kept.lock:
-            if kept.begun != study.started_at:
-                kept.begun, kept.rows, kept.table = study.started_at, {}, None
-            seen = kept.table.change_seq if kept.table is not None else -1
-            if kept.table is None or seen < study.change_seq:
-                metric = first_metric(study.definition)
-                for trial in plots.changed_since(conn, study.id, seen):
-                    kept.rows[trial.number] = _row(trial, study.started_at)
-                kept.table = TrialTable.of(
-                    [kept.rows[number] for number in sorted(kept.rows)],
-                    change_seq=study.change_seq,
-                    direction=metric.direction,
-                )
-            return kept.table
-
-    def _let_go(self) -> None:
-        """Forgets the studies that were looked at longest ago, past what may be kept."""
-
-        def size(kept: _Kept) -> int:
-            first = next(iter(kept.rows.values()), None)
-            return len(kept.rows) * (8 + (0 if first is None else len(first.params)))
-
-        while len(self._kept) > 1 and sum(map(size, self._kept.values())) > _MOST_CELLS:
-            self._kept.popitem(last=False)
+    def _seq(self, study_id: str) -> int:
+        return self._store.read(lambda conn: study_rows.get(conn, study_id)).change_seq
 
     def _history(self, study_id: str, query: Query) -> Envelope:
-        _, table = self._look(study_id)
+        _, table = self._tables.look(study_id)
         return history(table, by_time=query.x == "elapsed", max_points=query.max_points)
 
     def _slice(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._look(study_id)
+        study, table = self._tables.look(study_id)
         wanted = _parameters(study, query.params, most=1)
         return slices(table, wanted, max_points=query.max_points)
 
     def _importance(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._look(study_id)
+        study, table = self._tables.look(study_id)
         return explained(table, study.definition.space, clip=query.clip, seed=_seed(study_id))
 
     def _contour(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._look(study_id)
+        study, table = self._tables.look(study_id)
         names = [parameter.name for parameter in _parameters(study, query.params, most=2)]
         if len(names) != 2 or names[0] == names[1]:
             detail = f"a contour is over two parameters of the study, found {', '.join(names)}"
@@ -196,12 +164,12 @@ class AnalysisService:
         return contour(table, space, names[0], names[1], clip=query.clip, seed=seed)
 
     def _parallel(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._look(study_id)
+        study, table = self._tables.look(study_id)
         wanted = _parameters(study, query.params, most=MOST_AXES)
         return parallel(table, wanted, max_points=query.max_points, seed=_seed(study_id))
 
     def _curves(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._look(study_id)
+        study, table = self._tables.look(study_id)
         metric = first_metric(study.definition).name
         reported = self._store.read(lambda conn: plots.with_reports(conn, study_id))
         chosen = curve_plots.choose(
@@ -210,6 +178,69 @@ class AnalysisService:
         ids = [table.ids[place] for place in chosen.tolist()]
         found = self._store.read(lambda conn: _curves_of(conn, ids, metric))
         return curve_plots.curves(table, chosen, found, n_used=len(reported))
+
+    async def _surrogate(self, study_id: str, query: Query) -> Envelope:
+        """What the suggester believes; the model is fitted where the study's points are made."""
+        study, table = await self._threads.run(self._tables.look, study_id)
+        parameter = _parameters(study, query.params, most=1)[0]
+        base = await self._threads.run(_base, table, parameter, query.at)
+        name = effective_suggester(study.definition)
+        view, spent = View(suggester=name), NOTHING_SPENT
+        if base is None or parameter.name not in table.params[base]:
+            where = "any trial" if base is None else f"trial {table.number[base]}"
+            view = replace(view, why=f"{parameter.name} is not active in {where}")
+        else:
+            line = Line(param=parameter.name, point=dict(table.params[base]))
+            try:
+                view, spent = await self._points.view(study, line)
+            except Unavailable as error:
+                view = replace(view, why=error.detail)
+        return await self._threads.run(
+            self._viewed, study, table, parameter, base, view, spent.wall_s
+        )
+
+    def _viewed(
+        self,
+        study: Study,
+        table: TrialTable,
+        parameter: Parameter,
+        base: int | None,
+        view: View,
+        fit_s: float,
+    ) -> Envelope:
+        sources = self._store.read(lambda conn: plots.newest_sources(conn, study.id, _NEWEST))
+        made = [source for source in sources if source in _BY_SUGGESTER]
+        n_fallback = made.count(TrialSource.FALLBACK)
+        none = [None] * len(view.x)
+        return surrogate(
+            table,
+            study.definition.space,
+            parameter,
+            base,
+            columns={
+                "x": list(view.x),
+                **{name: floats(np.array(getattr(view, name))) or none for name in _SAID},
+            },
+            n_fit=view.n_fit,
+            more={
+                "suggester": view.suggester,
+                "model": view.model,
+                "why": view.why,
+                "acquisition_name": view.acquisition_name,
+                "fit_ms": round(1_000 * fit_s, 1),
+                "fallback_share": round(n_fallback / len(made), 4) if made else None,
+            },
+        )
+
+    def _pareto(self, study_id: str, query: Query) -> Envelope:
+        study, table = self._tables.look(study_id)
+        return pareto(table, study.definition.objectives, max_points=query.max_points)
+
+    def _rungs(self, study_id: str, query: Query) -> Envelope:
+        study, table = self._tables.look(study_id)
+        definition = study.definition
+        steps = None if ladder_of(definition) is None else partial(bracket_steps, definition)
+        return rungs(table, steps, max_points=query.max_points)
 
     def _timeline(self, study_id: str, query: Query) -> Envelope:
         study, rows = self._attempts(study_id, _MOST_ATTEMPTS)
@@ -267,21 +298,28 @@ _KINDS: Mapping[Kind, Callable[[AnalysisService, str, Query], Envelope]] = {
     "slice": AnalysisService._slice,
     "contour": AnalysisService._contour,
     "parallel": AnalysisService._parallel,
+    "pareto": AnalysisService._pareto,
+    "rungs": AnalysisService._rungs,
     "timeline": AnalysisService._timeline,
     "failures": AnalysisService._failures,
 }
 
 
-def _row(trial: plots.TrialRow, begun: datetime | None) -> Row:
-    return Row(
-        number=trial.number,
-        id=trial.id,
-        state=trial.state,
-        value=math.nan if trial.value is None else trial.value,
-        elapsed_s=math.nan if trial.ended_at is None else _since(begun, trial.ended_at),
-        bracket=-1 if trial.bracket is None else trial.bracket,
-        params=trial.params,
-    )
+def _base(table: TrialTable, parameter: Parameter, number: int | None) -> int | None:
+    """The place of the trial with a number, else of the one that is the best to look from.
+
+    Raises:
+        InvalidInput: there is no trial of that number.
+    """
+    if number is None:
+        return base_of(table, parameter.name)
+    found = np.flatnonzero(table.number == number)
+    if not len(found):
+        detail = f"there is no trial {number}; the study has {len(table)}"
+        raise InvalidInput(
+            detail, faults=[Fault(pointer="/at", code="out-of-range", detail=detail)]
+        )
+    return int(found[0])
 
 
 def _parameters(study: Study, names: Sequence[str], *, most: int) -> list[Parameter]:

@@ -19,6 +19,7 @@ from typing import Any
 from ..domain.study import StudyDefinition
 from ..suggest.base import Decision, SuggestRequest
 from ..suggest.registry import effective_suggester, suggest
+from ..suggest.view import Line, View, view_of
 from ..suggest.winner import Posterior, posterior_of
 from .history import StudyHistory, TrialRecord
 from .provenance import NOTHING_SPENT, Spent, timed
@@ -30,6 +31,7 @@ class Task(StrEnum):
 
     SUGGEST = "suggest"
     POSTERIOR = "posterior"
+    VIEW = "view"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,8 @@ class FitRequest:
         fresh: drop what is kept for the study first.
         delta: trials that are new or changed since the last request.
         index: number of the trial to make; count: how many points, numbered from it.
-        task: points, or what the model says of the finished trials.
+        task: points, what the model says of the finished trials, or what it says along a line.
+        line: along which, for a view.
         dropped: studies that have ended, whose histories are not needed any more.
     """
 
@@ -53,6 +56,7 @@ class FitRequest:
     index: int
     count: int
     task: Task = Task.SUGGEST
+    line: Line | None = None
     dropped: tuple[str, ...] = ()
 
 
@@ -66,10 +70,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitReply:
-    """What comes back: a decision or a posterior, or the text of the error that ended the fit."""
+    """What comes back: a decision, a posterior or a view, or the text of the error that ended the
+    fit.
+    """
 
     decision: Decision | None = None
     posterior: Posterior | None = None
+    view: View | None = None
     pending_ids: tuple[str, ...] = ()
     spent: Spent = NOTHING_SPENT
     error: str | None = None
@@ -97,7 +104,10 @@ class Fitter:
         if request.task is Task.POSTERIOR:
             posterior = posterior_of(asked)
             return FitReply(posterior=posterior, forgotten=self.histories.trim())
-        name = effective_suggester(history.definition)
+        name, line = effective_suggester(history.definition), request.line
+        if request.task is Task.VIEW and line is not None:
+            view, spent = timed(lambda: view_of(name, asked, line))
+            return FitReply(view=view, spent=spent, forgotten=self.histories.trim())
         decision, spent = timed(lambda: suggest(name, asked))
         return FitReply(
             decision=decision,

@@ -24,13 +24,14 @@ from ..store import studies as study_rows
 from ..store.engine import Store
 from ..suggest.base import Decision
 from ..suggest.registry import ENTRIES, effective_suggester, needs_history, suggest
+from ..suggest.view import NO_MODEL, Line, View
 from ..suggest.winner import Posterior
 from .fitting import FitReply, FitRequest, Task
 from .histories import Histories, changes_since
 from .history import StudyHistory
 from .pool import FitFailed, FitPool, FitProcess
 from .posteriors import Posteriors
-from .provenance import Spent, fallback_decision, timed, traced
+from .provenance import NOTHING_SPENT, Spent, fallback_decision, timed, traced
 from .sharing import Batch, Seen, Sharing
 
 log = logging.getLogger(__name__)
@@ -257,7 +258,12 @@ class PointSource:
         return _batch(study, reply.decision, reply.pending_ids, count, reply.spent)
 
     def _asked(
-        self, process: FitProcess, study_id: str, task: Task, count: int = 1
+        self,
+        process: FitProcess,
+        study_id: str,
+        task: Task,
+        count: int = 1,
+        line: Line | None = None,
     ) -> tuple[Study, FitReply]:
         """Asks the study's fitting process, whose lock the caller holds; returns the study as it
         was then, and the answer.
@@ -267,7 +273,7 @@ class PointSource:
             FitTimeout: it took too long.
         """
         process.start()  # it may just have been ended
-        request, study = self._fit_request(process, study_id, task, count)
+        request, study = self._fit_request(process, study_id, task, count, line)
         reply = process.call(request, self._fit_limit_s)
         if reply.error is not None:
             raise FitFailed(reply.error.strip().splitlines()[-1])
@@ -275,7 +281,7 @@ class PointSource:
         return study, reply
 
     def _fit_request(
-        self, process: FitProcess, study_id: str, task: Task, count: int
+        self, process: FitProcess, study_id: str, task: Task, count: int, line: Line | None
     ) -> tuple[FitRequest, Study]:
         dropped = process.take_dropped()
         seq, revision = process.known.get(study_id, (-1, -1))
@@ -288,6 +294,7 @@ class PointSource:
             index=study.next_number,
             count=count,
             task=task,
+            line=line,
             dropped=dropped,
         )
         return request, study
@@ -334,6 +341,26 @@ class PointSource:
             study, reply = self._asked(process, study_id, Task.POSTERIOR)
         self._posteriors.keep(study, reply.posterior)
         return reply.posterior
+
+    async def view(self, study: Study, line: Line) -> tuple[View, Spent]:
+        """What the study's suggester believes along a line.
+
+        Raises:
+            NotFound: there is no such study.
+            Unavailable: the fit failed, or took too long.
+        """
+        name = effective_suggester(study.definition)
+        if name in NO_MODEL:
+            return View(suggester=name, why=NO_MODEL[name]), NOTHING_SPENT
+        return await self._run(self._view, study.id, line)
+
+    def _view(self, study_id: str, line: Line) -> tuple[View, Spent]:
+        process = self._pool.of(study_id)
+        with process.lock:
+            _, reply = self._asked(process, study_id, Task.VIEW, line=line)
+        if reply.view is None:
+            raise FitFailed("the fitting process answered another question")
+        return reply.view, reply.spent
 
     def forget(self, study_id: str) -> None:
         """Drops what is kept for a study that has ended."""

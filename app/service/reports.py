@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,9 +14,7 @@ from ..domain.study import Direction, Study, StudyDefinition, StudyState
 from ..domain.trial import Trial, TrialState
 from ..store import trial_sets
 from ..store import trials as trial_rows
-from ..store.engine import Store
 from ..store.page import Page
-from ..store.trials import TrialFilter
 from .views import Front, StudySummary
 
 _TREND_POINTS = 50
@@ -105,13 +102,19 @@ def export_columns(definition: StudyDefinition) -> list[str]:
     ]  # fmt: skip
 
 
-def export_rows(store: Store, study: Study) -> Iterator[dict[str, Any]]:
-    """One row a trial, by number; read in pages, not all at once."""
+def export_rows(
+    definition: StudyDefinition, read: Callable[[int, str | None], Page[Trial]]
+) -> Iterator[dict[str, Any]]:
+    """One row a trial, in pages, not all at once.
+
+    Args:
+        read: a page of at most so many trials from a token on.
+    """
     token: str | None = None
     while True:
-        page = store.read(partial(_export_page, study_id=study.id, token=token))
+        page = read(_EXPORT_PAGE, token)
         for trial in page.items:
-            yield _row(study.definition, trial)
+            yield _row(definition, trial)
         token = page.next_page_token
         if token is None:
             return
@@ -138,9 +141,3 @@ def _row(definition: StudyDefinition, trial: Trial) -> dict[str, Any]:
         ended_at=trial.ended_at,
     )
     return row
-
-
-def _export_page(conn: Connection, study_id: str, token: str | None) -> Page[Trial]:
-    return trial_rows.page(
-        conn, study_id, filters=TrialFilter(), order_by="number", size=_EXPORT_PAGE, token=token
-    )

@@ -25,6 +25,7 @@ from .health import WAIT_S, HealthService
 from .housekeeping import Housekeeping
 from .leadership import Leadership
 from .leases import LeaseService
+from .plot_tables import PlotTables
 from .points import PointSource
 from .pool import FitPool
 from .posting import Poster
@@ -78,7 +79,8 @@ class Services:
         waits = Waits(suggest_wait_s=settings.suggest_wait_s, alone_s=settings.fit_limit_s)
         self._handout = Handout(store, self._threads, self.points, waits, self.counters)
         self.studies = StudyService(store, self.points, webhook_hosts=settings.webhook_hosts)
-        self.trials = TrialService(store, self.points)
+        tables = PlotTables(store)
+        self.trials = TrialService(store, self.points, tables)
         self.claims = ClaimService(
             store,
             self._threads,
@@ -89,7 +91,7 @@ class Services:
         )
         self.leases = LeaseService(store, self.points, self.counters)
         self.logs = LogService(store)
-        self.analyses = AnalysisService(store, self._threads)
+        self.analyses = AnalysisService(store, self._threads, tables, self.points)
         self.workers = WorkerService(
             store,
             lease_ttl_s=settings.lease_ttl_s,
@@ -143,6 +145,7 @@ class Services:
         await self.claims.close()
         await self._handout.close()
         await self.points.close()
+        await self.analyses.close()
         await asyncio.to_thread(self.replays.close)
         await asyncio.to_thread(self._threads.close)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -39,7 +39,7 @@ from ..store.transaction import Tx
 from ..suggest.feasible import has_point
 from .placement import may_use_data, offers_of
 from .points import PointSource
-from .reports import export_columns, export_rows, front_of, summary_of
+from .reports import front_of, summary_of
 from .settle import end, end_lease, expected_of, finished_of, settle, wake
 from .views import Front, StudySummary, StudyView
 
@@ -331,11 +331,6 @@ class StudyService:
         hypervolume.
         """
         return self._store.read(lambda conn: front_of(conn, study_rows.get(conn, study_id)))
-
-    def export_rows(self, study_id: str) -> tuple[list[str], Iterator[dict[str, Any]]]:
-        """Column names and one row a trial, by number."""
-        study = self._store.read(lambda conn: study_rows.get(conn, study_id))
-        return export_columns(study.definition), export_rows(self._store, study)
 
     def _change(
         self,

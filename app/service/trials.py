@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,13 +17,17 @@ from ..store import studies as study_rows
 from ..store import trials as trial_rows
 from ..store.engine import Store
 from ..store.idempotency import Receipt
+from ..store.page import Page
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from ..store.trials import TrialFilter
 from ..suggest.design import complete_point
 from .incoming import MAX_ITEMS, Incoming, read_items
+from .plot_tables import PlotTables
 from .points import PointSource
+from .reports import export_columns, export_rows
 from .settle import abort, note_best, settle, wake
+from .trial_pages import TrialPages
 from .views import TrialPage, TrialView
 
 __all__ = ["MAX_ITEMS", "TrialService"]
@@ -32,9 +36,10 @@ __all__ = ["MAX_ITEMS", "TrialService"]
 class TrialService:
     """The use cases of trials."""
 
-    def __init__(self, store: Store, points: PointSource) -> None:
+    def __init__(self, store: Store, points: PointSource, tables: PlotTables) -> None:
         self._store = store
         self._points = points
+        self._pages = TrialPages(tables)
 
     def get(self, trial_id: str) -> TrialView:
         """A trial with its attempts and a summary of its measurements.
@@ -65,12 +70,27 @@ class TrialService:
 
         def read(conn: Connection) -> TrialPage:
             study = study_rows.get(conn, study_id)
-            page = trial_rows.page(
-                conn, study_id, filters=filters, order_by=order_by, size=size, token=token
+            page = self._pages.page(
+                conn, study, filters=filters, order_by=order_by, size=size, token=token
             )
             return TrialPage(page=page, change_seq=study.change_seq)
 
         return self._store.read(read)
+
+    def export_rows(
+        self, study_id: str, filters: TrialFilter, order_by: str
+    ) -> tuple[list[str], Iterator[dict[str, Any]]]:
+        """Column names and one row a trial, in order.
+
+        Raises:
+            NotFound: there is no such study.
+        """
+        study = self._store.read(lambda conn: study_rows.get(conn, study_id))
+
+        def page(size: int, token: str | None) -> Page[Trial]:
+            return self.page(study_id, filters, order_by, size, token).page
+
+        return export_columns(study.definition), export_rows(study.definition, page)
 
     def measurements(self, trial_id: str) -> list[Measurement]:
         """All measurements of a trial, by attempt and step."""

@@ -9,14 +9,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    select,
+    type_coerce,
+)
 
-from ..domain.space import Value
-from ..domain.trial import TrialState
+from ..domain.trial import TrialSource, TrialState
+from .rows import AnyRow
 from .tables import leases, measurements, trials, workers
 
 _CHUNK = 500
 
+_HAS_LAST = trials.c.state.in_(
+    [str(state) for state in (TrialState.RUNNING, TrialState.PAUSED, TrialState.STOPPED)]
+)
 _TRIALS = (
     select(
         trials.c.number,
@@ -24,11 +37,17 @@ _TRIALS = (
         trials.c.state,
         trials.c.value,
         trials.c.bracket,
-        trials.c.params,
-        trials.c.ended_at,
+        type_coerce(trials.c.params, Text).label("params"),
+        # As integers: a hundred thousand instants take longer to make than to read.
+        type_coerce(trials.c.started_at, BigInteger).label("started"),
+        type_coerce(trials.c.ended_at, BigInteger).label("ended"),
+        case((and_(trials.c.value.is_(None), _HAS_LAST), trials.c.last_values)).label("last"),
     )
     .where(trials.c.study_id == bindparam("b_study_id"), trials.c.change_seq > bindparam("b_seq"))
     .order_by(trials.c.number)
+)
+_PATHS = _TRIALS.add_columns(
+    trials.c.rungs, trials.c.to_step, trials.c.directive, trials.c.last_step
 )
 
 _ATTEMPT = func.row_number().over(
@@ -54,6 +73,12 @@ _FAILED = _NEWEST.where(_ATTEMPTS.c.failure.is_not(None))
 _REPORTED = select(trials.c.number).where(
     trials.c.study_id == bindparam("b_study_id"), trials.c.n_measurements > 0
 )
+_SOURCES = (
+    select(trials.c.source)
+    .where(trials.c.study_id == bindparam("b_study_id"))
+    .order_by(trials.c.number.desc())
+    .limit(bindparam("b_limit"))
+)
 _CURVES = (
     select(trials.c.number, measurements.c.step, measurements.c.reported_values)
     .join(trials, trials.c.id == measurements.c.trial_id)
@@ -62,34 +87,22 @@ _CURVES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialRow:
-    """A trial; `value` is the final one of its study's first objective, None where it has none."""
+def changed_since(
+    conn: Connection, study_id: str, seq: int, *, with_values: bool, with_paths: bool
+) -> Iterator[AnyRow]:
+    """The trials that changed after `seq` in the study's sequence, by number: `number`, `id`,
+    `state`, `value` (the final one of the first objective, or None), `bracket`, `params` as JSON
+    text, `started` and `ended` in microseconds since the epoch, and `last`, the values that were
+    reported last of one that has no final one.
 
-    number: int
-    id: str
-    state: TrialState
-    value: float | None
-    bracket: int | None
-    params: dict[str, Value]
-    ended_at: datetime | None
-
-
-def changed_since(conn: Connection, study_id: str, seq: int) -> list[TrialRow]:
-    """The trials whose last change came after `seq` in the study's sequence, by number."""
-    rows = conn.execute(_TRIALS, {"b_study_id": study_id, "b_seq": seq})
-    return [
-        TrialRow(
-            number=row.number,
-            id=row.id,
-            state=TrialState(row.state),
-            value=row.value,
-            bracket=row.bracket,
-            params=row.params,
-            ended_at=row.ended_at,
-        )
-        for row in rows
-    ]
+    Args:
+        with_values: `final_values` too.
+        with_paths: `rungs`, `to_step`, `directive` and `last_step` too.
+    """
+    statement = _PATHS if with_paths else _TRIALS
+    if with_values:
+        statement = statement.add_columns(trials.c.final_values)
+    yield from conn.execute(statement, {"b_study_id": study_id, "b_seq": seq})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,3 +153,9 @@ def reports(
         chunk = list(trial_ids[start : start + _CHUNK])
         for row in conn.execute(_CURVES, {"b_ids": chunk}):
             yield row.number, row.step, row.reported_values
+
+
+def newest_sources(conn: Connection, study_id: str, limit: int) -> list[TrialSource]:
+    """Where the points of the newest trials come from, latest first."""
+    rows = conn.execute(_SOURCES, {"b_study_id": study_id, "b_limit": limit}).scalars()
+    return [TrialSource(row) for row in rows]

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Select,
+    bindparam,
+    cast,
+    select,
+    tuple_,
+)
 
-from ..domain.space import Choice
+from ..domain.selection import RangeFilter, Selection
 from ..domain.study import Direction, Study
 from ..domain.trial import Trial, TrialState
 from ..errors import Fault, InvalidInput
@@ -21,47 +31,28 @@ from .trial_select import SELECT_TRIALS, first_metric
 from .types import from_micros, to_micros
 
 _MAX_SEQ = 2**63 - 1
-_PRESENT, _MISSING = 0, 1
+_LARGEST = sys.float_info.max
+PRESENT, MISSING = 0, 1
+"""Parts of a list: trials that have the value it is ordered by, then those without."""
 
 RANKED_STATES = (TrialState.COMPLETED, TrialState.STOPPED)
 """States whose values may be a best."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RangeFilter:
-    """A number in [low, high]; None is no bound."""
-
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChoicesFilter:
-    """One of some values."""
-
-    choices: tuple[Choice, ...]
-
-
-WhereFilter: TypeAlias = RangeFilter | ChoicesFilter
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialFilter:
-    """Which trials to list: in one of `states` (all when empty), changed after `changed_since`.
-
-    Attributes:
-        numbers: only trials of these numbers; all when empty.
-        where: by parameter name; a trial without the parameter is left out.
+    """Which trials to list: in one of `states` (all when empty), changed after `changed_since`, and
+    left in by `where`; of these numbers only, unless `numbers` is empty.
     """
 
     states: tuple[TrialState, ...] = ()
     changed_since: int | None = None
     numbers: tuple[int, ...] = ()
-    where: Mapping[str, WhereFilter] = field(default_factory=dict)
+    where: Selection = field(default_factory=Selection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
+class Order:
     """An order: its keys without the number that settles ties, and which trials come last.
 
     Attributes:
@@ -94,37 +85,37 @@ def page(
     Raises:
         InvalidInput: an unknown order, or a token of other filters.
     """
-    order, size = _parse_order(order_by, conn.dialect.name), bounded(size)
-    named = _named(study_id, filters, order_by)
-    phase, after = _position(token, named, order)
+    order, size = parse_order(order_by, conn.dialect.name), bounded(size)
+    bound_to = named(study_id, filters, order_by)
+    phase, after = position(token, bound_to, order)
     base = _filtered(conn.dialect.name, study_id, filters)
     rows: list[AnyRow] = []
-    if phase == _PRESENT:
-        rows = _fetch(conn, base, order, _PRESENT, after, size + 1)
+    if phase == PRESENT:
+        rows = _fetch(conn, base, order, PRESENT, after, size + 1)
         after = None
     n_present = len(rows)
     if order.missing is not None and n_present <= size:
-        rows += _fetch(conn, base, order, _MISSING, after, size + 1 - n_present)
+        rows += _fetch(conn, base, order, MISSING, after, size + 1 - n_present)
     following = None
     if len(rows) > size:
-        is_missing = size > n_present or phase == _MISSING
-        following = encode(_place(rows[size - 1], order, is_missing), named)
+        is_missing = size > n_present or phase == MISSING
+        following = encode(_place(rows[size - 1], order, is_missing), bound_to)
     return Page(items=tuple(trial_of(row) for row in rows[:size]), next_page_token=following)
 
 
-def _parse_order(order_by: str, dialect: str) -> _Order:
+def parse_order(order_by: str, dialect: str) -> Order:
     name = order_by.removeprefix("-")
     down = name != order_by
     if name == "number":
-        return _Order(is_descending=down)
+        return Order(is_descending=down)
     if name == "created_at":
-        return _Order(keys=(trials.c.created_at,), kinds=(int,), is_descending=down)
+        return Order(keys=(trials.c.created_at,), kinds=(int,), is_descending=down)
     if name == "value":
         value = trials.c.value
-        return _Order(keys=(value,), kinds=((int, float),), missing=value, is_descending=down)
+        return Order(keys=(value,), kinds=((int, float),), missing=value, is_descending=down)
     if name.startswith("param:"):
         keys = param_keys(name.removeprefix("param:"), dialect)
-        return _Order(
+        return Order(
             keys=(keys.kind, keys.number, keys.text),
             kinds=(int, (int, float), str),
             missing=keys.kind,
@@ -135,40 +126,43 @@ def _parse_order(order_by: str, dialect: str) -> _Order:
     raise InvalidInput(detail, faults=[fault])
 
 
-def _named(study_id: str, filters: TrialFilter, order_by: str) -> list[Any]:
-    where = {name: repr(rule) for name, rule in filters.where.items()}
+def named(study_id: str, filters: TrialFilter, order_by: str) -> list[Any]:
+    """What decides which trials are listed in which order; a page token is bound to it."""
+    states = sorted(filters.states)
     return [
-        *("trials", study_id, order_by, sorted(filters.states), filters.changed_since, where),
+        *("trials", study_id, order_by, states, filters.changed_since, filters.where.key()),
         *sorted(filters.numbers),
     ]
 
 
-def _position(
-    token: str | None, named: list[Any], order: _Order
+def position(
+    token: str | None, bound_to: list[Any], order: Order
 ) -> tuple[int, Sequence[Any] | None]:
-    """Which part the page starts in (trials with the value, or those without) and after what."""
+    """Which part the page starts in (trials with the value, or those without) and after what: the
+    keys of the order and the trial's number.
+    """
     if token is None:
-        return _PRESENT, None
+        return PRESENT, None
     phase, number, *keys = decode(
-        token, named, (int, int, *((*_kinds(kind), type(None)) for kind in order.kinds))
+        token, bound_to, (int, int, *((*_kinds(kind), type(None)) for kind in order.kinds))
     )
-    if phase == _MISSING:
-        return _MISSING, (number,)
+    if phase == MISSING:
+        return MISSING, (number,)
     if order.kinds == (int,):
         keys = [from_micros(keys[0] or 0)]
-    return _PRESENT, (*keys, number)
+    return PRESENT, (*keys, number)
 
 
 def _kinds(kind: type | tuple[type, ...]) -> tuple[type, ...]:
     return kind if isinstance(kind, tuple) else (kind,)
 
 
-def _place(row: AnyRow, order: _Order, is_missing: bool) -> list[Any]:
+def _place(row: AnyRow, order: Order, is_missing: bool) -> list[Any]:
     if is_missing:
-        return [_MISSING, row.number, *(None for _ in order.keys)]
+        return [MISSING, row.number, *(None for _ in order.keys)]
     keys = [getattr(row, f"key_{k}") for k in range(len(order.keys))]
     return [
-        _PRESENT,
+        PRESENT,
         row.number,
         *(to_micros(key) if isinstance(key, datetime) else key for key in keys),
     ]
@@ -182,27 +176,38 @@ def _filtered(dialect: str, study_id: str, filters: TrialFilter) -> Select[Any]:
         statement = statement.where(trials.c.change_seq > min(filters.changed_since, _MAX_SEQ))
     if filters.numbers:
         statement = statement.where(trials.c.number.in_(sorted(set(filters.numbers))))
-    for name, rule in sorted(filters.where.items()):
+    return _selected(dialect, statement, filters.where)
+
+
+def _selected(dialect: str, statement: Select[Any], where: Selection) -> Select[Any]:
+    for name, rule in sorted(where.params.items()):
         keys = param_keys(name, dialect)
         if isinstance(rule, RangeFilter):
             statement = statement.where(keys.within(rule.low, rule.high))
         else:
             statement = statement.where(keys.is_one_of(rule.choices))
+    for column, bounds in ((trials.c.value, where.value), (trials.c.number, where.number)):
+        if bounds is not None:
+            low = -_LARGEST if bounds.low is None else bounds.low
+            high = _LARGEST if bounds.high is None else bounds.high
+            statement = statement.where(cast(column, Double).between(low, high))
+    if where.states:
+        statement = statement.where(trials.c.state.in_([str(s) for s in where.states]))
     return statement
 
 
 def _fetch(
     conn: Connection,
     base: Select[Any],
-    order: _Order,
+    order: Order,
     phase: int,
     after: Sequence[Any] | None,
     limit: int,
 ) -> list[AnyRow]:
-    keys = order.keys if phase == _PRESENT else ()
+    keys = order.keys if phase == PRESENT else ()
     statement = base.add_columns(*(key.label(f"key_{k}") for k, key in enumerate(keys)))
     if order.missing is not None:
-        is_there = order.missing.is_not(None) if phase == _PRESENT else order.missing.is_(None)
+        is_there = order.missing.is_not(None) if phase == PRESENT else order.missing.is_(None)
         statement = statement.where(is_there)
     ranks = (*keys, trials.c.number)
     if after is not None:
@@ -212,6 +217,19 @@ def _fetch(
         )
     sort = [rank.desc() if order.is_descending else rank.asc() for rank in ranks]
     return list(conn.execute(statement.order_by(*sort).limit(limit)))
+
+
+_BY_NUMBER = SELECT_TRIALS.where(
+    trials.c.study_id == bindparam("b_study_id"),
+    trials.c.number.in_(bindparam("b_numbers", expanding=True)),
+)
+
+
+def by_numbers(conn: Connection, study_id: str, numbers: Sequence[int]) -> list[Trial]:
+    """The trials of some numbers, in the order of the numbers given."""
+    rows = conn.execute(_BY_NUMBER, {"b_study_id": study_id, "b_numbers": list(numbers)})
+    found = {row.number: trial_of(row) for row in rows}
+    return [found[number] for number in numbers]
 
 
 _CHANGED = SELECT_TRIALS.where(

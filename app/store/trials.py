@@ -37,8 +37,6 @@ from .measurements import Point
 from .rows import trial_columns, trial_of
 from .tables import trials
 from .trial_lists import (
-    ChoicesFilter,
-    RangeFilter,
     TrialFilter,
     best,
     changed_since,
@@ -50,9 +48,7 @@ from .trial_select import SELECT_TRIALS, first_metric
 from .types import to_micros
 
 __all__ = [
-    "ChoicesFilter",
     "Finished",
-    "RangeFilter",
     "TrialFilter",
     "best",
     "changed_since",

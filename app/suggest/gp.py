@@ -18,11 +18,12 @@ from ..domain.space import Value, point_key
 from ..domain.trial import EXPECTED_GAIN, TrialSource
 from . import gp_several
 from .base import Decision, Suggestion, SuggestRequest, provenance, rng_of, taken_keys, targets
+from .belief import Belief
 from .design import design_point, new_point, satisfies
 from .gp_candidates import Region
 from .gp_search import Known, Search, score_points
 from .gp_space import GpSpace, row_keys
-from .gp_training import History, Model, train
+from .gp_training import MAX_ROWS, SUBSET_ROWS, History, Model, active_rows, train
 from .numerics import Array
 from .warp import HALF_RANK, PLAIN, SOFT
 
@@ -35,7 +36,7 @@ N_BEST = 5
 """Candidates are made around so many of the best points."""
 LOCAL_SIDE = 0.4
 """Side of the box of a local step, for a parameter of average length scale."""
-_UNFITTED = (np.linalg.LinAlgError, ArithmeticError, ValueError)
+UNFITTED = (np.linalg.LinAlgError, ArithmeticError, ValueError)
 """What a history that cannot be fitted raises."""
 _DESIGN_POOL = 32
 """While every trial fails, the design point farthest from them is taken among so many."""
@@ -74,8 +75,22 @@ def sees_noise(request: SuggestRequest) -> bool:
         return False
     try:
         return maker.is_noisy()
-    except _UNFITTED:
+    except UNFITTED:
         return False
+
+
+def believed(request: SuggestRequest) -> Belief | None:
+    """The model that makes the next point; None while there is none.
+
+    The fit is that of the next point, and kept for it.
+
+    Raises:
+        LinAlgError, ArithmeticError, ValueError: the history cannot be fitted.
+    """
+    if len(request.metrics) > 1:
+        return gp_several.believed(request)
+    maker = _Maker(_in_order(request))
+    return None if maker.is_design() else maker.believed(request.index)
 
 
 def design_size(request: SuggestRequest, p: int) -> int:
@@ -121,7 +136,7 @@ class _Maker:
             return self._kept(self._designed(index))
         try:
             made = self._modelled(index)
-        except _UNFITTED as problem:
+        except UNFITTED as problem:
             made = self._designed(index, fallback=f"{type(problem).__name__}: {problem}")
         return self._kept(made)
 
@@ -190,6 +205,22 @@ class _Maker:
                 params=params, provenance=provenance(self.request, NAME, index, **details)
             )
         return self._designed(index, fallback="no candidate was new")
+
+    def believed(self, index: int) -> Belief:
+        """The model of the point with a number."""
+        model, y = self._trained(index), self.history.y
+        if y.size > MAX_ROWS:
+            y = y[active_rows(self.space, self.history, SUBSET_ROWS)]
+        gp = model.gp.with_pending(self.space.features(self.pending))
+        return Belief(
+            space=self.space,
+            gp=gp,
+            acquisition=model.acquisition(gp),
+            z=model.z[model.is_ok],
+            y=y[model.is_ok],
+            name="log_ei",
+            warp=model.warp,
+        )
 
     def _trained(self, index: int) -> Model:
         """Soft targets where both other kinds are noisy, else plain and warped ones in turn."""

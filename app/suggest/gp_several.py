@@ -24,6 +24,7 @@ from .base import (
     rng_of,
     taken_keys,
 )
+from .belief import Belief
 from .design import design_point, design_size, new_point, satisfies
 from .gp_candidates import Region
 from .gp_metrics import MIN_VALUES, Models, Observed, Target
@@ -48,12 +49,7 @@ def suggest(request: SuggestRequest) -> Decision:
     Returns:
         `request.count` distinct points, fewer with `exhausted` when no more exist.
     """
-    request = replace(
-        request,
-        finished=tuple(sorted(request.finished, key=lambda t: t.number)),
-        pending=tuple(sorted(request.pending, key=lambda t: t.number)),
-    )
-    maker = _Maker(request)
+    maker = _Maker(_in_order(request))
     made: list[Suggestion] = []
     for index in range(request.index, request.index + request.count):
         suggestion = maker.next(index)
@@ -61,6 +57,25 @@ def suggest(request: SuggestRequest) -> Decision:
             return Decision(suggestions=tuple(made), exhausted=True)
         made.append(suggestion)
     return Decision(suggestions=tuple(made))
+
+
+def believed(request: SuggestRequest) -> Belief | None:
+    """The model that makes the next point, of the first objective, and what is maximised over all;
+    None while there is none.
+
+    Raises:
+        LinAlgError, ArithmeticError, ValueError: the history cannot be fitted.
+    """
+    maker = _Maker(_in_order(request))
+    return None if maker.is_design() else maker.believed(request.index)
+
+
+def _in_order(request: SuggestRequest) -> SuggestRequest:
+    return replace(
+        request,
+        finished=tuple(sorted(request.finished, key=lambda t: t.number)),
+        pending=tuple(sorted(request.pending, key=lambda t: t.number)),
+    )
 
 
 class _Maker:
@@ -83,15 +98,33 @@ class _Maker:
 
     def next(self, index: int) -> Suggestion | None:
         """One more point, or None when there is none."""
-        n_places = self.points.shape[0] + self.pending.shape[0]
-        is_design = n_places < self.n_initial or self.observed.is_ok.sum() < MIN_VALUES
-        if is_design or not (self.space.column_of >= 0).any():
+        if self.is_design():
             return self._kept(self._designed(index))
         try:
             made = self._modelled(index)
         except (np.linalg.LinAlgError, ArithmeticError, ValueError) as problem:
             made = self._designed(index, fallback=f"{type(problem).__name__}: {problem}")
         return self._kept(made)
+
+    def is_design(self) -> bool:
+        """Whether the next point comes without a model."""
+        n_places = self.points.shape[0] + self.pending.shape[0]
+        is_short = n_places < self.n_initial or self.observed.is_ok.sum() < MIN_VALUES
+        return bool(is_short or not (self.space.column_of >= 0).any())
+
+    def believed(self, index: int) -> Belief:
+        """The model of the point with a number."""
+        target = self._models.target(self.pending, rng_of(self.request, NAME, index))
+        first, observed = self._models.objectives()[0], self._models.observed
+        return Belief(
+            space=self.space,
+            gp=first.gp.with_pending(self.space.features(self.pending)),
+            acquisition=target.acquisition,
+            z=first.z[observed.is_ok],
+            y=observed.y[observed.is_ok, 0],
+            name=str(target.details["acquisition"]),
+            warp="",
+        )
 
     def _kept(self, made: Suggestion | None) -> Suggestion | None:
         """Marks a point as pending for those after it."""

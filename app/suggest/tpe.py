@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..domain.space import Value, point_key
+from ..domain.space import Params, Value, point_key
 from ..domain.trial import TrialState
 from .base import (
     Decision,
@@ -85,9 +85,29 @@ class _Choice:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Densities:
+    """Log densities at points.
+
+    Attributes:
+        below, above: ln l, of the good trials, and ln g, of the others, shape (q,).
+        n_below, n_above: trials that each is made of.
+    """
+
+    below: Floats
+    above: Floats
+    n_below: int
+    n_above: int
+
+
 def suggest(request: SuggestRequest) -> Decision:
     """Makes the points one after another, earlier ones pending for later ones."""
     return _Asker(request).decide()
+
+
+def densities(request: SuggestRequest, points: Sequence[Params]) -> Densities | None:
+    """What the model that makes the next point says of some points; None while there is none."""
+    return _Asker(request).densities(points)
 
 
 class _Asker:
@@ -114,9 +134,23 @@ class _Asker:
             found.append(suggestion)
         return Decision(suggestions=tuple(found))
 
+    def densities(self, points: Sequence[Params]) -> Densities | None:
+        """ln l and ln g at some points; None while the design is not over."""
+        if self._is_design():
+            return None
+        below, above = self._model().log_densities(self._codes.encode(points))
+        return Densities(
+            below=below,
+            above=above,
+            n_below=len(self._split.below),
+            n_above=len(self._split.above),
+        )
+
+    def _is_design(self) -> bool:
+        return len(self._finished) + len(self._pending) < self._settings.n_initial
+
     def _one(self, index: int) -> Suggestion | None:
-        n_known = self._finished.shape[0] + self._pending.shape[0]
-        if n_known < self._settings.n_initial:
+        if self._is_design():
             made = design_suggestion(self._request, NAME, index, self._taken.keys(), model="design")
         else:
             made = self._modelled(index)

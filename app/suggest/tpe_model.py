@@ -88,6 +88,19 @@ class Model:
                 out[rows] += pair.log_ratio(x[rows])
         return out
 
+    def log_densities(self, codes: Floats) -> tuple[Floats, Floats]:
+        """ln l(x) and ln g(x) of whole points, each summed over the active groups: codes `(q, p)`
+        to two `(q,)`.
+        """
+        below, above = np.zeros(codes.shape[0]), np.zeros(codes.shape[0])
+        for pair in self._pairs:
+            x = codes[:, list(pair.group.places)]
+            rows = _rows_without_nan(x)
+            if rows.size:
+                below[rows] += pair.below.log_density(x[rows])
+                above[rows] += pair.above.log_density(x[rows])
+        return below, above
+
     def _note_parents(
         self, parents: list[dict[str, Value]], rows: Ints, places: Sequence[int], x: Floats
     ) -> None:

@@ -53,7 +53,7 @@ def posterior_of(request: SuggestRequest) -> Posterior | None:
     history = History(points=space.encode([trial.params for trial in finished]), y=y)
     model, seen = _trained(space, history)
     mean, sd = model.gp.posterior(space.features(history.points[is_ok]))
-    unwarp = _Unwarp.of(model, seen)
+    unwarp = Unwarp.of(model, seen)
     sign = 1.0 if _is_minimised(request) else -1.0
     with np.errstate(over="ignore"):
         width = np.nan_to_num(0.5 * np.abs(unwarp(mean + sd) - unwarp(mean - sd)))
@@ -80,7 +80,7 @@ def _is_minimised(request: SuggestRequest) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Unwarp:
+class Unwarp:
     """From standardised targets back to values: linear between those seen, and beyond the best.
 
     The warps keep the good half of the values in proportion, so that there it is exact; the worse
@@ -91,10 +91,15 @@ class _Unwarp:
     y: Array
 
     @classmethod
-    def of(cls, model: Model, y: Array) -> _Unwarp:
+    def of(cls, model: Model, y: Array) -> Unwarp:
         """The map of a model that was fitted to the values `y`, shape (n,), NaN for failures."""
-        z, first = np.unique(model.z[model.is_ok], return_index=True)
-        return cls(z=z, y=y[model.is_ok][first])
+        return cls.between(model.z[model.is_ok], y[model.is_ok])
+
+    @classmethod
+    def between(cls, z: Array, y: Array) -> Unwarp:
+        """The map that takes targets `z` to their values `y`, both of shape (n,)."""
+        known, first = np.unique(z, return_index=True)
+        return cls(z=known, y=y[first])
 
     def __call__(self, z: Array) -> Array:
         """Values to minimise, shape (m,), of standardised targets, shape (m,)."""

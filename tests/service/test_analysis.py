@@ -42,9 +42,9 @@ async def test_only_what_has_changed_is_read_again(services: Services, bench: Be
         bench.complete(grant, value)
         found = await services.analyses.run("history", study_id, Query())
         assert found.columns["value"] == values[:number]
-    kept = services.analyses._kept[study_id]
-    before = dict(kept.rows)
+    _, before = services.analyses._tables.look(study_id)
     grant = await bench.claim(worker_id)
     await services.analyses.run("history", study_id, Query())
-    assert all(kept.rows[number] is row for number, row in before.items())
-    assert len(kept.rows) == 4
+    _, after = services.analyses._tables.look(study_id)
+    assert all(one is other for one, other in zip(before.params, after.params, strict=False))
+    assert (len(before), len(after)) == (3, 4)

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from app.domain.selection import ChoicesFilter, RangeFilter, Selection
 from app.domain.study import Study
 from app.domain.trial import Trial, TrialSource, TrialState
 from app.errors import InvalidInput
 from app.store import studies, trials
 from app.store.engine import Store
 from app.store.page import Page
-from app.store.trials import ChoicesFilter, Finished, RangeFilter, TrialFilter
+from app.store.trials import Finished, TrialFilter
 
 from . import making
 
@@ -92,7 +93,7 @@ def test_trials_are_ordered_by_a_parameter_of_any_name_and_kind(
 
 def test_trials_are_picked_by_ranges_and_choices(store: Store, mixed: Study) -> None:
     def picked(rule: RangeFilter | ChoicesFilter) -> list[int]:
-        chosen = TrialFilter(where={'a."b"[0]': rule})
+        chosen = TrialFilter(where=Selection(params={'a."b"[0]': rule}))
         return numbers(store, mixed.id, filters=chosen, size=2)
 
     assert picked(RangeFilter(low=0.5, high=3)) == [2, 4, 8]
@@ -101,7 +102,7 @@ def test_trials_are_picked_by_ranges_and_choices(store: Store, mixed: Study) -> 
     assert picked(ChoicesFilter(choices=(1, "b"))) == [3]
     assert picked(ChoicesFilter(choices=(True, 3, "é"))) == [1, 2, 8, 9]
     assert picked(ChoicesFilter(choices=())) == []
-    both = TrialFilter(where={'a."b"[0]': RangeFilter(), "x": RangeFilter()})
+    both = TrialFilter(where=Selection(params={'a."b"[0]': RangeFilter(), "x": RangeFilter()}))
     assert numbers(store, mixed.id, filters=both) == []
 
 
@@ -124,7 +125,7 @@ def test_a_token_belongs_to_its_study_filters_and_order(store: Store, valued: St
     changed: list[tuple[str, dict[str, Any]]] = [
         (valued.id, {"order_by": "-number"}),
         (valued.id, {"filters": TrialFilter(states=(TrialState.COMPLETED,))}),
-        (valued.id, {"filters": TrialFilter(where={"x": RangeFilter(low=0)})}),
+        (valued.id, {"filters": TrialFilter(where=Selection(params={"x": RangeFilter(low=0)}))}),
         (valued.id, {"filters": TrialFilter(changed_since=0)}),
         (other.id, {}),
     ]

@@ -14,7 +14,7 @@ from .. import render
 from ..access import READ
 from ..answers import json_answer, respond
 from ..deps import ApiDep
-from ..etags import is_unchanged
+from ..etags import is_unchanged, query_etag
 from ..operation import operation
 from ..route import ServiceRoute
 from ..schemas.analysis import AnalysisOut
@@ -50,7 +50,8 @@ async def get_analysis(
         list[Annotated[str, StringConstraints(max_length=service.MOST_NAME)]] | None,
         Query(
             max_length=service.MOST_PARAMS,
-            description="`slice`, `contour`, `parallel`: names of parameters, in their order.",
+            description="`slice`, `contour`, `parallel`, `surrogate`: names of parameters, in "
+            "their order.",
         ),
     ] = None,
     max_points: Annotated[
@@ -61,6 +62,14 @@ async def get_analysis(
     ] = 0.0,
     to_s: Annotated[
         float | None, Query(ge=0, le=1e12, description="`timeline`: and up to here.")
+    ] = None,
+    at: Annotated[
+        int | None,
+        Query(
+            ge=1,
+            le=2**53,
+            description="`surrogate`: number of the trial through which the line goes.",
+        ),
     ] = None,
     clip: Annotated[
         float,
@@ -75,17 +84,21 @@ async def get_analysis(
 
     The best trials, every improvement and the extremes of curves are never thinned away.
     """
-    tag = render.study_etag(await api.call(api.services.studies.get, study_id))
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if is_unchanged(api.request, tag):
-        return respond(Answer(status=304, headers=headers, body=""))
     query = service.Query(
         x=x,
         params=tuple(param or ()),
         max_points=max_points,
         from_s=from_s,
         to_s=to_s,
+        at=at,
         clip=clip,
     )
+    study = (await api.call(api.services.studies.get, study_id)).study
+    headers = {"Cache-Control": "private, no-cache"}
+    tag = query_etag(study.revision, study.change_seq, (kind, query))
+    if is_unchanged(api.request, tag):
+        return respond(Answer(status=304, headers={**headers, "ETag": tag}, body=""))
     found = await api.services.analyses.run(kind, study_id, query)
-    return respond(json_answer(render.analysis(found), headers=headers))
+    # Of the state that it shows: an older answer is no match when it is asked for again.
+    tag = query_etag(study.revision, found.change_seq, (kind, query))
+    return respond(json_answer(render.analysis(found), headers={**headers, "ETag": tag}))

@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from ...errors import Fault, InvalidInput
 from ...service.views import Feed
+from ...store.trials import TrialFilter
 from .. import render
 from ..access import READ
 from ..answers import json_answer, respond
@@ -22,6 +23,7 @@ from ..feed import stream as feed_stream
 from ..operation import operation
 from ..route import ServiceRoute
 from ..schemas.events import EventListOut
+from ..selection import Order, Where, read_order, read_selection
 from ..sse import start_of, stream
 from .common import StudyId
 
@@ -127,7 +129,7 @@ async def list_events(
         "export_trials",
         "trials",
         READ,
-        {200: "The study's trials, by number."},
+        {200: "The study's trials, in order."},
         errors=("not-found",),
         media={
             "text/csv": "RFC 4180, with a header line. Text that a spreadsheet could take for a "
@@ -143,8 +145,10 @@ async def export_trials(
     file_format: Annotated[
         str, Query(alias="format", max_length=20, description="`csv` or `jsonl`.")
     ] = "csv",
+    order_by: Order = "number",
+    where: Where = None,
 ) -> Response:
-    """Export a study's trials as a file."""
+    """Export a study's trials as a file: all of them, or those of a selection."""
     if file_format not in FORMATS:
         detail = f"there is no format {file_format!r} here; available: {', '.join(FORMATS)}"
         raise InvalidInput(
@@ -152,7 +156,10 @@ async def export_trials(
         )
     media_type, write = FORMATS[file_format]
     view = await api.call(api.services.studies.get, study_id)
-    columns, rows = await api.call(api.services.studies.export_rows, study_id)
+    filters = TrialFilter(where=read_selection(where))
+    columns, rows = await api.call(
+        api.services.trials.export_rows, study_id, filters, read_order(order_by)
+    )
     name = disposition(view.study.id, view.study.definition.name, file_format)
     return StreamingResponse(
         chunks(api, write(columns, rows)),

@@ -4,7 +4,6 @@ curves.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from starlette.responses import Response
 
 from ...domain.token import Role
 from ...domain.trial import Trial, TrialState
-from ...errors import Denied, Fault, InvalidInput, Precondition
+from ...errors import Denied, Precondition
 from ...service.views import TrialView
 from ...store.idempotency import Answer
 from ...store.trials import TrialFilter
@@ -35,7 +34,7 @@ from ..schemas.trials import (
     TrialOut,
     TrialsOut,
 )
-from ..selection import read_selection
+from ..selection import Order, Where, read_order, read_selection
 from .common import StudyId, TrialId
 from .studies import unless_unchanged
 
@@ -43,7 +42,6 @@ router = APIRouter(prefix="/v1", route_class=ServiceRoute)
 
 NoBody = Depends(no_body)
 
-_ORDER = re.compile(r"-?(number|value|created_at|param:.{1,200})", re.DOTALL)
 _VERB_ERRORS = ("not-found", "illegal-transition", "etag-mismatch")
 
 
@@ -71,24 +69,8 @@ async def list_trials(
         list[Annotated[str, Query(max_length=200)]] | None,
         Query(max_length=64, description="States to show; repeat it or separate by commas."),
     ] = None,
-    order_by: Annotated[
-        str,
-        Query(
-            max_length=250,
-            description="`number`, `value`, `created_at` or `param:NAME`; `-` before it for "
-            "descending. Trials without the value come last either way.",
-        ),
-    ] = "number",
-    where: Annotated[
-        str | None,
-        Query(
-            max_length=20_000,
-            description="A selection as JSON: by parameter name "
-            '`{"low": 0.1, "high": 0.9}` (either may be absent) or `{"in": ["a", "b"]}`; '
-            "all have to hold.",
-            examples=['{"learning_rate": {"low": 0.002, "high": 0.006}}'],
-        ),
-    ] = None,
+    order_by: Order = "number",
+    where: Where = None,
     changed_since: Annotated[
         int | None,
         Query(ge=0, le=2**53, description="Only trials that changed after this `change_seq`."),
@@ -108,7 +90,7 @@ async def list_trials(
         where=read_selection(where),
     )
     listed = await api.call(
-        api.services.trials.page, study_id, filters, _order(order_by), page_size, page_token
+        api.services.trials.page, study_id, filters, read_order(order_by), page_size, page_token
     )
     return respond(
         json_answer(
@@ -119,14 +101,6 @@ async def list_trials(
             }
         )
     )
-
-
-def _order(order_by: str) -> str:
-    if not _ORDER.fullmatch(order_by):
-        detail = "order_by is number, value, created_at or param:NAME, with - for descending"
-        fault = Fault(pointer="/order_by", code="not-one-of", detail=detail)
-        raise InvalidInput(detail, faults=[fault])
-    return order_by
 
 
 async def _items(request: Request) -> list[Mapping[str, Any]]:

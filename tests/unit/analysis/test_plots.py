@@ -47,7 +47,7 @@ MIXED = (
     row(3, state=TrialState.FAILED),
     row(4, 1.0, state=TrialState.STOPPED),
     row(5, 2.0),
-    row(6, state=TrialState.RUNNING, elapsed_s=math.nan),
+    row(6, state=TrialState.RUNNING, elapsed_s=math.nan, last=0.5),
     row(7, state=TrialState.PENDING, elapsed_s=math.nan),
 )
 
@@ -55,12 +55,38 @@ MIXED = (
 def test_a_history_has_every_trial_that_began_and_the_improvements() -> None:
     found = history(table(*MIXED), by_time=False, max_points=100)
     assert found.columns["number"] == [1, 2, 3, 4, 5, 6]
-    assert found.columns["value"] == [3.0, 4.0, None, 1.0, 2.0, None]
+    assert found.columns["value"] == [3.0, 4.0, None, 1.0, 2.0, 0.5]
     assert found.columns["elapsed_s"][-1] is None
     assert [STATES[state] for state in found.columns["state"]][2] is TrialState.FAILED
-    assert found.excluded == {"pending": 1}
+    assert found.excluded == {"pending": 1, "failed": 1}
     (best,) = found.more["best"]
-    assert (best["bracket"], best["number"], best["value"]) == (None, [1, 4], [3.0, 1.0])
+    assert (best["bracket"], best["number"], best["value"]) == (None, [1, 5], [3.0, 2.0])
+
+
+def test_what_is_not_finite_is_counted_and_stands_nowhere() -> None:
+    rows = (
+        row(1, 3.0),
+        row(2, math.nan),
+        row(3, state=TrialState.RUNNING, elapsed_s=math.nan, last=math.inf),
+        row(4, state=TrialState.RUNNING, elapsed_s=math.nan),
+        row(5, state=TrialState.STOPPED, last=2.0),
+        row(6, 1.0, is_feasible=False),
+    )
+    found = history(table(*rows), by_time=False, max_points=100)
+    assert found.columns["value"] == [3.0, None, None, None, 2.0, 1.0]
+    assert found.excluded == {"nan": 2}
+    assert found.more["best"][0]["number"] == [1]
+
+
+def test_a_few_wild_values_have_the_axis_cut() -> None:
+    tame = [0.9 + k / 100 for k in range(10)]
+    rows = [row(n, value) for n, value in enumerate([*tame, 1e308, -1e308], start=1)]
+    found = history(table(*rows), by_time=False, max_points=100)
+    assert found.more["axis"] == {"low": 0.9, "high": 0.99, "n_outside": 2}
+    assert history(table(*rows[:10]), by_time=False, max_points=100).more["axis"] is None
+    equal = [row(n, value) for n, value in enumerate([1.0] * 20 + [9.0], start=1)]
+    found = history(table(*equal), by_time=False, max_points=100)
+    assert found.more["axis"] == {"low": 1.0, "high": 1.0, "n_outside": 1}
 
 
 def test_the_best_line_follows_the_direction_and_the_time() -> None:

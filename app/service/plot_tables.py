@@ -1,0 +1,185 @@
+"""Each study's trials as one table that every plot reads: what has changed is read and the rest is
+kept.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from ..analysis.selection import Keys, param_keys
+from ..analysis.table import Path, Row, TrialTable
+from ..domain.fidelity import Directive
+from ..domain.space import Value
+from ..domain.study import Study, StudyDefinition
+from ..domain.trial import TrialState
+from ..store import plots
+from ..store import studies as study_rows
+from ..store.engine import Store
+from ..store.rows import AnyRow
+from ..store.trial_select import first_metric
+from ..store.types import to_micros
+
+MOST_CELLS = 20_000_000
+"""Rows times parameters kept in memory, over all studies; the least recently seen go first."""
+MOST_KEYS = 16
+"""Parameters of a study by which its trials can be ordered at once."""
+_MICROS = 1e-6
+_STATES = {state.value: state for state in TrialState}
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A study's trials as they were read last."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    begun: datetime | None = None
+    table: TrialTable | None = None
+    keys: OrderedDict[str, Keys] = field(default_factory=OrderedDict)
+
+
+class PlotTables:
+    """The tables of the studies that were looked at last; safe to use from threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    def look(self, study_id: str) -> tuple[Study, TrialTable]:
+        """A study and its trials, of one moment. Plots are computed after this, when no transaction
+        is open.
+
+        Raises:
+            NotFound: there is no such study.
+        """
+
+        def read(conn: Connection) -> tuple[Study, TrialTable]:
+            study = study_rows.get(conn, study_id)
+            return study, self.table(conn, study)
+
+        return self._store.read(read)
+
+    def table(self, conn: Connection, study: Study) -> TrialTable:
+        """The study's trials, read as far as they have changed."""
+        with self._lock:
+            kept = self._kept.setdefault(study.id, _Kept())
+            self._kept.move_to_end(study.id)
+            self._let_go()
+        with kept.lock:
+            if kept.table is None or kept.begun != study.started_at:
+                direction = first_metric(study.definition).direction
+                kept.begun = study.started_at
+                kept.table = TrialTable.of([], change_seq=-1, direction=direction)
+            if kept.table.change_seq < study.change_seq:
+                rows = _read(conn, study, kept.table.change_seq)
+                kept.table = kept.table.updated(rows, change_seq=study.change_seq)
+                kept.keys.clear()
+            return kept.table
+
+    def param_keys(self, study_id: str, table: TrialTable, name: str) -> Keys:
+        """What a study's trials are ordered by for a parameter; kept as long as the table."""
+        with self._lock:
+            kept = self._kept.get(study_id) or _Kept()
+        with kept.lock:
+            if kept.table is not table:
+                return param_keys(table, name)
+            if name not in kept.keys:
+                kept.keys[name] = param_keys(table, name)
+                if len(kept.keys) > MOST_KEYS:
+                    kept.keys.popitem(last=False)
+            return kept.keys[name]
+
+    def _let_go(self) -> None:
+        """Forgets the studies that were looked at longest ago, past what may be kept."""
+        while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > MOST_CELLS:
+            self._kept.popitem(last=False)
+
+
+def _size(kept: _Kept) -> int:
+    table = kept.table
+    return 0 if table is None or not len(table) else len(table) * (12 + len(table.params[0]))
+
+
+def _read(conn: Connection, study: Study, seq: int) -> list[Row]:
+    definition = study.definition
+    with_values = len(definition.metrics) > 1
+    with_paths = definition.early_stopping.name != "none"
+    rows = list(
+        plots.changed_since(conn, study.id, seq, with_values=with_values, with_paths=with_paths)
+    )
+    # All in one: a hundred thousand calls would take longer than what they read.
+    params = json.loads(f"[{','.join(row.params for row in rows)}]")
+    made = _Rows(
+        definition=definition,
+        begun=None if study.started_at is None else to_micros(study.started_at),
+        objectives=tuple(metric.name for metric in definition.objectives) if with_values else (),
+        deciding=first_metric(definition).name,
+        with_paths=with_paths,
+    )
+    return [made.row(row, point) for row, point in zip(rows, params, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """Makes rows of a table; what is the same for all of a study's trials.
+
+    Attributes:
+        begun: when the first trial was handed out, in microseconds since the epoch.
+        objectives: names, empty where there is one metric alone.
+    """
+
+    definition: StudyDefinition
+    begun: int | None
+    objectives: tuple[str, ...]
+    deciding: str
+    with_paths: bool
+
+    def row(self, found: AnyRow, params: dict[str, Value]) -> Row:
+        value, bracket, final = found.value, found.bracket, None
+        if self.objectives:
+            final = found.final_values
+        return Row(
+            number=found.number,
+            id=found.id,
+            state=_STATES[found.state],
+            value=math.nan if value is None else value,
+            last=math.nan if not found.last else self._last(found.last),
+            elapsed_s=_between(self.begun, found.ended),
+            duration_s=_between(found.started, found.ended),
+            bracket=-1 if bracket is None else bracket,
+            params=params,
+            is_feasible=final is None or self.definition.is_feasible(final),
+            values=() if final is None else self._values(final),
+            path=_path(found) if self.with_paths else None,
+        )
+
+    def _last(self, values: Mapping[str, float]) -> float:
+        value = values.get(self.deciding, math.inf)
+        return value if math.isfinite(value) else math.inf
+
+    def _values(self, final: Mapping[str, float]) -> tuple[float, ...]:
+        return tuple(final.get(name, math.nan) for name in self.objectives)
+
+
+def _between(start: int | None, end: int | None) -> float:
+    """Seconds from one instant to another, NaN before the second; 0 from one that nobody knows."""
+    if end is None:
+        return math.nan
+    return 0.0 if start is None else (end - start) * _MICROS
+
+
+def _path(row: AnyRow) -> Path:
+    return Path(
+        rungs=row.rungs,
+        to_step=row.to_step,
+        directive=None if row.directive is None else Directive(row.directive),
+        step=row.last_step,
+    )

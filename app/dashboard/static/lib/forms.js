@@ -5,6 +5,9 @@ import { ApiError, newKey, send } from "./api.js";
 import { el, fill } from "./dom.js";
 import { said } from "./session.js";
 
+// Somebody else was quicker: its message is shown as it is.
+export class Meanwhile extends Error {}
+
 // While `run` is under way the button takes no second click.
 export function guarded(button, run) {
   button.addEventListener("click", async () => {
@@ -69,7 +72,7 @@ function showFaults(fields, general, error) {
     if (texts.length) control.setAttribute("aria-invalid", "true");
   }
   const isPlaced = (error.errors || []).length > 0 && !rest.length;
-  const lines = isPlaced ? [] : rest.length ? rest : [said(error)];
+  const lines = isPlaced ? [] : rest.length ? rest : [error instanceof Meanwhile ? error.message : said(error)];
   if (error.requestId && !isPlaced) lines.push(`Request id: ${error.requestId}`);
   fill(general, ...lines.map((line) => el("span", {}, line)));
   general.hidden = !lines.length;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,11 @@ from ..domain.trial import TrialState
 from .axes import places
 from .envelope import Envelope, floats, integers
 from .forest import MIN_TRIALS, TooFewTrials
-from .importance import Block, importance
+from .importance import Block, Share, importance
 from .sampling import cells
 from .scales import along, described
-from .slices import without_value
 from .surface import Surface, surface
-from .table import RANKED, Floats, Ints, TrialTable
+from .table import Floats, Ints, TrialTable
 
 MOST_TRIALS = 10_000
 """Trials that a forest learns from; of more, this many spread over all numbers."""
@@ -26,33 +26,48 @@ _MOST_ROWS = 50
 _MOST_MARKS = 1_000
 
 
-def explained(table: TrialTable, space: Space, *, clip: float, seed: int) -> Envelope:
+class Target(StrEnum):
+    """What importance explains: the value, how long a trial took, or that it failed."""
+
+    VALUE = "value"
+    DURATION = "duration"
+    FAILED = "failed"
+
+
+_DONE = (TrialState.COMPLETED, TrialState.STOPPED)
+
+
+def explained(
+    table: TrialTable, space: Space, *, clip: float, seed: int, target: Target = Target.VALUE
+) -> Envelope:
     """Shares of the variance: rows of parameters and pairs, a block for each condition.
 
-    With fewer than ten completed trials there are no rows, and `needs` says how many it takes.
+    With fewer than ten trials to learn from there are no rows, and `needs` says how many it takes.
+
+    Args:
+        target: the value and the duration of completed trials are explained, or which of all
+            trials that ended in one way or the other failed; those are never clipped.
     """
-    used = _learned_from(table)
+    values, is_maximized, clip = _explained_values(table, target, clip)
+    used = _learned_from(values)
     points = places(space, [table.params[index] for index in used.tolist()])
     try:
         blocks = importance(
             space,
             points,
-            table.value[used],
-            is_maximized=table.direction is Direction.MAXIMIZE,
+            values[used],
+            is_maximized=is_maximized,
             clip=clip,
             seed=seed,
         )
     except TooFewTrials:
         blocks = ()
-    rows = [
-        (place, block, share)
-        for place, block in enumerate(blocks)
-        for share in block.shares[:_MOST_ROWS]
-    ]
+    rows = [(place, block, share) for place, block in enumerate(blocks) for share in _shown(block)]
     return _envelope(
         table,
         "importance",
         used,
+        values,
         columns={
             "block": [place for place, _, _ in rows],
             "param": [share.param for _, _, share in rows],
@@ -64,16 +79,37 @@ def explained(table: TrialTable, space: Space, *, clip: float, seed: int) -> Env
         more={
             "blocks": [_block(block) for block in blocks],
             "clip": clip,
+            "target": str(target),
             **_needs(not blocks),
         },
     )
+
+
+def _explained_values(table: TrialTable, target: Target, clip: float) -> tuple[Floats, bool, float]:
+    """What is explained, NaN for trials that say nothing of it; which end is worse; the clip."""
+    if target is Target.FAILED:
+        failed = table.is_in(TrialState.FAILED)
+        values = np.where(failed | table.is_in(*_DONE), failed.astype(np.float64), np.nan)
+        return values, False, 1.0
+    is_completed = table.is_in(TrialState.COMPLETED)
+    if target is Target.DURATION:
+        return np.where(is_completed, table.duration_s, np.nan), False, clip
+    values = np.where(is_completed, table.value, np.nan)
+    return values, table.direction is Direction.MAXIMIZE, clip
+
+
+def _shown(block: Block) -> list[Share]:
+    """The first rows of single parameters, then the pairs."""
+    singles = [share for share in block.shares if share.pair is None]
+    return singles[:_MOST_ROWS] + [share for share in block.shares if share.pair is not None]
 
 
 def contour(table: TrialTable, space: Space, x: str, y: str, *, clip: float, seed: int) -> Envelope:
     """The forest's mean over two parameters in a grid, row by row along x, and the trials in it. A
     cell that no trial is near has no mean: it is not explored.
     """
-    used = _learned_from(table)
+    values, _, _ = _explained_values(table, Target.VALUE, clip)
+    used = _learned_from(values)
     params = [table.params[index] for index in used.tolist()]
     by_name = {parameter.name: parameter for parameter in space.parameters}
     try:
@@ -100,6 +136,7 @@ def contour(table: TrialTable, space: Space, x: str, y: str, *, clip: float, see
         table,
         "contour",
         used,
+        values,
         axes=(described(by_name[x]), described(by_name[y])),
         sampling="all" if len(marks) == int(both.sum()) else "cells",
         columns={
@@ -117,9 +154,9 @@ def contour(table: TrialTable, space: Space, x: str, y: str, *, clip: float, see
     )
 
 
-def _learned_from(table: TrialTable) -> Ints:
-    """Completed trials with a value; `MOST_TRIALS` of them spread evenly where there are more."""
-    used = np.flatnonzero(table.is_in(TrialState.COMPLETED) & np.isfinite(table.value))
+def _learned_from(values: Floats) -> Ints:
+    """Trials with a finite value; `MOST_TRIALS` of them spread evenly where there are more."""
+    used = np.flatnonzero(np.isfinite(values))
     if len(used) <= MOST_TRIALS:
         return used
     return used[np.linspace(0, len(used) - 1, MOST_TRIALS).astype(np.int64)]
@@ -129,20 +166,26 @@ def _needs(is_too_few: bool) -> dict[str, Any]:
     return {"needs": MIN_TRIALS if is_too_few else None}
 
 
+def _without(table: TrialTable, values: Floats) -> dict[str, int]:
+    """How many trials have nothing to learn from, by state; of those that stopped early all where
+    values are explained, which are of shorter trainings.
+    """
+    is_missing = ~np.isfinite(values)
+    found = {str(state): int((table.is_in(state) & is_missing).sum()) for state in TrialState}
+    return {state: n for state, n in found.items() if n}
+
+
 def _envelope(
     table: TrialTable,
     kind: str,
     used: Ints,
+    values: Floats,
     *,
     columns: Mapping[str, list[Any]],
     more: Mapping[str, Any],
     axes: tuple[Mapping[str, Any], ...] = (),
     sampling: str = "all",
 ) -> Envelope:
-    excluded = without_value(table)
-    stopped = table.is_in(*RANKED) & ~table.is_in(TrialState.COMPLETED)
-    if n_stopped := int(stopped.sum()):
-        excluded[str(TrialState.STOPPED)] = n_stopped  # their values are of shorter trainings
     return Envelope(
         kind=kind,
         change_seq=table.change_seq,
@@ -150,7 +193,7 @@ def _envelope(
         n_used=len(used),
         n_shown=len(next(iter(columns.values()))),
         sampling=sampling,
-        excluded=excluded,
+        excluded=_without(table, values),
         axes=axes,
         columns=columns,
         more=more,

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from ..analysis import curves as curve_plots
 from ..analysis.envelope import Envelope, floats
-from ..analysis.explained import contour, explained
+from ..analysis.explained import Target, contour, explained
 from ..analysis.failures import Failed, failures
 from ..analysis.history import history
 from ..analysis.parallel import parallel
@@ -85,6 +85,7 @@ class Query:
         max_points: how many points are drawn at most.
         from_s, to_s: window of the timeline, in seconds from the study's first start.
         at: number of the trial through which the line of `surrogate` goes; None: the best.
+        target: what `importance` explains.
         clip: `importance` and `contour` take values worse than this quantile for that quantile, in
             (0, 1].
     """
@@ -95,6 +96,7 @@ class Query:
     from_s: float = 0.0
     to_s: float | None = None
     at: int | None = None
+    target: Target = Target.VALUE
     clip: float = 0.9
 
 
@@ -151,7 +153,8 @@ class AnalysisService:
 
     def _importance(self, study_id: str, query: Query) -> Envelope:
         study, table = self._tables.look(study_id)
-        return explained(table, study.definition.space, clip=query.clip, seed=_seed(study_id))
+        space, seed = study.definition.space, _seed(study_id)
+        return explained(table, space, clip=query.clip, seed=seed, target=query.target)
 
     def _contour(self, study_id: str, query: Query) -> Envelope:
         study, table = self._tables.look(study_id)

@@ -89,7 +89,7 @@ class TrialPages:
 def _is_kept(filters: TrialFilter, order_by: str) -> bool:
     """Whether the kept table says it, and the database only by looking at every trial."""
     name = order_by.removeprefix("-")
-    if filters.changed_since is not None or filters.numbers or name == "created_at":
+    if filters.changed_since is not None or name == "created_at":
         return False
     return name.startswith(_PARAM) or not filters.where.is_empty
 

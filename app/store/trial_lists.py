@@ -42,12 +42,11 @@ RANKED_STATES = (TrialState.COMPLETED, TrialState.STOPPED)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialFilter:
     """Which trials to list: in one of `states` (all when empty), changed after `changed_since`, and
-    left in by `where`; of these numbers only, unless `numbers` is empty.
+    left in by `where`.
     """
 
     states: tuple[TrialState, ...] = ()
     changed_since: int | None = None
-    numbers: tuple[int, ...] = ()
     where: Selection = field(default_factory=Selection)
 
 
@@ -129,10 +128,7 @@ def parse_order(order_by: str, dialect: str) -> Order:
 def named(study_id: str, filters: TrialFilter, order_by: str) -> list[Any]:
     """What decides which trials are listed in which order; a page token is bound to it."""
     states = sorted(filters.states)
-    return [
-        *("trials", study_id, order_by, states, filters.changed_since, filters.where.key()),
-        *sorted(filters.numbers),
-    ]
+    return ["trials", study_id, order_by, states, filters.changed_since, filters.where.key()]
 
 
 def position(
@@ -174,8 +170,6 @@ def _filtered(dialect: str, study_id: str, filters: TrialFilter) -> Select[Any]:
         statement = statement.where(trials.c.state.in_([str(s) for s in filters.states]))
     if filters.changed_since is not None:
         statement = statement.where(trials.c.change_seq > min(filters.changed_since, _MAX_SEQ))
-    if filters.numbers:
-        statement = statement.where(trials.c.number.in_(sorted(set(filters.numbers))))
     return _selected(dialect, statement, filters.where)
 
 

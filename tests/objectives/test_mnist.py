@@ -79,8 +79,9 @@ def test_a_last_batch_of_one_row_is_skipped_under_batch_normalisation(n_rows: in
     mnist_5k = mnist_data.load(data.MNIST_5K).train
     train = Part(x=mnist_5k.x[:n_rows], y=mnist_5k.y[:n_rows])
     settings = Settings(model="batchnorm", batch_size=16, epochs=1)
-    (net,) = mnist.Training(settings, train).steps()
-    norm = next(layer for layer in net if isinstance(layer, torch.nn.BatchNorm1d))
+    training = mnist.Training(settings, train)
+    assert list(training.steps()) == [1]
+    norm = next(layer for layer in training.net if isinstance(layer, torch.nn.BatchNorm1d))
     assert norm.num_batches_tracked is not None
     assert int(norm.num_batches_tracked) == (2 if n_rows == 33 else 3)
 
@@ -90,8 +91,9 @@ def test_momentum_changes_the_evaluation_and_not_the_training() -> None:
     nets = []
     for momentum in (0.01, 0.9):
         settings = Settings(model="batchnorm", batch_size=500, epochs=1, momentum=momentum)
-        *_, net = mnist.Training(settings, train).steps()
-        nets.append(net)
+        training = mnist.Training(settings, train)
+        assert list(training.steps()) == [1]
+        nets.append(training.net)
     low, high = nets
     for one, other in zip(low.parameters(), high.parameters(), strict=True):
         assert torch.equal(one, other)

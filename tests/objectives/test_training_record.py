@@ -8,6 +8,7 @@ import functools
 import multiprocessing
 import signal
 import threading
+import zipfile
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -166,6 +167,15 @@ def test_what_no_other_trial_can_use_is_not_kept(
     assert list(tmp_path.iterdir()) == []
 
 
+def flip(file: Path, name: str) -> None:
+    """Changes one bit of an array in a file."""
+    with zipfile.ZipFile(file) as archive:
+        begin = archive.getinfo(f"{name}.npy").header_offset
+    content = bytearray(file.read_bytes())
+    content[begin + 300] ^= 1
+    file.write_bytes(content)
+
+
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
 def test_a_torn_file_is_trained_again(
     tmp_path: Path, taken: Callable[[], int], content: bytes | None
@@ -173,14 +183,29 @@ def test_a_torn_file_is_trained_again(
     expected = alone(0.9)
     run(tmp_path, 0.1)
     (file,) = tmp_path.glob("*/step-2.npz")
-    whole = bytearray(file.read_bytes())
-    whole[len(whole) // 2] ^= 1  # one bit of the middle
-    file.write_bytes(whole if content is None else content)
+    if content is None:
+        flip(file, "first")
+    else:
+        file.write_bytes(content)
     taken()
     assert run(tmp_path, 0.9) == expected
     assert taken() == N_STEPS // 2
     assert run(tmp_path, 0.9) == expected
     assert taken() == 0
+
+
+def test_a_state_that_cannot_be_read_is_trained_again_when_it_is_needed(
+    tmp_path: Path, taken: Callable[[], int]
+) -> None:
+    longer = {"epochs": 3}
+    expected = run(None, 0.9, options=longer)
+    run(tmp_path, 0.1)
+    (file,) = tmp_path.glob("*/step-2.npz")
+    flip(file, "state")
+    taken()
+    assert run(tmp_path, 0.9) == alone(0.9)
+    assert taken() == N_STEPS  # the test images are scored by the whole network
+    assert run(tmp_path, 0.9, options=longer) == expected
 
 
 def test_a_folder_that_takes_nothing_is_no_reason_to_fail(tmp_path: Path) -> None:

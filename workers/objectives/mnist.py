@@ -22,13 +22,14 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from tunewell.objective import Trial
 
 from . import data, mnist_data
 from .mnist_data import N_PIXELS, Part
 from .running_statistics import RunningStatistics
-from .training_record import Record, record_key
+from .training_record import Record, Step, record_key
 
 Backward: TypeAlias = Callable[[torch.Tensor, torch.Tensor], None]
 """Sets a network's gradients for a batch: images (b, 784) and their digits (b,)."""
@@ -88,35 +89,61 @@ class Training:
     everywhere.
 
     Args:
-        record: of this training, with any momentum; what it holds is not trained again.
+        scored: what is scored after each step; None where nothing is.
+        record: of this training and of what is scored, with any momentum; what it holds is not
+            trained again.
 
     Attributes:
-        net: the network; after a step its running statistics are those of the trial's momentum.
         step: how many steps (epochs or thirds of one) it has behind it.
     """
 
-    def __init__(self, settings: Settings, train: Part, record: Record | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        train: Part,
+        scored: Part | None = None,
+        record: Record | None = None,
+    ) -> None:
         self._settings, self._train, self._record = settings, train, record
+        self._scored = scored
+        self._first: torch.Tensor | None = None  # the first layer's outputs for what is scored
+        self._is_whole = True  # else the first layer and the optimizer are behind `step`
         torch.manual_seed(settings.seed)
         self._order_rng = torch.Generator().manual_seed(settings.seed)
         self._epoch_begin = self._order_rng.get_state()
-        self.net = network(settings).to(settings.device).train()
-        self._running = RunningStatistics(self.net, settings.momentum)
+        self._net = network(settings).to(settings.device).train()
+        self._running = RunningStatistics(self._net, settings.momentum)
         self._optimizer = torch.optim.Adam(
-            self.net.parameters(), lr=settings.learning_rate, fused=True
+            self._net.parameters(), lr=settings.learning_rate, fused=True
         )
         backward = _written_out if settings.model == "simple" else _by_autograd
-        self._backward = backward(self.net)
+        self._backward = backward(self._net)
         self.step = 0
 
-    def steps(self) -> Iterator[nn.Sequential]:
-        """Trains to the end, handing the network out after each step."""
+    @property
+    def net(self) -> nn.Sequential:
+        """The network; after a step its running statistics are those of the trial's momentum."""
+        self._make_whole()
+        return self._net
+
+    def steps(self) -> Iterator[int]:
+        """Trains to the end, a step at a time; says how many there were."""
         for _ in range(self.step, self._settings.epochs * self._settings.steps_per_epoch):
             if self._record is None:
                 self._running.take(self._train_step())
             else:
                 self._step_once(self._record)
-            yield self.net
+            yield self.step
+
+    def score(self) -> Score:
+        """How the network does on what is scored.
+
+        Raises:
+            ValueError: nothing is.
+        """
+        if self._scored is None:
+            raise ValueError("this training has nothing to score")
+        return evaluation(self._net, self._scored, first=self._first)
 
     def _step_once(self, record: Record) -> None:
         """Takes a step from the record, or trains it for the record.
@@ -128,16 +155,42 @@ class Training:
         if (found := record.step(following)) is None:
             with record.alone():
                 if (found := record.step(following)) is None:
-                    batches = self._train_step()
-                    self._running.take(batches)
-                    record.put_step(following, self.saved(), batches)
+                    self._record_step(record)
                     return
-        state, batches = found
+        self._is_whole = False
+        self.step, self._first = following, found.first.to(self._settings.device)
+        vector_to_parameters(found.rest.to(self._settings.device), self._net[1:].parameters())
+        self._running.take(found.statistics)
+
+    def _record_step(self, record: Record) -> None:
+        """Trains a step for whoever asks for it."""
+        statistics = self._train_step()
+        self._running.take(statistics)
+        if self._scored is not None:
+            self._first = first_layer(self._net, self._scored.x)
+        first = torch.empty(0) if self._first is None else self._first
+        rest = parameters_to_vector(self._net[1:].parameters()).detach()
+        record.put_step(
+            self.step, Step(statistics=statistics, first=first, rest=rest), self.saved()
+        )
+
+    def _make_whole(self) -> None:
+        """Fetches what a step from the record has left behind; what cannot be read is trained."""
+        if self._is_whole or self._record is None:
+            return
+        state = self._record.state(self.step)
+        if state is None:
+            again = Training(self._settings, self._train)
+            for _ in itertools.islice(again.steps(), self.step):
+                pass
+            state = again.saved()
         self._load(state)
-        self._running.take(batches)
+        self._running.show()
 
     def _train_step(self) -> torch.Tensor:
         """Trains for one step; the batch statistics of all its batches."""
+        self._make_whole()
+        self._first = None
         batches = self._next_batches()
         statistics = self._running.rows(len(batches))
         for rows, own in zip(batches, statistics, strict=True):
@@ -164,11 +217,12 @@ class Training:
 
     def saved(self) -> bytes:
         """All that the steps to come depend on."""
+        self._make_whole()
         file = io.BytesIO()
         torch.save(
             {
                 "step": self.step,
-                "net": self.net.state_dict(),
+                "net": self._net.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
                 "order": self._epoch_begin,
             },
@@ -179,12 +233,14 @@ class Training:
     def restore(self, content: bytes) -> None:
         """Goes on from what `saved` wrote for the same settings."""
         self._load(content)
+        self._first = None
         self._running.restore()
 
     def _load(self, content: bytes) -> None:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        self._is_whole = True
         self.step = int(state["step"])
-        self.net.load_state_dict(state["net"])
+        self._net.load_state_dict(state["net"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._epoch_begin = state["order"]
 
@@ -232,15 +288,28 @@ def _parts(batches: list[torch.Tensor], n_parts: int) -> list[list[torch.Tensor]
 
 
 @torch.no_grad()
-def evaluation(net: nn.Sequential, part: Part) -> Score:
-    """Scores a network in evaluation mode and leaves it in training mode."""
+def first_layer(net: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    """What the first layer makes of images, shape (rows, width); in the pieces that `evaluation`
+    takes, so that no bit differs.
+    """
+    return torch.cat([net[0](piece) for piece in torch.split(x, _EVALUATION_ROWS)])
+
+
+@torch.no_grad()
+def evaluation(net: nn.Sequential, part: Part, *, first: torch.Tensor | None = None) -> Score:
+    """Scores a network in evaluation mode and leaves it in training mode.
+
+    Args:
+        first: the first layer's outputs for the part, where they are known.
+    """
     net.eval()
+    layers, inputs = (net, part.x) if first is None else (net[1:], first)
     n_right = 0
     loss = 0.0
     for x, y in zip(
-        torch.split(part.x, _EVALUATION_ROWS), torch.split(part.y, _EVALUATION_ROWS), strict=True
+        torch.split(inputs, _EVALUATION_ROWS), torch.split(part.y, _EVALUATION_ROWS), strict=True
     ):
-        logits = net(x)
+        logits = layers(x)
         n_right += int((logits.argmax(dim=1) == y).sum())
         loss += float(cross_entropy(logits, y, reduction="sum"))
     net.train()
@@ -285,21 +354,21 @@ def evaluate(trial: Trial) -> dict[str, float]:
     if trial.options.get("validation", False):
         train, scored = held_out(train)
     train, scored = _on(train, settings.device), _on(scored, settings.device)
-    run = Training(settings, train, _record(trial, settings, source))
+    run = Training(settings, train, scored, _record(trial, settings, source))
     state = trial.checkpoint_dir / "state"
     if state.exists():
         run.restore(state.read_bytes())
-    values = _scores(run.net, scored) if run.step else {}
-    for net in run.steps():
-        values = _scores(net, scored)
-        trial.report(run.step, **values)
+    values = asdict(run.score()) if run.step else {}
+    for step in run.steps():
+        values = asdict(run.score())
+        trial.report(step, **values)
         if trial.should_checkpoint:
             state.write_bytes(run.saved())
             trial.save()
         if trial.should_stop:
             break
     if trial.options.get("validation", False):
-        test = _scores(run.net, _on(mnist.test, settings.device))
+        test = asdict(evaluation(run.net, _on(mnist.test, settings.device)))
         values |= {f"test_{name}": value for name, value in test.items()}
     return values
 
@@ -340,11 +409,6 @@ def equivalent(trial: Trial) -> dict[str, Any] | None:
     # Other kernels round otherwise.
     kind = torch.device(trial.device).type
     return {**point, "device": kind, "torch": str(torch.__version__)}
-
-
-def _scores(net: nn.Sequential, part: Part) -> dict[str, float]:
-    score = evaluation(net, part)
-    return {"accuracy": score.accuracy, "loss": score.loss}
 
 
 def _settings(trial: Trial) -> Settings:

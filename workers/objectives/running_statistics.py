@@ -52,6 +52,10 @@ class RunningStatistics:
         into the network.
         """
         average(self._averages, batches, self._momentum)
+        self.show()
+
+    def show(self) -> None:
+        """Puts the averages into the network, whatever stands there."""
         parts = torch.split(self._averages, [len(kept) for kept in self._kept])
         for kept, part in zip(self._kept, parts, strict=True):
             kept.copy_(part)

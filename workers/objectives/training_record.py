@@ -1,8 +1,9 @@
 """Trainings with batch normalisation, kept on the disk for trials that differ in momentum only.
 
-Of each step (an epoch or a third of one) the record holds the state after it and the batch
-statistics of its batches, from which the running statistics of any momentum follow. A step needs no
-step before it: a record may end early, and what is missing is trained.
+Of each step (an epoch or a third of one) the record holds the state after it, the batch statistics
+of its batches, from which the running statistics of any momentum follow, and what every momentum
+scores alike: the first layer's outputs, most of the work of a score. A step needs no step before
+it: a record may end early, and what is missing is trained.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import torch
 
 from .store import Store
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same settings come to mean another training, or another content."""
 
 
@@ -41,6 +43,21 @@ def record_key(*, device: str, **settings: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What scoring after a step takes.
+
+    Attributes:
+        statistics: of its batches, shape (batches, statistics).
+        first: outputs of the first layer for the rows that are scored, shape (rows, width).
+        rest: the parameters of the other layers, one after the other.
+    """
+
+    statistics: torch.Tensor
+    first: torch.Tensor
+    rest: torch.Tensor
+
+
 class Record:
     """The record of one training.
 
@@ -52,19 +69,27 @@ class Record:
     def __init__(self, root: Path, key: str) -> None:
         self._store = Store(root, key)
 
-    def step(self, step: int) -> tuple[bytes, torch.Tensor] | None:
-        """The state after a step, with whatever momentum it was trained, and the batch statistics
-        of its batches, shape (batches, statistics); None where it was not trained yet.
-        """
-        found = self._store.read(_file_of(step), "state", "statistics")
-        return None if found is None else (found[0].tobytes(), torch.from_numpy(found[1]))
+    def step(self, step: int) -> Step | None:
+        """A step as it was trained with whatever momentum; None where it was not trained yet."""
+        found = self._store.read(_file_of(step), "statistics", "first", "rest")
+        if found is None:
+            return None
+        statistics, first, rest = map(torch.from_numpy, found)
+        return Step(statistics=statistics, first=first, rest=rest)
 
-    def put_step(self, step: int, state: bytes, statistics: torch.Tensor) -> None:
-        """Keeps what `step` returns."""
+    def state(self, step: int) -> bytes | None:
+        """All that later steps depend on; None where it cannot be read."""
+        found = self._store.read(_file_of(step), "state")
+        return None if found is None else found[0].tobytes()
+
+    def put_step(self, number: int, step: Step, state: bytes) -> None:
+        """Keeps what `step` and `state` return."""
         self._store.write(
-            _file_of(step),
+            _file_of(number),
             state=np.frombuffer(state, dtype=np.uint8),
-            statistics=statistics.numpy(),
+            statistics=step.statistics.numpy(),
+            first=step.first.cpu().numpy(),
+            rest=step.rest.cpu().numpy(),
         )
         self._store.evict()
 

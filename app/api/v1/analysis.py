@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import StringConstraints
 from starlette.responses import Response
 
+from ...analysis.explained import Target
 from ...service import analysis as service
 from ...store.idempotency import Answer
 from .. import render
@@ -71,6 +72,13 @@ async def get_analysis(
             description="`surrogate`: number of the trial through which the line goes.",
         ),
     ] = None,
+    target: Annotated[
+        Target,
+        Query(
+            description="`importance`: what is explained: the value or the duration of completed "
+            "trials, or which trials failed."
+        ),
+    ] = Target.VALUE,
     clip: Annotated[
         float,
         Query(
@@ -91,6 +99,7 @@ async def get_analysis(
         from_s=from_s,
         to_s=to_s,
         at=at,
+        target=target,
         clip=clip,
     )
     study = (await api.call(api.services.studies.get, study_id)).study

@@ -59,7 +59,7 @@ def trial_answer(trial: Trial) -> Answer:
         READ,
         {200: TrialListOut},
         errors=("not-found",),
-        repeatable=("state", "number"),
+        repeatable=("state",),
     ),
 )
 async def list_trials(
@@ -75,10 +75,6 @@ async def list_trials(
         int | None,
         Query(ge=0, le=2**53, description="Only trials that changed after this `change_seq`."),
     ] = None,
-    number: Annotated[
-        list[Annotated[int, Query(ge=1, le=2**31 - 1)]] | None,
-        Query(max_length=100, description="Only trials of these numbers; may be repeated."),
-    ] = None,
     page_size: PageSize = 100,
     page_token: PageToken = None,
 ) -> Response:
@@ -86,7 +82,6 @@ async def list_trials(
     filters = TrialFilter(
         states=read_states(TrialState, state or ()),
         changed_since=changed_since,
-        numbers=tuple(number or ()),
         where=read_selection(where),
     )
     listed = await api.call(

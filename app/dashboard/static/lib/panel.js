@@ -11,6 +11,12 @@ const MOST_ROWS = 500;
 let loading = null;
 const library = () => (loading = loading || import(LIBRARY));
 
+// The library gives the children of a custom mark the level of their series, which it leaves undefined.
+function leveled(option) {
+  for (const series of option.series || []) if (series.type === "custom") series.zlevel = series.zlevel ?? 0;
+  return option;
+}
+
 const panels = new Set();
 onTheme(() => panels.forEach((panel) => panel.redraw()));
 
@@ -114,7 +120,7 @@ export class Panel {
     const isNew = this.chart === null;
     if (isNew) this.chart = this.make(init);
     const { option, notMerge, onReady } = this.shown;
-    this.chart.setOption({ animation: false, ...option(this.chart) }, { notMerge: notMerge || isNew, lazyUpdate: false });
+    this.chart.setOption(leveled({ animation: false, ...option(this.chart) }), { notMerge: notMerge || isNew, lazyUpdate: false });
     this.pixels = null;
     this.element.dataset.drawn = "true";
     if (onReady) onReady(this.chart, isNew);

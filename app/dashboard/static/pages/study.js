@@ -52,7 +52,7 @@ const context = {
   running: new Map(), // by number: {id, step, value} of trials that run
   last: new Map(), // by number: the last value that a curve has
   link: async (number) => {
-    const { trials } = await get(`${base}/trials`, { number, page_size: 1 });
+    const { trials } = await get(`${base}/trials`, { where: `number:${number}`, page_size: 1 });
     return `/trials/${encodeURIComponent(trials[0].id)}`;
   },
   refresh,

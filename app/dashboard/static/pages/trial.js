@@ -38,9 +38,9 @@ async function nameWorkers() {
   }));
 }
 
-// Numbers need not follow one another closely where trials were deleted with their study's past: one to each side is asked for.
+// The trials before and after by number.
 async function readNeighbours() {
-  const { trials } = await get(`/v1/studies/${encodeURIComponent(study.id)}/trials`, { number: [trial.number - 1, trial.number + 1].filter((n) => n >= 1), page_size: 2 });
+  const { trials } = await get(`/v1/studies/${encodeURIComponent(study.id)}/trials`, { where: `number:${trial.number - 1}..${trial.number + 1}`, page_size: 3 });
   near = { before: trials.find(({ number }) => number < trial.number) || null, after: trials.find(({ number }) => number > trial.number) || null };
 }
 

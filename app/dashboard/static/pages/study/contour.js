@@ -4,19 +4,18 @@
 import { el } from "../../lib/dom.js";
 import { number, words } from "../../lib/format.js";
 import { ramp, token } from "../../lib/theme.js";
-import { read } from "../../lib/view.js";
 import { captionOf, objectives } from "./common.js";
 import { Plot } from "./plot.js";
 import { Range, ruleBetween, stretchOf } from "./ranges.js";
 import { extent, finite, isMaximized, jitter, parameterAxis, parameterOf, short, spot } from "./scale.js";
-import { firstOf, parameterSelect } from "./slice.js";
+import { chosen, parameterSelect } from "./slice.js";
 
 const MOST = 1_000;
 
 export class Contour extends Plot {
   constructor(context) {
-    const x = parameterSelect(context, "x", () => firstOf(context, read("x")), "Parameter across");
-    const y = parameterSelect(context, "y", () => secondOf(context), "Parameter up");
+    const x = parameterSelect(context, "x", () => chosen(context, "x"), "Parameter across");
+    const y = parameterSelect(context, "y", () => chosen(context, "y"), "Parameter up");
     const tools = [el("label", {}, "across", x), el("label", {}, "up", y)];
     super(context, { kind: "contour", keys: ["x", "y"], id: "contour", title: "Two parameters", tools, height: 360, help: "The mean that a random forest expects over two parameters, all others averaged out; blank where no trial is near. Drag to pick a rectangle." });
     this.selects = { x, y };
@@ -26,8 +25,7 @@ export class Contour extends Plot {
 
   get axes() {
     const study = this.context.study();
-    const x = firstOf(this.context, read("x"));
-    return [x, secondOf(this.context)].map((name) => parameterOf(study, name));
+    return ["x", "y"].map((key) => parameterOf(study, chosen(this.context, key)));
   }
 
   parameters() {
@@ -146,7 +144,7 @@ export class Contour extends Plot {
     chart.on("brushEnd", ({ areas }) => {
       const range = areas[0]?.coordRange;
       const found = this.axes.map((parameter, k) => [parameter.name, range ? ruleBetween(parameter, range[k][0], range[k][1]) : null]);
-      this.context.selection.set(Object.fromEntries(found));
+      this.context.selection.set(...found);
     });
   }
 }
@@ -154,14 +152,6 @@ export class Contour extends Plot {
 function cell(_, api) {
   const [x1, y1] = api.coord([api.value(0), api.value(3)]);
   const [x2, y2] = api.coord([api.value(1), api.value(2)]);
-  // Half a pixel over the edge: no seams between cells.
-  return { type: "rect", shape: { x: x1, y: y1, width: Math.abs(x2 - x1) + 0.5, height: Math.abs(y2 - y1) + 0.5 }, style: { fill: api.visual("color") } };
+  // A pixel over the edge: no seams between cells.
+  return { type: "rect", shape: { x: x1, y: y1, width: Math.abs(x2 - x1) + 1, height: Math.abs(y2 - y1) + 1 }, style: { fill: api.visual("color") } };
 }
-
-function secondOf(context) {
-  const { space } = context.study().definition;
-  const x = firstOf(context, read("x"));
-  const found = space.find((parameter) => parameter.name === read("y") && parameter.name !== x) || space.find((parameter) => parameter.name !== x);
-  return found ? found.name : null;
-}
-

@@ -3,7 +3,6 @@
 
 import { el, named, toast } from "../../lib/dom.js";
 import { field, formDialog, writer } from "../../lib/forms.js";
-import { get } from "../../lib/api.js";
 import { number } from "../../lib/format.js";
 
 const EMPTY = "";
@@ -82,5 +81,3 @@ export async function enqueue(study, like = {}, likeNumber = null) {
   if (trial) toast(`Trial ${trial.number} is enqueued.`, "Look at it", () => (location.href = `/trials/${encodeURIComponent(trial.id)}`));
   return trial;
 }
-
-export const trialByNumber = async (base, wanted) => (await get(`${base}/trials`, { number: wanted, page_size: 1 })).trials[0] || null;

@@ -24,6 +24,10 @@ export class Importance extends Plot {
     this.isFull = isFull;
   }
 
+  get height() {
+    return this.isFull ? 640 : this.panel.box.clientHeight || 280;
+  }
+
   // Rows from above: {name, share, low, high} or {title} of a block.
   rows() {
     const { columns, blocks } = this.data;
@@ -45,8 +49,9 @@ export class Importance extends Plot {
     if (data.needs) return this.panel.empty(`Needs ${data.needs} completed trials, ${data.n_used} so far.`);
     const rows = this.rows();
     if (rows.every((row) => row.title || !row.share)) return this.panel.empty("All completed trials have the same value: there is nothing to explain. More trials may differ.");
-    const most = Math.max(4, Math.floor((Math.min(this.panel.box.clientHeight || 280, this.isFull ? 420 : 280) - 40) / ROW_PX));
+    const most = Math.max(4, Math.floor((this.height - 40) / ROW_PX));
     const shown = rows.slice(0, most);
+    if (this.isFull) this.panel.box.style.height = `${Math.max(140, shown.length * 26 + 44)}px`;
     const [block] = data.blocks;
     const isWeak = block.r2_oob < LEAST_R2;
     const singles = rows.filter((row) => !row.title);
@@ -76,10 +81,10 @@ export class Importance extends Plot {
     return {
       grid: { left: left + 8, right: 56, top: 8, bottom: 28 },
       xAxis: axis({ type: "value", min: 0, max: Math.min(1, Math.max(0.1, ...rows.filter((row) => !row.title).map((row) => row.high)) * 1.02), axisLabel: { formatter: (value) => share(value), showMaxLabel: false } }),
-      yAxis: axis({ type: "category", inverse: true, splitLine: { show: false }, axisTick: { show: false }, data: rows.map((_, k) => k), axisLabel: { interval: 0, formatter: (k) => (rows[k].title ? short(`↳ ${rows[k].title}`, letters + 6) : short(rows[k].name, letters)) } }),
+      yAxis: axis({ type: "category", inverse: true, splitLine: { show: false }, axisTick: { show: false }, data: rows.map((_, k) => k), axisLabel: { interval: 0, formatter: (k) => (rows[k].title ? "" : short(rows[k].name, letters)) } }),
       series: [
         { type: "bar", barMaxWidth: 12, silent: true, data: rows.map((row) => (row.title ? { value: 0 } : { value: row.share, itemStyle: { color: color(row), opacity: row.isWeak ? 0.5 : 1 } })) },
-        { type: "custom", silent: true, data: rows.flatMap((row, k) => (row.title ? [] : [[row.low, row.high, k, row.share]])), encode: { x: [0, 1], y: 2 }, renderItem: (_, api) => this.whisker(api, rows), clip: false },
+        { type: "custom", silent: true, data: rows.map((row, k) => (row.title ? [0, 0, k, 0] : [row.low, row.high, k, row.share])), encode: { x: [0, 1], y: 2 }, renderItem: (_, api) => this.whisker(api, rows), clip: false },
       ],
     };
   }
@@ -87,6 +92,7 @@ export class Importance extends Plot {
   whisker(api, rows) {
     const k = api.value(2);
     const [x1, y] = api.coord([api.value(0), k]);
+    if (rows[k].title) return { type: "text", style: { text: short(rows[k].title, Math.floor((this.panel.box.clientWidth || 600) / 7)), x: 0, y, verticalAlign: "middle", fill: token("soft"), fontSize: 11, fontStyle: "italic" } };
     const [x2] = api.coord([Math.min(1, api.value(1)), k]);
     const style = { stroke: token("ink"), lineWidth: 1.2, opacity: 0.8 };
     const line = (ax, ay, bx, by) => ({ type: "line", shape: { x1: ax, y1: ay, x2: bx, y2: by }, style });

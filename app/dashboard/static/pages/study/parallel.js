@@ -2,6 +2,7 @@
 // brushed, or typed, picks trials everywhere on the page. Where a parameter is not active the line goes through a lane
 // below its axis.
 
+import { getFresh } from "../../lib/api.js";
 import { el } from "../../lib/dom.js";
 import { number, plural, words } from "../../lib/format.js";
 import { ramp, token } from "../../lib/theme.js";
@@ -9,11 +10,13 @@ import { read } from "../../lib/view.js";
 import { captionOf, objectives } from "./common.js";
 import { Plot } from "./plot.js";
 import { Range, ruleBetween, stretchOf } from "./ranges.js";
-import { extent, finite, isMaximized, parameterOf, placeOf, short, valueAt } from "./scale.js";
+import { extent, finite, isMaximized, parameterOf, placeOf, rounded, short, valueAt } from "./scale.js";
+import { VALUE } from "./selection.js";
 
 const MOST = 1_500;
 const FULL = 1_000; // the end of every axis
 const LANE = -90;
+const COVER_PX = 16;
 const narrow = matchMedia("(max-width: 760px)");
 
 export class Parallel extends Plot {
@@ -29,25 +32,31 @@ export class Parallel extends Plot {
     narrow.addEventListener("change", () => this.viewChanged());
   }
 
-  // At most 12 axes, by importance where it is known; 5 on a narrow screen.
-  get names() {
+  // Names of the axes: those in the address, else all, or where they are too many the most important ones and those
+  // that are picked by.
+  async names() {
     const all = this.context.study().definition.space.map((parameter) => parameter.name);
-    const asked = (read("axes") || "").split(",").map(decoded).filter((name) => all.includes(name));
-    const ranked = asked.length ? asked : [...(this.context.ranked || []), ...all].filter((name, k, list) => all.includes(name) && list.indexOf(name) === k);
     const most = narrow.matches ? 4 : 11;
-    const picked = [...this.context.selection.rules.keys()].filter((name) => !ranked.slice(0, most).includes(name));
-    return [...ranked.slice(0, Math.max(1, most - picked.length)), ...picked].slice(0, most);
+    const asked = (read("axes") || "").split(",").map(decoded).filter((name) => all.includes(name));
+    if (asked.length > 1) return asked.slice(0, most);
+    if (all.length <= most) return all;
+    const { columns } = await getFresh(`${this.context.base}/analysis/importance`);
+    const ranked = columns.param.filter((_, k) => columns.pair[k] === null);
+    const picked = [...this.context.selection.rules.keys()].filter((name) => name !== VALUE);
+    const first = [...picked, ...ranked, ...all];
+    const chosen = new Set([...new Set(first)].slice(0, most));
+    return all.filter((name) => chosen.has(name));
   }
 
-  parameters() {
+  async parameters() {
     if (this.context.study().definition.space.length < 2) return null;
-    return { param: this.names, max_points: MOST };
+    return { param: await this.names(), max_points: MOST };
   }
 
   showRanges() {
     const names = this.axes.map((parameter) => parameter.name).join("\n");
     if (names !== this.ranged) {
-      this.ranges = this.axes.map((parameter) => new Range(this.context, parameter));
+      this.ranges = [new Range(this.context, { name: VALUE, title: this.metric.name, type: "value", low: null, high: null }), ...this.axes.map((parameter) => new Range(this.context, parameter))];
       this.list.replaceChildren(...this.ranges.map((range) => range.element));
       this.ranged = names;
     }
@@ -64,18 +73,18 @@ export class Parallel extends Plot {
 
   async render() {
     const { data, context } = this;
-    this.fields.hidden = !data;
+    this.fields.hidden = !data?.columns.number.length;
     this.clearButton.hidden = context.selection.isEmpty;
     if (!data) return this.panel.empty("The parallel view needs two parameters; the study has one. The slice shows it.");
     const { columns } = data;
     if (!columns.number.length) return this.panel.empty("No trial has a value yet. Lines appear as trials end.");
     this.showRanges();
     const picked = columns.number.filter((trial) => context.selection.includes(trial));
-    const shownAxes = this.axes.length < context.study().definition.space.length ? `; ${this.axes.length} of ${context.study().definition.space.length} parameters, the most important first` : "";
+    const shownAxes = this.axes.length < context.study().definition.space.length ? `; ${this.axes.length} of ${context.study().definition.space.length} parameters, the most important` : "";
     this.ends = extent(columns.value);
     return this.panel.show({
       sentence: this.sentence(picked),
-      caption: `${captionOf(data, " lines")}${context.selection.isEmpty ? "" : `, ${picked.length} selected`}${shownAxes}${this.ends.outside ? `; ${this.ends.outside} beyond the ends of the value axis` : ""}`,
+      caption: `${captionOf(data, " lines")}${context.selection.isEmpty ? "" : `; ${picked.length} selected`}${shownAxes}${this.ends.outside ? `; ${this.ends.outside} beyond the ends of the value axis` : ""}`,
       table: () => this.table(),
       option: () => this.option(),
       notMerge: true,
@@ -130,17 +139,17 @@ export class Parallel extends Plot {
     });
     const isNarrow = narrow.matches;
     return {
-      parallel: isNarrow ? { layout: "vertical", left: 64, right: 24, top: 24, bottom: 16 } : { left: 48, right: 72, top: 32, bottom: 20 },
+      parallel: isNarrow ? { layout: "vertical", left: 88, right: 28, top: 12, bottom: 24 } : { left: 48, right: 72, top: 32, bottom: 20 },
       parallelAxis: [this.valueAxis(), ...axes.map((parameter, k) => this.parameterAxis(parameter, k + 1, lanes[k]))],
       series: [{ type: "parallel", progressive: 0, smooth: false, silent: true, realtime: false, inactiveOpacity: 0.06, activeOpacity: 0.8, lineStyle: { width }, data }],
     };
   }
 
   base(k, name, hasLane) {
-    const area = { width: 16, borderWidth: 1, borderColor: token("accent"), color: token("accent"), opacity: 0.2 };
+    const area = { width: COVER_PX, borderWidth: 1, borderColor: token("accent"), color: token("accent"), opacity: 0.25 };
     return {
-      dim: k, id: `axis-${k}`, name: short(name, narrow.matches ? 9 : 14), type: "value", min: hasLane ? LANE - 20 : 0, max: FULL, realtime: false, areaSelectStyle: area,
-      nameTextStyle: { color: token("ink"), fontSize: 12 }, nameLocation: "end", nameGap: narrow.matches ? 8 : 12,
+      z: 6, dim: k, id: `axis-${k}`, name: short(name, narrow.matches ? 11 : 18), type: "value", min: hasLane ? LANE - 20 : 0, max: FULL, realtime: false, areaSelectStyle: area,
+      nameTextStyle: { color: token("ink"), fontSize: 12 }, nameLocation: narrow.matches ? "start" : "end", nameGap: narrow.matches ? 10 : 12,
       axisLine: { lineStyle: { color: token("edge") } }, splitLine: { show: false },
     };
   }
@@ -149,14 +158,14 @@ export class Parallel extends Plot {
     const { low, high } = this.ends;
     const ticks = [0, 250, 500, 750, 1000];
     const formatter = (place) => number(low + (high - low) * (place / FULL), 3);
-    return { ...this.base(0, this.metric.name, false), axisLabel: { color: token("soft"), fontSize: 11, customValues: ticks, formatter }, axisTick: { customValues: ticks } };
+    return { ...this.base(0, this.metric.name, false), axisLabel: { ...label(), customValues: ticks, formatter }, axisTick: { customValues: ticks } };
   }
 
   parameterAxis(parameter, k, hasLane) {
     const { places, texts } = ticksOf(parameter);
     const all = hasLane ? [LANE, ...places] : places;
     const formatter = (place) => (place === LANE ? "not active" : (texts.get(place) ?? ""));
-    return { ...this.base(k, parameter.name, hasLane), axisLabel: { color: token("soft"), fontSize: 11, customValues: all, formatter }, axisTick: { customValues: all } };
+    return { ...this.base(k, parameter.name, hasLane), axisLabel: { ...label(), customValues: all, formatter }, axisTick: { customValues: all } };
   }
 
   // --- brushing ---
@@ -164,30 +173,62 @@ export class Parallel extends Plot {
   brush(chart, isNew) {
     const { rules } = this.context.selection;
     this.isOwn = true;
+    const values = this.valueStretch();
+    chart.dispatchAction({ type: "axisAreaSelect", parallelAxisId: "axis-0", intervals: values ? [values] : [] });
     this.axes.forEach((parameter, k) => {
       const stretch = stretchOf(parameter, rules.get(parameter.name));
       const intervals = stretch ? [stretch.map((end) => (parameter.type === "categorical" ? (end / Math.max(1, parameter.choices.length - 1)) * FULL : placeOf(parameter, end) * FULL))] : [];
       chart.dispatchAction({ type: "axisAreaSelect", parallelAxisId: `axis-${k + 1}`, intervals });
     });
     this.isOwn = false;
+    colourCovers(chart);
     if (isNew) chart.on("axisareaselected", (event) => this.brushed(event));
   }
 
   brushed({ parallelAxisId: id, intervals }) {
     if (this.isOwn || !id) return;
     const k = Number(String(id).replace("axis-", ""));
-    if (k === 0) return this.redraw(); // the service picks by parameters only
+    if (k === 0) return this.context.selection.set([VALUE, this.valueRule(intervals)]);
     const parameter = this.axes[k - 1];
-    if (!intervals?.length) return this.context.selection.set({ [parameter.name]: null });
+    if (!intervals?.length) return this.context.selection.set([parameter.name, null]);
     const low = Math.min(...intervals.map(([from]) => from));
     const high = Math.max(...intervals.map(([, to]) => to));
     const n = Math.max(1, (parameter.choices?.length ?? 1) - 1);
     const rule = parameter.type === "categorical"
       ? ruleBetween(parameter, (low / FULL) * n, (high / FULL) * n)
       : ruleBetween(parameter, valueAt(parameter, Math.max(0, low / FULL)), valueAt(parameter, Math.min(1, high / FULL)));
-    return this.context.selection.set({ [parameter.name]: rule });
+    return this.context.selection.set([parameter.name, rule]);
+  }
+
+  // The ends of the axis stand for all that lies beyond them.
+  valueRule(intervals) {
+    if (!intervals?.length) return null;
+    const { low, high } = this.ends;
+    const at = (place) => rounded(low + (high - low) * (place / FULL));
+    const [from, to] = [Math.min(...intervals.map(([start]) => start)), Math.max(...intervals.map(([, end]) => end))];
+    return { low: from <= 0 ? null : at(from), high: to >= FULL ? null : at(to) };
+  }
+
+  valueStretch() {
+    const rule = this.context.selection.rules.get(VALUE);
+    return rule ? [rule.low === null ? 0 : this.valuePlace(rule.low), rule.high === null ? FULL : this.valuePlace(rule.high)] : null;
   }
 }
+
+// The library paints stretches that are set by a call in its own grey, over the axis: they get the colour of those that
+// are drawn by hand.
+function colourCovers(chart) {
+  const brushStyle = { fill: token("accent"), stroke: token("accent"), lineWidth: 1, opacity: 0.25 };
+  for (const mark of chart.getZr().storage.getDisplayList(true)) {
+    const cover = mark.parent?.__brushOption;
+    if (!cover || mark.name !== "main") continue;
+    cover.brushStyle = { ...cover.brushStyle, ...brushStyle };
+    mark.setStyle(brushStyle);
+  }
+}
+
+// Readable over the lines that pass behind it.
+const label = () => ({ color: token("ink"), fontSize: 11, backgroundColor: token("panel"), padding: [0, 2], borderRadius: 2 });
 
 function decoded(text) {
   try {

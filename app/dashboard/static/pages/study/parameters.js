@@ -7,5 +7,5 @@ import { Slice } from "./slice.js";
 import { together } from "./together.js";
 
 export function tab(context) {
-  return together([new Importance(context, { isFull: true }), new Contour(context), new Slice(context), new Parallel(context)]);
+  return together([new Importance(context, { isFull: true }), new Contour(context), new Slice(context), new Slice(context, "y"), new Parallel(context)]);
 }

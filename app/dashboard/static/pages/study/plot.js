@@ -8,6 +8,7 @@ import { onChange } from "../../lib/view.js";
 import { isEnded } from "./common.js";
 
 const LATE_MS = 30_000;
+const SOON_MS = 2_000;
 
 export class Plot {
   // kind: of the analysis; keys: names in the address that it depends on; the rest is the panel's.
@@ -28,7 +29,7 @@ export class Plot {
     });
   }
 
-  // What is asked of the analysis; null: there is nothing to ask for, `render` says why.
+  // What is asked of the analysis, or a promise of it; null: there is nothing to ask for, `render` says why.
   parameters() {
     return {};
   }
@@ -77,9 +78,10 @@ export class Plot {
       clearTimeout(this.timer);
       this.timer = null;
       try {
-        const asked = this.parameters();
+        const asked = await this.parameters();
         this.data = asked === null ? null : await this.fetch(asked);
         if (!this.isStale && this.isOpen) await this.render();
+        if (this.data?.stale_by) this.timer = setTimeout(() => this.viewChanged(), SOON_MS); // an older answer came first
       } catch (error) {
         if (error.status === 401) await explain(error).then(() => (this.isStale = true));
         else this.panel.fail(error, () => this.load());

@@ -4,13 +4,14 @@ import { el, named } from "../../lib/dom.js";
 import { number } from "../../lib/format.js";
 import { rounded } from "./scale.js";
 
-// Fields of one parameter; `refresh()` shows what is picked unless the reader is typing.
+// Fields of one parameter, or of the value (then `title` says how to call it); `refresh()` shows what is picked unless the reader is typing.
 export class Range {
   constructor(context, parameter) {
     Object.assign(this, { context, parameter });
-    const legend = el("legend", {}, named(parameter.name));
+    this.name = parameter.title || parameter.name;
+    const legend = el("legend", {}, named(this.name));
     this.inputs = parameter.type === "categorical" ? this.choices() : this.ends();
-    const clear = el("button", { type: "button", class: "quiet switch", "aria-label": `Clear ${parameter.name}`, onclick: () => this.set(null) }, "clear");
+    const clear = el("button", { type: "button", class: "quiet switch", "aria-label": `Clear ${this.name}`, onclick: () => this.set(null) }, "clear");
     this.element = el("fieldset", { class: "range" }, legend, ...this.inputs.map(({ label }) => label), clear);
     this.element.addEventListener("change", () => this.read());
     this.refresh();
@@ -19,7 +20,7 @@ export class Range {
   ends() {
     const { low, high } = this.parameter;
     return [["from", low], ["to", high]].map(([word, end]) => {
-      const input = el("input", { type: "text", inputmode: "decimal", placeholder: number(end), "aria-label": `${this.parameter.name} ${word}` });
+      const input = el("input", { type: "text", inputmode: "decimal", placeholder: end === null ? "any" : number(end), "aria-label": `${this.name} ${word}` });
       return { input, label: el("label", {}, `${word} `, input) };
     });
   }
@@ -32,7 +33,7 @@ export class Range {
   }
 
   set(rule) {
-    this.context.selection.set({ [this.parameter.name]: rule });
+    this.context.selection.set([this.parameter.name, rule]);
   }
 
   read() {

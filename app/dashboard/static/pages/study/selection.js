@@ -1,5 +1,5 @@
-// What the reader has picked out of a study, in the units of its parameters: `sel=learning_rate:1e-3..6e-3,model:a|b`
-// in the address. All panels dim the rest; the table and its CSV ask the service for what is in it.
+// What the reader has picked out of a study, in its own units: `sel=learning_rate:1e-3..6e-3,model:a,model:b` in the
+// address, read by the service as `where`. All panels dim the rest; the table and its CSV show what is in it.
 
 import { getFresh } from "../../lib/api.js";
 import { number } from "../../lib/format.js";
@@ -7,21 +7,21 @@ import { change, onChange, read } from "../../lib/view.js";
 
 const MOST_POINTS = 2_900;
 const LATE_MS = 1_500;
+const OWN = ["value", "number", "state"]; // names of what every trial has
+const PARAM = "param:";
+
+export const VALUE = Symbol("the value of the first objective");
 
 // Names and choices are anything: what the grammar uses is escaped as in an address.
-const escaped = (text) => encodeURIComponent(String(text)).replaceAll(".", "%2E").replaceAll("%20", " ");
+const escaped = (text) => encodeURIComponent(text).replaceAll(".", "%2E").replaceAll("%20", " ");
 
-// By parameter name {low, high} (either may be null) or {in: [...]}; what cannot be read is left out.
-export function parse(text, parameters) {
-  const found = new Map();
-  const byName = new Map(parameters.map((parameter) => [parameter.name, parameter]));
-  for (const item of (text || "").split(",")) {
-    const colon = item.indexOf(":");
-    const parameter = byName.get(unescaped(item.slice(0, Math.max(0, colon))));
-    const rule = parameter && ruleOf(item.slice(colon + 1), parameter);
-    if (rule) found.set(parameter.name, rule);
-  }
-  return found;
+const nameText = (name) => (name === VALUE ? "value" : escaped(OWN.includes(name) || name.startsWith(PARAM) ? PARAM + name : name));
+
+// A text that reads like a number or like a quoted text stands in quotes.
+function choiceText(choice) {
+  if (typeof choice !== "string") return escaped(String(choice));
+  const isOther = choice === "true" || choice === "false" || (choice.trim() !== "" && Number.isFinite(Number(choice))) || (choice.startsWith('"') && choice.endsWith('"'));
+  return escaped(isOther || choice.trim() !== choice || choice === "" ? `"${choice}"` : choice);
 }
 
 function unescaped(text) {
@@ -32,30 +32,44 @@ function unescaped(text) {
   }
 }
 
-function ruleOf(text, parameter) {
-  if (parameter.type === "categorical") {
-    const named = new Set(text.split("|").map(unescaped));
-    const choices = parameter.choices.filter((choice) => named.has(String(choice)));
-    return choices.length ? { in: choices } : null;
+// By parameter, or VALUE: {low, high} (either may be null) or {in: [...]}; what cannot be read is left out.
+export function parse(text, parameters) {
+  const found = new Map();
+  const byName = new Map(parameters.map((parameter) => [parameter.name, parameter]));
+  for (const item of (text || "").split(",")) {
+    const colon = item.indexOf(":");
+    const raw = unescaped(item.slice(0, Math.max(0, colon)).trim());
+    const what = item.slice(colon + 1).trim();
+    if (raw === "value") put(found, VALUE, rangeOf(what));
+    else {
+      const parameter = byName.get(raw.startsWith(PARAM) ? raw.slice(PARAM.length) : raw);
+      if (parameter) put(found, parameter.name, parameter.type === "categorical" ? choiceOf(what, parameter) : rangeOf(what));
+    }
   }
+  return found;
+}
+
+function put(found, name, rule) {
+  if (!rule) return;
+  const known = found.get(name);
+  found.set(name, known?.in && rule.in ? { in: [...known.in, ...rule.in] } : rule);
+}
+
+function choiceOf(text, { choices }) {
+  const given = unescaped(text);
+  const isQuoted = given.length > 1 && given.startsWith('"') && given.endsWith('"');
+  const found = choices.filter((choice) => (isQuoted ? choice === given.slice(1, -1) : String(choice) === given));
+  return found.length ? { in: found } : null;
+}
+
+function rangeOf(text) {
   const [low, high = low] = text.split("..").map((part) => (part.trim() === "" ? null : Number(part)));
   if ((low === null && high === null) || Number.isNaN(low) || Number.isNaN(high)) return null;
   return { low, high };
 }
 
 export function write(rules) {
-  const items = [...rules].map(([name, rule]) => {
-    const text = rule.in ? rule.in.map(escaped).join("|") : `${rule.low ?? ""}..${rule.high ?? ""}`;
-    return `${escaped(name)}:${text}`;
-  });
-  return items.join(",");
-}
-
-// The same as the service reads it in `where`; null for nothing picked.
-export function where(rules) {
-  if (!rules.size) return null;
-  const plain = ({ low, high, ...rest }) => (rest.in ? rest : { ...(low === null ? {} : { low }), ...(high === null ? {} : { high }) });
-  return JSON.stringify(Object.fromEntries([...rules].map(([name, rule]) => [name, plain(rule)])));
+  return [...rules].map(([name, rule]) => (rule.in ? rule.in.map((choice) => `${nameText(name)}:${choiceText(choice)}`).join(",") : `${nameText(name)}:${rule.low ?? ""}..${rule.high ?? ""}`)).join(",");
 }
 
 export const holds = (rule, value) => {
@@ -65,7 +79,8 @@ export const holds = (rule, value) => {
 
 // In words: "learning_rate 0.001 to 0.006, model batchnorm".
 export const told = (rules) =>
-  [...rules].map(([name, rule]) => {
+  [...rules].map(([key, rule]) => {
+    const name = key === VALUE ? "value" : key;
     if (rule.in) return `${name} ${rule.in.join(" or ")}`;
     if (rule.low === null) return `${name} up to ${number(rule.high)}`;
     return rule.high === null ? `${name} from ${number(rule.low)}` : `${name} ${number(rule.low)} to ${number(rule.high)}`;
@@ -92,8 +107,9 @@ export class Selection {
     return this.rules.size === 0;
   }
 
-  where() {
-    return where(this.rules);
+  // As the service reads it; states are picked beside it.
+  where(states = []) {
+    return [write(this.rules), ...states.map((state) => `state:${state}`)].filter(Boolean).join(",") || null;
   }
 
   // In words; of one parameter or of all.
@@ -106,10 +122,10 @@ export class Selection {
     return this.numbers === null || this.numbers.has(trialNumber);
   }
 
-  // Sets or, with null, takes out the rules of some parameters: {name: {low, high} | {in} | null}.
-  set(changes) {
+  // Sets rules by [name, {low, high} | {in}]; null takes one out.
+  set(...changes) {
     const rules = new Map(this.rules);
-    for (const [name, rule] of Object.entries(changes)) {
+    for (const [name, rule] of changes) {
       if (rule === null || (rule.in && !rule.in.length)) rules.delete(name);
       else rules.set(name, rule);
     }
@@ -149,16 +165,21 @@ export class Selection {
 
   // Which trials are in it: from the values of its parameters, as the slice plot has them.
   async look() {
-    const names = [...this.rules.keys()];
-    const text = this.text;
+    const names = [...this.rules.keys()].filter((name) => name !== VALUE);
+    const { text } = this;
     try {
       const { slices } = await getFresh(`${this.context.base}/analysis/slice`, { param: names, max_points: MOST_POINTS });
       if (text !== this.text) return;
-      const sets = slices.map(({ param, number: numbers, x }) => new Set(numbers.filter((_, k) => holds(this.rules.get(param), x[k]))));
+      const sets = slices.map((slice) => new Set(slice.number.filter((_, k) => this.isIn(slice, k))));
       this.numbers = sets.reduce((all, one) => new Set([...all].filter((each) => one.has(each))));
     } catch (error) {
       console.warn("the selection could not be read:", error.message);
       this.numbers = null;
     }
+  }
+
+  isIn({ param, x, value }, k) {
+    const [own, values] = [this.rules.get(param), this.rules.get(VALUE)];
+    return (!own || holds(own, x[k])) && (!values || holds(values, value[k]));
   }
 }

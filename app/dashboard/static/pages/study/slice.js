@@ -22,20 +22,23 @@ export function parameterSelect(context, key, current, label) {
 }
 
 export class Slice extends Plot {
-  constructor(context) {
-    const log = new LogSwitch("slice");
+  // key: in the address, "x" or "y": which of the two chosen parameters it is over.
+  constructor(context, key = "x") {
+    const id = key === "x" ? "slice" : "slice-y";
+    const log = new LogSwitch(id);
     const cut = new CutSwitch(() => this.redraw());
-    const select = parameterSelect(context, "x", () => firstOf(context, read("x")), "Parameter of the slice");
-    super(context, { kind: "slice", keys: ["log", "x"], id: "slice", title: "Slice", tools: [select, log.element, cut.element], help: "Each trial's value over one parameter. Boxes: the middle half of the values in a stretch of at least four trials, the line in it their median. Drag to pick a range." });
-    Object.assign(this, { log, cut, select });
+    const select = parameterSelect(context, key, () => chosen(context, key), "Parameter of the slice");
+    super(context, { kind: "slice", keys: ["log", "x", "y"], id, title: "Slice", tools: [select, log.element, cut.element], help: "Each trial's value over one parameter. Boxes: the middle half of the values in a stretch of at least four trials, the line in it their median. Drag to pick a range." });
+    Object.assign(this, { log, cut, select, key });
     this.range = null;
   }
 
   get parameter() {
-    return parameterOf(this.context.study(), firstOf(this.context, read("x")));
+    return parameterOf(this.context.study(), chosen(this.context, this.key));
   }
 
   parameters() {
+    if (!this.parameter) return null;
     this.select.value = this.parameter.name;
     return { param: this.parameter.name, max_points: MOST };
   }
@@ -60,10 +63,12 @@ export class Slice extends Plot {
   }
 
   async render() {
-    this.showRange();
+    if (!this.data) return this.panel.empty("The study has one parameter only.");
     const [metric] = objectives(this.context.study().definition);
     const marks = this.marks();
+    if (this.range) this.range.element.hidden = !marks.length;
     if (!marks.length) return this.panel.empty("No trial has a value yet. The first mark appears when a trial ends.");
+    this.showRange();
     const values = marks.map((mark) => mark.y);
     this.log.allow(values);
     const ends = extent(values, { isWhole: this.cut.isWhole });
@@ -112,7 +117,7 @@ export class Slice extends Plot {
       grid: [{ left, right: 20, top: 12, bottom: 28 }, { left: 64, width: nIdle ? LANE_PX - 8 : 0, top: 12, bottom: 28 }],
       xAxis: [parameterAxis(this.parameter), axis({ type: "value", gridIndex: 1, min: -0.5, max: 0.5, show: nIdle > 0, splitLine: { show: false }, axisTick: { show: false }, axisLabel: { customValues: [0], formatter: () => "not active" } })],
       yAxis: [{ ...y, axisLabel: { ...y.axisLabel, show: !nIdle }, axisTick: { show: !nIdle } }, { ...y, gridIndex: 1, show: nIdle > 0 }],
-      brush: { xAxisIndex: 0, brushMode: "single", throttleType: "debounce", throttleDelay: 100, brushStyle: { color: token("accent"), opacity: 0.12, borderColor: token("accent") }, outOfBrush: {}, inBrush: {}, seriesIndex: [] },
+      brush: { xAxisIndex: 0, brushMode: "single", throttleType: "debounce", throttleDelay: 100, brushStyle: { color: token("accent"), opacity: 0.12, borderColor: token("accent") }, outOfBrush: {}, inBrush: { liftZ: 0 }, seriesIndex: [] },
       toolbox: { show: false },
       series: [this.boxes(), ...groups(0), ...groups(1)],
     };
@@ -125,7 +130,7 @@ export class Slice extends Plot {
     const half = isChoice ? 0.32 : 0.5 / 12;
     const ends = (at) => (isChoice ? [Math.round(at * Math.max(1, parameter.choices.length - 1)) - half, Math.round(at * Math.max(1, parameter.choices.length - 1)) + half] : [valueAt(parameter, Math.max(0, at - half)), valueAt(parameter, Math.min(1, at + half))]);
     return {
-      type: "custom", silent: true, clip: true, z: 1, data: place.map((at, k) => [...ends(at), q25[k], q50[k], q75[k]]), encode: { x: [0, 1], y: [2, 3, 4] },
+      type: "custom", silent: true, clip: true, data: place.map((at, k) => [...ends(at), q25[k], q50[k], q75[k]]), encode: { x: [0, 1], y: [2, 3, 4] },
       renderItem: (_, api) => {
         const [x1, y1] = api.coord([api.value(0), api.value(4)]);
         const [x2, y2] = api.coord([api.value(1), api.value(2)]);
@@ -148,13 +153,21 @@ export class Slice extends Plot {
     chart.on("brushEnd", ({ areas }) => {
       const range = areas[0]?.coordRange;
       const { parameter } = this;
-      this.context.selection.set({ [parameter.name]: range ? ruleBetween(parameter, range[0], range[1]) : null });
+      this.context.selection.set([parameter.name, range ? ruleBetween(parameter, range[0], range[1]) : null]);
     });
   }
 }
 
-export const firstOf = (context, name) => {
+const firstOf = (context, name) => {
   const { space } = context.study().definition;
   return (space.find((parameter) => parameter.name === name) || space[0]).name;
 };
 
+// The parameter that the address names as `x` or `y`, else the first two of the study; `y` is another one than `x`,
+// null where there is none.
+export function chosen(context, key) {
+  const x = firstOf(context, read("x"));
+  if (key === "x") return x;
+  const names = [read("y"), ...context.study().definition.space.map((parameter) => parameter.name)];
+  return names.find((name) => name && name !== x && parameterOf(context.study(), name)) ?? null;
+}

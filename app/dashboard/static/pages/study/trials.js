@@ -56,8 +56,8 @@ export class Trials {
 
   asked() {
     const found = Number((read("find") || "").replace(/^#/, ""));
-    if (Number.isInteger(found) && found > 0) return { number: found };
-    return { order_by: this.sort, state: this.states, where: this.context.selection.where() };
+    if (Number.isInteger(found) && found > 0) return { where: `number:${found}` };
+    return { order_by: this.sort, where: this.context.selection.where(this.states) };
   }
 
   // --- live ---
@@ -220,7 +220,7 @@ export class Trials {
     const isUp = this.sort === sort;
     const isDown = this.sort === `-${sort}`;
     const order = isUp ? "ascending" : isDown ? "descending" : null;
-    const button = el("button", { type: "button", "data-sort": sort, onclick: () => this.sortBy(sort) }, title, el("span", { "aria-hidden": true }, isUp ? " ▲" : isDown ? " ▼" : ""));
+    const button = el("button", { type: "button", "data-sort": sort, onclick: () => this.sortBy(sort) }, title, el("span", { "aria-hidden": true }, isUp ? "▲" : isDown ? "▼" : ""));
     return el("th", { scope: "col", class: cls, "aria-sort": order }, button);
   }
 
@@ -249,8 +249,8 @@ export class Trials {
   // --- tools ---
 
   showTools() {
-    const { base, id, selection } = this.context;
-    const csv = address(`${base}/export`, { format: "csv", where: selection.where(), state: this.states });
+    const { base, id } = this.context;
+    const csv = address(`${base}/export`, { format: "csv", ...this.asked() });
     fill(this.tools, this.columnMenu(),
       el("a", { class: "button", href: csv, download: true }, "CSV"),
       el("button", { type: "button", onclick: () => copy(curl(`${base}/trials`, { ...this.asked(), page_size: this.size }), "curl") }, "Copy curl"),
@@ -305,7 +305,7 @@ export class Trials {
       const to = isOn ? this.states.filter((each) => each !== state) : [...this.states, state];
       return el("button", { type: "button", class: "quiet chip", "data-state": state, "aria-pressed": String(isOn), onclick: () => change({ state: to.join(",") || null }) }, `${words(state)} ${counts[state] || 0}`);
     });
-    const chips = [...selection.rules.keys()].map((name) => el("button", { type: "button", class: "chip picked", title: "Take this out of the selection", onclick: () => selection.set({ [name]: null }) }, named(selection.told(name)), " ×"));
+    const chips = [...selection.rules.keys()].map((name) => el("button", { type: "button", class: "chip picked", title: "Take this out of the selection", onclick: () => selection.set([name, null]) }, named(selection.told(name)), " ×"));
     const rows = this.picked.size ? el("button", { type: "button", class: "chip picked", onclick: () => this.unpickAll() }, `${plural(this.picked.size, "trial")} picked ×`) : null;
     fill(this.filters, this.finderForm, ...states, ...chips, rows);
   }

@@ -24,8 +24,9 @@ class Failures {
     this.message = el("p", { class: "nothing", role: "note" }, "Loading...");
     this.list = el("div", { class: "failures" });
     this.caption = el("p", { class: "small caption" });
-    this.element = el("section", { class: "panel", "aria-labelledby": "failures-title", "aria-busy": true },
-      el("div", { class: "panel-head" }, el("h2", { id: "failures-title" }, "Failed attempts, grouped by kind and cause")), this.message, this.list, this.caption);
+    this.panel = el("section", { class: "panel wide", "aria-labelledby": "failures-title", "aria-busy": true },
+      el("div", { class: "panel-head" }, el("h2", { id: "failures-title" }, "Failures, grouped by kind and cause")), this.message, this.list, this.caption);
+    this.element = el("div", { class: "grid" }, this.panel);
   }
 
   async show() {
@@ -36,7 +37,7 @@ class Failures {
     } catch (error) {
       this.fail(error);
     }
-    this.element.setAttribute("aria-busy", "false");
+    this.panel.setAttribute("aria-busy", "false");
   }
 
   fail(error) {

@@ -4,7 +4,7 @@ import { el } from "../../lib/dom.js";
 import { duration, exact, number, plural } from "../../lib/format.js";
 import { axis, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
-import { Board } from "./board.js";
+import { together } from "./together.js";
 import { captionOf, objectives } from "./common.js";
 import { Plot } from "./plot.js";
 import { extent, valueAxis } from "./scale.js";
@@ -130,4 +130,4 @@ class Hypervolume extends Plot {
   }
 }
 
-export const tab = (context) => new Board([new Front(context), new Hypervolume(context)]);
+export const tab = (context) => together([new Front(context), new Hypervolume(context)]);

@@ -1,8 +1,9 @@
 // Do we stop the right ones: who came to each rung of the early-stopping rule, who went on, and with which values.
 
 import { exact, number, plural } from "../../lib/format.js";
+import { legend } from "../../lib/legend.js";
 import { axis, DASHES, stateColour, token } from "../../lib/theme.js";
-import { Board } from "./board.js";
+import { together } from "./together.js";
 import { captionOf, objectives } from "./common.js";
 import { Plot } from "./plot.js";
 import { CutSwitch, extent, jitter, LogSwitch, valueAxis } from "./scale.js";
@@ -42,7 +43,7 @@ class Rungs extends Plot {
         legend: legend(fates.map(({ told }) => told)),
         xAxis: axis({ type: "category", data: rows.map(labelOf), axisLabel: { interval: 0, hideOverlap: true } }),
         yAxis: axis({ type: "value", name: "trials", nameGap: 34, minInterval: 1 }),
-        series: fates.map((fate) => ({ name: fate.told, type: "bar", stack: "n", silent: true, barMaxWidth: 48, itemStyle: styleOf(fate), data: rows.map((row) => row[fate.name]) })),
+        series: fates.map((fate) => ({ name: fate.told, type: "bar", stack: "n", silent: true, barMaxWidth: 48, itemStyle: styleOf(fate), data: rows.map((row) => row[fate.name] || null) })),
       }),
       notMerge: true,
     });
@@ -53,8 +54,6 @@ class Rungs extends Plot {
     return at === undefined || at < 0 || at >= rows.length ? -1 : Math.round(at);
   }
 }
-
-const legend = (names) => ({ top: 0, left: 0, itemWidth: 12, itemHeight: 10, selectedMode: false, textStyle: { color: token("soft"), fontSize: 12 }, data: names });
 
 const styleOf = ({ colour, isHollow }) => (isHollow ? { color: token("panel"), borderColor: colour(), borderWidth: 2 } : { color: colour(), borderColor: token("panel"), borderWidth: 1 });
 
@@ -104,14 +103,14 @@ class Decisions extends Plot {
       grid: { left: 60, right: 12, top: 34, bottom: 40 },
       legend: legend(fates.map(({ told }) => told)),
       xAxis: axis({ type: "value", min: -0.5, max: rows.length - 0.5, splitLine: { show: false }, axisTick: { customValues: places }, axisLabel: { customValues: places, formatter: (value) => (rows[value] ? labelOf(rows[value]) : "") } }),
-      yAxis: valueAxis(ends, this.log.isOn, { name: metric.name.slice(0, 24), nameGap: 44 }),
+      yAxis: valueAxis(ends, this.log.isOn, { name: metric.name.slice(0, 24), nameGap: 44, axisLine: { onZero: false, lineStyle: { color: token("edge") } } }),
       series: [
-        ...fates.map((fate) => ({ name: fate.told, type: "scatter", silent: true, progressive: 0, symbol: fate.symbol, symbolSize: 8, itemStyle: fate.symbol.startsWith("empty") ? { color: token("panel"), borderColor: fate.colour(), borderWidth: 1.5 } : { color: fate.colour(), opacity: 0.85 }, data: marks.filter((mark) => mark.fate === fate.name).map((mark) => [mark.x, mark.y]) })),
+        ...fates.map((fate) => ({ name: fate.told, type: "scatter", silent: true, progressive: 0, symbol: fate.symbol, symbolSize: 8, itemStyle: { color: fate.colour(), opacity: 0.9 }, data: marks.filter((mark) => mark.fate === fate.name).map((mark) => [mark.x, mark.y]) })),
         { type: "line", data: [], silent: true, markLine: { symbol: "none", silent: true, label: { show: false }, lineStyle: { color: token("ink"), width: 1.5, type: "solid" }, data: cutoffs } },
       ],
     };
   }
 }
 
-export const tab = (context) => new Board([new Rungs(context), new Decisions(context)]);
+export const tab = (context) => together([new Rungs(context), new Decisions(context)]);
 

@@ -3,9 +3,10 @@
 
 import { el, fill, named } from "../../lib/dom.js";
 import { duration, exact, number, plural, share } from "../../lib/format.js";
+import { area, DASH, legend, LINE } from "../../lib/legend.js";
 import { axis, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
-import { Board } from "./board.js";
+import { together } from "./together.js";
 import { objectives } from "./common.js";
 import { Plot } from "./plot.js";
 import { extent, finite, jitter, parameterAxis, parameterOf, spot, valueAxis } from "./scale.js";
@@ -80,9 +81,10 @@ class Slice extends Plot {
   }
 }
 
-const GRIDS = [{ left: 64, right: 16, top: 30, height: "56%" }, { left: 64, right: 16, bottom: 44, height: "18%" }];
+// A gain that is so many e-folds below the largest is none.
+const LOG_REACH = 20;
 
-const legend = (data) => ({ top: 0, left: 0, itemWidth: 14, itemHeight: 8, selectedMode: false, textStyle: { color: token("soft"), fontSize: 12 }, data });
+const GRIDS = [{ left: 64, right: 16, top: 30, height: "56%" }, { left: 64, right: 16, bottom: 44, height: "18%" }];
 
 // Choices have no way between them: marks instead of a line.
 const stroke = (parameter, colour, more = {}) => (parameter.type === "categorical" ? { symbol: "rect", symbolSize: [26, 4], lineStyle: { opacity: 0 }, itemStyle: { color: colour } } : { symbol: "none", lineStyle: { color: colour, width: 2, ...more }, itemStyle: { color: colour } });
@@ -90,13 +92,15 @@ const stroke = (parameter, colour, more = {}) => (parameter.type === "categorica
 function frame(data, parameter, yAxis, series, shown) {
   const places = data.columns.x.map((value) => spot(parameter, value));
   const next = places.map((place, k) => [place, data.columns.acquisition[k]]).filter(([, value]) => value !== null);
-  const values = next.map(([, value]) => value);
+  const high = Math.max(...next.map(([, value]) => value));
+  const isLog = data.acquisition_name === "log_ei";
+  const floor = isLog ? Math.max(Math.min(...next.map(([, value]) => value)), high - LOG_REACH) : null;
   return {
-    legend: legend([...shown, "where to look next"]),
+    legend: legend([...shown, { name: "where to look next", icon: LINE }]),
     grid: GRIDS,
-    xAxis: [parameterAxis(parameter, { gridIndex: 0 }), parameterAxis(parameter, { gridIndex: 1, name: parameter.name.slice(0, 40), nameGap: 26 })].map((each, k) => (k ? each : { ...each, axisLabel: { ...each.axisLabel, show: false } })),
-    yAxis: [yAxis, axis({ type: "value", gridIndex: 1, scale: true, splitNumber: 2, name: data.acquisition_name === "log_ei" ? "log gain" : data.acquisition_name || "", nameGap: 46, axisLabel: { formatter: (value) => number(value, 3) } })],
-    series: [...series, { name: "where to look next", type: "line", xAxisIndex: 1, yAxisIndex: 1, silent: true, data: next, ...stroke(parameter, token("series-2")), areaStyle: parameter.type === "categorical" ? undefined : { color: token("series-2"), opacity: 0.15, origin: Math.min(...values) } }],
+    xAxis: [parameterAxis(parameter, { gridIndex: 0 }), parameterAxis(parameter, { gridIndex: 1, name: parameter.name.slice(0, 40), nameGap: 26 })].map((each, k) => ({ ...each, axisLine: { ...each.axisLine, onZero: false }, axisLabel: { ...each.axisLabel, show: k === 1 } })),
+    yAxis: [yAxis, axis({ type: "value", gridIndex: 1, scale: true, min: floor, splitNumber: 2, name: isLog ? "log gain" : data.acquisition_name || "", nameGap: 46, axisLabel: { formatter: (value) => number(value, 3), showMinLabel: false } })],
+    series: [...series, { name: "where to look next", type: "line", xAxisIndex: 1, yAxisIndex: 1, silent: true, data: next, ...stroke(parameter, token("series-2")), areaStyle: parameter.type === "categorical" ? undefined : { color: token("series-2"), opacity: 0.15, origin: "start" } }],
   };
 }
 
@@ -111,7 +115,7 @@ function prediction(data, parameter, metric, marks) {
     : [{ ...hidden, data: places.map((place, k) => [place, lower[k]]) }, { ...hidden, name: "± sd", itemStyle: { color: token("series-1") }, data: places.map((place, k) => [place, sd[k] === null ? null : 2 * sd[k]]), areaStyle: { color: token("series-1"), opacity: 0.18 } }];
   const line = { name: "expected", type: "line", silent: true, data: places.map((place, k) => [place, mean[k]]), ...stroke(parameter, token("series-1")) };
   const dots = { name: "trials near", type: "scatter", silent: true, symbolSize: 7, itemStyle: { color: token("state-completed"), opacity: 0.85 }, data: marks.map(({ x: at_, y }) => [at_, y]) };
-  return frame(data, parameter, valueAxis(ends, false, { gridIndex: 0, name: metric.name.slice(0, 28), nameGap: 46 }), [...band, line, dots], ["expected", { name: "± sd", icon: "rect", itemStyle: { opacity: 0.3 } }, "trials near"]);
+  return frame(data, parameter, valueAxis(ends, false, { gridIndex: 0, name: metric.name.slice(0, 28), nameGap: 46 }), [...band, line, dots], [{ name: "expected", icon: LINE }, area("± sd"), "trials near"]);
 }
 
 function whisker(_, api) {
@@ -125,7 +129,7 @@ function densities(data, parameter) {
   const places = x.map((value) => spot(parameter, value));
   const curve = (name, values, colour, more) => ({ name, type: "line", silent: true, data: places.map((place, k) => [place, values[k]]), ...stroke(parameter, colour, more) });
   const y = axis({ type: "value", gridIndex: 0, min: 0, name: "density", nameGap: 46, axisLabel: { formatter: (value) => number(value, 3) } });
-  return frame(data, parameter, y, [curve("good trials", below, token("state-completed")), curve("other trials", above, token("edge"), { type: "dashed" })], ["good trials", "other trials"]);
+  return frame(data, parameter, y, [curve("good trials", below, token("state-completed")), curve("other trials", above, token("edge"), { type: "dashed" })], [{ name: "good trials", icon: LINE }, { name: "other trials", icon: DASH }]);
 }
 
 // The tab: facts in words, then the plot.
@@ -135,8 +139,9 @@ export function tab(context) {
     const model = data.model && data.model !== data.suggester ? [" (model: ", named(data.model), ")"] : [];
     const parts = [];
     if (data.model && data.n_used) parts.push(`fitted to ${plural(data.n_used, "trial")}${data.fit_ms ? ` in ${duration(data.fit_ms / 1000)}` : ""}`);
-    if (data.fallback_share !== null) parts.push(`${share(data.fallback_share)} of the newest points are fallbacks: a quasi-random point where the model was not ready`);
+    if (data.fallback_share !== null) parts.push(data.fallback_share === 0 ? "none of the newest points is a fallback" : `${share(data.fallback_share)} of the newest points are fallbacks, quasi-random ones where the model was not ready`);
     fill(facts, el("strong", {}, named(data.suggester)), ...model, parts.length ? `: ${parts.join("; ")}.` : ".");
   };
-  return new Board([new Slice(context, told)], facts);
+  const plots = together([new Slice(context, told)]);
+  return { ...plots, element: el("div", {}, facts, plots.element) };
 }

@@ -4,7 +4,7 @@ import { el } from "../../lib/dom.js";
 import { duration, plural, share, words } from "../../lib/format.js";
 import { axis, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
-import { Board } from "./board.js";
+import { together } from "./together.js";
 import { Plot } from "./plot.js";
 import { short } from "./scale.js";
 
@@ -191,7 +191,7 @@ class Timeline extends Plot {
     const perLane = lanes.map(({ name, slot, n }) => (n > 1 ? `${short(name, left < 100 ? 7 : 13)} ${slot + 1}` : short(name, left < 100 ? 9 : 15)));
     return {
       grid: { ...FRAME, left },
-      xAxis: axis({ type: "value", min: low, max: high, name: "since the first start", nameGap: 26, axisLabel: { formatter: (value) => duration(value) } }),
+      xAxis: axis({ type: "value", min: low, max: high, name: "since the first start", nameGap: 26, axisLabel: { formatter: (value) => (value === 0 ? "0 s" : duration(value)) } }),
       yAxis: axis({ type: "category", data: perLane, inverse: true, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { interval: 0 } }),
       dataZoom: [{ type: "inside", xAxisIndex: 0, filterMode: "none", zoomOnMouseWheel: "ctrl", moveOnMouseMove: true, moveOnMouseWheel: false, preventDefaultMouseMove: false }],
       series: [
@@ -214,7 +214,7 @@ function rectangle({ coordSys }, api, group) {
   const box = { type: "rect", shape: { x: from, y: y - LANE_PX / 2 + 4, width: Math.max(LEAST_PX, to - from), height: LANE_PX - 8, r: 2 }, style: { fill: isHollow ? token("panel") : colour, stroke: isHollow ? colour : token("panel"), lineWidth: isHollow ? 2 : 1, opacity: group.bars.length > 1 ? 0.7 : 1 } };
   const text = group.bars.length > 1 ? `busy (${group.bars.length})` : `${group.bars[0].number}`;
   if (to - from < 8 * text.length + 8) return box;
-  return { type: "group", children: [box, { type: "text", style: { x: from + 5, y: y - 6, text, fill: isHollow ? token("ink") : token("panel"), font: "11px system-ui, sans-serif" } }] };
+  return { type: "group", children: [box, { type: "text", style: { x: from + 5, y, text, verticalAlign: "middle", fill: isHollow ? token("ink") : token("panel"), font: "11px system-ui, sans-serif" } }] };
 }
 
 // From the end of an attempt to the beginning of the next one at the same trial.
@@ -235,5 +235,5 @@ function line(api) {
   return { type: "line", shape: { x1: x0, y1: y0, x2: x1, y2: y1 }, style: { stroke: token("edge"), lineWidth: 1 } };
 }
 
-export const tab = (context) => new Board([new Timeline(context)]);
+export const tab = (context) => together([new Timeline(context)]);
 

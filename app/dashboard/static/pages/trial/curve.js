@@ -3,6 +3,7 @@
 import { getFresh } from "../../lib/api.js";
 import { el } from "../../lib/dom.js";
 import { exact, number, plural } from "../../lib/format.js";
+import { area, DASH, legend, LINE } from "../../lib/legend.js";
 import { Panel } from "../../lib/panel.js";
 import { axis, token } from "../../lib/theme.js";
 
@@ -10,8 +11,6 @@ const WILD = { NaN: NaN, Infinity, "-Infinity": -Infinity };
 const MOST_POINTS = 2_000;
 const BAND_MS = 30_000;
 const FAR = 10;
-const LINE = "path://M0,4H18V6H0Z";
-const DASH = "path://M0,4H5V6H0ZM7,4H12V6H7ZM14,4H19V6H14Z";
 
 export const asNumber = (value) => (typeof value === "string" ? (WILD[value] ?? NaN) : value);
 
@@ -160,7 +159,7 @@ function option({ own, best, band, min, max, isOver, isStopped }) {
   const last = own.at(-1);
   return {
     grid: { left: 56, right: 16, top: 34, bottom: 40 },
-    legend: { top: 0, left: 0, itemWidth: 18, itemHeight: 8, selectedMode: false, textStyle: { color: token("soft"), fontSize: 12 }, data: [{ name: "this trial", icon: LINE }, ...(best.length ? [{ name: "best", icon: DASH }] : []), ...(band.step.length ? [{ name: "median", icon: DASH }, { name: "10-90 %", icon: "rect", itemStyle: { opacity: 0.3 } }] : [])] },
+    legend: legend([{ name: "this trial", icon: LINE }, ...(best.length ? [{ name: "best", icon: DASH }] : []), ...(band.step.length ? [{ name: "median", icon: DASH }, area("10-90 %")] : [])]),
     xAxis: axis({ type: "value", name: "step", nameGap: 26, min: "dataMin", max: "dataMax", minInterval: 1, splitLine: { show: false } }),
     yAxis: axis({ type: "value", scale: true, min, max }),
     series: [

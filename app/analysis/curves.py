@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
@@ -20,17 +22,37 @@ _N_BEST = 20
 _BAND_FROM = 5
 """Completed curves at a step from which on their spread is told."""
 
-Curve = tuple[Ints, Floats]
-"""Steps, ascending, and the finite values reported there."""
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Curve:
+    """What a trial reported.
 
-def choose(table: TrialTable, has_reports: set[int], *, max_curves: int, seed: int) -> Ints:
-    """Places of the trials whose curves are drawn: the running ones, the best, then a spread.
-
-    Args:
-        has_reports: numbers of the trials that have reported anything.
+    Attributes:
+        steps: ascending.
+        values: the finite values there.
+        shown_steps, shown_values: what is drawn of it, to few digits; lists, ready to be sent.
     """
-    used = np.flatnonzero(np.isin(table.number, list(has_reports)))
+
+    steps: Ints
+    values: Floats
+    shown_steps: list[int]
+    shown_values: list[float | None]
+
+    @classmethod
+    def of(cls, steps: Ints, values: Floats) -> Curve:
+        """The curve of some steps, with what is drawn of it."""
+        at = minmax_lttb(steps.astype(np.float64), values, MOST_STEPS)
+        return cls(
+            steps=steps,
+            values=values,
+            shown_steps=steps[at].tolist(),
+            shown_values=floats(values[at]),
+        )
+
+
+def choose(table: TrialTable, *, max_curves: int, seed: int) -> Ints:
+    """Places of the trials whose curves are drawn: the running ones, the best, then a spread."""
+    used = np.flatnonzero(table.reported)
     most = min(max_curves, MOST_CURVES)
     running = used[table.is_in(TrialState.RUNNING)[used]][:most]
     others = np.setdiff1d(used, running)
@@ -41,20 +63,20 @@ def choose(table: TrialTable, has_reports: set[int], *, max_curves: int, seed: i
     return np.sort(np.concatenate([running, spread]))
 
 
-def curves(table: TrialTable, chosen: Ints, found: Mapping[int, Curve], *, n_used: int) -> Envelope:
+def curves(table: TrialTable, chosen: Ints, found: Mapping[int, Curve]) -> Envelope:
     """The curves of the chosen trials, one after another in flat columns, and the 10th, 50th and
     90th percentile of the completed ones.
 
     Args:
         chosen: places of trials.
         found: their curves by number.
-        n_used: how many trials have reported.
     """
     kept = [place for place in chosen.tolist() if int(table.number[place]) in found]
     lines = [found[int(table.number[place])] for place in kept]
-    thinned = [_thinned(line) for line in lines]
-    lengths = np.array([len(steps) for steps, _ in thinned], dtype=np.int64)
+    lengths = np.array([len(line.shown_steps) for line in lines], dtype=np.int64)
     places = np.array(kept, dtype=np.int64)
+    n_used = int(table.reported.sum())
+    is_completed = table.is_in(TrialState.COMPLETED)[places]
     return Envelope(
         kind="curves",
         change_seq=table.change_seq,
@@ -70,42 +92,42 @@ def curves(table: TrialTable, chosen: Ints, found: Mapping[int, Curve], *, n_use
             "length": integers(lengths),
         },
         more={
-            "axis": cut(np.concatenate([values for _, values in thinned] or [np.empty(0)])),
+            "axis": cut(np.concatenate([line.values for line in lines] or [np.empty(0)])),
             "points": {
-                "step": [step for steps, _ in thinned for step in steps.tolist()],
-                "value": [value for _, values in thinned for value in floats(values)],
+                "step": list(chain.from_iterable(line.shown_steps for line in lines)),
+                "value": list(chain.from_iterable(line.shown_values for line in lines)),
             },
-            "band": _band(
-                [
-                    line
-                    for place, line in zip(kept, lines, strict=True)
-                    if table.is_in(TrialState.COMPLETED)[place]
-                ]
-            ),
+            "band": _band(list(compress(lines, is_completed.tolist()))),
         },
     )
 
 
-def _thinned(line: Curve) -> Curve:
-    steps, values = line
-    at = minmax_lttb(steps.astype(np.float64), values, MOST_STEPS)
-    return steps[at], values[at]
-
-
 def _band(lines: Sequence[Curve]) -> dict[str, Any]:
-    by_step: dict[int, list[float]] = {}
-    for steps, values in lines:
-        for step, value in zip(steps.tolist(), values.tolist(), strict=True):
-            by_step.setdefault(step, []).append(value)
-    known = [step for step in sorted(by_step) if len(by_step[step]) >= _BAND_FROM]
-    if len(known) > MOST_STEPS:
-        known = [known[at] for at in np.linspace(0, len(known) - 1, MOST_STEPS).astype(int)]
-    spread = [np.quantile(by_step[step], [0.1, 0.5, 0.9]) for step in known]
-    columns = np.array(spread, dtype=np.float64).reshape(-1, 3)
+    """Percentiles of the values at each step that several curves have."""
+    steps = np.concatenate([line.steps for line in lines] or [np.empty(0, dtype=np.int64)])
+    values = np.concatenate([line.values for line in lines] or [np.empty(0)])
+    order = np.lexsort((values, steps))
+    steps, values = steps[order], values[order]
+    known, first, counts = np.unique(steps, return_index=True, return_counts=True)
+    kept = np.flatnonzero(counts >= _BAND_FROM)
+    if len(kept) > MOST_STEPS:
+        kept = kept[np.linspace(0, len(kept) - 1, MOST_STEPS).astype(np.int64)]
+    first, counts = first[kept], counts[kept]
     return {
-        "step": known,
-        "p10": floats(columns[:, 0]),
-        "p50": floats(columns[:, 1]),
-        "p90": floats(columns[:, 2]),
-        "n": [len(by_step[step]) for step in known],
+        "step": known[kept].tolist(),
+        **{
+            name: floats(_at_share(values, first, counts, share))
+            for name, share in (("p10", 0.1), ("p50", 0.5), ("p90", 0.9))
+        },
+        "n": counts.tolist(),
     }
+
+
+def _at_share(values: Floats, first: Ints, counts: Ints, share: float) -> Floats:
+    """A quantile of each run of sorted values, linear between two of them."""
+    place = first + share * (counts - 1)
+    low = place.astype(np.int64)
+    high = np.minimum(low + 1, first + counts - 1)
+    part = place - low
+    # Weighed each by itself: the difference of two values may be larger than any float.
+    return np.asarray(values[low] * (1.0 - part) + values[high] * part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,9 +43,7 @@ class Envelope:
 
 def floats(values: NDArray[np.float64]) -> Column:
     """Floats to five significant digits; null for what is not finite."""
-    return [
-        float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values.tolist()
-    ]
+    return [float(f"{v:.{_DIGITS}g}") if math.isfinite(v) else None for v in values.tolist()]
 
 
 def integers(values: NDArray[np.int64], none: int | None = None) -> Column:

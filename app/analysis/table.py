@@ -53,6 +53,7 @@ class Row:
         elapsed_s: seconds from the study's first start to the trial's end, NaN before it.
         duration_s: seconds from the trial's start to its end, NaN before it.
         bracket: of the early-stopping rule, -1 for none.
+        has_reported: whether it has reported anything.
         is_feasible: whether it keeps the thresholds of the constraint metrics, if there are any.
         values: final values of all objectives where a study has several metrics, NaN for none; else
             empty.
@@ -68,6 +69,7 @@ class Row:
     params: Mapping[str, Value]
     last: float = math.nan
     duration_s: float = math.nan
+    has_reported: bool = False
     is_feasible: bool = True
     values: tuple[float, ...] = ()
     path: Path | None = None
@@ -96,6 +98,7 @@ class TrialTable:
     elapsed_s: Floats
     duration_s: Floats
     bracket: Ints
+    reported: Mask
     feasible: Mask
     values: Floats
 
@@ -120,6 +123,7 @@ class TrialTable:
             elapsed_s=np.array([row.elapsed_s for row in rows], dtype=np.float64),
             duration_s=np.array([row.duration_s for row in rows], dtype=np.float64),
             bracket=np.array([row.bracket for row in rows], dtype=np.int64),
+            reported=np.array([row.has_reported for row in rows], dtype=np.bool_),
             feasible=np.array([row.is_feasible for row in rows], dtype=np.bool_),
             values=np.array([row.values for row in rows], np.float64).reshape(len(rows), width),
         )
@@ -201,6 +205,7 @@ _COLUMNS = (
     "elapsed_s",
     "duration_s",
     "bracket",
+    "reported",
     "feasible",
     "values",
 )

@@ -174,13 +174,14 @@ class AnalysisService:
     def _curves(self, study_id: str, query: Query) -> Envelope:
         study, table = self._tables.look(study_id)
         metric = first_metric(study.definition).name
-        reported = self._store.read(lambda conn: plots.with_reports(conn, study_id))
-        chosen = curve_plots.choose(
-            table, reported, max_curves=query.max_points, seed=_seed(study_id)
-        )
-        ids = [table.ids[place] for place in chosen.tolist()]
-        found = self._store.read(lambda conn: _curves_of(conn, ids, metric))
-        return curve_plots.curves(table, chosen, found, n_used=len(reported))
+        seed = _seed(study_id)
+        chosen = curve_plots.choose(table, max_curves=query.max_points, seed=seed)
+
+        def read(ids: list[str]) -> dict[int, curve_plots.Curve]:
+            return self._store.read(lambda conn: _curves_of(conn, ids, metric))
+
+        found = self._tables.curves(study_id, table, chosen, read)
+        return curve_plots.curves(table, chosen, found)
 
     async def _surrogate(self, study_id: str, query: Query) -> Envelope:
         """What the suggester believes; the model is fitted where the study's points are made."""
@@ -344,7 +345,7 @@ def _curves_of(
         if math.isfinite(value := values.get(metric, math.nan)):
             points.setdefault(number, {})[step] = value
     return {
-        number: (
+        number: curve_plots.Curve.of(
             np.array(sorted(found), dtype=np.int64),
             np.array([found[step] for step in sorted(found)], dtype=np.float64),
         )

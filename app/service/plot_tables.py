@@ -8,18 +8,20 @@ import json
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 
 from sqlalchemy import Connection
 
+from ..analysis.curves import Curve
 from ..analysis.selection import Keys, param_keys
-from ..analysis.table import Path, Row, TrialTable
+from ..analysis.table import Ints, Path, Row, TrialTable
 from ..domain.fidelity import Directive
 from ..domain.space import Value
 from ..domain.study import Study, StudyDefinition
-from ..domain.trial import TrialState
+from ..domain.trial import OPEN_TRIAL_STATES, TrialState
 from ..store import plots
 from ..store import studies as study_rows
 from ..store.engine import Store
@@ -31,8 +33,14 @@ MOST_CELLS = 20_000_000
 """Rows times parameters kept in memory, over all studies; the least recently seen go first."""
 MOST_KEYS = 16
 """Parameters of a study by which its trials can be ordered at once."""
+MOST_CURVES = 4_000
+"""Curves kept of each study."""
+_ENDED = tuple(state for state in TrialState if state not in OPEN_TRIAL_STATES)
 _MICROS = 1e-6
 _STATES = {state.value: state for state in TrialState}
+
+Curves: TypeAlias = dict[int, Curve]
+"""Curves by number of the trial."""
 
 
 @dataclass(slots=True)
@@ -43,6 +51,7 @@ class _Kept:
     begun: datetime | None = None
     table: TrialTable | None = None
     keys: OrderedDict[str, Keys] = field(default_factory=OrderedDict)
+    curves: OrderedDict[int, Curve] = field(default_factory=OrderedDict)
 
 
 class PlotTables:
@@ -77,11 +86,14 @@ class PlotTables:
             if kept.table is None or kept.begun != study.started_at:
                 direction = first_metric(study.definition).direction
                 kept.begun = study.started_at
+                kept.curves.clear()
                 kept.table = TrialTable.of([], change_seq=-1, direction=direction)
             if kept.table.change_seq < study.change_seq:
                 rows = _read(conn, study, kept.table.change_seq)
                 kept.table = kept.table.updated(rows, change_seq=study.change_seq)
                 kept.keys.clear()
+                for row in rows:
+                    kept.curves.pop(row.number, None)
             return kept.table
 
     def param_keys(self, study_id: str, table: TrialTable, name: str) -> Keys:
@@ -96,6 +108,33 @@ class PlotTables:
                 if len(kept.keys) > MOST_KEYS:
                     kept.keys.popitem(last=False)
             return kept.keys[name]
+
+    def curves(
+        self, study_id: str, table: TrialTable, places: Ints, read: Callable[[list[str]], Curves]
+    ) -> Curves:
+        """The curves of some trials by number; those of ended trials are kept, which grow no more.
+
+        Args:
+            read: reads the curves of the trials with some ids.
+        """
+        with self._lock:
+            kept = self._kept.get(study_id) or _Kept()
+        with kept.lock:
+            known = dict(kept.curves)
+        numbers = table.number[places].tolist()
+        missing = [
+            place
+            for place, number in zip(places.tolist(), numbers, strict=True)
+            if number not in known
+        ]
+        fresh = read([table.ids[place] for place in missing]) if missing else {}
+        has_ended = set(table.number[table.is_in(*_ENDED)].tolist()) if fresh else set()
+        with kept.lock:
+            if kept.table is table:
+                kept.curves.update((n, curve) for n, curve in fresh.items() if n in has_ended)
+                while len(kept.curves) > MOST_CURVES:
+                    kept.curves.popitem(last=False)
+        return {**known, **fresh}
 
     def _let_go(self) -> None:
         """Forgets the studies that were looked at longest ago, past what may be kept."""
@@ -155,6 +194,7 @@ class _Rows:
             elapsed_s=_between(self.begun, found.ended),
             duration_s=_between(found.started, found.ended),
             bracket=-1 if bracket is None else bracket,
+            has_reported=found.n_measurements > 0,
             params=params,
             is_feasible=final is None or self.definition.is_feasible(final),
             values=() if final is None else self._values(final),

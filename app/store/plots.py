@@ -37,6 +37,7 @@ _TRIALS = (
         trials.c.state,
         trials.c.value,
         trials.c.bracket,
+        trials.c.n_measurements,
         type_coerce(trials.c.params, Text).label("params"),
         # As integers: a hundred thousand instants take longer to make than to read.
         type_coerce(trials.c.started_at, BigInteger).label("started"),
@@ -70,9 +71,6 @@ _ATTEMPTS = (
 )
 _NEWEST = select(_ATTEMPTS).order_by(_ATTEMPTS.c.acquired_at.desc()).limit(bindparam("b_limit"))
 _FAILED = _NEWEST.where(_ATTEMPTS.c.failure.is_not(None))
-_REPORTED = select(trials.c.number).where(
-    trials.c.study_id == bindparam("b_study_id"), trials.c.n_measurements > 0
-)
 _SOURCES = (
     select(trials.c.source)
     .where(trials.c.study_id == bindparam("b_study_id"))
@@ -91,9 +89,9 @@ def changed_since(
     conn: Connection, study_id: str, seq: int, *, with_values: bool, with_paths: bool
 ) -> Iterator[AnyRow]:
     """The trials that changed after `seq` in the study's sequence, by number: `number`, `id`,
-    `state`, `value` (the final one of the first objective, or None), `bracket`, `params` as JSON
-    text, `started` and `ended` in microseconds since the epoch, and `last`, the values that were
-    reported last of one that has no final one.
+    `state`, `value` (the final one of the first objective, or None), `bracket`, `n_measurements`,
+    `params` as JSON text, `started` and `ended` in microseconds since the epoch, and `last`, the
+    values that were reported last of one that has no final one.
 
     Args:
         with_values: `final_values` too.
@@ -136,11 +134,6 @@ def newest(
         )
         for row in rows
     ]
-
-
-def with_reports(conn: Connection, study_id: str) -> set[int]:
-    """Numbers of the trials that have reported anything."""
-    return set(conn.execute(_REPORTED, {"b_study_id": study_id}).scalars())
 
 
 def reports(

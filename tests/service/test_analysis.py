@@ -6,6 +6,9 @@ import pytest
 
 from app.service.analysis import Query
 from app.service.services import Services
+from app.service.views import Grant
+from app.store import plots
+from app.store.measurements import Point
 
 from .conftest import Bench, worker_study
 
@@ -48,3 +51,46 @@ async def test_only_what_has_changed_is_read_again(services: Services, bench: Be
     _, after = services.analyses._tables.look(study_id)
     assert all(one is other for one, other in zip(before.params, after.params, strict=False))
     assert (len(before), len(after)) == (3, 4)
+
+
+async def test_a_curve_is_read_once_its_trial_has_ended(
+    services: Services, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = bench.study(worker_study(failure_policy={"max_attempts": 1}))
+    worker_id = bench.worker()
+    asked: list[int] = []
+    original = plots.reports
+
+    def reports(conn: object, trial_ids: list[str]) -> object:
+        asked.append(len(trial_ids))
+        return original(conn, trial_ids)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(plots, "reports", reports)
+
+    def report(grant: Grant, step: int, value: float) -> None:
+        services.leases.report(
+            grant.trial.id,
+            lease_id=grant.lease.id,
+            seq=step,
+            points=[Point(step=step, values={"value": value})],
+            caller=bench.caller,
+        )
+
+    grant = await bench.claim(worker_id)
+    assert grant is not None
+    report(grant, 1, 3.0)
+    for value in (3.0, 2.0):  # under way, it is read at every look
+        found = await services.analyses.run("curves", study_id, Query())
+        assert found.more["points"]["value"][-1] == value
+        if value == 3.0:
+            report(grant, 2, 2.0)
+    bench.fail(grant)
+    for _ in range(2):
+        found = await services.analyses.run("curves", study_id, Query())
+    assert asked == [1, 1, 1]
+    services.trials.retry(grant.trial.id)
+    again = await bench.claim(worker_id)
+    assert again is not None
+    report(again, 3, 1.0)
+    found = await services.analyses.run("curves", study_id, Query())
+    assert found.more["points"] == {"step": [1, 2, 3], "value": [3.0, 2.0, 1.0]}

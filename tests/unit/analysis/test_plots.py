@@ -107,8 +107,8 @@ def test_studies_with_next_to_nothing_have_plots(n: int) -> None:
     assert history(small, by_time=True, max_points=100).n_shown == n
     assert slices(small, [LR], max_points=100).n_shown == n
     assert parallel(small, [LR], max_points=100, seed=1).n_shown == n
-    chosen = curve_plots.choose(small, set(), max_curves=100, seed=1)
-    assert curve_plots.curves(small, chosen, {}, n_used=0).n_shown == 0
+    chosen = curve_plots.choose(small, max_curves=100, seed=1)
+    assert curve_plots.curves(small, chosen, {}).n_shown == 0
 
 
 def test_a_slice_has_values_as_they_are_and_quartiles_along_the_scale() -> None:
@@ -146,13 +146,14 @@ def test_parallel_places_are_on_each_parameters_own_scale() -> None:
 
 def test_curves_lie_one_after_another_with_a_band_of_the_completed() -> None:
     steps = np.array([1, 2, 4])
-    rows = [row(number, 1.0) for number in range(1, 6)]
-    rows += [row(6, state=TrialState.RUNNING), row(7, state=TrialState.FAILED)]
-    found = {n: (steps, np.array([n, n + 1.0, n + 2.0])) for n in range(1, 6)}
-    found[6] = (steps[:1], np.array([9.0]))
+    rows = [row(number, 1.0, has_reported=True) for number in range(1, 6)]
+    rows += [row(6, state=TrialState.RUNNING, has_reported=True), row(7, state=TrialState.FAILED)]
+    curve = curve_plots.Curve.of
+    found = {n: curve(steps, np.array([n, n + 1.0, n + 2.0])) for n in range(1, 6)}
+    found[6] = curve(steps[:1], np.array([9.0]))
     small = table(*rows)
-    chosen = curve_plots.choose(small, {1, 2, 3, 4, 5, 6}, max_curves=100, seed=1)
-    plot = curve_plots.curves(small, chosen, found, n_used=6)
+    chosen = curve_plots.choose(small, max_curves=100, seed=1)
+    plot = curve_plots.curves(small, chosen, found)
     assert plot.columns["number"] == [1, 2, 3, 4, 5, 6]
     assert plot.columns["offset"] == [0, 3, 6, 9, 12, 15]
     assert plot.columns["length"] == [3, 3, 3, 3, 3, 1]
@@ -162,11 +163,10 @@ def test_curves_lie_one_after_another_with_a_band_of_the_completed() -> None:
 
 
 def test_of_many_curves_the_running_and_the_best_are_drawn() -> None:
-    rows = [row(number, float(number)) for number in range(1, 2_001)]
-    rows[1_500] = row(1_501, state=TrialState.RUNNING)
-    numbers = set(range(1, 2_001))
+    rows = [row(number, float(number), has_reported=True) for number in range(1, 2_001)]
+    rows[1_500] = row(1_501, state=TrialState.RUNNING, has_reported=True)
     small = table(*rows)
-    chosen = curve_plots.choose(small, numbers, max_curves=200, seed=1)
+    chosen = curve_plots.choose(small, max_curves=200, seed=1)
     shown = set(small.number[chosen].tolist())
     assert len(shown) == 200
     assert set(range(1, 21)) | {1_501} <= shown

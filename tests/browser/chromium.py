@@ -1,7 +1,8 @@
 """The browser that the tests drive: found, or installed.
 
-In this order: `TUNEWELL_CHROMIUM`; a Chromium or Chrome on the PATH; playwright's own, if it has been
-downloaded; Debian's package, where there is an `apt-get` and we are root; playwright's download.
+In this order: `TUNEWELL_CHROMIUM`; a Chromium or Chrome on the PATH; playwright's own, if it has
+been downloaded; Debian's package, where there is an `apt-get` and we are root; playwright's
+download.
 
 Run: python -m tests.browser.chromium
      prints the browser's path and its version.

@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: one Chromium a test process, a service on each database, windows."""
+"""Fixtures of the browser tests: a Chromium a test process, a service on each database, windows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from app.domain.token import Role
 
@@ -18,6 +18,8 @@ from .chromium import find
 from .seeding import seed
 from .site import Site, start
 from .visiting import Theme, Visitor
+
+expect.set_options(timeout=15_000)  # a busy machine is no fault of the page
 
 
 @pytest.fixture(scope="package")
@@ -80,7 +82,7 @@ class Visit(Protocol):
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
-    """Opens windows. At the end each is closed, and any fault that was not expected fails the test."""
+    """Opens windows. At the end each is closed, and any fault not expected fails the test."""
     visitors: list[Visitor] = []
     with ExitStack() as stack:
 

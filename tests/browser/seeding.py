@@ -1,8 +1,7 @@
 """Studies that the pages are looked at with, made through the REST API as any client makes them.
 
-Finished trials are imported, up to 2,000 a call; what runs, is retried or has attempts of workers goes
-through asks, claims and reports. The benchmark of the dashboard uses the same studies, and the large
-ones.
+Finished trials are imported, up to 2,000 a call; what runs, is retried or has attempts of workers
+goes through asks, claims and reports. The benchmark of the dashboard uses the large ones.
 """
 
 from __future__ import annotations
@@ -17,7 +16,11 @@ from typing import Any, Protocol
 CHUNK = 2_000
 """Trials imported in one call."""
 
-HOSTILE = '<img src=x onerror="alert(1)">' + "w" * 150 + " \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627"
+HOSTILE = (
+    '<img src=x onerror="alert(1)">'
+    + "w" * 150
+    + " \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627"
+)
 """A name of markup, a long word and right-to-left text."""  # fmt: skip
 
 
@@ -53,7 +56,8 @@ def bring(call: Call, study_id: str, trials: Iterable[dict[str, Any]]) -> None:
 
 def ask(call: Call, study_id: str, count: int = 1) -> list[Any]:
     """Trials to evaluate, in `running`."""
-    found: list[Any] = call("POST", f"/v1/studies/{study_id}:suggest", {"count": count})["trials"]
+    body = {"count": count, "lease_s": 86_400}
+    found: list[Any] = call("POST", f"/v1/studies/{study_id}:suggest", body)["trials"]
     return found
 
 
@@ -73,7 +77,9 @@ def complete(call: Call, trial: Any, state: str = "completed", **values: float) 
 
 def fail(call: Call, trial: Any, kind: str, message: str) -> None:
     """Ends an attempt with a failure."""
-    text = f'Traceback (most recent call last):\n  File "train.py", line 41\nRuntimeError: {message}'
+    text = (
+        f'Traceback (most recent call last):\n  File "train.py", line 41\nRuntimeError: {message}'
+    )
     body = {"lease_id": trial["lease_id"], "kind": kind, "message": message, "traceback": text}
     call("POST", f"/v1/trials/{trial['id']}:fail", body)
 
@@ -259,7 +265,9 @@ def wild_values(call: Call) -> str:
         wild.append({"state": "failed", "failure": failure, "measurements": points})
     usual = [{"values": {"value": 0.88 + 0.002 * k}} for k in range(20)]
     trials = [*usual[:10], *wild, *usual[10:]]
-    bring(call, study_id, ({"params": {"x0": k / 30, "x1": 0.5}, **t} for k, t in enumerate(trials)))
+    bring(
+        call, study_id, ({"params": {"x0": k / 30, "x1": 0.5}, **t} for k, t in enumerate(trials))
+    )
     return study_id
 
 

@@ -43,7 +43,7 @@ def start(folder: Path, database_url: str) -> Site:
         folder: empty, for the output of its processes.
         database_url: of an empty database; one with the newest schema starts quicker.
     """
-    service = Service(folder, database_url, {})
+    service = Service(folder, database_url, {"TUNEWELL_LEASE_TTL_S": "3600"})
     service.start()
     tokens: dict[Role, str] = {}
     site = Site(service, tokens, {})

@@ -1,4 +1,4 @@
-"""The browser is found where it is, installed where that is allowed, else it is said what to type."""
+"""The browser is found, or installed where that is allowed, else it is said what to type."""
 
 from __future__ import annotations
 

@@ -3,14 +3,14 @@
 // what it is told twice it has to bear.
 
 import { address, ApiError, get, pause, refused } from "./api.js";
-import { signIn } from "./session.js";
+import { onSignedIn, signIn } from "./session.js";
 
 const FEED = "/v1/events";
 const NAME = "tunewell:events";
 const DEAD_MS = 35_000; // ticks come each 15 s
 const HIDDEN_MS = 60_000;
 const GATHER_MS = 250;
-const QUIET_MS = 3_000;
+const QUIET_MS = 2_000; // so that a loss is said within 3 s
 const LONGEST_MS = 30_000;
 
 const channel = new BroadcastChannel(NAME);
@@ -65,6 +65,9 @@ function take(events, at) {
   cursor = at;
   gather(events);
 }
+
+// What came while nobody was signed in was refused to the page: it reads everything anew.
+onSignedIn(() => cursor !== null && gather([{ kind: "reset" }]));
 
 function gather(events) {
   for (const event of events) waiting.push(event);

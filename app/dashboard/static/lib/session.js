@@ -46,6 +46,10 @@ export function allIsWell() {
 }
 
 let signing = null;
+const welcomes = new Set();
+
+// Calls `told()` each time somebody has signed in: what was refused before can be read now.
+export const onSignedIn = (told) => welcomes.add(told);
 
 // Shows the form until a token was taken; the token itself is kept nowhere. One form for all who ask.
 export function signIn() {
@@ -72,6 +76,7 @@ async function asked() {
   part("sign-in-problem").textContent = "";
   part("sign-in").hidden = true;
   await showWho();
+  for (const told of welcomes) told();
 }
 
 const submitted = (form) =>

@@ -50,7 +50,6 @@ const context = {
   mayWrite: false,
   selection: null,
   running: new Map(), // by number: {id, step, value} of trials that run
-  last: new Map(), // by number: the last value that a curve has
   link: async (number) => {
     const { trials } = await get(`${base}/trials`, { where: `number:${number}`, page_size: 1 });
     return `/trials/${encodeURIComponent(trials[0].id)}`;

@@ -72,7 +72,7 @@ function unescaped(text) {
 
 export function choose(study, ids) {
   localStorage.setItem(KEEP + study.id, JSON.stringify(ids));
-  change({ cols: ids.map((id) => encodeURIComponent(id)).join(",") });
+  change({ cols: ids.map((id) => id.replaceAll("%", "%25").replaceAll(",", "%2C")).join(",") });
 }
 
 export function reset(study) {

@@ -1,5 +1,7 @@
 // What several parts of a study's page need.
 
+import { read } from "../../lib/view.js";
+
 export const ENDED = ["completed", "stopped", "infeasible", "failed"];
 
 export const isEnded = (state) => ENDED.includes(state);
@@ -17,8 +19,14 @@ const RULES = {
   largest: "the largest",
 };
 
-export function captionOf({ n_shown: shown, n_used: used, sampling, excluded = {} }, unit = "") {
+const REASONS = { nan: "NaN or infinite" };
+
+// unit: what is counted, with a blank before it; out: how to call those that are left out.
+export function captionOf({ n_shown: shown, n_used: used, sampling, excluded = {} }, unit = "", out = "left out") {
   const rule = sampling === "all" ? "" : `, by rule "${sampling}": ${RULES[sampling] || sampling}`;
-  const out = Object.entries(excluded).map(([reason, n]) => `${n} ${reason.replaceAll("_", " ")}`);
-  return `${shown} of ${used}${unit} shown${rule}${out.length ? `; left out: ${out.join(", ")}` : ""}`;
+  const others = Object.entries(excluded).map(([reason, n]) => `${n} ${REASONS[reason] || reason.replaceAll("_", " ")}`);
+  return `${shown} of ${used}${unit} shown${rule}${others.length ? `; ${out}: ${others.join(", ")}` : ""}`;
 }
+
+// Numbers of the trials that the reader has picked one by one: `at=33,41`.
+export const pickedTrials = () => new Set((read("at") || "").split(",").map(Number).filter((trial) => Number.isInteger(trial) && trial > 0));

@@ -4,7 +4,7 @@
 import { getFresh } from "../../lib/api.js";
 import { number, plural, words } from "../../lib/format.js";
 import { axis, series, stateColour, token } from "../../lib/theme.js";
-import { captionOf, objectives } from "./common.js";
+import { captionOf, objectives, pickedTrials } from "./common.js";
 import { Plot } from "./plot.js";
 import { CutSwitch, extent, finite, isMaximized, LogSwitch, padded, valueAxis } from "./scale.js";
 
@@ -19,7 +19,7 @@ export class Curves extends Plot {
   constructor(context) {
     const log = new LogSwitch("curves");
     const cut = new CutSwitch(() => this.redraw());
-    super(context, { kind: "curves", keys: ["log"], id: "curves", title: "Learning curves", tools: [log.element, cut.element], help: "Reported values over steps. Faded: all curves drawn; bold: the best; thin and bright: running. A curve that was stopped early ends in a bar. The band holds the middle 80 % of completed trials, where at least 5 have reported." });
+    super(context, { kind: "curves", keys: ["log", "at"], id: "curves", title: "Learning curves", tools: [log.element, cut.element], help: "Reported values over steps. Faded: all curves drawn; bold: the best; dashed: running, and those picked in the table. A curve that was stopped early ends in a bar. The band holds the middle 80 % of completed trials, where at least 5 have reported." });
     Object.assign(this, { log, cut, hovered: -1, newTimer: null });
   }
 
@@ -34,7 +34,6 @@ export class Curves extends Plot {
       this.curves = unpack(data);
     }
     this.places = new Map(this.curves.map((curve, k) => [curve.number, k]));
-    for (const curve of this.curves) if (curve.steps.length && (curve.state === "running" || curve.state === "paused")) this.context.last.set(curve.number, curve.values.at(-1));
     return data;
   }
 
@@ -158,7 +157,7 @@ export class Curves extends Plot {
         bundle(groups.stopped, stateColour("stopped"), faded),
         bundle(groups.running, stateColour("running"), 0.7),
         { type: "scatter", silent: true, progressive: 0, symbol: "rect", symbolSize: [2, 10], itemStyle: { color: stateColour("stopped") }, data: groups.stopped.filter((curve) => curve.steps.length).slice(0, MOST).map((curve) => [curve.steps.at(-1), curve.values.at(-1)]) },
-        ...own.map((curve) => line(curve, { color: stateColour("running"), width: 1.5 })),
+        ...own.map((curve) => line(curve, curve.state === "running" ? { color: stateColour("running"), width: 1.5, type: [5, 3] } : { color: token("ink"), width: 1.5, type: "dashed" })),
         ...(best ? [line(best, { color: series(0), width: 2.5 })] : []),
         { id: "hovered", type: "line", symbol: "none", silent: true, z: 9, lineStyle: { color: token("ink"), width: 2 }, data: [] },
       ],
@@ -166,7 +165,7 @@ export class Curves extends Plot {
   }
 
   pickedCurves() {
-    return [...(this.context.picked || [])].map((trial) => this.curves[this.places.get(trial)]).filter(Boolean);
+    return [...pickedTrials()].map((trial) => this.curves[this.places.get(trial)]).filter(Boolean);
   }
 
   band(isLog) {

@@ -4,11 +4,12 @@ import { el } from "../../lib/dom.js";
 import { duration, number, plural, words } from "../../lib/format.js";
 import { axis, DASHES, series, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
-import { captionOf, objectives } from "./common.js";
+import { captionOf, isEnded, objectives, pickedTrials } from "./common.js";
 import { Plot } from "./plot.js";
 import { CutSwitch, extent, finite, isMaximized, LogSwitch, valueAxis } from "./scale.js";
 
 const MOST = 2_000;
+const SOON_MS = 1_500;
 const ID = "history";
 
 export class History extends Plot {
@@ -16,7 +17,7 @@ export class History extends Plot {
     const log = new LogSwitch(ID);
     const over = el("button", { type: "button", class: "quiet switch", onclick: () => change({ over: read("over") === "time" ? null : "time" }) }, "over time");
     const cut = new CutSwitch(() => this.redraw());
-    super(context, { kind: "history", keys: ["log", "over"], id: ID, title: "Best so far", tools: [over, log.element, cut.element], help: "Each trial's final value, and the best of those before it. Trials that were stopped early never count as the best of completed ones in importance." });
+    super(context, { kind: "history", keys: ["log", "over", "at"], id: ID, title: "Best so far", tools: [over, log.element, cut.element], help: "Each trial's final value, and the best of those before it. Trials that were stopped early never count as the best of completed ones in importance." });
     Object.assign(this, { log, over, cut });
   }
 
@@ -44,6 +45,7 @@ export class History extends Plot {
       else if (event.kind === "trial.measurement") isChanged = this.context.running.has(event.data.number) || isChanged;
     }
     if (this.data.columns.number.length > MOST) return this.viewChanged();
+    if (this.hasBrackets && events.some((event) => event.kind === "trial.state" && isEnded(event.data.state))) this.readSoon();
     return isChanged ? this.redraw() : undefined;
   }
 
@@ -60,24 +62,36 @@ export class History extends Plot {
       k = columns.number.push(news.number) - 1;
       this.places.set(news.number, k);
       columns.bracket[k] = null;
+      columns.value[k] = null;
       this.data.n_total = Math.max(this.data.n_total, news.number);
       this.data.n_used += 1;
       this.data.n_shown += 1;
     }
     columns.state[k] = state;
-    columns.value[k] = finite(value) ? value : null;
+    if (isEnded(news.state)) columns.value[k] = finite(value) ? value : null; // the last report stands until then
     columns.elapsed_s[k] = elapsed;
-    if (news.state === "completed" || news.state === "stopped") this.improve(k);
+    if (!this.hasBrackets && (news.state === "completed" || news.state === "stopped")) this.improve(k);
     return true;
+  }
+
+  // Events do not tell brackets: where there are some, the lines are read.
+  get hasBrackets() {
+    return this.data.best.some((line) => line.bracket !== null);
+  }
+
+  readSoon() {
+    this.timer = this.timer || setTimeout(() => {
+      this.timer = null;
+      this.viewChanged();
+    }, SOON_MS);
   }
 
   improve(k) {
     const { columns, best } = this.data;
     const value = columns.value[k];
-    const bracket = columns.bracket[k] ?? null;
     if (value === null) return;
-    let line = best.find((each) => (each.bracket ?? null) === bracket);
-    if (!line) best.push((line = { bracket, number: [], elapsed_s: [], value: [] }));
+    let [line] = best;
+    if (!line) best.push((line = { bracket: null, number: [], elapsed_s: [], value: [] }));
     const last = line.value.at(-1);
     if (last !== undefined && !(isMaximized(this.metric) ? value > last : value < last)) return;
     line.number.push(columns.number[k]);
@@ -92,15 +106,15 @@ export class History extends Plot {
   // Marks by what is drawn alike: {x, y, number, state}; `failed` have no value.
   marks() {
     const { columns, states } = this.data;
-    const found = { completed: [], stopped: [], running: [], failed: [], rest: [], noValue: 0 };
+    const found = { completed: [], stopped: [], running: [], failed: [], rest: [] };
     columns.number.forEach((trial, k) => {
       const state = states[columns.state[k]];
       const running = state === "running" ? this.context.running.get(trial) : null;
-      const value = state === "running" || state === "paused" ? (running?.value ?? this.context.last.get(trial) ?? null) : columns.value[k];
+      const value = running?.value ?? columns.value[k];
       const x = this.isByTime ? (columns.elapsed_s[k] ?? this.now()) : trial;
       const mark = { x, y: value, number: trial, state };
       if (state === "failed" || state === "infeasible") found.failed.push({ ...mark, y: 0, grid: 1 });
-      else if (!finite(value)) found.noValue += state === "completed" || state === "stopped" ? 1 : 0;
+      else if (!finite(value)) return;
       else if (!this.context.selection.includes(trial)) found.rest.push(mark);
       else found[state === "completed" || state === "stopped" ? state : "running"].push(mark);
     });
@@ -124,10 +138,9 @@ export class History extends Plot {
     this.cut.show(ends);
     const points = [...shown, ...marks.failed].sort((a, b) => a.x - b.x).map((mark) => ({ ...mark, tip: () => this.tip(mark) }));
     const cut = ends.outside ? `; ${ends.outside} outside the axis` : "";
-    const without = marks.noValue ? `; ${marks.noValue} with NaN or infinite values not drawn` : "";
     return this.panel.show({
       sentence: this.sentence(shown.length),
-      caption: captionOf(this.data) + cut + without,
+      caption: captionOf(this.data, "", "without a value") + cut,
       table: () => this.table(),
       points,
       option: () => this.option(marks, ends, Math.max(1, ...points.map((point) => point.x))),
@@ -179,9 +192,15 @@ export class History extends Plot {
         scatter(marks.stopped, { id: "stopped", itemStyle: hollow("stopped") }),
         scatter(marks.running, { id: "running", itemStyle: hollow("running") }),
         scatter(marks.failed, { id: "failed", xAxisIndex: 1, yAxisIndex: 1, symbol: "rect", symbolSize: [1.5, 9], itemStyle: { color: stateColour("failed") } }),
+        { type: "scatter", id: "picked", symbolSize: 13, silent: true, progressive: 0, itemStyle: { color: "transparent", borderColor: token("ink"), borderWidth: 1.5 }, data: pairs(this.picked(marks)) },
         ...this.lines().map((line, k) => this.bestLine(line, k, most)),
       ],
     };
+  }
+
+  picked({ completed, stopped, running, rest }) {
+    const picked = pickedTrials();
+    return picked.size ? [...completed, ...stopped, ...running, ...rest].filter((mark) => picked.has(mark.number)) : [];
   }
 
   lines() {

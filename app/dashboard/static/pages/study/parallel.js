@@ -164,7 +164,7 @@ export class Parallel extends Plot {
   parameterAxis(parameter, k, hasLane) {
     const { places, texts } = ticksOf(parameter);
     const all = hasLane ? [LANE, ...places] : places;
-    const formatter = (place) => (place === LANE ? "not active" : (texts.get(place) ?? ""));
+    const formatter = (place) => (place === LANE ? (narrow.matches ? "-" : "not active") : (texts.get(place) ?? ""));
     return { ...this.base(k, parameter.name, hasLane), axisLabel: { ...label(), customValues: all, formatter }, axisTick: { customValues: all } };
   }
 

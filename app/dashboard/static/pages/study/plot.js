@@ -104,7 +104,8 @@ export class Plot {
     this.nEnded += n;
     clearTimeout(this.timer);
     this.timer = null;
-    if (this.nEnded >= Math.max(10, 0.05 * (this.data?.n_total || 0))) this.viewChanged();
+    const { n_total: total = 0, n_used: used = 0, needs = null } = this.data || {};
+    if (this.nEnded >= Math.max(10, 0.05 * total) || (needs && used + this.nEnded >= needs)) this.viewChanged();
     else this.timer = setTimeout(() => this.viewChanged(), LATE_MS);
   }
 }

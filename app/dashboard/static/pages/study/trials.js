@@ -8,7 +8,7 @@ import { onKey } from "../../lib/keys.js";
 import { explain } from "../../lib/session.js";
 import { change, onChange, read } from "../../lib/view.js";
 import { allColumns, choose, chosenColumns, evenly, reset } from "./columns.js";
-import { isEnded, objectives } from "./common.js";
+import { isEnded, objectives, pickedTrials } from "./common.js";
 import { curl, python } from "./copy.js";
 import { isMaximized } from "./scale.js";
 
@@ -20,17 +20,22 @@ const open = new Set(); // tables on the page, for the keys
 
 export class Trials {
   constructor(context, { size = 25 } = {}) {
-    Object.assign(this, { context, size, isOpen: false, pages: [null], trials: [], next: null, news: new Set(), timer: null, flight: 0, picked: new Set(), current: null });
+    Object.assign(this, { context, size, isOpen: false, pages: [null], trials: [], next: null, news: new Set(), timer: null, flight: 0 });
     this.build();
     context.selection.onChange(() => this.restart());
-    onChange((names) => (names === null || names.some((name) => KEYS.includes(name))) && this.restart());
+    onChange((names) => {
+      if (names === null || names.some((name) => KEYS.includes(name))) this.restart();
+      else if (names.includes("at") && this.isOpen && this.columns) this.showPicked();
+    });
   }
 
   build() {
     this.title = el("h2", { id: "trials-title" }, "Trials");
     this.waiting = el("button", { type: "button", class: "primary waiting", hidden: true, onclick: () => this.restart() });
-    this.tools = el("div", { class: "tools" });
-    this.filters = el("div", { class: "filters" });
+    this.csv = el("a", { class: "button", download: true }, "CSV");
+    this.tools = el("div", { class: "tools" }, this.columnMenu(), this.csv, this.copyButtons());
+    this.chips = el("span", { class: "chips" });
+    this.filters = el("div", { class: "filters" }, this.search(), this.chips);
     this.head = el("thead");
     this.body = el("tbody");
     this.table = el("table", { class: "trials", "aria-labelledby": "trials-title" }, this.head, this.body);
@@ -156,7 +161,9 @@ export class Trials {
     this.showTitle();
     this.showTools();
     this.showFilters();
+    const sorted = this.head.contains(document.activeElement) ? document.activeElement.dataset.sort : null;
     fill(this.head, this.headRow());
+    if (sorted) this.head.querySelector(`[data-sort="${CSS.escape(sorted)}"]`)?.focus();
     this.rows();
     this.showFoot();
     this.message.hidden = this.trials.length > 0;
@@ -166,6 +173,7 @@ export class Trials {
 
   // Rows that stay keep their elements, so that focus and hover stay too.
   rows() {
+    this.pickedNow = pickedTrials();
     const known = new Map([...this.body.rows].map((row) => [row.dataset.id, row]));
     const wanted = this.trials.map((trial) => {
       const row = this.row(trial);
@@ -184,6 +192,7 @@ export class Trials {
   }
 
   showRow(trial) {
+    this.pickedNow = pickedTrials();
     const there = [...this.body.rows].find((row) => row.dataset.id === trial.id);
     if (there) this.merge(there, this.row(trial));
   }
@@ -192,7 +201,7 @@ export class Trials {
     const { best } = this.context.study();
     const isBest = best?.id === trial.id;
     const place = `/trials/${encodeURIComponent(trial.id)}`;
-    const pick = el("input", { type: "checkbox", "data-pick": trial.number, "aria-label": `Pick trial ${trial.number}`, checked: this.picked.has(trial.number) });
+    const pick = el("input", { type: "checkbox", "data-pick": trial.number, "aria-label": `Pick trial ${trial.number}`, checked: this.pickedNow.has(trial.number) });
     const more = el("button", { type: "button", class: "quiet unfold", "aria-expanded": "false", "aria-label": `More of trial ${trial.number}` }, "▾");
     const cells = this.columns.map((each) => el("td", { class: each.isNumber ? "num" : null, "data-label": each.title, "data-column": each.id }, each.cell(trial)));
     return el("tr", { "data-id": trial.id, "data-number": trial.number, class: isBest ? "is-best" : null },
@@ -228,7 +237,6 @@ export class Trials {
     const to = this.sort === sort ? `-${sort}` : this.sort === `-${sort}` ? sort : sort === "number" || sort === "created_at" ? `-${sort}` : sort;
     announce(`Sorted by ${sort.replace("param:", "")}, ${to.startsWith("-") ? "descending" : "ascending"}`, { now: true });
     change({ sort: to });
-    this.head.querySelector(`[data-sort="${CSS.escape(sort)}"]`)?.focus();
   }
 
   emptyText() {
@@ -249,32 +257,31 @@ export class Trials {
   // --- tools ---
 
   showTools() {
+    this.csv.href = address(`${this.context.base}/export`, { format: "csv", ...this.asked() });
+    this.fillMenu();
+    if (document.activeElement !== this.finder) this.finder.value = read("find") || "";
+  }
+
+  copyButtons() {
     const { base, id } = this.context;
-    const csv = address(`${base}/export`, { format: "csv", ...this.asked() });
-    fill(this.tools, this.columnMenu(),
-      el("a", { class: "button", href: csv, download: true }, "CSV"),
+    return [
       el("button", { type: "button", onclick: () => copy(curl(`${base}/trials`, { ...this.asked(), page_size: this.size }), "curl") }, "Copy curl"),
-      el("button", { type: "button", onclick: () => copy(python(id, this.asked(), this.size), "Python") }, "Copy Python"));
-    this.search();
+      el("button", { type: "button", onclick: () => copy(python(id, this.asked(), this.size), "Python") }, "Copy Python"),
+    ];
   }
 
   search() {
-    if (this.finder) return;
-    this.finder = el("input", { type: "search", placeholder: "#4711", "aria-label": "Find a trial by its number", size: 8, value: read("find") || "" });
+    this.finder = el("input", { type: "search", placeholder: "#4711", "aria-label": "Find a trial by its number", size: 8 });
+    this.finder.addEventListener("search", () => this.finder.value === "" && change({ find: null }));
     const form = el("form", { role: "search", class: "find" }, this.finder);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       change({ find: this.finder.value.trim() || null });
     });
-    this.finder.addEventListener("search", () => this.finder.value === "" && change({ find: null }));
-    this.finderForm = form;
+    return form;
   }
 
   columnMenu() {
-    if (this.menu) {
-      this.fillMenu();
-      return this.menu;
-    }
     this.menuBody = el("div", { class: "menu-body" });
     this.menu = el("details", { class: "menu" }, el("summary", { class: "button" }, "Columns"), this.menuBody);
     this.menu.addEventListener("keydown", (event) => {
@@ -282,19 +289,17 @@ export class Trials {
       this.menu.open = false;
       this.menu.querySelector("summary").focus();
     });
+    this.menuBody.addEventListener("change", () => choose(this.context.study(), [...this.menuBody.querySelectorAll("input:checked")].map((box) => box.value)));
     document.addEventListener("pointerdown", (event) => !this.menu.contains(event.target) && (this.menu.open = false));
-    this.fillMenu();
     return this.menu;
   }
 
   fillMenu() {
-    const study = this.context.study();
+    if (this.menu.open && this.menuBody.childElementCount) return; // under the reader's hand
     const chosen = new Set(this.columns.map(({ id }) => id));
-    const boxes = allColumns(study).map(({ id, title, isOwn }) => el("label", {}, el("input", { type: "checkbox", value: id, checked: chosen.has(id) }), " ", isOwn ? named(title) : title));
-    const usual = el("button", { type: "button", onclick: () => reset(this.context.study()) }, "The usual ones");
-    if (this.menu?.open && this.menuBody.childElementCount) return; // under the reader's hand
+    const boxes = allColumns(this.context.study()).map(({ id, title, isOwn }) => el("label", {}, el("input", { type: "checkbox", value: id, checked: chosen.has(id) }), " ", isOwn ? named(title) : title));
+    const usual = el("button", { type: "button", onclick: () => ((this.menu.open = false), reset(this.context.study())) }, "The usual ones");
     this.menuBody.replaceChildren(...boxes, usual);
-    this.menuBody.onchange = () => choose(study, [...this.menuBody.querySelectorAll("input:checked")].map((box) => box.value));
   }
 
   showFilters() {
@@ -306,8 +311,9 @@ export class Trials {
       return el("button", { type: "button", class: "quiet chip", "data-state": state, "aria-pressed": String(isOn), onclick: () => change({ state: to.join(",") || null }) }, `${words(state)} ${counts[state] || 0}`);
     });
     const chips = [...selection.rules.keys()].map((name) => el("button", { type: "button", class: "chip picked", title: "Take this out of the selection", onclick: () => selection.set([name, null]) }, named(selection.told(name)), " ×"));
-    const rows = this.picked.size ? el("button", { type: "button", class: "chip picked", onclick: () => this.unpickAll() }, `${plural(this.picked.size, "trial")} picked ×`) : null;
-    fill(this.filters, this.finderForm, ...states, ...chips, rows);
+    const picked = pickedTrials();
+    const rows = picked.size ? el("button", { type: "button", class: "chip picked", onclick: () => change({ at: null }) }, `${plural(picked.size, "trial")} picked ×`) : null;
+    fill(this.chips, ...states, ...chips, rows);
   }
 
   showFoot() {
@@ -335,18 +341,19 @@ export class Trials {
 
   // --- rows by hand ---
 
-  pick(box) {
-    const trial = Number(box.dataset.pick);
-    if (box.checked) this.picked.add(trial);
-    else this.picked.delete(trial);
-    this.context.pick?.(this.picked);
+  showPicked() {
+    const picked = pickedTrials();
+    for (const box of this.body.querySelectorAll("input[data-pick]")) box.checked = picked.has(Number(box.dataset.pick));
     this.showFilters();
   }
 
-  unpickAll() {
-    this.picked.clear();
-    this.context.pick?.(this.picked);
-    this.render();
+  // Picked trials are ringed in the plots, and their curves are drawn on top.
+  pick(box) {
+    const picked = pickedTrials();
+    const trial = Number(box.dataset.pick);
+    if (box.checked) picked.add(trial);
+    else picked.delete(trial);
+    change({ at: [...picked].join(",") || null });
   }
 
   unfold(event) {

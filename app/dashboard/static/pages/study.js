@@ -49,6 +49,7 @@ const context = {
   study: () => study,
   mayWrite: false,
   selection: null,
+  isDeleted: false, // by this page itself, which offers to undo it
   running: new Map(), // by number: {id, step, value} of trials that run
   link: async (number) => {
     const { trials } = await get(`${base}/trials`, { where: `number:${number}`, page_size: 1 });
@@ -191,7 +192,7 @@ let soon = null;
 function readSoon() {
   soon = soon || setTimeout(() => {
     soon = null;
-    readStudy().catch(explain);
+    readStudy().catch((error) => context.isDeleted || explain(error));
   }, RESUME_MS);
 }
 

@@ -118,11 +118,13 @@ class Actions {
     const { running } = this.counts();
     if (running && ALIVE.includes(this.study().state) && !(await ask("Delete this study?", `${plural(running, "trial")} of it ${running === 1 ? "runs" : "run"} now. Workers give up what they train for a deleted study.`, "Delete study", "Keep it"))) return;
     try {
+      this.context.isDeleted = true;
       this.deleted = await this.write("DELETE", this.context.base, undefined, { match: tagOf(this.study()) });
       this.deleted = this.deleted || {};
       const until = this.deleted.purge_at ? ` It can be brought back until ${new Date(this.deleted.purge_at).toLocaleDateString()}.` : "";
       toast(`The study is deleted.${until}`, "Undo", () => this.undelete().catch(explain));
     } catch (error) {
+      this.context.isDeleted = false;
       await this.tell(error, this.study());
     }
     this.show();
@@ -133,6 +135,7 @@ class Actions {
     try {
       this.latest = await this.write("POST", `${this.context.base}:undelete`, undefined);
       this.deleted = null;
+      this.context.isDeleted = false;
       toast("The study is back.");
     } catch (error) {
       toast(said(error));

@@ -84,7 +84,7 @@ class Slice extends Plot {
 // A gain that is so many e-folds below the largest is none.
 const LOG_REACH = 20;
 
-const GRIDS = [{ left: 64, right: 16, top: 30, height: "56%" }, { left: 64, right: 16, bottom: 44, height: "18%" }];
+const GRIDS = [{ left: 64, right: 16, top: 48, height: "52%" }, { left: 64, right: 16, bottom: 44, height: "18%" }];
 
 // Choices have no way between them: marks instead of a line.
 const stroke = (parameter, colour, more = {}) => (parameter.type === "categorical" ? { symbol: "rect", symbolSize: [26, 4], lineStyle: { opacity: 0 }, itemStyle: { color: colour } } : { symbol: "none", lineStyle: { color: colour, width: 2, ...more }, itemStyle: { color: colour } });

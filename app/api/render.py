@@ -240,8 +240,13 @@ def summary(value: StudySummary) -> dict[str, Any]:
     return {
         "rate_per_h": value.rate_per_h,
         "time_left_s": value.time_left_s,
+        "eta_low_s": value.eta_low_s,
+        "eta_high_s": value.eta_high_s,
+        "n_running": value.n_running,
         "trend": [list(point) for point in value.trend],
         "last_failures": [dict(line) for line in value.last_failures],
+        "recent_failures": dict(value.recent_failures),
+        "n_recent": value.n_recent,
     }
 
 

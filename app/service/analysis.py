@@ -290,7 +290,10 @@ class AnalysisService:
     ) -> tuple[Study, list[plots.AttemptRow]]:
         def read(conn: Connection) -> tuple[Study, list[plots.AttemptRow]]:
             study = study_rows.get(conn, study_id)
-            return study, plots.newest(conn, study_id, most, only_failed=only_failed)
+            found = plots.newest(conn, study_id, most, only_failed=only_failed)
+            if only_failed:
+                found += plots.imported_failures(conn, study_id, most - len(found))
+            return study, found
 
         return self._store.read(read)
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from ..domain import front as fronts
-from ..domain.study import Direction, Study, StudyDefinition, StudyState
+from ..domain.pace import Ended, pace_of
+from ..domain.study import Study, StudyDefinition, StudyState
 from ..domain.trial import Trial, TrialState
-from ..store import trial_sets
-from ..store import trials as trial_rows
+from ..store import summaries, trial_sets
 from ..store.page import Page
+from ..store.trial_select import first_metric
 from .views import Front, StudySummary
 
-_TREND_POINTS = 50
-_RATE_WINDOW = timedelta(hours=1)
+_TREND_POINTS = 32
+_RECENT = 10
+"""Trials that ended last, whose failures are counted."""
+_MOST_ENDED = 200
+"""Trials that ended last, by which the rate is told."""
 _EXPORT_PAGE = 500
 
 
@@ -42,53 +47,55 @@ def front_of(conn: Connection, study: Study) -> Front:
     )
 
 
-def summary_of(conn: Connection, study: Study) -> StudySummary:
+def summary_of(conn: Connection, study: Study, now: datetime) -> StudySummary:
     """Rate, time left, trend and last failures of a study."""
-    finished = trial_rows.finished_values(conn, study.id)
-    first = study.definition.objectives[0].name
-    ended = [at for _, _, _, at in finished]
-    rate = None
-    if len(ended) >= 2:
-        last = max(ended)
-        recent = [at for at in ended if at > last - _RATE_WINDOW]
-        span = (max(recent) - min(recent)).total_seconds()
-        rate = 3600 * (len(recent) - 1) / span if span > 0 else None
+    ended = summaries.ended_last(conn, study.id, _MOST_ENDED)
+    is_active = study.state is StudyState.ACTIVE
+    n_left = _n_left(study) if is_active else None
+    lately = [Ended(at=one.ended_at, took_s=_took_s(one)) for one in ended]
+    pace = pace_of(lately, n_left, _own_time_s(study, now))
+    rate = pace.rate_per_h
+    recent = [one.failure for one in ended[:_RECENT]]
     return StudySummary(
         rate_per_h=rate,
-        time_left_s=_time_left_s(study, rate),
-        trend=_trend(study.definition, [(n, values[first]) for _, n, values, _ in finished]),
+        time_left_s=None if rate is None or n_left is None else 3600 * n_left / rate,
+        eta_low_s=pace.low_s,
+        eta_high_s=pace.high_s,
+        n_running=study.counts.get(TrialState.RUNNING, 0),
+        trend=tuple(
+            summaries.improvements(
+                conn, study.id, first_metric(study.definition).direction, _TREND_POINTS
+            )
+        ),
         last_failures=tuple(
             {"number": t.number, "kind": t.failure.kind.value, "message": t.failure.message}
             for t in trial_sets.last_failed(conn, study.id, 3)
             if t.failure is not None
         ),
+        recent_failures=dict(Counter(kind for kind in recent if kind is not None)),
+        n_recent=len(recent),
     )
 
 
-def _time_left_s(study: Study, rate: float | None) -> float | None:
+def _took_s(one: summaries.EndedTrial) -> float | None:
+    return None if one.started_at is None else (one.ended_at - one.started_at).total_seconds()
+
+
+def _n_left(study: Study) -> int | None:
+    """Trials still to end."""
     total = study.definition.limits.max_trials
-    if rate is None or total is None or study.state is not StudyState.ACTIVE:
+    if total is None:
         return None
-    left = (
-        total
-        - study.places
-        + sum(study.counts.get(state, 0) for state in (TrialState.PENDING, TrialState.RUNNING))
-    )
-    return 3600 * left / rate
+    open_ones = (TrialState.PENDING, TrialState.RUNNING)
+    return total - study.places + sum(study.counts.get(state, 0) for state in open_ones)
 
 
-def _trend(
-    definition: StudyDefinition, finished: Sequence[tuple[int, float]]
-) -> tuple[tuple[int, float], ...]:
-    is_lower_better = definition.objectives[0].direction is Direction.MINIMIZE
-    best: list[tuple[int, float]] = []
-    for number, value in finished:
-        if not best or (value < best[-1][1] if is_lower_better else value > best[-1][1]):
-            best.append((number, value))
-    if len(best) <= _TREND_POINTS:
-        return tuple(best)
-    stride = (len(best) - 1) / (_TREND_POINTS - 1)
-    return tuple(best[round(k * stride)] for k in range(_TREND_POINTS))
+def _own_time_s(study: Study, now: datetime) -> float | None:
+    """Seconds until the study's time is over."""
+    most = study.definition.limits.max_duration_s
+    if most is None or study.started_at is None:
+        return None
+    return most - (now - study.started_at).total_seconds()
 
 
 def export_columns(definition: StudyDefinition) -> list[str]:

@@ -35,7 +35,7 @@ from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.page import Page
 from ..store.studies import LockedStudy, StudyFilter
-from ..store.transaction import Tx
+from ..store.transaction import Tx, now_of
 from ..suggest.feasible import has_point
 from .placement import may_use_data, offers_of
 from .points import PointSource
@@ -171,7 +171,7 @@ class StudyService:
 
         def read(conn: Connection) -> StudySummary:
             study = study_rows.get(conn, study_id)
-            return summary_of(conn, study)
+            return summary_of(conn, study, now_of(conn))
 
         return self._store.read(read)
 

@@ -243,13 +243,21 @@ class StudySummary:
     """What a list of studies shows beside the study itself.
 
     Attributes:
-        rate_per_h: trials finished per hour over the last hour of work, or None.
+        rate_per_h: trials that end in an hour, by the last ten of them or the last ten minutes.
         time_left_s: seconds until `max_trials` at that rate, or None.
-        trend: best value so far at up to 50 trial numbers.
+        eta_low_s, eta_high_s: the same if trials are short, or long, within `max_duration_s`.
+        n_running: trials that run now.
+        trend: number and value of the last trials that were better than all before, up to 32.
         last_failures: number and failure of the latest failed attempts.
+        recent_failures: by kind, how many of the last `n_recent` ended trials failed.
     """
 
     rate_per_h: float | None
     time_left_s: float | None
+    eta_low_s: float | None
+    eta_high_s: float | None
+    n_running: int
     trend: tuple[tuple[int, float], ...]
     last_failures: tuple[Mapping[str, Any], ...]
+    recent_failures: Mapping[str, int]
+    n_recent: int

@@ -237,20 +237,21 @@ def changed_since(conn: Connection, study_id: str, seq: int) -> list[Trial]:
     return [trial_of(row) for row in rows]
 
 
-_HAS_VALUE = (
+HAS_VALUE = (
     trials.c.study_id == bindparam("b_study_id"),
     trials.c.state.in_([str(state) for state in RANKED_STATES]),
     trials.c.value.is_not(None),
 )
+"""What a trial keeps that may be a best, of the study `b_study_id`."""
 _RANKED = {
-    Direction.MINIMIZE: SELECT_TRIALS.where(*_HAS_VALUE).order_by(trials.c.value, trials.c.number),
-    Direction.MAXIMIZE: SELECT_TRIALS.where(*_HAS_VALUE).order_by(
+    Direction.MINIMIZE: SELECT_TRIALS.where(*HAS_VALUE).order_by(trials.c.value, trials.c.number),
+    Direction.MAXIMIZE: SELECT_TRIALS.where(*HAS_VALUE).order_by(
         trials.c.value.desc(), trials.c.number
     ),
 }
 _FINISHED = (
     select(trials.c.id, trials.c.number, trials.c.final_values, trials.c.ended_at)
-    .where(*_HAS_VALUE)
+    .where(*HAS_VALUE)
     .order_by(trials.c.number)
 )
 _NEWEST_PROVENANCES = (

@@ -178,12 +178,22 @@ async def test_a_page_too_large_is_cut_down(http: httpx.AsyncClient) -> None:
 
 
 async def test_the_summary_view_says_how_a_study_goes(http: httpx.AsyncClient) -> None:
-    study = await create(http, limits={"max_trials": 5})
+    study = await create(http, limits={"max_trials": 9}, failure_policy={"max_attempts": 1})
     for value in (0.5, 0.7, 0.2):
         await tell(http, await ask(http, study["id"]), value)
     [item] = (await http.get("/v1/studies?view=summary")).json()["studies"]
     assert item["summary"]["trend"] == [[1, 0.5], [3, 0.2]]
     assert item["summary"]["last_failures"] == []
+    assert item["summary"]["rate_per_h"] > 0
+    assert 0 <= item["summary"]["eta_low_s"] <= item["summary"]["eta_high_s"]
+    assert (item["summary"]["n_running"], item["summary"]["n_recent"]) == (0, 3)
+    await ask(http, study["id"])
+    broken = await ask(http, study["id"])
+    body = {"lease_id": broken["lease_id"], "kind": "oom", "message": "too large"}
+    await http.post(f"/v1/trials/{broken['id']}:fail", json=body)
+    [item] = (await http.get("/v1/studies?view=summary")).json()["studies"]
+    assert item["summary"]["n_running"] == 1
+    assert item["summary"]["recent_failures"] == {"oom": 1}
     [plain] = (await http.get("/v1/studies")).json()["studies"]
     assert "summary" not in plain
 

@@ -119,5 +119,5 @@ def test_a_hostile_name_is_text(site: Site, visit: Visit, path: str) -> None:
 def test_what_does_not_exist_is_said(site: Site, visit: Visit) -> None:
     visitor = visit(site)
     visitor.watch.expect(r"answered 404: GET .*/st_0")
-    page = visitor.open("/studies/st_00000000000000000000000000")
-    expect(page.get_by_role("alert").filter(has_text="st_0000")).to_be_visible()
+    visitor.page.goto("/studies/st_00000000000000000000000000")
+    expect(visitor.page.get_by_role("alert").filter(has_text="st_0000")).to_be_visible()

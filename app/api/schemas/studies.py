@@ -119,12 +119,25 @@ class FailureLine(Wire):
 class SummaryOut(Wire):
     """What a list of studies shows beside each study (`view=summary`)."""
 
-    rate_per_h: float | None = Field(description="Trials finished per hour of work, or null.")
+    rate_per_h: float | None = Field(
+        description="Trials that end in an hour, by the last ten or the last ten minutes where "
+        "these have more; null before three have ended."
+    )
     time_left_s: float | None = Field(description="Seconds to `max_trials` at that rate, or null.")
+    eta_low_s: float | None = Field(
+        description="The same if trials are short (25 % quantile of the last ones), never beyond "
+        "`max_duration_s`; null where nobody knows."
+    )
+    eta_high_s: float | None = Field(description="The same if they are long (75 % quantile).")
+    n_running: int = Field(description="Trials that run now.")
     trend: list[tuple[int, float]] = Field(
-        description="Trial number and best value so far, where it improved."
+        description="Trial number and best value so far, where it improved: the last 32."
     )
     last_failures: list[FailureLine] = Field(description="The latest failed trials.")
+    recent_failures: dict[str, int] = Field(
+        description="By kind, how many of the last `n_recent` ended trials failed."
+    )
+    n_recent: int = Field(description="Up to 10.")
 
 
 class StudyListItem(StudyOut):

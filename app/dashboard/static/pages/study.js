@@ -30,7 +30,7 @@ const TABS = [
   { name: "failures", title: "Failures", count: (study) => study.trial_counts.failed },
   { name: "definition", title: "Definition" },
 ];
-const KNOWN = ["tab", "metric", "log", "over", "x", "y", "axes", "sort", "cols", "state", "sel", "at", "find"];
+const KNOWN = ["tab", "metric", "from", "to", "param", "log", "over", "x", "y", "axes", "sort", "cols", "state", "sel", "at", "find"];
 const RESUME_MS = 400;
 
 const id = decodeURIComponent(location.pathname.split("/")[2] || "");
@@ -49,6 +49,7 @@ const context = {
   study: () => study,
   mayWrite: false,
   selection: null,
+  isDeleted: false, // by this page itself, which offers to undo it
   running: new Map(), // by number: {id, step, value} of trials that run
   link: async (number) => {
     const { trials } = await get(`${base}/trials`, { where: `number:${number}`, page_size: 1 });
@@ -196,7 +197,7 @@ let soon = null;
 function readSoon() {
   soon = soon || setTimeout(() => {
     soon = null;
-    readStudy().catch(explain);
+    readStudy().catch((error) => context.isDeleted || explain(error));
   }, RESUME_MS);
 }
 

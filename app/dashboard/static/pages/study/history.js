@@ -4,7 +4,7 @@ import { el } from "../../lib/dom.js";
 import { duration, number, plural, words } from "../../lib/format.js";
 import { axis, DASHES, series, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
-import { captionOf, isEnded, objectives, pickedTrials } from "./common.js";
+import { captionOf, isEnded, Key, objectives, pickedTrials } from "./common.js";
 import { Plot } from "./plot.js";
 import { CutSwitch, extent, finite, isMaximized, LogSwitch, valueAxis } from "./scale.js";
 
@@ -18,7 +18,7 @@ export class History extends Plot {
     const over = el("button", { type: "button", class: "quiet switch", onclick: () => change({ over: read("over") === "time" ? null : "time" }) }, "over time");
     const cut = new CutSwitch(() => this.redraw());
     super(context, { kind: "history", keys: ["log", "over", "at"], id: ID, title: "Best so far", tools: [over, log.element, cut.element], help: "Each trial's final value, and the best of those before it. Trials that were stopped early never count as the best of completed ones in importance." });
-    Object.assign(this, { log, over, cut });
+    Object.assign(this, { log, over, cut, key: new Key(this.panel) });
   }
 
   get isByTime() {
@@ -36,7 +36,7 @@ export class History extends Plot {
   }
 
   // Applies what happened without asking again, as long as nothing had to be left out.
-  update(events) {
+  news(events) {
     if (events.some((event) => event.kind === "reset")) return this.viewChanged();
     if (!this.data) return undefined;
     let isChanged = false;
@@ -44,7 +44,7 @@ export class History extends Plot {
       if (event.kind === "trial.state") isChanged = this.apply(event.data) || isChanged;
       else if (event.kind === "trial.measurement") isChanged = this.context.running.has(event.data.number) || isChanged;
     }
-    if (this.data.columns.number.length > MOST) return this.viewChanged();
+    if (this.data.columns.number.length > MOST) return super.news(events); // full: now and then is enough
     if (this.hasBrackets && events.some((event) => event.kind === "trial.state" && isEnded(event.data.state))) this.readSoon();
     return isChanged ? this.redraw() : undefined;
   }
@@ -137,6 +137,8 @@ export class History extends Plot {
     const ends = extent(values, { isWhole: this.cut.isWhole });
     this.cut.show(ends);
     const points = [...shown, ...marks.failed].sort((a, b) => a.x - b.x).map((mark) => ({ ...mark, tip: () => this.tip(mark) }));
+    const states = ["completed", "stopped", "running", "failed"].filter((state) => marks[state].length);
+    this.key.show([...states.map((state) => [state, state]), ...(marks.rest.length ? [["rest", "not selected"]] : []), ["best", this.lines().length > 1 ? "best of each bracket" : "best so far"]]);
     const cut = ends.outside ? `; ${ends.outside} outside the axis` : "";
     return this.panel.show({
       sentence: this.sentence(shown.length),
@@ -148,6 +150,7 @@ export class History extends Plot {
   }
 
   nothing(marks) {
+    this.key.show([]);
     const { running = 0, pending = 0 } = this.context.study().trial_counts;
     if (running) return this.panel.empty(`The first value appears when a trial ends; ${running} running.`);
     if (marks.failed.length) return this.panel.empty(`No trial has a value: ${plural(marks.failed.length, "trial")} failed. The Failures tab says why.`);

@@ -2,6 +2,7 @@
 
 import { el, toast } from "../../lib/dom.js";
 import { number } from "../../lib/format.js";
+import { onKey } from "../../lib/keys.js";
 import { axis } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
 
@@ -65,7 +66,7 @@ export class LogSwitch {
     this.id = id;
     this.byDefault = byDefault;
     this.reason = "";
-    this.element = el("button", { type: "button", class: "quiet switch", "aria-pressed": "false", onclick: () => this.toggle() }, "log");
+    this.element = el("button", { type: "button", class: "quiet switch", "data-log": true, "aria-pressed": "false", onclick: () => this.toggle() }, "log");
   }
 
   get isOn() {
@@ -86,6 +87,12 @@ export class LogSwitch {
     this.element.title = this.reason || "Logarithmic axis";
   }
 }
+
+// The key works on the plot that holds the focus, else on the first one.
+onKey("l", "logarithmic axis of a plot", () => {
+  const at = document.activeElement?.closest(".panel")?.querySelector("[data-log]") || document.querySelector("[data-log]");
+  at?.click();
+});
 
 // Shows all values, or only those in the middle, where an axis is cut.
 export class CutSwitch {

@@ -189,7 +189,7 @@ class AnalysisService:
         parameter = _parameters(study, query.params, most=1)[0]
         base = await self._threads.run(_base, table, parameter, query.at)
         name = effective_suggester(study.definition)
-        view, spent = View(suggester=name), NOTHING_SPENT
+        view, spent, is_missing = View(suggester=name), NOTHING_SPENT, False
         if base is None or parameter.name not in table.params[base]:
             where = "any trial" if base is None else f"trial {table.number[base]}"
             view = replace(view, why=f"{parameter.name} is not active in {where}")
@@ -198,10 +198,11 @@ class AnalysisService:
             try:
                 view, spent = await self._points.view(study, line)
             except Unavailable as error:
-                view = replace(view, why=error.detail)
-        return await self._threads.run(
+                view, is_missing = replace(view, why=error.detail), True
+        found = await self._threads.run(
             self._viewed, study, table, parameter, base, view, spent.wall_s
         )
+        return replace(found, is_passing=is_missing)
 
     def _viewed(
         self,

@@ -332,7 +332,8 @@ export class Trials {
 
   totalText(to) {
     if (this.next === null) return ` of ${to} shown`;
-    if (!this.context.selection.isEmpty) return " shown";
+    const { numbers, isEmpty } = this.context.selection;
+    if (!isEmpty) return numbers === null || this.states.length ? " shown" : ` of ${numbers.size} shown`;
     const counts = Object.entries(this.context.study().trial_counts).filter(([state]) => !this.states.length || this.states.includes(state));
     return ` of ${counts.reduce((sum, [, n]) => sum + n, 0)} shown`;
   }

@@ -10,6 +10,7 @@ from typing import Any
 from playwright.sync_api import Locator, Page, expect
 
 from app.domain.token import Role
+from tunewell.client import Client
 
 from .conftest import Visit
 from .seeding import ask, box, bring, complete, create, finished
@@ -77,13 +78,22 @@ def test_the_copied_call_returns_what_is_shown(site: Site, visit: Visit) -> None
         f"/studies/{site.studies['conditional']}?tab=trials&sel=model:linear,penalty:0.2.."
     )
     expect(page.locator("#trials tbody tr").first).to_be_visible()
-    page.get_by_role("button", name="Copy curl").click()
-    expect(page.get_by_text("Copied curl.")).to_be_visible()
-    line = page.evaluate("() => navigator.clipboard.readText()")
+    wanted = numbers(page)
+    line = _copied(page, "curl")
     assert "$TUNEWELL_TOKEN" in line
     told = shlex.split(line.replace("$TUNEWELL_TOKEN", site.tokens[Role.READER]))
     answer = subprocess.run(told, capture_output=True, text=True, check=True, timeout=20)
-    assert [trial["number"] for trial in json.loads(answer.stdout)["trials"]] == numbers(page)
+    assert [trial["number"] for trial in json.loads(answer.stdout)["trials"]] == wanted
+    with Client(site.url, site.tokens[Role.READER]) as client:
+        found: dict[str, Any] = {"client": client}
+        exec(_copied(page, "Python"), found)
+    assert [trial["number"] for trial in found["trials"]] == wanted
+
+
+def _copied(page: Page, what: str) -> str:
+    page.get_by_role("button", name=f"Copy {what}").click()
+    expect(page.get_by_text(f"Copied {what}.")).to_be_visible()
+    return str(page.evaluate("() => navigator.clipboard.readText()"))
 
 
 def test_a_charts_table_holds_its_columns(site: Site, visit: Visit) -> None:
@@ -91,6 +101,7 @@ def test_a_charts_table_holds_its_columns(site: Site, visit: Visit) -> None:
     page = visit(site, role=Role.READER).open(f"/studies/{study}")
     columns = site.service.call("GET", f"/v1/studies/{study}/analysis/history")["columns"]
     page.locator("#history summary").click()
+    expect(page.locator("#history tbody tr")).to_have_count(len(columns["number"]))
     cells = page.locator("#history tbody tr").evaluate_all(
         "(rows) => rows.map((row) => [row.cells[0].textContent, row.cells[2].textContent])"
     )

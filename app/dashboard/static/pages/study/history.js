@@ -6,7 +6,8 @@ import { axis, DASHES, series, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
 import { captionOf, isEnded, Key, objectives, pickedTrials } from "./common.js";
 import { Plot } from "./plot.js";
-import { CutSwitch, extent, finite, isMaximized, LogSwitch, valueAxis } from "./scale.js";
+import { brushOn, brushOption, CutSwitch, extent, finite, isMaximized, LogSwitch, padded, rounded, valueAxis } from "./scale.js";
+import { VALUE } from "./selection.js";
 
 const MOST = 2_000;
 const SOON_MS = 1_500;
@@ -145,6 +146,7 @@ export class History extends Plot {
       caption: captionOf(this.data, "", "without a value") + cut,
       table: () => this.table(),
       points,
+      onReady: (chart, isNew) => this.brush(chart, isNew, ends),
       option: () => this.option(marks, ends, points.reduce((most, point) => Math.max(most, point.x), this.isByTime ? 0 : this.data.n_total)),
     });
   }
@@ -188,7 +190,8 @@ export class History extends Plot {
       grid: [{ left: 64, right: this.lines().length > 1 ? 72 : 16, top: 12, bottom: hasLane ? 44 : 28 }, { left: 64, right: this.lines().length > 1 ? 72 : 16, height: hasLane ? 12 : 0, bottom: 26, show: false }],
       xAxis: [axis({ ...xAxis, splitLine: { show: false }, axisLabel: { ...xAxis.axisLabel, show: !hasLane } }), axis({ ...xAxis, gridIndex: 1, show: hasLane, splitLine: { show: false } })],
       yAxis: [valueAxis(ends, this.log.isOn), { type: "value", min: -1, max: 1, gridIndex: 1, show: false }],
-      dataZoom: [{ type: "inside", xAxisIndex: [0, 1], zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false, filterMode: "none" }],
+      dataZoom: [{ type: "inside", xAxisIndex: [0, 1], zoomOnMouseWheel: "ctrl", moveOnMouseMove: "shift", moveOnMouseWheel: false, filterMode: "none" }],
+      ...brushOption({ yAxisIndex: 0 }),
       series: [
         scatter(marks.rest, { id: "rest", itemStyle: { color: token("line") } }),
         scatter(marks.completed, { id: "completed", itemStyle: { color: stateColour("completed") } }),
@@ -204,6 +207,18 @@ export class History extends Plot {
   picked({ completed, stopped, running, rest }) {
     const picked = pickedTrials();
     return picked.size ? [...completed, ...stopped, ...running, ...rest].filter((mark) => picked.has(mark.number)) : [];
+  }
+
+  // Drawn over the values: trials are picked by them. An end beyond the axis is no end.
+  brush(chart, isNew, ends) {
+    this.ends = ends;
+    const rule = this.context.selection.rules.get(VALUE);
+    const { min, max } = padded(ends, this.log.isOn);
+    brushOn(chart, isNew, "lineY", rule && { yAxisIndex: 0, coordRange: [rule.low ?? min, rule.high ?? max] }, (range) => {
+      const [low, high] = range ? [...range].sort((a, b) => a - b) : [null, null];
+      const { low: least, high: most } = this.ends;
+      this.context.selection.set([VALUE, range ? { low: low <= least ? null : rounded(low), high: high >= most ? null : rounded(high) } : null]);
+    });
   }
 
   lines() {

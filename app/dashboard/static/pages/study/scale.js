@@ -3,7 +3,7 @@
 import { el, toast } from "../../lib/dom.js";
 import { number } from "../../lib/format.js";
 import { onKey } from "../../lib/keys.js";
-import { axis } from "../../lib/theme.js";
+import { axis, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
 
 const finite = (value) => typeof value === "number" && Number.isFinite(value);
@@ -47,6 +47,25 @@ function tidy(value, room) {
 
 export const valueAxis = (ends, isLog, given = {}) =>
   axis({ type: isLog ? "log" : "value", ...padded(ends, isLog), ...given, axisLabel: { formatter: (value) => number(value, 3), showMinLabel: false, showMaxLabel: false, ...given.axisLabel } });
+
+// --- brushes ---
+
+const isCoarse = matchMedia("(pointer: coarse)");
+
+// The option of a brush: one rectangle or stretch in the accent's colour. Series are left as they are: what is outside
+// is dimmed by the selection.
+export const brushOption = (given) => ({
+  brush: { brushMode: "single", throttleType: "debounce", throttleDelay: 100, brushStyle: { color: token("accent"), opacity: 0.12, borderColor: token("accent") }, outOfBrush: {}, inBrush: { liftZ: 0 }, seriesIndex: [], ...given },
+  toolbox: { show: false },
+});
+
+// Shows an area (null for none) and lets a new one be drawn: not with a finger, which has to scroll the page; fields do
+// the same. `told(coordRange or undefined)` hears of what was drawn.
+export function brushOn(chart, isNew, brushType, area, told) {
+  if (!isCoarse.matches) chart.dispatchAction({ type: "takeGlobalCursor", key: "brush", brushOption: { brushType, brushMode: "single" } });
+  chart.dispatchAction({ type: "brush", areas: area ? [{ brushType, ...area }] : [] });
+  if (isNew) chart.on("brushEnd", ({ areas }) => told(areas[0]?.coordRange));
+}
 
 // --- the switches of panels, kept in the address as `log=history,curves` ---
 

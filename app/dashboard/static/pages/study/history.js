@@ -11,6 +11,7 @@ import { VALUE } from "./selection.js";
 
 const MOST = 2_000;
 const SOON_MS = 1_500;
+const LABEL_PX = 12;
 const ID = "history";
 
 export class History extends Plot {
@@ -139,7 +140,8 @@ export class History extends Plot {
     this.cut.show(ends);
     const points = [...shown, ...marks.failed].sort((a, b) => a.x - b.x).map((mark) => ({ ...mark, tip: () => this.tip(mark) }));
     const states = ["completed", "stopped", "running", "failed"].filter((state) => marks[state].length);
-    this.key.show([...states.map((state) => [state, state]), ...(marks.rest.length ? [["rest", "not selected"]] : []), ["best", this.lines().length > 1 ? "best of each bracket" : "best so far"]]);
+    const word = (state) => (state === "running" ? [...new Set(marks.running.map((mark) => mark.state))].join(", ") : state);
+    this.key.show([...states.map((state) => [state, word(state)]), ...(marks.rest.length ? [["rest", "not selected"]] : []), ["best", this.lines().length > 1 ? "best of each bracket" : "best so far"]]);
     const cut = ends.outside ? `; ${ends.outside} outside the axis` : "";
     return this.panel.show({
       sentence: this.sentence(shown.length),
@@ -227,12 +229,30 @@ export class History extends Plot {
 
   bestLine(line, k, most) {
     const x = this.isByTime ? line.elapsed_s : line.number;
-    const isOne = this.lines().length === 1;
+    const corners = steps(x, line.value, most);
+    const name = this.lines().length === 1 ? "" : line.bracket === null ? "no bracket" : `bracket ${line.bracket}`;
     return {
-      id: `best-${line.bracket ?? "all"}`, type: "line", step: "end", symbol: "none", silent: true, progressive: 0,
-      lineStyle: { color: series(k), width: 2, type: DASHES[k % DASHES.length] },
-      endLabel: { show: !isOne, formatter: line.bracket === null ? "no bracket" : `bracket ${line.bracket}`, color: token("soft"), fontSize: 11 },
-      data: [...line.value.map((value, j) => [x[j], value]), [most, line.value.at(-1)]],
+      id: `best-${line.bracket ?? "all"}`, type: "custom", silent: true, clip: false, z: 4, data: [[most, line.value.at(-1)]],
+      renderItem: ({ coordSys: { x: left, y: top, width, height } }, api) => {
+        const points = corners.map((corner) => api.coord(corner));
+        const path = { type: "polyline", shape: { points }, style: { fill: "none", stroke: series(k), lineWidth: 2, lineDash: DASHES[k % DASHES.length] }, clipPath: { type: "rect", shape: { x: left, y: top - 2, width, height: height + 4 } } };
+        const label = { type: "text", style: { text: name, x: left + width + 4, y: labelPlaces(this.lines().map((each) => Math.min(top + height, Math.max(top, api.coord([most, each.value.at(-1)])[1]))))[k], verticalAlign: "middle", fill: token("soft"), fontSize: 11 } };
+        return { type: "group", children: name ? [path, label] : [path] };
+      },
     };
   }
+}
+
+// Heights of labels, moved down where they would stand on each other.
+function labelPlaces(heights) {
+  const places = [...heights];
+  const order = heights.map((_, k) => k).sort((a, b) => heights[a] - heights[b]);
+  order.forEach((k, j) => j && (places[k] = Math.max(places[k], places[order[j - 1]] + LABEL_PX)));
+  return places;
+}
+
+// Corners of a staircase, up to the last trial: the library's own line leaves out small steps, so that it leans.
+function steps(x, values, most) {
+  const corners = values.flatMap((value, k) => (k ? [[x[k], values[k - 1]], [x[k], value]] : [[x[k], value]]));
+  return [...corners, [most, values.at(-1)]];
 }

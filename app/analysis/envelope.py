@@ -26,6 +26,7 @@ class Envelope:
         sampling: the rule by which they were chosen, "all" for none.
         excluded: trials left out, by reason.
         columns: lists of equal lengths, by name.
+        is_passing: whether it may be another a moment later, so that nobody should keep it.
         more: further groups of columns, each of equal lengths within itself, and single facts.
     """
 
@@ -38,6 +39,7 @@ class Envelope:
     columns: Mapping[str, Column]
     excluded: Mapping[str, int] = field(default_factory=dict)
     axes: tuple[Mapping[str, Any], ...] = ()
+    is_passing: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Literal, TypeAlias
@@ -15,18 +15,20 @@ import numpy as np
 from sqlalchemy import Connection
 
 from ..analysis import curves as curve_plots
-from ..analysis.envelope import Envelope, floats
+from ..analysis.envelope import Envelope, floats, integers
 from ..analysis.explained import Target, contour, explained
 from ..analysis.failures import Failed, failures
 from ..analysis.history import history
 from ..analysis.parallel import parallel
 from ..analysis.pareto import pareto
 from ..analysis.rungs import rungs
+from ..analysis.selection import matching
 from ..analysis.slices import slices
 from ..analysis.surrogate import base_of, surrogate
 from ..analysis.table import TrialTable
 from ..analysis.timeline import Bar, timeline
 from ..domain.ladder import bracket_steps, ladder_of
+from ..domain.selection import Selection
 from ..domain.space import Parameter
 from ..domain.study import Study
 from ..domain.trial import TrialSource
@@ -55,6 +57,7 @@ Kind: TypeAlias = Literal[
     "surrogate",
     "timeline",
     "failures",
+    "selected",
 ]
 """The analyses by name."""
 _SLOW: frozenset[Kind] = frozenset({"importance", "contour", "surrogate"})
@@ -86,6 +89,7 @@ class Query:
         from_s, to_s: window of the timeline, in seconds from the study's first start.
         at: number of the trial through which the line of `surrogate` goes; None: the best.
         target: what `importance` explains.
+        where: which trials are `selected`; no part of what an answer is kept by.
         clip: `importance` and `contour` take values worse than this quantile for that quantile, in
             (0, 1].
     """
@@ -98,6 +102,7 @@ class Query:
     at: int | None = None
     target: Target = Target.VALUE
     clip: float = 0.9
+    where: Selection = field(default_factory=Selection, compare=False)
 
 
 class AnalysisService:
@@ -189,7 +194,7 @@ class AnalysisService:
         parameter = _parameters(study, query.params, most=1)[0]
         base = await self._threads.run(_base, table, parameter, query.at)
         name = effective_suggester(study.definition)
-        view, spent = View(suggester=name), NOTHING_SPENT
+        view, spent, is_missing = View(suggester=name), NOTHING_SPENT, False
         if base is None or parameter.name not in table.params[base]:
             where = "any trial" if base is None else f"trial {table.number[base]}"
             view = replace(view, why=f"{parameter.name} is not active in {where}")
@@ -198,10 +203,11 @@ class AnalysisService:
             try:
                 view, spent = await self._points.view(study, line)
             except Unavailable as error:
-                view = replace(view, why=error.detail)
-        return await self._threads.run(
+                view, is_missing = replace(view, why=error.detail), True
+        found = await self._threads.run(
             self._viewed, study, table, parameter, base, view, spent.wall_s
         )
+        return replace(found, is_passing=is_missing)
 
     def _viewed(
         self,
@@ -285,6 +291,21 @@ class AnalysisService:
         n_total = sum(study.counts.values())
         return failures(failed, change_seq=study.change_seq, n_total=n_total)
 
+    def _selected(self, study_id: str, query: Query) -> Envelope:
+        """The numbers of all trials in a selection: a plot dims those that are not among them."""
+        study, table = self._tables.look(study_id)
+        mask = matching(table, query.where, partial(self._tables.param_keys, study.id, table))
+        numbers = table.number[mask]
+        return Envelope(
+            kind="selected",
+            change_seq=table.change_seq,
+            n_total=len(table),
+            n_used=len(table),
+            n_shown=len(numbers),
+            sampling="all",
+            columns={"number": integers(numbers)},
+        )
+
     def _attempts(
         self, study_id: str, most: int, *, only_failed: bool = False
     ) -> tuple[Study, list[plots.AttemptRow]]:
@@ -309,6 +330,7 @@ _KINDS: Mapping[Kind, Callable[[AnalysisService, str, Query], Envelope]] = {
     "rungs": AnalysisService._rungs,
     "timeline": AnalysisService._timeline,
     "failures": AnalysisService._failures,
+    "selected": AnalysisService._selected,
 }
 
 

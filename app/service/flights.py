@@ -69,6 +69,8 @@ class Flights:
         if (error := flight.exception()) is not None:
             log.info("analysis_failed", extra={"reason": f"{type(error).__name__}: {error}"})
             return
+        if flight.result().is_passing:
+            return
         self._kept[key] = flight.result()
         self._kept.move_to_end(key)
         while len(self._kept) > KEPT:

@@ -220,10 +220,12 @@ _BY_NUMBER = SELECT_TRIALS.where(
 
 
 def by_numbers(conn: Connection, study_id: str, numbers: Sequence[int]) -> list[Trial]:
-    """The trials of some numbers, in the order of the numbers given."""
+    """The trials of some numbers, in the order of the numbers given; without those that the
+    transaction does not see.
+    """
     rows = conn.execute(_BY_NUMBER, {"b_study_id": study_id, "b_numbers": list(numbers)})
     found = {row.number: trial_of(row) for row in rows}
-    return [found[number] for number in numbers]
+    return [found[number] for number in numbers if number in found]
 
 
 _CHANGED = SELECT_TRIALS.where(

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from app.service.analysis import Kind
+from app.service.pool import FitTimeout
 from app.service.services import Services
 
 from .conftest import ask, create, tell
@@ -245,3 +246,22 @@ async def test_the_suggesters_own_view(http: httpx.AsyncClient, suggester: str) 
         f"/v1/studies/{study['id']}/analysis/surrogate", params={"param": "x", "at": 99}
     )
     assert refused.json()["errors"][0]["pointer"] == "/at"
+
+
+async def test_a_model_that_is_not_ready_is_said_and_not_kept(
+    http: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = await create(http, space=SPACE, suggester={"name": "gp", "seed": 1})
+    trials = [{"params": {"x": i / 9, "y": i / 9}, "values": {"value": i}} for i in range(9)]
+    await http.post(f"/v1/studies/{study['id']}/trials", json={"trials": trials})
+
+    async def late(*_: object) -> object:
+        raise FitTimeout("the fit took longer than 30 s and was ended")
+
+    path = f"/v1/studies/{study['id']}/analysis/surrogate"
+    with monkeypatch.context() as patched:
+        patched.setattr(services.points, "view", late)
+        answer = await http.get(path)
+    assert answer.json()["why"] == "the fit took longer than 30 s and was ended"
+    assert "ETag" not in answer.headers
+    assert (await http.get(path)).json()["why"] is None

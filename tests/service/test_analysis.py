@@ -10,7 +10,7 @@ from app.service.views import Grant
 from app.store import plots
 from app.store.measurements import Point
 
-from .conftest import Bench, worker_study
+from .conftest import Bench, definition, worker_study
 
 pytestmark = pytest.mark.anyio
 
@@ -94,3 +94,42 @@ async def test_a_curve_is_read_once_its_trial_has_ended(
     report(again, 3, 1.0)
     found = await services.analyses.run("curves", study_id, Query())
     assert found.more["points"] == {"step": [1, 2, 3], "value": [3.0, 2.0, 1.0]}
+
+
+async def test_rungs_and_fronts_are_read_from_both_databases(
+    services: Services, bench: Bench
+) -> None:
+    rule = {"name": "asha", "options": {"max_resource": 9, "eta": 3}}
+    study_id = bench.study(definition("rungs", early_stopping=rule))
+    for value in (2.0, 1.0, 3.0):
+        (grant,) = await bench.suggest(study_id)
+        services.leases.report(
+            grant.trial.id,
+            lease_id=grant.lease.id,
+            seq=1,
+            points=[Point(step=1, values={"value": value})],
+            caller=bench.caller,
+        )
+    found = await services.analyses.run("rungs", study_id, Query())
+    assert found.columns["n_entered"] == [3, 1]
+    assert found.columns["n_waiting"] == [2, 0]
+    history = await services.analyses.run("history", study_id, Query())
+    assert history.columns["value"] == [2.0, 1.0, 3.0]  # none has ended: what they reported last
+    assert history.more["best"][0]["number"] == []
+
+    metrics = [
+        {"name": "loss", "direction": "minimize"},
+        {"name": "score", "direction": "maximize"},
+        {"name": "size", "direction": "minimize", "role": "constraint", "threshold": 5},
+    ]
+    study_id = bench.study(definition("front", metrics=metrics))
+    rows = [(3.0, 1.0, 1.0), (1.0, 2.0, 9.0), (2.0, 2.0, 5.0)]
+    items = [
+        {"params": {"x": 0.1 * k}, "values": dict(zip(("loss", "score", "size"), row, strict=True))}
+        for k, row in enumerate(rows)
+    ]
+    services.trials.enqueue(study_id, items)
+    found = await services.analyses.run("pareto", study_id, Query())
+    assert found.columns["v1"] == [1.0, 2.0, 2.0]
+    assert found.columns["on_front"] == [False, False, True]
+    assert found.columns["is_feasible"] == [True, False, True]

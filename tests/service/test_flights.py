@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,19 @@ async def test_the_older_answer_is_given_while_a_new_one_is_made() -> None:
     await flights.close()
     new = await flights.get("a", 4, make)
     assert (new.change_seq, new.more["stale_by"], make.n_made) == (4, 0, 2)
+
+
+async def test_an_answer_that_may_pass_is_made_again() -> None:
+    flights = Flights()
+    n_made = 0
+
+    async def make() -> Envelope:
+        nonlocal n_made
+        n_made += 1
+        return replace(answer(1), is_passing=n_made == 1)
+
+    assert [(await flights.get("a", 1, make)).is_passing for _ in range(3)] == [True, False, False]
+    assert n_made == 2
 
 
 async def test_an_error_reaches_all_who_wait_and_is_not_kept() -> None:

@@ -10,7 +10,7 @@ from app.domain.selection import ChoicesFilter, RangeFilter, Selection
 from app.domain.study import Study
 from app.domain.trial import Trial, TrialSource, TrialState
 from app.errors import InvalidInput
-from app.store import studies, trials
+from app.store import studies, trial_lists, trials
 from app.store.engine import Store
 from app.store.page import Page
 from app.store.trials import Finished, TrialFilter
@@ -104,6 +104,11 @@ def test_trials_are_picked_by_ranges_and_choices(store: Store, mixed: Study) -> 
     assert picked(ChoicesFilter(choices=())) == []
     both = TrialFilter(where=Selection(params={'a."b"[0]': RangeFilter(), "x": RangeFilter()}))
     assert numbers(store, mixed.id, filters=both) == []
+
+
+def test_trials_are_read_by_their_numbers(store: Store, valued: Study) -> None:
+    found = store.read(lambda conn: trial_lists.by_numbers(conn, valued.id, [3, 99, 1]))
+    assert [trial.number for trial in found] == [3, 1]
 
 
 def test_trials_are_picked_by_state_and_by_change(store: Store) -> None:

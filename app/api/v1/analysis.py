@@ -19,6 +19,7 @@ from ..etags import is_unchanged, query_etag
 from ..operation import operation
 from ..route import ServiceRoute
 from ..schemas.analysis import AnalysisOut
+from ..selection import Where, read_selection
 from .common import StudyId
 
 router = APIRouter(prefix="/v1", route_class=ServiceRoute)
@@ -73,12 +74,12 @@ async def get_analysis(
         ),
     ] = None,
     target: Annotated[
-        Target,
+        Literal["value", "duration", "failed"],
         Query(
             description="`importance`: what is explained: the value or the duration of completed "
             "trials, or which trials failed."
         ),
-    ] = Target.VALUE,
+    ] = "value",
     clip: Annotated[
         float,
         Query(
@@ -87,10 +88,12 @@ async def get_analysis(
             description="`importance`, `contour`: values worse than this quantile count as it.",
         ),
     ] = 0.9,
+    where: Where = None,
 ) -> Response:
     """Get what a plot of the study shows, as columns, thinned to `max_points`.
 
     The best trials, every improvement and the extremes of curves are never thinned away.
+    `selected` gives the numbers of all trials that `where` picks.
     """
     query = service.Query(
         x=x,
@@ -99,8 +102,9 @@ async def get_analysis(
         from_s=from_s,
         to_s=to_s,
         at=at,
-        target=target,
+        target=Target(target),
         clip=clip,
+        where=read_selection(where),
     )
     study = (await api.call(api.services.studies.get, study_id)).study
     headers = {"Cache-Control": "private, no-cache"}
@@ -108,6 +112,8 @@ async def get_analysis(
     if is_unchanged(api.request, tag):
         return respond(Answer(status=304, headers={**headers, "ETag": tag}, body=""))
     found = await api.services.analyses.run(kind, study_id, query)
+    if found.is_passing:
+        return respond(json_answer(render.analysis(found), headers={"Cache-Control": "no-store"}))
     # Of the state that it shows: an older answer is no match when it is asked for again.
     tag = query_etag(study.revision, found.change_seq, (kind, query))
     return respond(json_answer(render.analysis(found), headers={**headers, "ETag": tag}))

@@ -59,8 +59,13 @@ const context = {
 };
 
 async function readStudy() {
-  study = { ...(await getFresh(base)) };
-  study.trial_counts = { ...study.trial_counts };
+  study = await getFresh(base);
+  showStudy();
+}
+
+// Events change it in place: what was read stays as it was read.
+function showStudy() {
+  study = { ...study, trial_counts: { ...study.trial_counts } };
   head.show(study);
   showTabs();
   allIsWell();
@@ -231,16 +236,14 @@ async function showActions() {
 
 async function begin() {
   await start();
-  context.mayWrite = await mayWrite();
-  study = await getFresh(base);
-  await readRunning();
+  [study, context.mayWrite] = await Promise.all([getFresh(base), mayWrite(), readRunning()]);
   head = head || new Head(context);
   context.selection = context.selection || new Selection(context);
-  await readStudy();
+  showStudy();
   noteUnknown();
   showActions().catch((error) => console.warn("no actions:", error.message));
   await openTab();
-  performance.mark("tunewell:drawn");
+  performance.mark("tunewell:drawn"); // all panels of the first view: the benchmark waits for it
 }
 
 onEvents((events) => study && take(events), { study: id });

@@ -1,5 +1,6 @@
 // What several parts of a study's page need.
 
+import { el, fill } from "../../lib/dom.js";
 import { read } from "../../lib/view.js";
 
 export const ENDED = ["completed", "stopped", "infeasible", "failed"];
@@ -30,3 +31,16 @@ export function captionOf({ n_shown: shown, n_used: used, sampling, excluded = {
 
 // Numbers of the trials that the reader has picked one by one: `at=33,41`.
 export const pickedTrials = () => new Set((read("at") || "").split(",").map(Number).filter((trial) => Number.isInteger(trial) && trial > 0));
+
+// What the marks of a plot mean, below it: [name of the mark in the style sheet, word]; none, no key.
+export class Key {
+  constructor(panel) {
+    this.element = el("p", { class: "small key" });
+    panel.caption.before(this.element);
+  }
+
+  show(marks) {
+    this.element.hidden = marks.length < 2;
+    fill(this.element, ...marks.map(([mark, word]) => el("span", { class: `mark mark-${mark}` }, word)));
+  }
+}

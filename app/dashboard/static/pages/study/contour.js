@@ -7,7 +7,7 @@ import { ramp, token } from "../../lib/theme.js";
 import { captionOf, objectives } from "./common.js";
 import { Plot } from "./plot.js";
 import { Range, ruleBetween, stretchOf } from "./ranges.js";
-import { extent, finite, isMaximized, jitter, parameterAxis, parameterOf, short, spot } from "./scale.js";
+import { brushOn, brushOption, extent, finite, isMaximized, jitter, parameterAxis, parameterOf, short, spot } from "./scale.js";
 import { chosen, parameterSelect } from "./slice.js";
 
 const MOST = 1_000;
@@ -97,8 +97,7 @@ export class Contour extends Plot {
       xAxis: this.axis(0, { name: short(x.name, 40), nameGap: 26 }),
       yAxis: this.axis(1, { name: short(y.name, 40), nameGap: 54 }),
       visualMap: { type: "continuous", min: ends.low, max: ends.high === ends.low ? ends.low + 1 : ends.high, dimension: cells.length ? 4 : 2, seriesIndex: cells.length ? 0 : 2, inRange: { color: colours }, right: 0, top: "middle", itemHeight: 200, itemWidth: 12, text: [number(ends.high, 3), number(ends.low, 3)], textStyle: { color: token("soft"), fontSize: 11 }, hoverLink: false, calculable: false },
-      brush: { xAxisIndex: 0, yAxisIndex: 0, brushMode: "single", throttleType: "debounce", throttleDelay: 100, brushStyle: { color: token("accent"), opacity: 0.12, borderColor: token("accent") }, seriesIndex: [] },
-      toolbox: { show: false },
+      ...brushOption({ xAxisIndex: 0, yAxisIndex: 0 }),
       series: [
         { type: "custom", silent: true, clip: true, progressive: 0, data: cells, encode: { x: [0, 1], y: [2, 3] }, renderItem: cell },
         scatter(marks.filter((mark) => !mark.isIn), { color: "transparent", borderColor: token("edge"), borderWidth: 1, opacity: 0.4 }),
@@ -133,16 +132,12 @@ export class Contour extends Plot {
   }
 
   brush(chart, isNew) {
-    chart.dispatchAction({ type: "takeGlobalCursor", key: "brush", brushOption: { brushType: "rect", brushMode: "single" } });
     const { rules } = this.context.selection;
     const stretches = this.axes.map((parameter) => stretchOf(parameter, rules.get(parameter.name)));
     const [x, y] = this.axes;
     const whole = (parameter) => (parameter.type === "categorical" ? [-0.5, parameter.choices.length - 0.5] : [parameter.low, parameter.high]);
     const coordRange = stretches.some(Boolean) ? [stretches[0] || whole(x), stretches[1] || whole(y)] : null;
-    chart.dispatchAction({ type: "brush", areas: coordRange ? [{ brushType: "rect", xAxisIndex: 0, yAxisIndex: 0, coordRange }] : [] });
-    if (!isNew) return;
-    chart.on("brushEnd", ({ areas }) => {
-      const range = areas[0]?.coordRange;
+    brushOn(chart, isNew, "rect", coordRange && { xAxisIndex: 0, yAxisIndex: 0, coordRange }, (range) => {
       const found = this.axes.map((parameter, k) => [parameter.name, range ? ruleBetween(parameter, range[k][0], range[k][1]) : null]);
       this.context.selection.set(...found);
     });

@@ -4,7 +4,7 @@
 import { getFresh } from "../../lib/api.js";
 import { number, plural, words } from "../../lib/format.js";
 import { axis, series, stateColour, token } from "../../lib/theme.js";
-import { captionOf, objectives, pickedTrials } from "./common.js";
+import { captionOf, Key, objectives, pickedTrials } from "./common.js";
 import { Plot } from "./plot.js";
 import { CutSwitch, extent, finite, isMaximized, LogSwitch, padded, valueAxis } from "./scale.js";
 
@@ -20,7 +20,7 @@ export class Curves extends Plot {
     const log = new LogSwitch("curves");
     const cut = new CutSwitch(() => this.redraw());
     super(context, { kind: "curves", keys: ["log", "at"], id: "curves", title: "Learning curves", tools: [log.element, cut.element], help: "Reported values over steps. Faded: all curves drawn; bold: the best; dashed: running, and those picked in the table. A curve that was stopped early ends in a bar. The band holds the middle 80 % of completed trials, where at least 5 have reported." });
-    Object.assign(this, { log, cut, hovered: -1, newTimer: null });
+    Object.assign(this, { log, cut, key: new Key(this.panel), newTimer: null });
   }
 
   parameters() {
@@ -48,7 +48,7 @@ export class Curves extends Plot {
   }
 
   // Points are added where the curve is drawn; curves are read again when others are to be shown.
-  update(events) {
+  news(events) {
     if (events.some((event) => event.kind === "reset")) return this.viewChanged();
     if (!this.data) return undefined;
     let isChanged = false;
@@ -87,12 +87,18 @@ export class Curves extends Plot {
 
   async render() {
     const curves = this.curves.filter((curve) => curve.steps.length);
-    if (!curves.length) return this.panel.empty(this.emptyText());
+    if (!curves.length) {
+      this.key.show([]);
+      return this.panel.empty(this.emptyText());
+    }
     const values = curves.flatMap((curve) => curve.values);
     this.log.allow(values);
     this.ends = extent(values, { isWhole: this.cut.isWhole });
     this.cut.show(this.ends);
     const best = this.curves[this.best()] || null;
+    const states = ["completed", "stopped", "running", "failed"].filter((state) => curves.some((curve) => curve.state === state && curve.steps.length > 1));
+    const band = this.data.band.step.length > 1 ? [["band", "middle 80 % of completed"]] : [];
+    this.key.show([...states.map((state) => [`${state}-line`, state === "stopped" ? "stopped early" : state]), ...(best ? [["best", "best"]] : []), ...band]);
     const isLines = curves.some((curve) => curve.steps.length > 1);
     return this.panel.show({
       sentence: this.sentence(curves, best),

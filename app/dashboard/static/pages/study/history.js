@@ -4,9 +4,10 @@ import { el } from "../../lib/dom.js";
 import { duration, number, plural, words } from "../../lib/format.js";
 import { axis, DASHES, series, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
-import { captionOf, isEnded, objectives, pickedTrials } from "./common.js";
+import { captionOf, isEnded, Key, objectives, pickedTrials } from "./common.js";
 import { Plot } from "./plot.js";
-import { CutSwitch, extent, finite, isMaximized, LogSwitch, valueAxis } from "./scale.js";
+import { brushOn, brushOption, CutSwitch, extent, finite, isMaximized, LogSwitch, padded, rounded, valueAxis } from "./scale.js";
+import { VALUE } from "./selection.js";
 
 const MOST = 2_000;
 const SOON_MS = 1_500;
@@ -18,7 +19,7 @@ export class History extends Plot {
     const over = el("button", { type: "button", class: "quiet switch", onclick: () => change({ over: read("over") === "time" ? null : "time" }) }, "over time");
     const cut = new CutSwitch(() => this.redraw());
     super(context, { kind: "history", keys: ["log", "over", "at"], id: ID, title: "Best so far", tools: [over, log.element, cut.element], help: "Each trial's final value, and the best of those before it. Trials that were stopped early never count as the best of completed ones in importance." });
-    Object.assign(this, { log, over, cut });
+    Object.assign(this, { log, over, cut, key: new Key(this.panel) });
   }
 
   get isByTime() {
@@ -36,7 +37,7 @@ export class History extends Plot {
   }
 
   // Applies what happened without asking again, as long as nothing had to be left out.
-  update(events) {
+  news(events) {
     if (events.some((event) => event.kind === "reset")) return this.viewChanged();
     if (!this.data) return undefined;
     let isChanged = false;
@@ -44,7 +45,7 @@ export class History extends Plot {
       if (event.kind === "trial.state") isChanged = this.apply(event.data) || isChanged;
       else if (event.kind === "trial.measurement") isChanged = this.context.running.has(event.data.number) || isChanged;
     }
-    if (this.data.columns.number.length > MOST) return this.viewChanged();
+    if (this.data.columns.number.length > MOST) return super.news(events); // full: now and then is enough
     if (this.hasBrackets && events.some((event) => event.kind === "trial.state" && isEnded(event.data.state))) this.readSoon();
     return isChanged ? this.redraw() : undefined;
   }
@@ -137,17 +138,21 @@ export class History extends Plot {
     const ends = extent(values, { isWhole: this.cut.isWhole });
     this.cut.show(ends);
     const points = [...shown, ...marks.failed].sort((a, b) => a.x - b.x).map((mark) => ({ ...mark, tip: () => this.tip(mark) }));
+    const states = ["completed", "stopped", "running", "failed"].filter((state) => marks[state].length);
+    this.key.show([...states.map((state) => [state, state]), ...(marks.rest.length ? [["rest", "not selected"]] : []), ["best", this.lines().length > 1 ? "best of each bracket" : "best so far"]]);
     const cut = ends.outside ? `; ${ends.outside} outside the axis` : "";
     return this.panel.show({
       sentence: this.sentence(shown.length),
       caption: captionOf(this.data, "", "without a value") + cut,
       table: () => this.table(),
       points,
-      option: () => this.option(marks, ends, Math.max(1, ...points.map((point) => point.x))),
+      onReady: (chart, isNew) => this.brush(chart, isNew, ends),
+      option: () => this.option(marks, ends, points.reduce((most, point) => Math.max(most, point.x), this.isByTime ? 0 : this.data.n_total)),
     });
   }
 
   nothing(marks) {
+    this.key.show([]);
     const { running = 0, pending = 0 } = this.context.study().trial_counts;
     if (running) return this.panel.empty(`The first value appears when a trial ends; ${running} running.`);
     if (marks.failed.length) return this.panel.empty(`No trial has a value: ${plural(marks.failed.length, "trial")} failed. The Failures tab says why.`);
@@ -185,7 +190,8 @@ export class History extends Plot {
       grid: [{ left: 64, right: this.lines().length > 1 ? 72 : 16, top: 12, bottom: hasLane ? 44 : 28 }, { left: 64, right: this.lines().length > 1 ? 72 : 16, height: hasLane ? 12 : 0, bottom: 26, show: false }],
       xAxis: [axis({ ...xAxis, splitLine: { show: false }, axisLabel: { ...xAxis.axisLabel, show: !hasLane } }), axis({ ...xAxis, gridIndex: 1, show: hasLane, splitLine: { show: false } })],
       yAxis: [valueAxis(ends, this.log.isOn), { type: "value", min: -1, max: 1, gridIndex: 1, show: false }],
-      dataZoom: [{ type: "inside", xAxisIndex: [0, 1], zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false, filterMode: "none" }],
+      dataZoom: [{ type: "inside", xAxisIndex: [0, 1], zoomOnMouseWheel: "ctrl", moveOnMouseMove: "shift", moveOnMouseWheel: false, filterMode: "none" }],
+      ...brushOption({ yAxisIndex: 0 }),
       series: [
         scatter(marks.rest, { id: "rest", itemStyle: { color: token("line") } }),
         scatter(marks.completed, { id: "completed", itemStyle: { color: stateColour("completed") } }),
@@ -201,6 +207,18 @@ export class History extends Plot {
   picked({ completed, stopped, running, rest }) {
     const picked = pickedTrials();
     return picked.size ? [...completed, ...stopped, ...running, ...rest].filter((mark) => picked.has(mark.number)) : [];
+  }
+
+  // Drawn over the values: trials are picked by them. An end beyond the axis is no end.
+  brush(chart, isNew, ends) {
+    this.ends = ends;
+    const rule = this.context.selection.rules.get(VALUE);
+    const { min, max } = padded(ends, this.log.isOn);
+    brushOn(chart, isNew, "lineY", rule && { yAxisIndex: 0, coordRange: [rule.low ?? min, rule.high ?? max] }, (range) => {
+      const [low, high] = range ? [...range].sort((a, b) => a - b) : [null, null];
+      const { low: least, high: most } = this.ends;
+      this.context.selection.set([VALUE, range ? { low: low <= least ? null : rounded(low), high: high >= most ? null : rounded(high) } : null]);
+    });
   }
 
   lines() {

@@ -131,11 +131,13 @@ export class Parallel extends Plot {
     const colours = isMaximized(this.metric) ? ramp() : [...ramp()].reverse();
     const order = columns.number.map((_, k) => k).sort((a, b) => sign * (columns.value[a] - columns.value[b]));
     const width = columns.number.length > 400 ? 0.8 : 1.2;
-    const data = order.map((k) => {
+    // Of many lines only the best fifth stands out: the others would hide what is behind them.
+    const strong = columns.number.length > 300 ? order.length * 0.8 : 0;
+    const data = order.map((k, rank) => {
       const isIn = selection.includes(columns.number[k]);
       const place = this.valuePlace(columns.value[k]);
       const color = isIn ? blend(colours, place / FULL) : token("line");
-      return { value: [place, ...axes.map((parameter) => (columns[`param:${parameter.name}`][k] < 0 ? LANE : columns[`param:${parameter.name}`][k]))], lineStyle: { color, opacity: isIn ? 0.75 : 0.25, width } };
+      return { value: [place, ...axes.map((parameter) => (columns[`param:${parameter.name}`][k] < 0 ? LANE : columns[`param:${parameter.name}`][k]))], lineStyle: { color, opacity: !isIn ? 0.25 : rank < strong ? 0.16 : 0.75, width } };
     });
     const isNarrow = narrow.matches;
     return {
@@ -228,7 +230,7 @@ function colourCovers(chart) {
 }
 
 // Readable over the lines that pass behind it.
-const label = () => ({ color: token("ink"), fontSize: 11, backgroundColor: token("panel"), padding: [0, 2], borderRadius: 2 });
+const label = () => ({ color: token("ink"), fontSize: 11, backgroundColor: token("panel"), lineHeight: 14, padding: [1, 3], borderRadius: 2 });
 
 function decoded(text) {
   try {

@@ -21,6 +21,7 @@ export class Plot {
     this.flight = null;
     this.nEnded = 0;
     this.timer = null;
+    this.held = []; // events that came while it was read
     this.panel = new Panel({ link: context.link, onSeen: () => this.comeIntoSight(), ...rest });
     this.element = this.panel.element;
     context.selection.onChange(() => this.redraw());
@@ -67,8 +68,16 @@ export class Plot {
   // One call at a time; asked again meanwhile, it reads once more.
   load() {
     this.isStale = true;
-    this.flight = this.flight || this.read().finally(() => (this.flight = null));
+    this.flight = this.flight || this.read().finally(() => this.landed());
     return this.flight;
+  }
+
+  // What happened while it was read may be newer than the answer: it is applied after it.
+  landed() {
+    this.flight = null;
+    const news = this.held.filter((event) => event.kind === "reset" || !(Number(event.seq) <= this.data?.change_seq));
+    this.held = [];
+    if (news.length && this.isOpen) this.news(news);
   }
 
   async read() {
@@ -93,8 +102,13 @@ export class Plot {
     return getFresh(`${this.context.base}/analysis/${this.kind}`, asked);
   }
 
-  // Read again when max(10, 5 %) of the trials have ended since, or 30 s after the last one.
   update(events) {
+    if (this.flight) this.held.push(...events);
+    else this.news(events);
+  }
+
+  // Read again when max(10, 5 %) of the trials have ended since, or 30 s after the last one.
+  news(events) {
     if (events.some((event) => event.kind === "reset")) return this.viewChanged();
     const n = events.filter((event) => event.kind === "trial.state" && isEnded(event.data.state)).length;
     return n ? this.ended(n) : undefined;

@@ -2,7 +2,8 @@
 
 import { el, toast } from "../../lib/dom.js";
 import { number } from "../../lib/format.js";
-import { axis } from "../../lib/theme.js";
+import { onKey } from "../../lib/keys.js";
+import { axis, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
 
 const finite = (value) => typeof value === "number" && Number.isFinite(value);
@@ -47,6 +48,25 @@ function tidy(value, room) {
 export const valueAxis = (ends, isLog, given = {}) =>
   axis({ type: isLog ? "log" : "value", ...padded(ends, isLog), ...given, axisLabel: { formatter: (value) => number(value, 3), showMinLabel: false, showMaxLabel: false, ...given.axisLabel } });
 
+// --- brushes ---
+
+const isCoarse = matchMedia("(pointer: coarse)");
+
+// The option of a brush: one rectangle or stretch in the accent's colour. Series are left as they are: what is outside
+// is dimmed by the selection.
+export const brushOption = (given) => ({
+  brush: { brushMode: "single", throttleType: "debounce", throttleDelay: 100, brushStyle: { color: token("accent"), opacity: 0.12, borderColor: token("accent") }, outOfBrush: {}, inBrush: { liftZ: 0 }, seriesIndex: [], ...given },
+  toolbox: { show: false },
+});
+
+// Shows an area (null for none) and lets a new one be drawn: not with a finger, which has to scroll the page; fields do
+// the same. `told(coordRange or undefined)` hears of what was drawn.
+export function brushOn(chart, isNew, brushType, area, told) {
+  if (!isCoarse.matches) chart.dispatchAction({ type: "takeGlobalCursor", key: "brush", brushOption: { brushType, brushMode: "single" } });
+  chart.dispatchAction({ type: "brush", areas: area ? [{ brushType, ...area }] : [] });
+  if (isNew) chart.on("brushEnd", ({ areas }) => told(areas[0]?.coordRange));
+}
+
 // --- the switches of panels, kept in the address as `log=history,curves` ---
 
 const listed = (name) => (read(name) || "").split(",").filter(Boolean);
@@ -65,7 +85,7 @@ export class LogSwitch {
     this.id = id;
     this.byDefault = byDefault;
     this.reason = "";
-    this.element = el("button", { type: "button", class: "quiet switch", "aria-pressed": "false", onclick: () => this.toggle() }, "log");
+    this.element = el("button", { type: "button", class: "quiet switch", "data-log": true, "aria-pressed": "false", onclick: () => this.toggle() }, "log");
   }
 
   get isOn() {
@@ -86,6 +106,12 @@ export class LogSwitch {
     this.element.title = this.reason || "Logarithmic axis";
   }
 }
+
+// The key works on the plot that holds the focus, else on the first one.
+onKey("l", "logarithmic axis of a plot", () => {
+  const at = document.activeElement?.closest(".panel")?.querySelector("[data-log]") || document.querySelector("[data-log]");
+  at?.click();
+});
 
 // Shows all values, or only those in the middle, where an axis is cut.
 export class CutSwitch {

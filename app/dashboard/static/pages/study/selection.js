@@ -5,7 +5,6 @@ import { getFresh } from "../../lib/api.js";
 import { number } from "../../lib/format.js";
 import { change, onChange, read } from "../../lib/view.js";
 
-const MOST_POINTS = 2_900;
 const LATE_MS = 1_500;
 const OWN = ["value", "number", "state"]; // names of what every trial has
 const PARAM = "param:";
@@ -72,11 +71,6 @@ export function write(rules) {
   return [...rules].map(([name, rule]) => (rule.in ? rule.in.map((choice) => `${nameText(name)}:${choiceText(choice)}`).join(",") : `${nameText(name)}:${rule.low ?? ""}..${rule.high ?? ""}`)).join(",");
 }
 
-export const holds = (rule, value) => {
-  if (value === null || value === undefined) return false;
-  return rule.in ? rule.in.includes(value) : (rule.low === null || value >= rule.low) && (rule.high === null || value <= rule.high);
-};
-
 // In words: "learning_rate 0.001 to 0.006, model batchnorm".
 export const told = (rules) =>
   [...rules].map(([key, rule]) => {
@@ -87,7 +81,7 @@ export const told = (rules) =>
   }).join(", ");
 
 export class Selection {
-  // numbers: the trials in it, of those that plots show; null while nothing is picked.
+  // numbers: of the trials in it; null while nothing is picked.
   constructor(context) {
     this.context = context;
     this.rules = this.fromAddress();
@@ -163,23 +157,15 @@ export class Selection {
     }, LATE_MS);
   }
 
-  // Which trials are in it: from the values of its parameters, as the slice plot has them.
+  // Which trials are in it, as the service says: plots show some of them only.
   async look() {
-    const names = [...this.rules.keys()].filter((name) => name !== VALUE);
     const { text } = this;
     try {
-      const { slices } = await getFresh(`${this.context.base}/analysis/slice`, { param: names, max_points: MOST_POINTS });
-      if (text !== this.text) return;
-      const sets = slices.map((slice) => new Set(slice.number.filter((_, k) => this.isIn(slice, k))));
-      this.numbers = sets.reduce((all, one) => new Set([...all].filter((each) => one.has(each))));
+      const { columns } = await getFresh(`${this.context.base}/analysis/selected`, { where: this.where() });
+      if (text === this.text) this.numbers = new Set(columns.number);
     } catch (error) {
       console.warn("the selection could not be read:", error.message);
       this.numbers = null;
     }
-  }
-
-  isIn({ param, x, value }, k) {
-    const [own, values] = [this.rules.get(param), this.rules.get(VALUE)];
-    return (!own || holds(own, x[k])) && (!values || holds(values, value[k]));
   }
 }

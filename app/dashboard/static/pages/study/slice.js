@@ -8,7 +8,7 @@ import { change, read } from "../../lib/view.js";
 import { captionOf, objectives } from "./common.js";
 import { Plot } from "./plot.js";
 import { Range, ruleBetween, stretchOf } from "./ranges.js";
-import { CutSwitch, extent, isMaximized, jitter, LogSwitch, parameterAxis, parameterOf, spot, valueAt, valueAxis } from "./scale.js";
+import { brushOn, brushOption, CutSwitch, extent, isMaximized, jitter, LogSwitch, parameterAxis, parameterOf, spot, valueAt, valueAxis } from "./scale.js";
 
 const MOST = 2_000;
 const LANE_PX = 64;
@@ -117,8 +117,7 @@ export class Slice extends Plot {
       grid: [{ left, right: 20, top: 12, bottom: 28 }, { left: 64, width: nIdle ? LANE_PX - 8 : 0, top: 12, bottom: 28 }],
       xAxis: [parameterAxis(this.parameter), axis({ type: "value", gridIndex: 1, min: -0.5, max: 0.5, show: nIdle > 0, splitLine: { show: false }, axisTick: { show: false }, axisLabel: { customValues: [0], formatter: () => "not active" } })],
       yAxis: [{ ...y, axisLabel: { ...y.axisLabel, show: !nIdle }, axisTick: { show: !nIdle } }, { ...y, gridIndex: 1, show: nIdle > 0 }],
-      brush: { xAxisIndex: 0, brushMode: "single", throttleType: "debounce", throttleDelay: 100, brushStyle: { color: token("accent"), opacity: 0.12, borderColor: token("accent") }, outOfBrush: {}, inBrush: { liftZ: 0 }, seriesIndex: [] },
-      toolbox: { show: false },
+      ...brushOption({ xAxisIndex: 0 }),
       series: [this.boxes(), ...groups(0), ...groups(1)],
     };
   }
@@ -145,15 +144,9 @@ export class Slice extends Plot {
 
   // The brush picks a stretch of the parameter; the picked stretch is shown by it.
   brush(chart, isNew) {
-    const pointer = { type: "takeGlobalCursor", key: "brush", brushOption: { brushType: "lineX", brushMode: "single" } };
-    chart.dispatchAction(pointer);
     const stretch = stretchOf(this.parameter, this.context.selection.rules.get(this.parameter.name));
-    chart.dispatchAction({ type: "brush", areas: stretch ? [{ brushType: "lineX", xAxisIndex: 0, coordRange: stretch }] : [] });
-    if (!isNew) return;
-    chart.on("brushEnd", ({ areas }) => {
-      const range = areas[0]?.coordRange;
-      const { parameter } = this;
-      this.context.selection.set([parameter.name, range ? ruleBetween(parameter, range[0], range[1]) : null]);
+    brushOn(chart, isNew, "lineX", stretch && { xAxisIndex: 0, coordRange: stretch }, (range) => {
+      this.context.selection.set([this.parameter.name, range ? ruleBetween(this.parameter, range[0], range[1]) : null]);
     });
   }
 }

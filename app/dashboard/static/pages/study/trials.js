@@ -33,7 +33,7 @@ export class Trials {
     this.title = el("h2", { id: "trials-title" }, "Trials");
     this.waiting = el("button", { type: "button", class: "primary waiting", hidden: true, onclick: () => this.restart() });
     this.csv = el("a", { class: "button", download: true }, "CSV");
-    this.tools = el("div", { class: "tools" }, this.columnMenu(), this.csv, this.copyButtons());
+    this.tools = el("div", { class: "tools" }, this.columnMenu(), this.csv, ...this.copyButtons());
     this.chips = el("span", { class: "chips" });
     this.filters = el("div", { class: "filters" }, this.search(), this.chips);
     this.head = el("thead");
@@ -129,6 +129,7 @@ export class Trials {
     const flight = (this.flight += 1);
     const token = this.pages.at(-1);
     this.element.setAttribute("aria-busy", "true");
+    this.news.clear(); // what happens from here on may be newer than the answer
     let page;
     try {
       page = await get(`${this.context.base}/trials`, { ...this.asked(), page_size: this.size, page_token: token });
@@ -141,9 +142,9 @@ export class Trials {
     if (flight !== this.flight) return;
     this.trials = page.trials;
     this.next = page.next_page_token;
-    this.news.clear();
     this.waiting.hidden = true;
     this.render();
+    this.offer();
   }
 
   // An address that somebody has written by hand.
@@ -263,11 +264,14 @@ export class Trials {
   }
 
   copyButtons() {
-    const { base, id } = this.context;
     return [
-      el("button", { type: "button", onclick: () => copy(curl(`${base}/trials`, { ...this.asked(), page_size: this.size }), "curl") }, "Copy curl"),
-      el("button", { type: "button", onclick: () => copy(python(id, this.asked(), this.size), "Python") }, "Copy Python"),
+      el("button", { type: "button", onclick: () => this.copyCurl() }, "Copy curl"),
+      el("button", { type: "button", onclick: () => copy(python(this.context.id, this.asked(), this.size), "Python") }, "Copy Python"),
     ];
+  }
+
+  copyCurl() {
+    return copy(curl(`${this.context.base}/trials`, { ...this.asked(), page_size: this.size }), "curl");
   }
 
   search() {
@@ -328,7 +332,8 @@ export class Trials {
 
   totalText(to) {
     if (this.next === null) return ` of ${to} shown`;
-    if (!this.context.selection.isEmpty) return " shown";
+    const { numbers, isEmpty } = this.context.selection;
+    if (!isEmpty) return numbers === null || this.states.length ? " shown" : ` of ${numbers.size} shown`;
     const counts = Object.entries(this.context.study().trial_counts).filter(([state]) => !this.states.length || this.states.includes(state));
     return ` of ${counts.reduce((sum, [, n]) => sum + n, 0)} shown`;
   }
@@ -388,6 +393,7 @@ const onTable = (run) => () => open.forEach(run);
 onKey("j", "next row", onTable((table) => table.step(1)));
 onKey("k", "previous row", onTable((table) => table.step(-1)));
 onKey("x", "pick the row", onTable((table) => table.pickFocused()));
+onKey("c", "copy what the table shows as curl", onTable((table) => table.copyCurl()));
 onKey("/", "find a trial", onTable((table) => (table.scroll.closest("section").scrollIntoView({ block: "start" }), table.finder?.focus())));
 
 export function tab(context) {

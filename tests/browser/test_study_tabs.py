@@ -77,7 +77,7 @@ def test_a_window_of_the_timeline_stands_in_the_address(site: Site, visit: Visit
     with page.expect_response(lambda answer: "from_s=90000" in answer.url):
         page.get_by_label("from, s").fill("90000")
         page.keyboard.press("Enter")
-    expect(page.locator("#timeline")).to_contain_text("Nothing ran between these times")
+    expect(page.locator("#timeline")).to_contain_text("2 of 2 attempts")  # those that run
     assert "from=90000" in page.url
     page.get_by_role("button", name="Whole").click()
     expect(page.locator("#timeline .caption")).to_contain_text("14 of 14 attempts shown")

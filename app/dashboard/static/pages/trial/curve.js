@@ -76,13 +76,6 @@ export class Curve {
     }
   }
 
-  // A report that an event tells of: drawn without asking again.
-  add({ step, values }) {
-    if (step === undefined || !values) return;
-    this.own.push({ step, values });
-    this.draw();
-  }
-
   metric() {
     const first = this.study.definition.metrics.map(({ name }) => name);
     const reported = new Set(this.own.flatMap(({ values }) => Object.keys(values)));

@@ -18,6 +18,7 @@ const path = `/v1/trials/${encodeURIComponent(id)}`;
 const OPEN = ["pending", "running", "paused"];
 const TICK_MS = 5_000;
 const STUDY_MS = 2_000;
+const REPORTS_MS = 500;
 
 let trial = null;
 let study = null;
@@ -130,23 +131,31 @@ function studySoon() {
 
 async function take(events) {
   const own = events.filter((event) => event.trial_id === id);
-  for (const event of own) if (event.kind === "trial.measurement") report(event.data);
+  if (own.some((event) => event.kind === "trial.measurement")) reportsSoon();
   const isNew = events.some((event) => event.kind === "trial.state" && event.data.number === trial.number + 1 && !near.after);
   if (events.some(({ kind }) => kind === "reset")) return show();
   if (isNew) await readNeighbours();
   if (own.some((event) => event.kind !== "trial.measurement")) {
     await readTrial();
     await Promise.all([blocks.curve.load(trial, study), blocks.log.load(trial)]);
-  } else if (isNew || own.length) draw();
+  } else if (isNew) draw();
   if (events.some((event) => event.kind === "study.best" || event.kind === "study.state")) studySoon();
   return undefined;
 }
 
-function report(data) {
-  const points = data.points || [data];
-  for (const point of points) blocks.curve.add(point);
-  const last = points.at(-1);
-  if (last?.values) trial = { ...trial, step: last.step, measurements: { count: (trial.measurements?.count || 0) + points.length, last_step: last.step, last_values: { ...trial.measurements?.last_values, ...last.values } } };
+let reports = null;
+
+// An event tells of a report's last step only: the steps between are asked for, at most once in so long.
+function reportsSoon() {
+  reports = reports || setTimeout(async () => {
+    reports = null;
+    try {
+      await readTrial();
+      await blocks.curve.load(trial, study);
+    } catch (error) {
+      explain(error);
+    }
+  }, REPORTS_MS);
 }
 
 // --- keys ---

@@ -86,6 +86,9 @@ const LOG_REACH = 20;
 
 const GRIDS = [{ left: 64, right: 16, top: 48, height: "52%" }, { left: 64, right: 16, bottom: 44, height: "18%" }];
 
+// The axis stands at the frame, not where the other one is 0.
+const atFrame = () => ({ onZero: false, lineStyle: { color: token("edge") } });
+
 // Choices have no way between them: marks instead of a line.
 const stroke = (parameter, colour, more = {}) => (parameter.type === "categorical" ? { symbol: "rect", symbolSize: [26, 4], lineStyle: { opacity: 0 }, itemStyle: { color: colour } } : { symbol: "none", lineStyle: { color: colour, width: 2, ...more }, itemStyle: { color: colour } });
 
@@ -98,8 +101,8 @@ function frame(data, parameter, yAxis, series, shown) {
   return {
     legend: legend([...shown, { name: "where to look next", icon: LINE }]),
     grid: GRIDS,
-    xAxis: [parameterAxis(parameter, { gridIndex: 0 }), parameterAxis(parameter, { gridIndex: 1, name: parameter.name.slice(0, 40), nameGap: 26 })].map((each, k) => ({ ...each, axisLine: { ...each.axisLine, onZero: false }, axisLabel: { ...each.axisLabel, show: k === 1 } })),
-    yAxis: [yAxis, axis({ type: "value", gridIndex: 1, scale: true, min: floor, splitNumber: 2, name: isLog ? "log gain" : data.acquisition_name || "", nameGap: 46, axisLabel: { formatter: (value) => number(value, 3), showMinLabel: false } })],
+    xAxis: [parameterAxis(parameter, { gridIndex: 0 }), parameterAxis(parameter, { gridIndex: 1, name: parameter.name.slice(0, 40), nameGap: 26 })].map((each, k) => ({ ...each, axisLine: atFrame(), axisLabel: { ...each.axisLabel, show: k === 1 } })),
+    yAxis: [yAxis, axis({ type: "value", gridIndex: 1, scale: true, axisLine: atFrame(), min: floor, splitNumber: 2, name: isLog ? "log gain" : data.acquisition_name || "", nameGap: 46, axisLabel: { formatter: (value) => number(value, 3), showMinLabel: false } })],
     series: [...series, { name: "where to look next", type: "line", xAxisIndex: 1, yAxisIndex: 1, silent: true, data: next, ...stroke(parameter, token("series-2")), areaStyle: parameter.type === "categorical" ? undefined : { color: token("series-2"), opacity: 0.15, origin: "start" } }],
   };
 }
@@ -115,7 +118,7 @@ function prediction(data, parameter, metric, marks) {
     : [{ ...hidden, data: places.map((place, k) => [place, lower[k]]) }, { ...hidden, name: "± sd", itemStyle: { color: token("series-1") }, data: places.map((place, k) => [place, sd[k] === null ? null : 2 * sd[k]]), areaStyle: { color: token("series-1"), opacity: 0.18 } }];
   const line = { name: "expected", type: "line", silent: true, data: places.map((place, k) => [place, mean[k]]), ...stroke(parameter, token("series-1")) };
   const dots = { name: "trials near", type: "scatter", silent: true, symbolSize: 7, itemStyle: { color: token("state-completed"), opacity: 0.85 }, data: marks.map(({ x: at_, y }) => [at_, y]) };
-  return frame(data, parameter, valueAxis(ends, false, { gridIndex: 0, name: metric.name.slice(0, 28), nameGap: 46 }), [...band, line, dots], [{ name: "expected", icon: LINE }, area("± sd"), "trials near"]);
+  return frame(data, parameter, valueAxis(ends, false, { gridIndex: 0, axisLine: atFrame(), name: metric.name.slice(0, 28), nameGap: 46 }), [...band, line, dots], [{ name: "expected", icon: LINE }, area("± sd"), "trials near"]);
 }
 
 function whisker(_, api) {
@@ -128,7 +131,7 @@ function densities(data, parameter) {
   const { x, below, above } = data.columns;
   const places = x.map((value) => spot(parameter, value));
   const curve = (name, values, colour, more) => ({ name, type: "line", silent: true, data: places.map((place, k) => [place, values[k]]), ...stroke(parameter, colour, more) });
-  const y = axis({ type: "value", gridIndex: 0, min: 0, name: "density", nameGap: 46, axisLabel: { formatter: (value) => number(value, 3) } });
+  const y = axis({ type: "value", gridIndex: 0, min: 0, axisLine: atFrame(), name: "density", nameGap: 46, axisLabel: { formatter: (value) => number(value, 3) } });
   return frame(data, parameter, y, [curve("good trials", below, token("state-completed")), curve("other trials", above, token("edge"), { type: "dashed" })], [{ name: "good trials", icon: LINE }, { name: "other trials", icon: DASH }]);
 }
 

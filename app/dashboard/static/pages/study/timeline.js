@@ -1,6 +1,6 @@
 // Who ran what, and where time was lost: an attempt a bar, a lane for each slot of a worker, retries joined by a line.
 
-import { el } from "../../lib/dom.js";
+import { el, fill, stateBadge } from "../../lib/dom.js";
 import { duration, plural, share, words } from "../../lib/format.js";
 import { axis, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
@@ -16,7 +16,7 @@ const WAIT_MS = 400;
 const FRAME = { left: 120, right: 16, top: 8, bottom: 44 };
 const NARROW = 480;
 
-const ENDS = { expired: "paused", released: "paused", superseded: "paused", cancelled: "other", paused: "paused" };
+const ENDS = { expired: "paused", released: "paused", superseded: "paused", cancelled: "cancelled", paused: "paused" };
 
 const stateOf = (bar) => (bar.end === null ? "running" : ENDS[bar.end] || bar.end);
 
@@ -72,7 +72,8 @@ class Timeline extends Plot {
     Object.assign(this, { from, to, whole });
     for (const field of [from, to]) field.addEventListener("change", () => this.ask(from.value === "" ? null : Number(from.value), to.value === "" ? null : Number(to.value)));
     this.shares = el("p", { class: "small shares" });
-    this.panel.caption.before(this.shares);
+    this.key = el("p", { class: "small shares" });
+    this.panel.caption.before(this.key, this.shares);
     this.soon = null;
     this.zoomed = null;
   }
@@ -120,6 +121,7 @@ class Timeline extends Plot {
     [this.from.value, this.to.value] = [read("from") ?? "", read("to") ?? ""];
     this.whole.disabled = read("from") === null && read("to") === null;
     this.shares.textContent = "";
+    this.key.textContent = "";
     if (!data.columns.number.length) {
       const isWindow = !this.whole.disabled;
       return this.panel.empty(isWindow ? `Nothing ran between these times; "Whole" shows all.` : data.n_total ? "Nothing has run here: these trials were imported or wait. A bar appears when a worker or a client takes one." : "Nothing has run yet. A bar appears when a worker or a client takes a trial.");
@@ -134,6 +136,7 @@ class Timeline extends Plot {
     this.panel.box.style.maxHeight = "none";
     this.panel.chart?.resize();
     const busy = this.busy(bars, lanes, names, low, high);
+    fill(this.key, ...[...new Set(bars.map(stateOf))].flatMap((state) => [stateBadge(state), " "]));
     this.shares.textContent = `Busy: ${busy.map(([name, part]) => `${name} ${share(part)}`).join(", ")}`;
     const width = Math.max(100, (this.panel.box.clientWidth || 800) - FRAME.left - FRAME.right);
     const groups = merged(seen, (high - low) / width);

@@ -42,8 +42,8 @@ export function showResult(trial, study) {
     fact(trial.ended_at ? "ended" : trial.started_at ? "started" : "created", timeAgo(trial.ended_at || trial.started_at || trial.created_at)),
     trial.step === null ? null : fact("step", String(trial.step), trial.to_step ? ` of ${trial.to_step}` : ""),
     trial.bracket === null ? null : fact("bracket", String(trial.bracket)),
-    trial.directive_reason ? fact("early stopping", trial.directive_reason) : null,
-    fact("source", words(trial.source)));
+    fact("source", words(trial.source)),
+    trial.directive_reason ? el("div", { class: "in-words" }, el("dt", {}, "early stopping"), el("dd", {}, trial.directive_reason)) : null);
 }
 
 export function showFailure({ failure, state }) {

@@ -3,7 +3,7 @@
 import { getFresh } from "../../lib/api.js";
 import { el } from "../../lib/dom.js";
 import { exact, number, plural } from "../../lib/format.js";
-import { area, DASH, legend, LINE } from "../../lib/legend.js";
+import { area, DASH, DOTS, legend, LINE } from "../../lib/legend.js";
 import { Panel } from "../../lib/panel.js";
 import { axis, token } from "../../lib/theme.js";
 
@@ -74,13 +74,6 @@ export class Curve {
     } catch (error) {
       this.panel.fail(error, () => this.load(this.trial, this.study));
     }
-  }
-
-  // A report that an event tells of: drawn without asking again.
-  add({ step, values }) {
-    if (step === undefined || !values) return;
-    this.own.push({ step, values });
-    this.draw();
   }
 
   metric() {
@@ -159,7 +152,7 @@ function option({ own, best, band, min, max, isOver, isStopped }) {
   const last = own.at(-1);
   return {
     grid: { left: 56, right: 16, top: 34, bottom: 40 },
-    legend: legend([{ name: "this trial", icon: LINE }, ...(best.length ? [{ name: "best", icon: DASH }] : []), ...(band.step.length ? [{ name: "median", icon: DASH }, area("10-90 %")] : [])]),
+    legend: legend([{ name: "this trial", icon: LINE }, ...(best.length ? [{ name: "best", icon: DASH }] : []), ...(band.step.length ? [{ name: "median", icon: DOTS }, area("10-90 %")] : [])]),
     xAxis: axis({ type: "value", name: "step", nameGap: 26, min: "dataMin", max: "dataMax", minInterval: 1, splitLine: { show: false } }),
     yAxis: axis({ type: "value", scale: true, min, max }),
     series: [

@@ -12,6 +12,7 @@ import { VALUE } from "./selection.js";
 const MOST = 2_000;
 const SOON_MS = 1_500;
 const LABEL_PX = 12;
+const NICE_S = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 172_800, 604_800, 2_419_200];
 const ID = "history";
 
 export class History extends Plot {
@@ -187,7 +188,9 @@ export class History extends Plot {
     const scatter = (found, given) => ({ type: "scatter", symbolSize: 6, progressive: 0, data: pairs(found), ...given });
     const hollow = (state) => ({ color: "transparent", borderColor: stateColour(state), borderWidth: 1.5 });
     const hasLane = marks.failed.length > 0;
-    const xAxis = { type: "value", min: this.isByTime ? 0 : 1, max: most === 1 && !this.isByTime ? 2 : most, axisLabel: { formatter: (value) => (this.isByTime ? duration(value) : number(value)) } };
+    const xAxis = this.isByTime
+      ? { type: "value", min: 0, max: most || 1, interval: NICE_S.find((step) => step >= most / 6), axisLabel: { formatter: timeTick, showMaxLabel: false } }
+      : { type: "value", min: 1, max: Math.max(2, most), axisLabel: { formatter: (value) => number(value) } };
     return {
       grid: [{ left: 64, right: this.lines().length > 1 ? 72 : 16, top: 12, bottom: hasLane ? 44 : 28 }, { left: 64, right: this.lines().length > 1 ? 72 : 16, height: hasLane ? 12 : 0, bottom: 26, show: false }],
       xAxis: [axis({ ...xAxis, splitLine: { show: false }, axisLabel: { ...xAxis.axisLabel, show: !hasLane } }), axis({ ...xAxis, gridIndex: 1, show: hasLane, splitLine: { show: false } })],
@@ -241,6 +244,12 @@ export class History extends Plot {
       },
     };
   }
+}
+
+// A whole number of the largest unit that it has.
+function timeTick(seconds) {
+  const [unit, size] = [["d", 86_400], ["h", 3_600], ["min", 60]].find(([, length]) => seconds && seconds % length === 0) || ["s", 1];
+  return `${number(seconds / size)} ${unit}`;
 }
 
 // Heights of labels, moved down where they would stand on each other.

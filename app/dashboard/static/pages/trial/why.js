@@ -30,7 +30,7 @@ function predicted(made) {
 
 const MODELS = {
   gp: (made) => [
-    `Gaussian process${onTrials(made.n ?? made.n_finished)}`,
+    `GP${onTrials(made.n ?? made.n_finished)}`,
     predicted(made),
     typeof made.expected_gain === "number" ? `expected gain ${number(made.expected_gain, 2)}` : "",
     made.region === "local" ? "searched near the best" : "",
@@ -66,7 +66,7 @@ function chosen(made) {
 function suggested(made) {
   if (made.fallback && !made.fallback_suggester) return sentence([`A design point in place of one by ${nameOf(made.suggester)}: ${made.fallback}`, chosen(made), ...common(made)]);
   const told = model(made) || (PLAIN[made.chosen || made.suggester] || (() => [made.suggester ? `Suggested by ${nameOf(made.suggester)}${onTrials(made.n_finished)}` : "Suggested; nothing more was written down"]))(made);
-  return sentence([...told, chosen(made), ...common(made)]);
+  return sentence([told.filter(Boolean).join(", "), chosen(made), ...common(made)]);
 }
 
 const SOURCES = {

@@ -124,9 +124,7 @@ class Bench:
             window(browser, running.url) as context,
         ):
             get(running.url, "/v1/meta")  # the process is up and has its connections
-            page, _ = open_page(context, "/docs", mark=None)
-            library = f"/static/vendor/{_library()}"
-            page.evaluate("(path) => import(path).then(() => true)", library)
+            page, _ = open_page(context, f"/static/vendor/{_library()}", mark=None)
             page.close()
             before = running.cpu_s()
             _, found = open_page(context, f"/studies/{study_id}")
@@ -210,7 +208,9 @@ class Bench:
             call = Caller(running.url)
             ids = [shares.fill(call, "g", 0, 1, g), shares.fill(call, "i", -3.15, 3.15, wave)]
             found = [
-                shares.of_params(get(running.url, f"/v1/studies/{i}/analysis/importance").json())
+                shares.of_params(
+                    get(running.url, f"/v1/studies/{i}/analysis/importance?clip=1").json()
+                )
                 for i in ids
             ]
             call.close()

@@ -11,6 +11,8 @@ import { VALUE } from "./selection.js";
 
 const MOST = 2_000;
 const SOON_MS = 1_500;
+const LABEL_PX = 12;
+const NICE_S = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 172_800, 604_800, 2_419_200];
 const ID = "history";
 
 export class History extends Plot {
@@ -139,7 +141,8 @@ export class History extends Plot {
     this.cut.show(ends);
     const points = [...shown, ...marks.failed].sort((a, b) => a.x - b.x).map((mark) => ({ ...mark, tip: () => this.tip(mark) }));
     const states = ["completed", "stopped", "running", "failed"].filter((state) => marks[state].length);
-    this.key.show([...states.map((state) => [state, state]), ...(marks.rest.length ? [["rest", "not selected"]] : []), ["best", this.lines().length > 1 ? "best of each bracket" : "best so far"]]);
+    const word = (state) => (state === "running" ? [...new Set(marks.running.map((mark) => mark.state))].join(", ") : state);
+    this.key.show([...states.map((state) => [state, word(state)]), ...(marks.rest.length ? [["rest", "not selected"]] : []), ["best", this.lines().length > 1 ? "best of each bracket" : "best so far"]]);
     const cut = ends.outside ? `; ${ends.outside} outside the axis` : "";
     return this.panel.show({
       sentence: this.sentence(shown.length),
@@ -185,7 +188,9 @@ export class History extends Plot {
     const scatter = (found, given) => ({ type: "scatter", symbolSize: 6, progressive: 0, data: pairs(found), ...given });
     const hollow = (state) => ({ color: "transparent", borderColor: stateColour(state), borderWidth: 1.5 });
     const hasLane = marks.failed.length > 0;
-    const xAxis = { type: "value", min: this.isByTime ? 0 : 1, max: most === 1 && !this.isByTime ? 2 : most, axisLabel: { formatter: (value) => (this.isByTime ? duration(value) : number(value)) } };
+    const xAxis = this.isByTime
+      ? { type: "value", min: 0, max: most || 1, interval: NICE_S.find((step) => step >= most / 6), axisLabel: { formatter: timeTick, showMaxLabel: false } }
+      : { type: "value", min: 1, max: Math.max(2, most), axisLabel: { formatter: (value) => number(value) } };
     return {
       grid: [{ left: 64, right: this.lines().length > 1 ? 72 : 16, top: 12, bottom: hasLane ? 44 : 28 }, { left: 64, right: this.lines().length > 1 ? 72 : 16, height: hasLane ? 12 : 0, bottom: 26, show: false }],
       xAxis: [axis({ ...xAxis, splitLine: { show: false }, axisLabel: { ...xAxis.axisLabel, show: !hasLane } }), axis({ ...xAxis, gridIndex: 1, show: hasLane, splitLine: { show: false } })],
@@ -227,12 +232,36 @@ export class History extends Plot {
 
   bestLine(line, k, most) {
     const x = this.isByTime ? line.elapsed_s : line.number;
-    const isOne = this.lines().length === 1;
+    const corners = steps(x, line.value, most);
+    const name = this.lines().length === 1 ? "" : line.bracket === null ? "no bracket" : `bracket ${line.bracket}`;
     return {
-      id: `best-${line.bracket ?? "all"}`, type: "line", step: "end", symbol: "none", silent: true, progressive: 0,
-      lineStyle: { color: series(k), width: 2, type: DASHES[k % DASHES.length] },
-      endLabel: { show: !isOne, formatter: line.bracket === null ? "no bracket" : `bracket ${line.bracket}`, color: token("soft"), fontSize: 11 },
-      data: [...line.value.map((value, j) => [x[j], value]), [most, line.value.at(-1)]],
+      id: `best-${line.bracket ?? "all"}`, type: "custom", silent: true, clip: false, z: 4, data: [[most, line.value.at(-1)]],
+      renderItem: ({ coordSys: { x: left, y: top, width, height } }, api) => {
+        const points = corners.map((corner) => api.coord(corner));
+        const path = { type: "polyline", shape: { points }, style: { fill: "none", stroke: series(k), lineWidth: 2, lineDash: DASHES[k % DASHES.length] }, clipPath: { type: "rect", shape: { x: left, y: top - 2, width, height: height + 4 } } };
+        const label = { type: "text", style: { text: name, x: left + width + 4, y: labelPlaces(this.lines().map((each) => Math.min(top + height, Math.max(top, api.coord([most, each.value.at(-1)])[1]))))[k], verticalAlign: "middle", fill: token("soft"), fontSize: 11 } };
+        return { type: "group", children: name ? [path, label] : [path] };
+      },
     };
   }
+}
+
+// A whole number of the largest unit that it has.
+function timeTick(seconds) {
+  const [unit, size] = [["d", 86_400], ["h", 3_600], ["min", 60]].find(([, length]) => seconds && seconds % length === 0) || ["s", 1];
+  return `${number(seconds / size)} ${unit}`;
+}
+
+// Heights of labels, moved down where they would stand on each other.
+function labelPlaces(heights) {
+  const places = [...heights];
+  const order = heights.map((_, k) => k).sort((a, b) => heights[a] - heights[b]);
+  order.forEach((k, j) => j && (places[k] = Math.max(places[k], places[order[j - 1]] + LABEL_PX)));
+  return places;
+}
+
+// Corners of a staircase, up to the last trial: the library's own line leaves out small steps, so that it leans.
+function steps(x, values, most) {
+  const corners = values.flatMap((value, k) => (k ? [[x[k], values[k - 1]], [x[k], value]] : [[x[k], value]]));
+  return [...corners, [most, values.at(-1)]];
 }

@@ -15,7 +15,7 @@ function common(made) {
   const found = [];
   if (made.seed !== undefined && made.seed !== null) found.push(`seed ${made.seed}`);
   if (made.n_pending) found.push(`${made.n_pending} still running then`);
-  if (made.seconds >= 0.01) found.push(`ready after ${duration(made.seconds)}`);
+  if (made.seconds >= 0.01) found.push(`waited ${duration(made.seconds)}`);
   return found;
 }
 
@@ -39,10 +39,12 @@ const MODELS = {
   "CMA-ES": (made) => [`CMA-ES, run ${made.run}, generation ${made.generation} of ${made.population} points`, typeof made.largest_sd === "number" ? `largest spread ${number(made.largest_sd, 2)} of the range` : ""],
 };
 
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 const bred = (made) => {
   const parents = made.parents?.length ? ` from ${plural(made.parents.length, "parent")} (trial ${made.parents.join(" and ")})` : "";
   const changed = made.mutated?.length ? `changed ${made.mutated.join(", ")}` : "";
-  return [`${words(made.method || "Evolution")}${parents}, population of ${made.population}`, made.is_crossed ? "parents crossed" : "", changed];
+  return [`${capital(words(made.method || "evolution"))}${parents}, population of ${made.population}`, made.is_crossed ? "parents crossed" : "", changed];
 };
 
 function model(made) {

@@ -15,7 +15,7 @@ function common(made) {
   const found = [];
   if (made.seed !== undefined && made.seed !== null) found.push(`seed ${made.seed}`);
   if (made.n_pending) found.push(`${made.n_pending} still running then`);
-  if (made.seconds >= 0.01) found.push(`ready after ${duration(made.seconds)}`);
+  if (made.seconds >= 0.01) found.push(`waited ${duration(made.seconds)}`);
   return found;
 }
 
@@ -30,7 +30,7 @@ function predicted(made) {
 
 const MODELS = {
   gp: (made) => [
-    `Gaussian process${onTrials(made.n ?? made.n_finished)}`,
+    `GP${onTrials(made.n ?? made.n_finished)}`,
     predicted(made),
     typeof made.expected_gain === "number" ? `expected gain ${number(made.expected_gain, 2)}` : "",
     made.region === "local" ? "searched near the best" : "",
@@ -39,10 +39,12 @@ const MODELS = {
   "CMA-ES": (made) => [`CMA-ES, run ${made.run}, generation ${made.generation} of ${made.population} points`, typeof made.largest_sd === "number" ? `largest spread ${number(made.largest_sd, 2)} of the range` : ""],
 };
 
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 const bred = (made) => {
   const parents = made.parents?.length ? ` from ${plural(made.parents.length, "parent")} (trial ${made.parents.join(" and ")})` : "";
   const changed = made.mutated?.length ? `changed ${made.mutated.join(", ")}` : "";
-  return [`${words(made.method || "Evolution")}${parents}, population of ${made.population}`, made.is_crossed ? "parents crossed" : "", changed];
+  return [`${capital(words(made.method || "evolution"))}${parents}, population of ${made.population}`, made.is_crossed ? "parents crossed" : "", changed];
 };
 
 function model(made) {
@@ -66,7 +68,7 @@ function chosen(made) {
 function suggested(made) {
   if (made.fallback && !made.fallback_suggester) return sentence([`A design point in place of one by ${nameOf(made.suggester)}: ${made.fallback}`, chosen(made), ...common(made)]);
   const told = model(made) || (PLAIN[made.chosen || made.suggester] || (() => [made.suggester ? `Suggested by ${nameOf(made.suggester)}${onTrials(made.n_finished)}` : "Suggested; nothing more was written down"]))(made);
-  return sentence([...told, chosen(made), ...common(made)]);
+  return sentence([told.filter(Boolean).join(", "), chosen(made), ...common(made)]);
 }
 
 const SOURCES = {

@@ -6,7 +6,7 @@ import asyncio
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Literal, TypeAlias
@@ -15,18 +15,20 @@ import numpy as np
 from sqlalchemy import Connection
 
 from ..analysis import curves as curve_plots
-from ..analysis.envelope import Envelope, floats
+from ..analysis.envelope import Envelope, floats, integers
 from ..analysis.explained import Target, contour, explained
 from ..analysis.failures import Failed, failures
 from ..analysis.history import history
 from ..analysis.parallel import parallel
 from ..analysis.pareto import pareto
 from ..analysis.rungs import rungs
+from ..analysis.selection import matching
 from ..analysis.slices import slices
 from ..analysis.surrogate import base_of, surrogate
 from ..analysis.table import TrialTable
 from ..analysis.timeline import Bar, timeline
 from ..domain.ladder import bracket_steps, ladder_of
+from ..domain.selection import Selection
 from ..domain.space import Parameter
 from ..domain.study import Study
 from ..domain.trial import TrialSource
@@ -55,6 +57,7 @@ Kind: TypeAlias = Literal[
     "surrogate",
     "timeline",
     "failures",
+    "selected",
 ]
 """The analyses by name."""
 _SLOW: frozenset[Kind] = frozenset({"importance", "contour", "surrogate"})
@@ -86,6 +89,7 @@ class Query:
         from_s, to_s: window of the timeline, in seconds from the study's first start.
         at: number of the trial through which the line of `surrogate` goes; None: the best.
         target: what `importance` explains.
+        where: which trials are `selected`; no part of what an answer is kept by.
         clip: `importance` and `contour` take values worse than this quantile for that quantile, in
             (0, 1].
     """
@@ -98,6 +102,7 @@ class Query:
     at: int | None = None
     target: Target = Target.VALUE
     clip: float = 0.9
+    where: Selection = field(default_factory=Selection, compare=False)
 
 
 class AnalysisService:
@@ -286,12 +291,30 @@ class AnalysisService:
         n_total = sum(study.counts.values())
         return failures(failed, change_seq=study.change_seq, n_total=n_total)
 
+    def _selected(self, study_id: str, query: Query) -> Envelope:
+        """The numbers of all trials in a selection: a plot dims those that are not among them."""
+        study, table = self._tables.look(study_id)
+        mask = matching(table, query.where, partial(self._tables.param_keys, study.id, table))
+        numbers = table.number[mask]
+        return Envelope(
+            kind="selected",
+            change_seq=table.change_seq,
+            n_total=len(table),
+            n_used=len(table),
+            n_shown=len(numbers),
+            sampling="all",
+            columns={"number": integers(numbers)},
+        )
+
     def _attempts(
         self, study_id: str, most: int, *, only_failed: bool = False
     ) -> tuple[Study, list[plots.AttemptRow]]:
         def read(conn: Connection) -> tuple[Study, list[plots.AttemptRow]]:
             study = study_rows.get(conn, study_id)
-            return study, plots.newest(conn, study_id, most, only_failed=only_failed)
+            found = plots.newest(conn, study_id, most, only_failed=only_failed)
+            if only_failed:
+                found += plots.imported_failures(conn, study_id, most - len(found))
+            return study, found
 
         return self._store.read(read)
 
@@ -307,6 +330,7 @@ _KINDS: Mapping[Kind, Callable[[AnalysisService, str, Query], Envelope]] = {
     "rungs": AnalysisService._rungs,
     "timeline": AnalysisService._timeline,
     "failures": AnalysisService._failures,
+    "selected": AnalysisService._selected,
 }
 
 

@@ -110,8 +110,13 @@ class LogService:
 
         return self._store.write(append)
 
-    def read(self, trial_id: str, lease_id: str | None = None) -> TrialLog:
+    def read(
+        self, trial_id: str, lease_id: str | None = None, tail_bytes: int | None = None
+    ) -> TrialLog:
         """An attempt's output; that of the newest attempt with any, when no lease is named.
+
+        Args:
+            tail_bytes: only the pieces that the last so many bytes lie in.
 
         Raises:
             NotFound: no such trial, or no such attempt at it.
@@ -125,7 +130,9 @@ class LogService:
             lease = lease_rows.get(conn, of)
             if lease is None or lease.trial_id != trial_id:
                 raise NotFound(f"trial {trial_id} has no attempt {of}")
-            return _joined(trial_id, of, log_rows.of_lease(conn, of))
+            end = log_rows.last(conn, of) if tail_bytes else None
+            start = 0 if tail_bytes is None or end is None else end.end - tail_bytes
+            return _joined(trial_id, of, log_rows.of_lease(conn, of, start))
 
         return self._store.read(read)
 

@@ -29,7 +29,10 @@ class Chunk:
 
 _OF_LEASE = (
     select(table.c.start, table.c.n_bytes, table.c.content)
-    .where(table.c.lease_id == bindparam("b_lease_id"))
+    .where(
+        table.c.lease_id == bindparam("b_lease_id"),
+        table.c.start + table.c.n_bytes > bindparam("b_from"),
+    )
     .order_by(table.c.start)
 )
 _LAST = (
@@ -38,7 +41,9 @@ _LAST = (
     .order_by(table.c.start.desc())
     .limit(1)
 )
-_AT = _OF_LEASE.where(table.c.start == bindparam("b_start"))
+_AT = select(table.c.start, table.c.n_bytes, table.c.content).where(
+    table.c.lease_id == bindparam("b_lease_id"), table.c.start == bindparam("b_start")
+)
 _NEWEST_LEASE = (
     select(leases.c.id)
     .where(
@@ -64,9 +69,10 @@ def lock(tx: Tx, lease_id: str) -> None:
     tx.conn.execute(_LOCK, {"b_lease_id": lease_id})
 
 
-def of_lease(conn: Connection, lease_id: str) -> list[Chunk]:
-    """All chunks of an attempt that are kept, in order."""
-    return [Chunk(**row._mapping) for row in conn.execute(_OF_LEASE, {"b_lease_id": lease_id})]
+def of_lease(conn: Connection, lease_id: str, start: int = 0) -> list[Chunk]:
+    """The chunks of an attempt that are kept, in order: those beyond the byte `start`."""
+    asked = {"b_lease_id": lease_id, "b_from": start}
+    return [Chunk(**row._mapping) for row in conn.execute(_OF_LEASE, asked)]
 
 
 def last(conn: Connection, lease_id: str) -> Chunk | None:

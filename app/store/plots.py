@@ -71,6 +71,17 @@ _ATTEMPTS = (
 )
 _NEWEST = select(_ATTEMPTS).order_by(_ATTEMPTS.c.acquired_at.desc()).limit(bindparam("b_limit"))
 _FAILED = _NEWEST.where(_ATTEMPTS.c.failure.is_not(None))
+_IMPORTED_FAILED = (
+    select(trials.c.number, trials.c.created_at, trials.c.ended_at, trials.c.failure)
+    .where(
+        trials.c.study_id == bindparam("b_study_id"),
+        trials.c.state == str(TrialState.FAILED),
+        trials.c.source == str(TrialSource.IMPORT),
+        trials.c.failure.is_not(None),
+    )
+    .order_by(trials.c.number.desc())
+    .limit(bindparam("b_limit"))
+)
 _SOURCES = (
     select(trials.c.source)
     .where(trials.c.study_id == bindparam("b_study_id"))
@@ -146,6 +157,23 @@ def reports(
         chunk = list(trial_ids[start : start + _CHUNK])
         for row in conn.execute(_CURVES, {"b_ids": chunk}):
             yield row.number, row.step, row.reported_values
+
+
+def imported_failures(conn: Connection, study_id: str, limit: int) -> list[AttemptRow]:
+    """Imported trials that had failed, latest first: no attempt of this service tells of them."""
+    rows = conn.execute(_IMPORTED_FAILED, {"b_study_id": study_id, "b_limit": limit})
+    return [
+        AttemptRow(
+            number=row.number,
+            attempt=1,
+            holder="imported",
+            started_at=row.created_at,
+            ended_at=row.ended_at,
+            outcome=str(TrialState.FAILED),
+            failure=row.failure,
+        )
+        for row in rows
+    ]
 
 
 def newest_sources(conn: Connection, study_id: str, limit: int) -> list[TrialSource]:

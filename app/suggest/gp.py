@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..domain.space import Value, point_key
+from ..domain.study import Direction
 from ..domain.trial import EXPECTED_GAIN, TrialSource
 from . import gp_several
 from .base import Decision, Suggestion, SuggestRequest, provenance, rng_of, taken_keys, targets
@@ -26,6 +27,7 @@ from .gp_space import GpSpace, row_keys
 from .gp_training import MAX_ROWS, SUBSET_ROWS, History, Model, active_rows, train
 from .numerics import Array
 from .warp import HALF_RANK, PLAIN, SOFT
+from .winner import Unwarp
 
 NAME = "gp"
 ENUMERATED = 20_000
@@ -201,10 +203,26 @@ class _Maker:
                 continue
             mean, sd = gp.posterior(self.space.features(self.space.encode([params])))
             details = self._details(model, region, value, float(mean[0]), float(sd[0]))
+            details |= self._in_units(model, mean, sd)
             return Suggestion(
                 params=params, provenance=provenance(self.request, NAME, index, **details)
             )
         return self._designed(index, fallback="no candidate was new")
+
+    def _in_units(self, model: Model, mean: Array, sd: Array) -> dict[str, Any]:
+        """A prediction, shape (1,), in the metric's own units, and half the width of mean - sd to
+        mean + sd; nothing where that is beyond all numbers.
+        """
+        y = self.history.y
+        if y.size > MAX_ROWS:
+            y = y[active_rows(self.space, self.history, SUBSET_ROWS)]
+        unwarp = Unwarp.of(model, y)
+        sign = 1.0 if self.request.metrics[0].direction is Direction.MINIMIZE else -1.0
+        low, at, high = (float(unwarp(mean + k * sd)[0]) for k in (-1.0, 0.0, 1.0))
+        width = abs(0.5 * high - 0.5 * low)
+        if not math.isfinite(at) or not math.isfinite(width):
+            return {}
+        return {"predicted": sign * at, "predicted_sd": width}
 
     def believed(self, index: int) -> Belief:
         """The model of the point with a number."""

@@ -74,6 +74,17 @@ async def test_what_each_kind_shows(http: httpx.AsyncClient) -> None:
     assert failures["columns"]["first_at"][0].endswith("Z")
 
 
+async def test_failures_of_imported_trials_are_told(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    failure = {"kind": "oom", "message": "2 GiB asked", "traceback": "Error"}
+    trials = [{"params": {"x": k / 4}, "state": "failed", "failure": failure} for k in range(3)]
+    added = await http.post(f"/v1/studies/{study['id']}/trials", json={"trials": trials})
+    assert added.status_code == 201, added.text
+    columns = (await get(http, study, "failures"))["columns"]
+    assert columns["numbers"] == [[1, 2, 3]]
+    assert columns["holders"] == [{"imported": 3}]
+
+
 async def test_what_has_changed_since_is_seen(http: httpx.AsyncClient) -> None:
     study = await some_of_everything(http)
     before = await get(http, study, "history")

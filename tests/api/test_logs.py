@@ -32,6 +32,9 @@ async def test_output_is_sent_and_read_as_json_and_as_text(http: httpx.AsyncClie
     assert found["lease_id"] == trial["lease_id"]
     assert found["omitted_bytes"] == 995
     assert found["parts"] == [{"offset": 0, "text": "words"}, {"offset": 1_000, "text": "end\n"}]
+    tail = (await http.get(f"{path}?tail_bytes=2")).json()
+    assert tail["parts"] == [{"offset": 1_000, "text": "end\n"}]
+    assert (tail["size_bytes"], tail["omitted_bytes"]) == (1_004, 1_000)
     text = await http.get(f"{path}?format=text")
     assert text.headers["content-type"].startswith("text/plain")
     assert text.text == "words\n... 995 bytes left out ...\nend\n"

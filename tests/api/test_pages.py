@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 import pytest
 
+from app.api import pages
 from app.api.export import csv_lines
+from app.api.pages import PAGES as SHELLS
 from app.api.pages import POLICY
 from app.api.problems import PROBLEMS
 
@@ -15,7 +20,10 @@ from .conftest import create
 
 pytestmark = pytest.mark.anyio
 
-PAGES = ["/", "/studies/st_1", "/docs"]
+PAGES = [*(re.sub(r"{\w+}", "st_1", path) for path in SHELLS), "/docs"]
+STATIC = Path(pages.__file__).parent.parent / "dashboard" / "static"
+MODULES = [file for file in STATIC.rglob("*.js") if file.parent.name != "vendor"]
+IMPORTED = re.compile(r'(?:from|import) "(\.[^"]+)"')
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -34,22 +42,38 @@ async def test_a_page_brings_nothing_inline_and_nothing_foreign(
 @pytest.mark.parametrize("path", PAGES)
 async def test_what_a_page_loads_is_there(http: httpx.AsyncClient, path: str) -> None:
     page = (await http.get(path)).text
-    loaded = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
-    assert loaded
-    for name in loaded:
+    waiting = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
+    assert waiting
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name.startswith("/static/vendor/"):
+            continue
+        seen.add(name)
         answer = await http.get(name)
         assert answer.status_code == 200, name
-        imported = re.findall(r'from "\./([^"]+)"', answer.text)
-        for module in imported:
-            assert (await http.get(f"/static/{module}")).status_code == 200, module
+        if name.endswith(".js"):
+            waiting += [urljoin(name, module) for module in IMPORTED.findall(answer.text)]
 
 
 async def test_modules_never_read_text_as_html(http: httpx.AsyncClient) -> None:
-    for name in ("api", "dom", "plot", "studies", "study"):
-        module = (await http.get(f"/static/{name}.js")).text
+    for file in MODULES:
+        name = file.relative_to(STATIC).as_posix()
+        module = (await http.get(f"/static/{name}")).text
         assert not re.search(
-            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", module
-        )
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|"
+            r"createContextualFragment|setAttribute\(\"(style|on)",
+            module,
+        ), name
+
+
+def test_what_others_made_is_as_they_made_it() -> None:
+    folder = STATIC / "vendor"
+    lines = [line.split() for line in (folder / "SHA256SUMS").read_text().splitlines()]
+    listed = {name: digest for digest, name in lines}
+    assert listed.keys() == {file.name for file in folder.glob("*.js")}
+    for name, digest in listed.items():
+        assert sha256((folder / name).read_bytes()).hexdigest() == digest, name
 
 
 async def test_a_hostile_name_never_meets_a_page(http: httpx.AsyncClient) -> None:

@@ -95,5 +95,7 @@ async def test_lists_and_files_hold_the_selection_in_its_order(http: httpx.Async
             assert [line.split(",")[0] for line in lines[1:]] == ["7", "5", "3"]
         else:
             assert [json.loads(line)["number"] for line in lines] == [7, 5, 3]
+    picked = (await http.get(f"{path}/analysis/selected", params={"where": asked["where"]})).json()
+    assert (picked["columns"], picked["n_total"]) == ({"number": [3, 5, 7]}, 8)
     refused = await http.get(f"{path}/export", params={"where": "x"})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/where")

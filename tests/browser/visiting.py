@@ -21,7 +21,8 @@ Theme = Literal["light", "dark"]
 HEIGHTS = {1440: 900, 390: 844, 320: 640}
 """Heights of the windows, by width; in CSS pixels."""
 
-_SETTLED = """() => document.querySelector("h1").innerText !== "..." &&
+_SETTLED = """() => (document.querySelector("#sign-in:not([hidden])") ||
+    document.querySelector("h1").innerText !== "...") &&
   [...document.querySelectorAll('[aria-busy="true"]')].every((node) => {
   const { top, bottom } = node.getBoundingClientRect();
   return node.offsetParent === null || bottom < 0 || top > innerHeight;

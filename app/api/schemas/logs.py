@@ -55,5 +55,5 @@ class LogOut(Wire):
     trial_id: str = Field(description="The trial.")
     lease_id: str | None = Field(description="The attempt; null where none has printed anything.")
     size_bytes: int = Field(description="Bytes of UTF-8 that it has printed in all.")
-    omitted_bytes: int = Field(description="How many of them are not kept.")
+    omitted_bytes: int = Field(description="How many of them are not kept, or were not asked for.")
     parts: list[LogPartOut] = Field(description="In order; between two something was left out.")

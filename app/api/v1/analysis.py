@@ -19,6 +19,7 @@ from ..etags import is_unchanged, query_etag
 from ..operation import operation
 from ..route import ServiceRoute
 from ..schemas.analysis import AnalysisOut
+from ..selection import Where, read_selection
 from .common import StudyId
 
 router = APIRouter(prefix="/v1", route_class=ServiceRoute)
@@ -87,10 +88,12 @@ async def get_analysis(
             description="`importance`, `contour`: values worse than this quantile count as it.",
         ),
     ] = 0.9,
+    where: Where = None,
 ) -> Response:
     """Get what a plot of the study shows, as columns, thinned to `max_points`.
 
     The best trials, every improvement and the extremes of curves are never thinned away.
+    `selected` gives the numbers of all trials that `where` picks.
     """
     query = service.Query(
         x=x,
@@ -101,6 +104,7 @@ async def get_analysis(
         at=at,
         target=Target(target),
         clip=clip,
+        where=read_selection(where),
     )
     study = (await api.call(api.services.studies.get, study_id)).study
     headers = {"Cache-Control": "private, no-cache"}

@@ -48,11 +48,19 @@ async def get_logs(
             description="`json`, or `text` for the output as it was printed.",
         ),
     ] = "json",
+    tail_bytes: Annotated[
+        int | None,
+        Query(
+            ge=1,
+            le=8 * 1024 * 1024,
+            description="Only the pieces that the last so many bytes lie in; left out: all.",
+        ),
+    ] = None,
 ) -> Response:
     """Read what a trial's process has printed: the first MiB of it and the last four."""
     if api.caller.role is Role.WORKER:
         await api.call(readable, api, trial_id)
-    log = await api.call(api.services.logs.read, trial_id, lease_id)
+    log = await api.call(api.services.logs.read, trial_id, lease_id, tail_bytes)
     if format == "text":
         return PlainTextResponse(log.text)
     return respond(json_answer(render.trial_log(log)))

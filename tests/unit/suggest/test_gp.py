@@ -166,6 +166,12 @@ def test_the_expected_gain_is_in_the_units_of_the_metric(
             factor * told["expected_gain"], rel=1e-3
         )
         assert told["expected_gain"] > 0.0
+        assert other.provenance["predicted"] == pytest.approx(
+            sign * factor * told["predicted"] + 3.0, rel=1e-3, abs=1e-9
+        )
+        assert other.provenance["predicted_sd"] == pytest.approx(
+            factor * told["predicted_sd"], rel=1e-2, abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("kind", ["plain", "half-rank", "soft"])

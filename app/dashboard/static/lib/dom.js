@@ -24,7 +24,8 @@ export function svg(tag, attributes = {}, ...children) {
 }
 
 // Replaces what is inside only where it differs, so that focus, hover and selection survive an update. What stays
-// keeps its listeners: they should look things up when they are called.
+// keeps its listeners: they should look things up when they are called. The children have to be new ones: an element
+// that stands in the page already would be taken out first, and lose its focus.
 export function fill(node, ...children) {
   const wanted = [...el("div", {}, ...children).childNodes];
   const there = [...node.childNodes];

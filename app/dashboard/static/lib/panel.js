@@ -11,18 +11,27 @@ const MOST_ROWS = 500;
 let loading = null;
 const library = () => (loading = loading || import(LIBRARY));
 
+// The library gives the children of a custom mark the level of their series, which it leaves undefined.
+function leveled(option) {
+  for (const series of option.series || []) if (series.type === "custom") series.zlevel = series.zlevel ?? 0;
+  return option;
+}
+
 const panels = new Set();
 onTheme(() => panels.forEach((panel) => panel.redraw()));
 
 export class Panel {
   // title: what the panel shows. className: "wide" for the whole width. tools: elements beside the title.
-  // link(number): where a trial's number leads; height in px.
-  constructor({ id, title, help = "", className = "", tools = [], link = null, height = 280 }) {
+  // link(number): where a trial's number leads, or a promise of it; height in px; onSeen(): it came into sight.
+  constructor({ id, title, help = "", className = "", tools = [], link = null, height = 280, onSeen = null }) {
     this.id = id;
     this.link = link;
+    this.onSeen = onSeen;
     this.shown = null;
     this.chart = null;
     this.at = -1;
+    this.pointed = -1;
+    this.pixels = null;
     this.box = el("div", { class: "chart", role: "img", tabindex: 0, "aria-label": title });
     this.box.style.height = `${height}px`;
     this.message = el("div", { class: "nothing", hidden: true });
@@ -38,9 +47,12 @@ export class Panel {
       el("div", { class: "chart-frame" }, this.box, this.message, this.tip), this.caption, this.rows);
     this.listen();
     panels.add(this);
-    this.seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.redraw(), { rootMargin: "200px" });
+    this.seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.comeIntoSight(), { rootMargin: "200px" });
     this.seen.observe(this.element);
-    this.sized = new ResizeObserver(() => this.chart?.resize());
+    this.sized = new ResizeObserver(() => {
+      this.pixels = null;
+      this.chart?.resize();
+    });
     this.sized.observe(this.box);
   }
 
@@ -49,10 +61,15 @@ export class Panel {
   //   sentence: what the plot says, for a screen reader
   //   caption: how many of how many, by which rule
   //   table: {heads, rows}: rows of text and numbers, or a function that makes them
-  //   points: [{x, y, series?, number?, tip}] in the order that arrow keys walk; tip is text or a list of [term, value]
+  //   points: [{x, y, series?, grid?, number?, tip}] in the order that arrow keys walk; tip is text, a list of
+  //     [term, value] or a function that makes one
+  //   pick(x, y): place among the points of what lies under a pixel, -1 for none; the nearest point if it is not given
+  //   onPoint(k): another point is pointed at; -1: none
   //   notMerge: the option replaces the one before
-  show({ option, sentence, caption = "", table = null, points = [], notMerge = false, onReady = null }) {
-    this.shown = { option, sentence, table, points, notMerge, onReady };
+  //   onReady(chart, isNew): the option was set
+  show({ option, sentence, caption = "", table = null, points = [], pick = null, onPoint = null, notMerge = false, onReady = null }) {
+    this.shown = { option, sentence, table, points, pick, onPoint, notMerge, onReady };
+    this.pixels = null;
     this.message.hidden = true;
     this.box.hidden = false;
     this.rows.hidden = table === null;
@@ -86,6 +103,11 @@ export class Panel {
     fill(this.message, el("p", {}, `This plot could not be read: ${error.message}`), id, button);
   }
 
+  comeIntoSight() {
+    this.onSeen?.();
+    this.redraw().catch((error) => this.fail(error));
+  }
+
   isSeen() {
     const { top, bottom } = this.element.getBoundingClientRect();
     return this.element.isConnected && this.element.offsetParent !== null && bottom > -200 && top < innerHeight + 200;
@@ -98,7 +120,8 @@ export class Panel {
     const isNew = this.chart === null;
     if (isNew) this.chart = this.make(init);
     const { option, notMerge, onReady } = this.shown;
-    this.chart.setOption({ animation: false, ...option(this.chart) }, { notMerge: notMerge || isNew, lazyUpdate: false });
+    this.chart.setOption(leveled({ animation: false, ...option(this.chart) }), { notMerge: notMerge || isNew, lazyUpdate: false });
+    this.pixels = null;
     this.element.dataset.drawn = "true";
     if (onReady) onReady(this.chart, isNew);
   }
@@ -108,6 +131,7 @@ export class Panel {
     chart.getZr().on("mousemove", (event) => this.hover(event.offsetX, event.offsetY));
     chart.getZr().on("globalout", () => this.hideTip());
     chart.getZr().on("click", (event) => this.open(this.nearest(event.offsetX, event.offsetY)));
+    chart.on("datazoom", () => (this.pixels = null));
     return chart;
   }
 
@@ -129,14 +153,21 @@ export class Panel {
   // --- pointing and walking ---
 
   place(point) {
-    return this.chart.convertToPixel(point.series === undefined ? { gridIndex: 0 } : { seriesIndex: point.series }, [point.x, point.y]);
+    const where = point.series === undefined ? { gridIndex: point.grid || 0 } : { seriesIndex: point.series };
+    return this.chart.convertToPixel(where, [point.x, point.y]);
+  }
+
+  // Pixels of the points: computed once for each drawing, not for each move of the pointer.
+  places() {
+    if (this.pixels === null) this.pixels = (this.shown?.points || []).map((point) => this.place(point) || [NaN, NaN]);
+    return this.pixels;
   }
 
   nearest(x, y, reach = 16) {
+    if (this.shown?.pick) return this.shown.pick(x, y);
     let found = -1;
     let least = reach * reach;
-    (this.shown?.points || []).forEach((point, k) => {
-      const [px, py] = this.place(point) || [];
+    this.places().forEach(([px, py], k) => {
       const away = (px - x) ** 2 + (py - y) ** 2;
       if (away < least) [found, least] = [k, away];
     });
@@ -147,13 +178,21 @@ export class Panel {
     const k = this.nearest(x, y);
     if (k < 0) return this.hideTip();
     this.box.style.cursor = this.shown.points[k].number && this.link ? "pointer" : "default";
-    this.showTip(k);
+    return this.showTip(k);
+  }
+
+  pointAt(k) {
+    if (k === this.pointed) return;
+    this.pointed = k;
+    this.shown?.onPoint?.(k);
   }
 
   showTip(k) {
     const point = this.shown.points[k];
-    const [x, y] = this.place(point);
-    const lines = Array.isArray(point.tip) ? point.tip.map(([term, value]) => el("div", {}, el("span", { class: "soft" }, `${term} `), value)) : [point.tip];
+    const [x, y] = this.places()[k];
+    const tip = typeof point.tip === "function" ? point.tip() : point.tip;
+    const lines = Array.isArray(tip) ? tip.map(([term, value]) => el("div", {}, el("span", { class: "soft" }, `${term} `), value)) : [tip];
+    this.pointAt(k);
     fill(this.tip, ...lines);
     this.tip.hidden = false;
     const left = Math.min(Math.max(4, x + 12), this.box.clientWidth - this.tip.offsetWidth - 4);
@@ -163,12 +202,13 @@ export class Panel {
 
   hideTip() {
     this.tip.hidden = true;
+    this.pointAt(-1);
     this.box.style.cursor = "default";
   }
 
-  open(k) {
+  async open(k) {
     const point = this.shown?.points[k];
-    if (point?.number && this.link) location.href = this.link(point.number);
+    if (point?.number && this.link) location.href = await this.link(point.number);
   }
 
   listen() {

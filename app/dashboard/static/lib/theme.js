@@ -30,7 +30,7 @@ const text = () => ({ color: token("soft"), fontFamily: "system-ui, sans-serif",
 // What every axis of every chart looks like.
 export function axis(given = {}) {
   return {
-    axisLine: { lineStyle: { color: token("edge") } },
+    axisLine: { onZero: false, lineStyle: { color: token("edge") } },
     axisTick: { lineStyle: { color: token("edge") } },
     splitLine: { lineStyle: { color: token("line") } },
     axisLabel: { ...text(), hideOverlap: true, ...given.axisLabel },

@@ -1,0 +1,125 @@
+// One analysis in one panel: read when the panel is first seen, drawn anew when the selection or the view changes, and
+// read again when enough trials have ended. A panel fails alone.
+
+import { getFresh } from "../../lib/api.js";
+import { Panel } from "../../lib/panel.js";
+import { explain } from "../../lib/session.js";
+import { onChange } from "../../lib/view.js";
+import { isEnded } from "./common.js";
+
+const LATE_MS = 30_000;
+const SOON_MS = 2_000;
+
+export class Plot {
+  // kind: of the analysis; keys: names in the address that it depends on; the rest is the panel's.
+  constructor(context, { kind, keys = [], ...rest }) {
+    this.context = context;
+    this.kind = kind;
+    this.data = null;
+    this.isOpen = false;
+    this.isStale = true;
+    this.flight = null;
+    this.nEnded = 0;
+    this.timer = null;
+    this.held = []; // events that came while it was read
+    this.panel = new Panel({ link: context.link, onSeen: () => this.comeIntoSight(), ...rest });
+    this.element = this.panel.element;
+    context.selection.onChange(() => this.redraw());
+    onChange((names) => {
+      if (names === null || names.some((name) => keys.includes(name))) this.viewChanged();
+    });
+  }
+
+  // What is asked of the analysis, or a promise of it; null: there is nothing to ask for, `render` says why.
+  parameters() {
+    return {};
+  }
+
+  // Draws `this.data`; resolves when it is drawn.
+  async render() {}
+
+  async show() {
+    this.isOpen = true;
+    this.isStale = true;
+    if (this.panel.isSeen()) await this.load();
+  }
+
+  leave() {
+    this.isOpen = false;
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.panel.release();
+  }
+
+  comeIntoSight() {
+    if (this.isOpen && this.isStale) this.load();
+  }
+
+  viewChanged() {
+    if (!this.isOpen) return;
+    this.isStale = true;
+    if (this.panel.isSeen()) this.load();
+  }
+
+  redraw() {
+    if (this.isOpen && this.data) this.render().catch((error) => this.panel.fail(error));
+  }
+
+  // One call at a time; asked again meanwhile, it reads once more.
+  load() {
+    this.isStale = true;
+    this.flight = this.flight || this.read().finally(() => this.landed());
+    return this.flight;
+  }
+
+  // What happened while it was read may be newer than the answer: it is applied after it.
+  landed() {
+    this.flight = null;
+    const news = this.held.filter((event) => event.kind === "reset" || !(Number(event.seq) <= this.data?.change_seq));
+    this.held = [];
+    if (news.length && this.isOpen) this.news(news);
+  }
+
+  async read() {
+    while (this.isStale && this.isOpen) {
+      this.isStale = false;
+      this.nEnded = 0;
+      clearTimeout(this.timer);
+      this.timer = null;
+      try {
+        const asked = await this.parameters();
+        this.data = asked === null ? null : await this.fetch(asked);
+        if (!this.isStale && this.isOpen) await this.render();
+        if (this.data?.stale_by) this.timer = setTimeout(() => this.viewChanged(), SOON_MS); // an older answer came first
+      } catch (error) {
+        if (error.status === 401) await explain(error).then(() => (this.isStale = true));
+        else this.panel.fail(error, () => this.load());
+      }
+    }
+  }
+
+  fetch(asked) {
+    return getFresh(`${this.context.base}/analysis/${this.kind}`, asked);
+  }
+
+  update(events) {
+    if (this.flight) this.held.push(...events);
+    else this.news(events);
+  }
+
+  // Read again when max(10, 5 %) of the trials have ended since, or 30 s after the last one.
+  news(events) {
+    if (events.some((event) => event.kind === "reset")) return this.viewChanged();
+    const n = events.filter((event) => event.kind === "trial.state" && isEnded(event.data.state)).length;
+    return n ? this.ended(n) : undefined;
+  }
+
+  ended(n) {
+    this.nEnded += n;
+    clearTimeout(this.timer);
+    this.timer = null;
+    const { n_total: total = 0, n_used: used = 0, needs = null } = this.data || {};
+    if (this.nEnded >= Math.max(10, 0.05 * total) || (needs && used + this.nEnded >= needs)) this.viewChanged();
+    else this.timer = setTimeout(() => this.viewChanged(), LATE_MS);
+  }
+}

@@ -7,14 +7,17 @@ import shlex
 import subprocess
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from app.domain.token import Role
 from tunewell.client import Client
 
 from .conftest import Visit
+from .looking import no_serious_violation, no_sideways_scroll
 from .seeding import ask, box, bring, complete, create, finished
 from .site import Site
+from .visiting import Theme
 
 
 def numbers(page: Page) -> list[int]:
@@ -183,3 +186,17 @@ def test_what_cannot_be_drawn_says_why(site: Site, visit: Visit) -> None:
     page = visitor.open(f"/studies/{site.studies['all_failed']}?wat=1")
     expect(page.get_by_text("10 trials failed. The Failures tab says why.")).to_be_visible()
     expect(page.get_by_text("does not know wat in its address")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1440, "dark"), (390, "light")])
+def test_table_and_parameters_are_accessible_and_fit(
+    site: Site, visit: Visit, width: int, theme: Theme
+) -> None:
+    visitor = visit(site, role=Role.READER, width=width, theme=theme)
+    picked = "sel=model:boosting,rate:0.01..&state=completed&x=model&y=rate"
+    for tab in ("trials", "parameters"):
+        page = visitor.open(f"/studies/{site.studies['conditional']}?tab={tab}&{picked}")
+        panel = page.locator("#trials tbody tr, #contour[data-drawn]").first
+        expect(panel).to_be_attached()
+        no_sideways_scroll(page)
+        no_serious_violation(page)

@@ -12,6 +12,12 @@ export const objectives = (definition) => {
   return found.length ? found : definition.metrics.slice(0, 1);
 };
 
+// The title of a plot; where a study has several metrics it names the one that the plots are about, the first objective.
+export function titled(context, title) {
+  const { definition } = context.study();
+  return definition.metrics.length > 1 ? `${title}: ${objectives(definition)[0].name.slice(0, 60)}` : title;
+}
+
 // "41 of 50 shown", and by which rule where some are left out.
 const RULES = {
   cells: "one of each place in the plot, every improvement, all running",

@@ -4,7 +4,7 @@
 import { el } from "../../lib/dom.js";
 import { number, words } from "../../lib/format.js";
 import { ramp, token } from "../../lib/theme.js";
-import { captionOf, objectives } from "./common.js";
+import { captionOf, objectives, titled } from "./common.js";
 import { Plot } from "./plot.js";
 import { Range, ruleBetween, stretchOf } from "./ranges.js";
 import { brushOn, brushOption, extent, finite, isMaximized, jitter, parameterAxis, parameterOf, short, spot } from "./scale.js";
@@ -17,7 +17,7 @@ export class Contour extends Plot {
     const x = parameterSelect(context, "x", () => chosen(context, "x"), "Parameter across");
     const y = parameterSelect(context, "y", () => chosen(context, "y"), "Parameter up");
     const tools = [el("label", {}, "across", x), el("label", {}, "up", y)];
-    super(context, { kind: "contour", keys: ["x", "y"], id: "contour", title: "Two parameters", tools, height: 360, help: "The mean that a random forest expects over two parameters, all others averaged out; blank where no trial is near. Drag to pick a rectangle." });
+    super(context, { kind: "contour", keys: ["x", "y"], id: "contour", title: titled(context, "Two parameters"), tools, height: 360, help: "The mean that a random forest expects over two parameters, all others averaged out; blank where no trial is near. Drag to pick a rectangle." });
     this.selects = { x, y };
     this.ranges = [];
     this.ranged = "";

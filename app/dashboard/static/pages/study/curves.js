@@ -4,7 +4,7 @@
 import { getFresh } from "../../lib/api.js";
 import { number, plural, words } from "../../lib/format.js";
 import { axis, series, stateColour, token } from "../../lib/theme.js";
-import { captionOf, Key, objectives, pickedTrials } from "./common.js";
+import { captionOf, Key, objectives, pickedTrials, titled } from "./common.js";
 import { Plot } from "./plot.js";
 import { CutSwitch, extent, finite, isMaximized, LogSwitch, padded, valueAxis } from "./scale.js";
 
@@ -19,7 +19,7 @@ export class Curves extends Plot {
   constructor(context) {
     const log = new LogSwitch("curves");
     const cut = new CutSwitch(() => this.redraw());
-    super(context, { kind: "curves", keys: ["log", "at"], id: "curves", title: "Learning curves", tools: [log.element, cut.element], help: "Reported values over steps. Faded: all curves drawn; bold: the best; dashed: running, and those picked in the table. A curve that was stopped early ends in a bar. The band holds the middle 80 % of completed trials, where at least 5 have reported." });
+    super(context, { kind: "curves", keys: ["log", "at"], id: "curves", title: titled(context, "Learning curves"), tools: [log.element, cut.element], help: "Reported values over steps. Faded: all curves drawn; bold: the best; dashed: running, and those picked in the table. A curve that was stopped early ends in a bar. The band holds the middle 80 % of completed trials, where at least 5 have reported." });
     Object.assign(this, { log, cut, key: new Key(this.panel), newTimer: null });
   }
 

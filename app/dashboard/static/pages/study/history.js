@@ -4,7 +4,7 @@ import { el } from "../../lib/dom.js";
 import { duration, number, plural, words } from "../../lib/format.js";
 import { axis, DASHES, series, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
-import { captionOf, isEnded, Key, objectives, pickedTrials } from "./common.js";
+import { captionOf, isEnded, Key, objectives, pickedTrials, titled } from "./common.js";
 import { Plot } from "./plot.js";
 import { brushOn, brushOption, CutSwitch, extent, finite, isMaximized, LogSwitch, padded, rounded, valueAxis } from "./scale.js";
 import { VALUE } from "./selection.js";
@@ -20,7 +20,7 @@ export class History extends Plot {
     const log = new LogSwitch(ID);
     const over = el("button", { type: "button", class: "quiet switch", onclick: () => change({ over: read("over") === "time" ? null : "time" }) }, "over time");
     const cut = new CutSwitch(() => this.redraw());
-    super(context, { kind: "history", keys: ["log", "over", "at"], id: ID, title: "Best so far", tools: [over, log.element, cut.element], help: "Each trial's final value, and the best of those before it. Trials that were stopped early never count as the best of completed ones in importance." });
+    super(context, { kind: "history", keys: ["log", "over", "at"], id: ID, title: titled(context, "Best so far"), tools: [over, log.element, cut.element], help: "Each trial's final value, and the best of those before it. Trials that were stopped early never count as the best of completed ones in importance." });
     Object.assign(this, { log, over, cut, key: new Key(this.panel) });
   }
 

@@ -2,7 +2,7 @@
 
 import { number, plural, share } from "../../lib/format.js";
 import { axis, series, token } from "../../lib/theme.js";
-import { objectives } from "./common.js";
+import { objectives, titled } from "./common.js";
 import { Plot } from "./plot.js";
 import { short } from "./scale.js";
 
@@ -20,7 +20,7 @@ const shareText = (value) => (value < SMALL ? "under 5 %" : share(value));
 
 export class Importance extends Plot {
   constructor(context, { isFull = false } = {}) {
-    super(context, { kind: "importance", id: "importance", title: "Parameter importance", help: HELP, height: isFull ? 420 : 280 });
+    super(context, { kind: "importance", id: "importance", title: titled(context, "Parameter importance"), help: HELP, height: isFull ? 420 : 280 });
     this.isFull = isFull;
   }
 

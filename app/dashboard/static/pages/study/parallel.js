@@ -7,7 +7,7 @@ import { el } from "../../lib/dom.js";
 import { number, plural, words } from "../../lib/format.js";
 import { ramp, token } from "../../lib/theme.js";
 import { read } from "../../lib/view.js";
-import { captionOf, objectives } from "./common.js";
+import { captionOf, objectives, titled } from "./common.js";
 import { Plot } from "./plot.js";
 import { Range, ruleBetween, stretchOf } from "./ranges.js";
 import { extent, finite, isMaximized, parameterOf, placeOf, rounded, short, valueAt } from "./scale.js";
@@ -21,7 +21,7 @@ const narrow = matchMedia("(max-width: 760px)");
 
 export class Parallel extends Plot {
   constructor(context) {
-    super(context, { kind: "parallel", keys: ["axes"], id: "parallel", title: "Parallel coordinates", className: "wide", height: 320, help: "Each line is a trial. Drag along an axis to pick a range, or type it below; the table shows what is picked. Lines in the lane below an axis: the parameter is not active." });
+    super(context, { kind: "parallel", keys: ["axes"], id: "parallel", title: titled(context, "Parallel coordinates"), className: "wide", height: 320, help: "Each line is a trial. Drag along an axis to pick a range, or type it below; the table shows what is picked. Lines in the lane below an axis: the parameter is not active." });
     this.clearButton = el("button", { type: "button", class: "switch", hidden: true, onclick: () => context.selection.clear() }, "clear");
     this.panel.tools.append(this.clearButton);
     this.list = el("div", { class: "range-list" });

@@ -5,7 +5,7 @@ import { el } from "../../lib/dom.js";
 import { number, words } from "../../lib/format.js";
 import { axis, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
-import { captionOf, objectives } from "./common.js";
+import { captionOf, objectives, titled } from "./common.js";
 import { Plot } from "./plot.js";
 import { Range, ruleBetween, stretchOf } from "./ranges.js";
 import { brushOn, brushOption, CutSwitch, extent, isMaximized, jitter, LogSwitch, parameterAxis, parameterOf, spot, valueAt, valueAxis } from "./scale.js";
@@ -28,7 +28,7 @@ export class Slice extends Plot {
     const log = new LogSwitch(id);
     const cut = new CutSwitch(() => this.redraw());
     const select = parameterSelect(context, key, () => chosen(context, key), "Parameter of the slice");
-    super(context, { kind: "slice", keys: ["log", "x", "y"], id, title: "Slice", tools: [select, log.element, cut.element], help: "Each trial's value over one parameter. Boxes: the middle half of the values in a stretch of at least four trials, the line in it their median. Drag to pick a range." });
+    super(context, { kind: "slice", keys: ["log", "x", "y"], id, title: titled(context, "Slice"), tools: [select, log.element, cut.element], help: "Each trial's value over one parameter. Boxes: the middle half of the values in a stretch of at least four trials, the line in it their median. Drag to pick a range." });
     Object.assign(this, { log, cut, select, key });
     this.range = null;
   }

@@ -121,13 +121,19 @@ class Hypervolume extends Plot {
       points: points.map(([at, value], k) => ({ x: at, y: value, number: hypervolume.number[k], tip: [["trial", hypervolume.number[k]], ["hypervolume", exact(value)], ["after", duration(hypervolume.elapsed_s[k])]] })),
       option: () => ({
         grid: { left: 60, right: 16, top: 12, bottom: 46 },
-        xAxis: axis({ type: "value", min: isTime ? 0 : 1, max: end > (isTime ? 0 : 1) ? end : null, name: isTime ? "since the first start" : "trial", nameGap: 28, axisLabel: { formatter: (value) => (isTime ? duration(value) : number(value)) } }),
+        xAxis: axis({ type: "value", min: isTime ? 0 : 1, max: end > (isTime ? 0 : 1) ? end : null, name: isTime ? "since the first start" : "trial", nameGap: 28, axisLabel: { formatter: (value) => (isTime ? (value === 0 ? "0 s" : duration(value)) : number(value)) } }),
         yAxis: axis({ type: "value", axisLabel: { formatter: (value) => number(value, 3) } }),
-        series: [{ type: "line", silent: true, step: "end", symbol: "circle", symbolSize: 5, lineStyle: { color: token("series-2"), width: 2 }, itemStyle: { color: token("series-2") }, data: end > x.at(-1) ? [...points, { value: [end, last], symbol: "none" }] : points }],
+        series: [
+          { type: "custom", silent: true, data: [[end, last]], renderItem: (_, api) => ({ type: "polyline", shape: { points: corners(points, end).map((corner) => api.coord(corner)) }, style: { fill: "none", stroke: token("series-2"), lineWidth: 2 } }) },
+          { type: "scatter", silent: true, symbolSize: 5, itemStyle: { color: token("series-2") }, data: points },
+        ],
       }),
       notMerge: true,
     });
   }
 }
+
+// A staircase through the gains: the library's own line leaves out small steps, so that it leans.
+const corners = (points, end) => [...points.flatMap(([x, y], k) => (k ? [[x, points[k - 1][1]], [x, y]] : [[x, y]])), [end, points.at(-1)[1]]];
 
 export const tab = (context) => together([new Front(context), new Hypervolume(context)]);

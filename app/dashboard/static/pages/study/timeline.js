@@ -15,12 +15,21 @@ const LIVE_MS = 3_000;
 const WAIT_MS = 400;
 const FRAME = { left: 120, right: 16, top: 8, bottom: 44 };
 const NARROW = 480;
+const NICE_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400, 172_800, 604_800];
 
 const ENDS = { expired: "paused", released: "paused", superseded: "paused", cancelled: "cancelled", paused: "paused" };
 
 const stateOf = (bar) => (bar.end === null ? "running" : ENDS[bar.end] || bar.end);
 
 const endWords = (bar) => (bar.end === null ? "runs" : bar.end === "expired" ? "lost: its lease ended" : bar.end === "released" ? "given back" : bar.end === "superseded" ? "lost: its worker began anew" : words(bar.end));
+
+// A state by glyph and word; what one hue stands for is named by what is there.
+function badge(state, bars) {
+  if (state !== "paused") return stateBadge(state);
+  const made = stateBadge(state);
+  made.lastChild.textContent = ` ${[...new Set(bars.filter((bar) => stateOf(bar) === state).map((bar) => endWords(bar).split(":")[0]))].join(", ")}`;
+  return made;
+}
 
 // Each bar into the first lane of its holder that is free then.
 function intoLanes(bars, names) {
@@ -136,7 +145,7 @@ class Timeline extends Plot {
     this.panel.box.style.maxHeight = "none";
     this.panel.chart?.resize();
     const busy = this.busy(bars, lanes, names, low, high);
-    fill(this.key, ...[...new Set(bars.map(stateOf))].flatMap((state) => [stateBadge(state), " "]));
+    fill(this.key, ...[...new Set(bars.map(stateOf))].flatMap((state) => [badge(state, bars), " "]));
     this.shares.textContent = `Busy: ${busy.map(([name, part]) => `${name} ${share(part)}`).join(", ")}`;
     const width = Math.max(100, (this.panel.box.clientWidth || 800) - FRAME.left - FRAME.right);
     const groups = merged(seen, (high - low) / width);
@@ -194,7 +203,7 @@ class Timeline extends Plot {
     const perLane = lanes.map(({ name, slot, n }) => (n > 1 ? `${short(name, left < 100 ? 7 : 13)} ${slot + 1}` : short(name, left < 100 ? 9 : 15)));
     return {
       grid: { ...FRAME, left },
-      xAxis: axis({ type: "value", min: low, max: high, name: "since the first start", nameGap: 26, axisLabel: { formatter: (value) => (value === 0 ? "0 s" : duration(value)) } }),
+      xAxis: axis({ type: "value", min: low, max: high, interval: NICE_S.find((step) => step >= (high - low) / (left < 100 ? 4 : 8)), name: "since the first start", nameGap: 26, axisLabel: { formatter: (value) => (value === 0 ? "0 s" : duration(value)) } }),
       yAxis: axis({ type: "category", data: perLane, inverse: true, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { interval: 0 } }),
       dataZoom: [{ type: "inside", xAxisIndex: 0, filterMode: "none", zoomOnMouseWheel: "ctrl", moveOnMouseMove: true, moveOnMouseWheel: false, preventDefaultMouseMove: false }],
       series: [

@@ -21,7 +21,8 @@ Theme = Literal["light", "dark"]
 HEIGHTS = {1440: 900, 390: 844, 320: 640}
 """Heights of the windows, by width; in CSS pixels."""
 
-_SETTLED = """() => document.querySelector("h1").innerText !== "..." &&
+_SETTLED = """() => (document.querySelector("h1").innerText !== "..." ||
+  document.querySelector("#sign-in:not([hidden])")) &&
   [...document.querySelectorAll('[aria-busy="true"]')].every((node) => {
   const { top, bottom } = node.getBoundingClientRect();
   return node.offsetParent === null || bottom < 0 || top > innerHeight;
@@ -61,7 +62,7 @@ class Visitor:
         return self.page
 
     def settled(self) -> None:
-        """Waits until the page has its title, and no part on screen says that it is busy."""
+        """Waits until the page has its title or asks for a token, and nothing seen is busy."""
         self.page.wait_for_function(_SETTLED)
 
     def live(self, timeout_s: float = 15.0) -> None:

@@ -75,7 +75,7 @@ def test_a_name_that_is_taken_is_said_and_json_goes_both_ways(site: Site, visit:
 def test_a_copy_of_a_study_runs_from_the_copied_command(site: Site, visit: Visit) -> None:
     visitor = visit(site, role=Role.SUBMITTER)
     page = visitor.open(f"/new?from={site.studies['conditional']}")
-    expect(field(page, "Name", "Study")).to_have_value("conditional-2")
+    expect(field(page, "Name", "Study")).to_have_value("mixed conditional-2")
     expect(page.get_by_text("No fault found.")).to_be_visible()
     page.evaluate(COPIED)
     page.get_by_role("button", name="Copy as curl").click()
@@ -89,7 +89,7 @@ def test_a_copy_of_a_study_runs_from_the_copied_command(site: Site, visit: Visit
         timeout=30,
         check=True,
     )
-    assert json.loads(ran.stdout)["name"] == "conditional-2"
+    assert json.loads(ran.stdout)["name"] == "mixed conditional-2"
 
 
 def test_what_was_typed_outlives_a_revoked_token_and_a_lost_service(

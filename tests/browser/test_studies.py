@@ -70,6 +70,7 @@ def test_rows_stay_where_they_are_until_they_are_asked_to_move(
     row = page.locator(f'tr[data-id="{first}"]')
     expect(row).to_contain_text("0.25")
     create(call, "third", box(1))
+    expect(page.locator("#count")).to_contain_text("2 of 3 studies")
     expect(page.locator("#changed")).to_contain_text("changed place or are new")
     assert names(page) == ["second", "first"]
     page.locator("#changed").get_by_role("button", name="Show").click()

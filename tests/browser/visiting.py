@@ -62,7 +62,7 @@ class Visitor:
         return self.page
 
     def settled(self) -> None:
-        """Waits until the page has its title, and no part on screen says that it is busy."""
+        """Waits until the page has its title or asks for a token, and nothing seen is busy."""
         self.page.wait_for_function(_SETTLED)
 
     def live(self, timeout_s: float = 15.0) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.api.pages import PAGES
 from app.domain.token import Role
 from app.service.services import Services
 
@@ -26,7 +27,7 @@ CALLERS = (*NOBODIES, *(role.value for role in Role))
 WITH_SESSION = tuple(role.value for role in Role)
 WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 
-OUTSIDE_THE_PAGE = {"/", "/docs", "/openapi.json", "/studies/{study_id}"}
+OUTSIDE_THE_PAGE = {*PAGES, "/docs", "/openapi.json"}
 """Routes that are not in the OpenAPI page: shells without data, open to everyone."""
 
 

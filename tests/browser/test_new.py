@@ -60,6 +60,7 @@ def test_a_name_that_is_taken_is_said_and_json_goes_both_ways(site: Site, visit:
     visitor.watch.expect(REFUSED)
     page = visitor.open("/new?template=mnist-asha&tab=json")
     text = page.get_by_label("The definition as JSON; paste one here, or change it")
+    expect(text).to_have_value(re.compile("mnist-asha"))
     pasted = json.loads(text.input_value()) | {"name": "ordinary"}
     text.fill(json.dumps(pasted)[:-1])
     expect(page.locator("#json-fault")).to_contain_text("no JSON yet")

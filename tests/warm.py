@@ -2,7 +2,7 @@
 
 To start a service takes 2 to 3 s of a core, nearly all of it to import what it needs. What a real
 start does is tested where it is the matter: the fitting process by `tests/service/test_points.py`,
-the command line by `tests/examples`, `tests/packaging` and `tests/system/test_serve.py`.
+the command line by `tests/examples` and `tests/packaging`.
 """
 
 from __future__ import annotations

@@ -24,6 +24,9 @@ T = TypeVar("T")
 NOT_DERIVED = frozenset({"seconds", "cpu_seconds", "versions", DUPLICATE_OF})
 """Members of the provenance that no replay can bring back, or has to."""
 
+TOLD_LATER = frozenset({"predicted", "predicted_sd"})
+"""Members that points of earlier versions lack, which are no other points for that."""
+
 GIVEN = frozenset(
     {
         "history_seq",

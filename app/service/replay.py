@@ -29,7 +29,7 @@ from ..suggest.registry import ENTRIES, effective_suggester, suggest
 from .fitting import Question
 from .past import Lost, Origin, StudyPast, position_of
 from .pool import FitFailed, FitProcess
-from .provenance import GIVEN, NOT_DERIVED, fallback_decision, library_versions
+from .provenance import GIVEN, NOT_DERIVED, TOLD_LATER, fallback_decision, library_versions
 
 PAGE = 200
 """Most trials a page."""
@@ -238,7 +238,9 @@ def _differences(trial: Trial, derived: Suggestion) -> Iterator[str]:
         yield f"source: stored {trial.origin.value}, derived {derived.source.value}"
     left_out = GIVEN | NOT_DERIVED
     stored = {k: v for k, v in trial.provenance.items() if k not in left_out}
-    yield from _unequal("provenance", stored, derived.provenance)
+    lacking = TOLD_LATER - stored.keys()
+    told = {k: v for k, v in derived.provenance.items() if k not in lacking}
+    yield from _unequal("provenance", stored, told)
 
 
 def _unequal(what: str, stored: Mapping[str, Any], derived: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from app.domain.token import Role
-from tunewell.client import Client
 
 from .conftest import Visit
 from .looking import no_serious_violation, no_sideways_scroll
@@ -74,7 +73,9 @@ def test_what_is_drawn_over_or_typed_picks_trials_everywhere(site: Site, visit: 
     assert numbers(other) == numbers(page)
 
 
-def test_the_copied_call_returns_what_is_shown(site: Site, visit: Visit) -> None:
+def test_the_copied_call_returns_what_is_shown(
+    site: Site, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     visitor = visit(site, role=Role.READER)
     visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = visitor.open(
@@ -87,9 +88,10 @@ def test_the_copied_call_returns_what_is_shown(site: Site, visit: Visit) -> None
     told = shlex.split(line.replace("$TUNEWELL_TOKEN", site.tokens[Role.READER]))
     answer = subprocess.run(told, capture_output=True, text=True, check=True, timeout=20)
     assert [trial["number"] for trial in json.loads(answer.stdout)["trials"]] == wanted
-    with Client(site.url, site.tokens[Role.READER]) as client:
-        found: dict[str, Any] = {"client": client}
-        exec(_copied(page, "Python"), found)
+    monkeypatch.setenv("TUNEWELL_TOKEN", site.tokens[Role.READER])
+    found: dict[str, Any] = {}
+    exec(_copied(page, "Python"), found)
+    found["client"].close()
     assert [trial["number"] for trial in found["trials"]] == wanted
 
 

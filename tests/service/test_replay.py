@@ -216,6 +216,18 @@ async def test_provenance_is_compared_too_but_not_the_seconds(bench: Bench, stor
     assert outcomes(replayed(store, study_id)) == ["equal"] * 7 + ["different"]
 
 
+async def test_a_point_made_before_its_prediction_was_told_is_no_other_point(
+    bench: Bench, store: Store
+) -> None:
+    study_id = bench.study(study_of("gp"))
+    last = (await told(bench, study_id, 8))[-1].trial
+    provenance = {k: v for k, v in last.provenance.items() if not k.startswith("predicted")}
+    assert len(provenance) == len(last.provenance) - 2
+    change = update(trials).where(trials.c.id == last.id).values(provenance=provenance)
+    store.write(lambda tx: tx.conn.execute(change))
+    assert outcomes(replayed(store, study_id)) == ["equal"] * 8
+
+
 async def test_points_of_other_versions_are_skipped_unless_forced(
     bench: Bench, store: Store
 ) -> None:

@@ -4,7 +4,7 @@
 import { ApiError, get, newKey, send } from "../lib/api.js";
 import { copy, el, fill, named, part } from "../lib/dom.js";
 import "../lib/keys.js";
-import { curlOf, pythonOf, python } from "../lib/copy_as.js";
+import { curlOf, pythonOf, python } from "../lib/snippets.js";
 import { open, reader } from "../lib/page.js";
 import { mayWrite, said, signIn } from "../lib/session.js";
 import * as view from "../lib/view.js";
@@ -254,7 +254,7 @@ function refusal(error) {
   part("form").querySelector("[aria-invalid]")?.focus();
 }
 
-part("copy-curl").addEventListener("click", () => copy(curlOf("POST", "/v1/studies", definition), "a curl command"));
+part("copy-curl").addEventListener("click", () => copy(curlOf("/v1/studies", { body: definition }), "a curl command"));
 part("copy-python").addEventListener("click", () => copy(pythonOf(`study = client.create_study(${python(definition)})`), "Python"));
 
 await open(reader(read));

@@ -6,7 +6,7 @@ import { guarded, menu, tagOf, writer } from "../lib/forms.js";
 import { onKey } from "../lib/keys.js";
 import { onEvents, start } from "../lib/live.js";
 import { allIsWell, explain, mayWrite, said } from "../lib/session.js";
-import { curlOf, pythonOf } from "../lib/snippets.js";
+import { curlOf, python, pythonOf } from "../lib/snippets.js";
 import { enqueue } from "./study/enqueue.js";
 import { attemptsPanel, parametersPanel, showFailure, showHead, showNeighbours, showResult, whyPanel } from "./trial/blocks.js";
 import { Curve } from "./trial/curve.js";
@@ -74,7 +74,7 @@ const buttons = {
   cancel: guarded(el("button", { type: "button", class: "danger", hidden: true }, "Cancel trial"), cancel),
   retry: guarded(el("button", { type: "button", hidden: true }, "Retry"), () => act("retry", "It waits to be tried again.")),
   enqueue: guarded(el("button", { type: "button", hidden: true }, "Enqueue a point like this"), () => enqueue(study, trial.params, trial.number)),
-  copy: menu("Copy", el("button", { type: "button", onclick: () => copy(curlOf(path), "the curl command") }, "curl"), el("button", { type: "button", onclick: () => copy(pythonOf(path), "the Python script") }, "Python"),
+  copy: menu("Copy", el("button", { type: "button", onclick: () => copy(curlOf(path), "the curl command") }, "curl"), el("button", { type: "button", onclick: () => copy(pythonOf(`print(client.get_trial(${python(id)}))`), "the Python script") }, "Python"),
     el("button", { type: "button", onclick: () => copy(JSON.stringify(trial.params, null, 2), "the parameters") }, "parameters as JSON")),
 };
 let isWriter = false;

@@ -4,7 +4,7 @@ import { get } from "../../lib/api.js";
 import { copy, el, fill, named, timeAgo } from "../../lib/dom.js";
 import { duration, gibibytes, number, plural, words } from "../../lib/format.js";
 import { said } from "../../lib/session.js";
-import { curlOf, pythonOf } from "../../lib/snippets.js";
+import { curlOf, python, pythonOf } from "../../lib/snippets.js";
 
 const pair = (term, ...value) => [el("dt", {}, term), el("dd", {}, ...value)];
 
@@ -97,7 +97,7 @@ class Definition {
       panel("words-title", "Definition", [clone].filter(Boolean), "", this.words, el("h3", {}, "Limits"), this.limits),
       panel("provenance-title", "Provenance", [], "", this.provenance, this.note),
       panel("space-title", "Space", [], "wide", this.space),
-      panel("json-title", "As JSON", [button("Copy JSON", () => copy(JSON.stringify(body(), null, 2), "the definition")), button("Copy curl", () => copy(curlOf("/v1/studies", body()), "the curl command")), button("Copy Python", () => copy(pythonOf("/v1/studies", body()), "the Python script"))], "wide",
+      panel("json-title", "As JSON", [button("Copy JSON", () => copy(JSON.stringify(body(), null, 2), "the definition")), button("Copy curl", () => copy(curlOf("/v1/studies", { body: body() }), "the curl command")), button("Copy Python", () => copy(pythonOf(`study = client.create_study(${python(body())})`), "the Python script"))], "wide",
         el("p", { class: "small" }, "The copied calls make a study of this definition under a new name."), this.json)));
   }
 

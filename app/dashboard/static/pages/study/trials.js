@@ -9,7 +9,7 @@ import { explain } from "../../lib/session.js";
 import { change, onChange, read } from "../../lib/view.js";
 import { allColumns, choose, chosenColumns, evenly, reset } from "./columns.js";
 import { isEnded, objectives, pickedTrials } from "./common.js";
-import { curl, python } from "./copy.js";
+import { curlOf, keywords, python, pythonOf } from "../../lib/snippets.js";
 import { isMaximized } from "./scale.js";
 
 const STATES = ["pending", "running", "paused", "completed", "stopped", "infeasible", "failed", "cancelled"];
@@ -266,12 +266,17 @@ export class Trials {
   copyButtons() {
     return [
       el("button", { type: "button", onclick: () => this.copyCurl() }, "Copy curl"),
-      el("button", { type: "button", onclick: () => copy(python(this.context.id, this.asked(), this.size), "Python") }, "Copy Python"),
+      el("button", { type: "button", onclick: () => this.copyPython() }, "Copy Python"),
     ];
   }
 
   copyCurl() {
-    return copy(curl(`${this.context.base}/trials`, { ...this.asked(), page_size: this.size }), "curl");
+    return copy(curlOf(`${this.context.base}/trials`, { asked: { ...this.asked(), page_size: this.size } }), "curl");
+  }
+
+  copyPython() {
+    const shown = `trials = list(islice(client.trials(${python(this.context.id)}${keywords(this.asked())}), ${this.size}))`;
+    return copy(`from itertools import islice\n\n${pythonOf(shown)}`, "Python");
   }
 
   search() {

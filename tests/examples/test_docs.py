@@ -35,6 +35,8 @@ ELSEWHERE = {
     "docs/how-to/own-code.md": "test_pages.py",
     "docs/how-to/checkpoints.md": "test_pages.py",
     "docs/how-to/early-stopping.md": "test_pages.py",
+    "docs/how-to/history.md": "test_pages.py",
+    "docs/how-to/python.md": "../sdk/test_pages.py",
     "docs/reference/study-definition.md": "../unit/domain/test_reference.py",
 }
 """Pages whose blocks other tests run."""

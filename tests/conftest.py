@@ -34,6 +34,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         embedded.remove_folder()
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        given = getattr(item, "callspec", None)
+        is_second = given is not None and given.params.get("dialect") == "postgresql"
+        if is_second and item.get_closest_marker("one_database"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The session's Postgres server. Where it cannot start the test fails; it is never skipped."""

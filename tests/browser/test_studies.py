@@ -33,6 +33,7 @@ def test_filters_stand_in_the_address_and_come_back_from_it(site: Site, visit: V
     )
     expect(page.locator("#studies tbody tr").first).to_contain_text("maximised")
     other = visit(site).open(page.url)
+    expect(other.locator("#studies tbody tr")).to_have_count(2)
     assert names(other) == ["maximised", "minimised"]
     other.get_by_role("button", name="Name").click()
     expect(other.locator("#studies tbody tr").first).to_contain_text("minimised")

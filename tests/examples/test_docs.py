@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tunewell.local import Local
 from typer.main import get_command
 
 from tunewell.cli import app
+from tunewell.private import Local
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunewell.local import Local
 
 from tests.system.running import Service
 from tunewell import checkup, cli
 from tunewell._parts import part
+from tunewell.private import Local
 
 Checks = dict[str, dict[str, Any]]
 Doctor = Callable[..., Checks]

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunewell.local import Local
 
 from tunewell import cli
 from tunewell.client import Client
+from tunewell.private import Local
 
 STORAGES = Path(__file__).parents[1] / "unit" / "tunewell" / "history" / "storages"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunewell.local import Local
 
 from tunewell.client import Client
+from tunewell.private import Local
 
 from .commands import Command, Screen
 

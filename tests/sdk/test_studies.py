@@ -175,14 +175,15 @@ def test_the_twin_has_the_same_names() -> None:
         (listed.Trials, listed.AsyncTrials),
     ):
         names = {name.replace("__iter__", "__aiter__") for name in dir(one)}
-        assert names == set(dir(other)), one
+        # Whoever copies an object leaves this note on its class.
+        assert names - {"__slotnames__"} == set(dir(other)) - {"__slotnames__"}, one
 
 
 def test_a_study_runs_for_asyncio_by_the_same_calls(client: tw.Client) -> None:
     async def run() -> None:
         async with await tw.aconnect(client.url, client.token) as twin:
             study = await twin.studies.get_or_create(
-                "twin", [tw.Float("x", -1.0, 1.0)], tw.minimize("value"), max_trials=4,
+                "for-asyncio", [tw.Float("x", -1.0, 1.0)], tw.minimize("value"), max_trials=4,
                 suggester="random",
             )  # fmt: skip
             (failing,) = await study.ask()

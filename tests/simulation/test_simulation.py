@@ -76,7 +76,9 @@ def test_without_a_guard_some_seed_breaks_a_promise(
     remove: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove(monkeypatch)
-    assert any(simulate(seed).faults for seed in range(N_DEFAULT))
+    # Without a budget seed 0 goes on for long before it is found out; another shows it at once.
+    seeds = sorted(range(N_DEFAULT), key=lambda seed: seed != 3)
+    assert any(simulate(seed).faults for seed in seeds)
 
 
 @pytest.mark.slow

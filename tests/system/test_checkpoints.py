@@ -93,6 +93,7 @@ def test_after_a_worker_was_killed_another_goes_on_from_the_checkpoint(
     assert only_trial(service, study["id"])["losses"] == 1
 
 
+@pytest.mark.one_database
 def test_a_worker_that_is_told_to_end_gives_its_trial_back_from_where_it_is(
     service: Service, folder: Path
 ) -> None:
@@ -136,6 +137,7 @@ class Sums:
 """
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_a_class_goes_on_from_its_checkpoint_unless_its_version_is_another(
     service: Service, folder: Path, version: str

@@ -145,6 +145,7 @@ def test_a_trial_waits_at_its_rung_for_the_service_and_is_promoted_when_that_is_
     assert [step for _, step, _ in points] == list(range(1, 10))
 
 
+@pytest.mark.one_database
 def test_a_worker_told_to_end_at_a_rung_in_an_outage_leaves_a_trial_that_goes_on(
     service: Service, folder: Path
 ) -> None:
@@ -182,6 +183,7 @@ def mnist_study() -> dict[str, Any]:
     }
 
 
+@pytest.mark.one_database
 def test_networks_are_trained_by_asha_with_two_slots(service: Service, folder: Path) -> None:
     study = service.call("POST", "/v1/studies", mnist_study())
     env = {"TUNEWELL_STATE_DIR": str(folder / "state")}

@@ -39,6 +39,7 @@ def wait_out(worker: Process, outage_s: float) -> None:
         worker.line("heartbeat_unanswered")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("another_waits", [False, True])
 def test_an_outage_of_many_lease_times_ends_no_training_and_loses_no_report(
     service: Service, folder: Path, another_waits: bool

@@ -22,6 +22,7 @@ def replay(folder: Path, *arguments: str) -> Any:
     return json.loads(said)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("suggester", ["auto", "tpe"])
 def test_every_point_of_a_rough_study_is_derived_again(
     service: Service, folder: Path, database_url: str, suggester: str

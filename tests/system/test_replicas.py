@@ -268,7 +268,7 @@ def test_three_replicas_killed_one_after_another_run_a_study_exactly(
     assert statuses == [0, 0]
     for process in fleet:
         assert "Traceback" not in process.errors.read_text()
-    assert replay(suggester, "--local", database_url)["equal"] == n_trials
+    assert replay(folder, suggester, "--local", database_url)["equal"] == n_trials
 
 
 def kill_in_turn(three: list[Service], store: Store, study_id: str, n_trials: int) -> int:

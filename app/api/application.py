@@ -66,8 +66,6 @@ _COMPRESSED = (
     "/best",
     "/pareto",
     "/openapi.json",
-    ".js",
-    ".css",
 )
 
 
@@ -139,7 +137,7 @@ def _methods(request: Request) -> list[str]:
 
 
 class _Compress:
-    """gzip for lists, files and scripts; not for streams of events, and not for secrets."""
+    """gzip for lists and files; not for streams of events, and not for secrets."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

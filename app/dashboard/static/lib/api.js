@@ -71,18 +71,39 @@ export async function getTagged(path, parameters = {}, { signal } = {}) {
 const KEPT = 64;
 const kept = new Map();
 
+const early = globalThis.tunewellEarly || new Map();
+let floor = 0;
+
+// What was asked for before the page could tell (`pages/study/early.js`) counts only from this change on.
+export function atLeast(changeSeq) {
+  floor = changeSeq;
+}
+
+async function startedEarly(url) {
+  const started = early.get(url);
+  early.delete(url);
+  const response = await started;
+  if (!response?.ok) return null;
+  const data = await response.json();
+  return data.change_seq >= floor ? { data, etag: response.headers.get("ETag") } : null;
+}
+
 // The same answer object as long as nothing has changed, so that `===` tells whether to draw anew.
 export async function getFresh(path, parameters = {}, { signal } = {}) {
   const url = address(path, parameters);
+  const found = early.has(url) ? await startedEarly(url) : null;
+  if (found) return keep(url, found);
   const known = kept.get(url);
   const response = await read(url, known ? { "If-None-Match": known.etag } : {}, signal);
   if (response.status === 304) return known.data;
-  const data = await response.json();
-  const etag = response.headers.get("ETag");
+  return keep(url, { data: await response.json(), etag: response.headers.get("ETag") });
+}
+
+function keep(url, found) {
   kept.delete(url);
-  if (etag) kept.set(url, { etag, data });
+  if (found.etag) kept.set(url, found);
   if (kept.size > KEPT) kept.delete(kept.keys().next().value);
-  return data;
+  return found.data;
 }
 
 // A write. The session's cookie alone does not allow one: its CSRF token has to come along.

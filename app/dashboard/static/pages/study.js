@@ -9,7 +9,7 @@
 // selection (selection.js); link(number), a promise of a trial's page; refresh(), reads the study and the tab anew;
 // running, trials that run by number. An event about a running trial has its number in `data.number`.
 
-import { get, getFresh } from "../lib/api.js";
+import { atLeast, get, getFresh } from "../lib/api.js";
 import { el, fill, part } from "../lib/dom.js";
 import "../lib/keys.js";
 import { onEvents, start } from "../lib/live.js";
@@ -237,6 +237,7 @@ async function showActions() {
 async function begin() {
   await start();
   [study, context.mayWrite] = await Promise.all([getFresh(base), mayWrite(), readRunning()]);
+  atLeast(study.change_seq);
   head = head || new Head(context);
   context.selection = context.selection || new Selection(context);
   showStudy();

@@ -176,10 +176,12 @@ export class Parallel extends Plot {
     const { rules } = this.context.selection;
     this.isOwn = true;
     const values = this.valueStretch();
-    chart.dispatchAction({ type: "axisAreaSelect", parallelAxisId: "axis-0", intervals: values ? [values] : [] });
+    // The chart is made anew without any: each dispatch draws all its lines once more.
+    if (values) chart.dispatchAction({ type: "axisAreaSelect", parallelAxisId: "axis-0", intervals: [values] });
     this.axes.forEach((parameter, k) => {
       const stretch = stretchOf(parameter, rules.get(parameter.name));
-      const intervals = stretch ? [stretch.map((end) => (parameter.type === "categorical" ? (end / Math.max(1, parameter.choices.length - 1)) * FULL : placeOf(parameter, end) * FULL))] : [];
+      if (!stretch) return;
+      const intervals = [stretch.map((end) => (parameter.type === "categorical" ? (end / Math.max(1, parameter.choices.length - 1)) * FULL : placeOf(parameter, end) * FULL))];
       chart.dispatchAction({ type: "axisAreaSelect", parallelAxisId: `axis-${k + 1}`, intervals });
     });
     this.isOwn = false;

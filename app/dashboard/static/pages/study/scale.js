@@ -51,6 +51,7 @@ export const valueAxis = (ends, isLog, given = {}) =>
 // --- brushes ---
 
 const isCoarse = matchMedia("(pointer: coarse)");
+const brushed = new WeakSet(); // charts with an area: to take none away would draw them once more
 
 // The option of a brush: one rectangle or stretch in the accent's colour. Series are left as they are: what is outside
 // is dimmed by the selection.
@@ -63,7 +64,8 @@ export const brushOption = (given) => ({
 // the same. `told(coordRange or undefined)` hears of what was drawn.
 export function brushOn(chart, isNew, brushType, area, told) {
   if (!isCoarse.matches) chart.dispatchAction({ type: "takeGlobalCursor", key: "brush", brushOption: { brushType, brushMode: "single" } });
-  chart.dispatchAction({ type: "brush", areas: area ? [{ brushType, ...area }] : [] });
+  if (area || brushed.has(chart)) chart.dispatchAction({ type: "brush", areas: area ? [{ brushType, ...area }] : [] });
+  brushed[area ? "add" : "delete"](chart);
   if (isNew) chart.on("brushEnd", ({ areas }) => told(areas[0]?.coordRange));
 }
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .axes import Axis, Bools, Floats, Layout, layout_of
-from .growth import UNIT, Growth
+from .growth import MIN_DRAWS, UNIT, Growth
 
 MIN_TRIALS = 10
 """With fewer trials there is nothing to say."""
 N_TREES = 32
+N_LARGE_TREES = 24
+"""How many where a tree draws more than `MIN_DRAWS` trials: trees of many trials are more alike."""
 
 
 class TooFewTrials(ValueError):
@@ -61,7 +63,7 @@ class Forest:
 
     Attributes:
         layout: the bins.
-        trees: `N_TREES` of them.
+        trees: `N_TREES` of them, or `N_LARGE_TREES`.
         centre: mean of the trials' values.
         scale: their standard deviation.
         r2_oob: 1 - squared error / variance on trials that a tree did not draw; 0 when all values
@@ -98,7 +100,8 @@ def grow(axes: Sequence[Axis], places: Floats, values: Floats, *, seed: int) -> 
     order = np.lexsort((z, *bins.astype(np.int16)))
     columns = (bins + layout.starts[:-1, None]).T[order]
     rng = np.random.default_rng(seed)
-    grown = [Growth(layout, columns, z[order], rng) for _ in range(N_TREES)]
+    n_trees = N_TREES if len(values) <= MIN_DRAWS else N_LARGE_TREES
+    grown = [Growth(layout, columns, z[order], rng) for _ in range(n_trees)]
     return Forest(
         layout=layout,
         trees=tuple(_tree(layout, g.inside(), g.leaf_values() / UNIT) for g in grown),

@@ -20,7 +20,7 @@ depth is cheap, and they need it more."""
 MIN_LEAF = 2
 """Draws of a tree's bootstrap that a leaf holds at least."""
 MIN_DRAWS = 4_096
-MAX_CELLS = 100_000
+MAX_CELLS = 50_000
 """A tree draws as many trials as there are, but not more than `MAX_CELLS` values of parameters or
 `MIN_DRAWS` trials, whichever is more: with few parameters more trials cost little."""
 MIN_GAIN = 1e-9

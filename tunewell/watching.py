@@ -81,6 +81,7 @@ class Screen:
         self._board = Board(client, study)
         self._view = ""
         self._said = ""
+        self._answered: Study | None = None
         self._is_asking = False
         self._has_quit = False
 
@@ -151,16 +152,22 @@ class Screen:
         elif key in "qQ":
             self._has_quit = True
         elif key == "p":
-            self._act("resume" if self.study.state == "paused" else "pause")
+            self._act("resume" if self._state() == "paused" else "pause")
         elif key == "s":
             self._is_asking = True
             self._said = f"stop {clean(self.study.name)}? y: yes, any other key: no"
         elif key in _VIEWS:
             self._view = "" if self._view == _VIEWS[key] else _VIEWS[key]
 
+    def _state(self) -> str:
+        """The study's state: what the last action was answered, where the board is behind it."""
+        newest = self._answered
+        is_ahead = newest is not None and newest.change_seq > self.study.change_seq
+        return newest.state if newest is not None and is_ahead else self.study.state
+
     def _act(self, verb: str) -> None:
         try:
-            self._client.study_action(self.study.id, verb)
+            self._answered = read(Study, self._client.study_action(self.study.id, verb))
             self._said = f"{verb}: done"
         except ApiError as error:
             self._said = clean(error.detail)

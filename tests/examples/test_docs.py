@@ -58,6 +58,16 @@ _BLOCK = re.compile(
 TIMEOUT_S = 150
 
 
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    """A service of these pages' own: others have studies of the same names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNEWELL_DATA_DIR", str(tmp_path_factory.mktemp("no-data")))
+        with Local(tmp_path_factory.mktemp("docs")) as running:
+            running.start_worker(2)
+            yield running
+
+
 class Block(NamedTuple):
     """A code block of a page.
 

@@ -5,7 +5,8 @@ the folder that holds the package `qbench`. Every row is compared with the first
 parts are on, on the same tasks and seeds; one below 0.015 at two seeds is noise.
 
 Run: python benchmarks/ablation.py --qbench PATH [--suggesters gp,tpe,auto] [--seeds 2]
-     [--tasks public] [--trials 100] [--procs 2] [--out benchmarks/results/ablation.jsonl]
+     [--tasks public] [--trials 100] [--budget 100] [--batch 1] [--procs 2]
+     [--out benchmarks/results/ablation.jsonl]
 """
 
 from __future__ import annotations
@@ -214,24 +215,27 @@ class Study:
         return {}
 
 
-def _start(qbench: str, suggester: str, part: str) -> None:
-    """Makes a new process ready: qbench is found, its runner makes our studies, the part is off."""
+def _start(qbench: str, suggester: str, part: str, budget: int) -> None:
+    """Makes a new process ready: qbench is found, its runner makes our studies, the part is off.
+
+    `budget` is what a study is told of its trials, which may be more than are run.
+    """
     sys.path.insert(0, qbench)
     warnings.simplefilter("ignore")
     runner = importlib.import_module("qbench.run")
 
     def make(name: str, space: Any, direction: str, **more: Any) -> Study:
-        return Study(name, space, direction, more["seed"], more["trials"])
+        return Study(name, space, direction, more["seed"], budget)
 
     runner.make = make
     PARTS[suggester][part]()
 
 
-def _cell(job: tuple[str, str, int, int]) -> dict[str, Any]:
+def _cell(job: tuple[str, str, int, int, int]) -> dict[str, Any]:
     runner = importlib.import_module("qbench.run")
-    suggester, task, seed, trials = job
+    suggester, task, seed, trials, batch = job
     tasks = runner.load_tasks("qbench.tasks_public")
-    line: dict[str, Any] = runner.run_cell(suggester, tasks[task], seed, trials, 1)
+    line: dict[str, Any] = runner.run_cell(suggester, tasks[task], seed, trials, batch)
     return line
 
 
@@ -240,9 +244,13 @@ def measure(args: argparse.Namespace, suggester: str, part: str) -> list[dict[st
     sys.path.insert(0, str(args.qbench))
     runner = importlib.import_module("qbench.run")
     names = runner.select(runner.load_tasks("qbench.tasks_public"), args.tasks)
-    jobs = [(suggester, task, seed, args.trials) for seed in range(args.seeds) for task in names]
+    jobs = [
+        (suggester, task, seed, args.trials, args.batch)
+        for seed in range(args.seeds)
+        for task in names
+    ]
     context = multiprocessing.get_context("spawn")
-    setup = (str(args.qbench), suggester, part)
+    setup = (str(args.qbench), suggester, part, args.budget or args.trials)
     with context.Pool(args.procs, initializer=_start, initargs=setup) as pool:
         return list(pool.imap_unordered(_cell, jobs))
 
@@ -279,6 +287,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", default="public", help="all, a family, names or patterns")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument(
+        "--budget", type=int, help="trials a study expects; as many as run if unset"
+    )
+    parser.add_argument("--batch", type=int, default=1, help="trials asked for, then told, at once")
     parser.add_argument("--procs", type=int, default=2, help="studies run at once")
     parser.add_argument("--out", type=Path, help="file to append a JSON line for each row to")
     args = parser.parse_args()
@@ -306,7 +318,8 @@ def main() -> int:
                     for family in (None, *FAMILIES)
                 }
                 with args.out.open("a") as out:
-                    kept = {**about, "seeds": args.seeds, "at": steps, "regret": families}
+                    asked = {"seeds": args.seeds, "batch": args.batch, "at": steps}
+                    kept = {**about, **asked, "regret": families}
                     out.write(json.dumps(kept) + "\n")
     return 0
 

@@ -162,12 +162,19 @@ async def test_asks_in_line_for_a_study_are_told_to_come_back(
 
 
 async def test_one_claim_too_many_is_refused_at_once(
-    http: httpx.AsyncClient, services: Services
+    http: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    arrived, wait = asyncio.Semaphore(0), services.claims._board.wait
+
+    async def noted(*given: Any) -> bool:
+        arrived.release()
+        return await wait(*given)
+
+    monkeypatch.setattr(services.claims._board, "wait", noted)
     worker_id = await registered(http)
     waiting = [asyncio.ensure_future(call) for call in claims(http, worker_id, CROWD, wait_s=30)]
-    while len(services.claims._board._waiting) < CROWD:
-        await asyncio.sleep(0)
+    for _ in range(CROWD):
+        await asyncio.wait_for(arrived.acquire(), SOON_S)
     [refused] = await asyncio.gather(*claims(http, worker_id, 1, wait_s=30))
     is_busy(refused)
     assert "TUNEWELL_CLAIMS_LIMIT" in refused.json()["detail"]

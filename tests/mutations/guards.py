@@ -31,6 +31,12 @@ class Guard:
 
 
 MODEL_TEST = "tests/model/test_model.py::test_random_calls_do_what_the_model_says"
+UNSHRUNK = Cut(
+    path="tests/model/test_model.py",
+    guarded="Phase.generate, Phase.shrink",
+    unguarded="Phase.generate",
+)
+"""That it fails is enough here: the search for the shortest example takes minutes."""
 
 
 GUARDS = (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .guards import GUARDS, MODEL_TEST, Cut, Guard
+from .guards import GUARDS, MODEL_TEST, UNSHRUNK, Cut, Guard
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("app", "docs", "examples", "migrations", "tests", "tunewell", "workers")
@@ -68,7 +68,7 @@ CASES = [(guard, guard.test) for guard in GUARDS] + [
 def test_a_named_test_fails_without_its_guard(
     guard: Guard, test: str, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for cut in guard.cuts:
+    for cut in (*guard.cuts, UNSHRUNK):
         apply(copy, cut)
     done = outcome(copy, [test])
     failed = re.findall(r"^FAILED (\S+)(?: - (.*))?$", done.stdout, re.MULTILINE)

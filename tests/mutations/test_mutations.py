@@ -35,7 +35,7 @@ def outcome(copy: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
     }
-    environment["PYTHONPATH"] = str(copy)
+    environment |= {"PYTHONPATH": str(copy), "COLUMNS": "240"}  # wide: else it cuts the reasons
     return subprocess.run(
         [
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",

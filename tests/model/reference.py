@@ -81,14 +81,14 @@ class Reference:
         lease.renewed_at, lease.expires_at = self.now, self.now + lease.holder.duration_s
 
     def beat(self, lease: Lease, token: str) -> str:
-        if lease.holder.worker is not None:
-            lease.holder.worker.seen_at = self.now
-        if token != lease.holder.token:
-            raise Refused("forbidden")
+        if worker := lease.holder.worker:
+            worker.seen_at = self.now
+        check(token == lease.holder.token, "forbidden")
         if not lease.is_current:
             return "abort"
         self._renew(lease)
-        return "continue"
+        # A worker that drains saves what it has trained.
+        return "checkpoint" if worker and worker.is_draining and lease.last_step else "continue"
 
     def report(self, lease: Lease, token: str, seq: int, points: dict[int, float]) -> int:
         """How many points were taken in."""

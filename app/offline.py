@@ -12,9 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .blobs.opening import open_blobs
 from .clock import SystemClock
 from .domain.token import Role, Token
 from .errors import AppError, Conflict
+from .service.contents import BackedContents
 from .service.tokens import TokenService
 from .settings import Settings
 from .store import backup as backups
@@ -25,27 +27,82 @@ from .store.copying import Progress
 from .store.opening import open_store
 
 
-def backup(database_url: str | None, path: Path, progress: Progress) -> dict[str, Any]:
-    """Backs the database up into a new file; None for the default database."""
-    url = Settings().database_url if database_url is None else database_url
-    made = backups.backup(url, path, now=SystemClock().now(), progress=progress)
+def backup(
+    database_url: str | None,
+    path: Path,
+    progress: Progress,
+    *,
+    checkpoint_dir: str | None = None,
+    has_contents: bool = True,
+) -> dict[str, Any]:
+    """Backs the database up into a new file; None for the default database.
+
+    Args:
+        checkpoint_dir: where contents of checkpoints lie; None: where the settings say.
+        has_contents: whether they go into the backup.
+    """
+    settings = _settings(database_url)
+    contents = _contents(settings, checkpoint_dir)
+    read = _unread if contents is None else contents.read
+    made = backups.backup(
+        settings.database_url,
+        path,
+        now=SystemClock().now(),
+        progress=progress,
+        read=read if has_contents else None,
+    )
     return {
         "file": str(path),
         "schema_revision": made.schema_revision,
         "rows": made.rows,
         "size_bytes": made.size_bytes,
+        "checkpoints": made.contents and asdict(made.contents),
     }
 
 
-def restore(path: Path, database_url: str, progress: Progress) -> dict[str, Any]:
-    """Restores a backup into an empty database."""
-    done = restores.restore(path, database_url, progress=progress)
+def _contents(settings: Settings, checkpoint_dir: str | None) -> BackedContents | None:
+    place = checkpoint_dir or settings.checkpoint_place()
+    return None if place is None else BackedContents(open_blobs(place))
+
+
+def _unread(checkpoint_id: str, _size_bytes: int) -> Iterator[bytes]:
+    """Refuses a backup of contents that lie nobody knows where."""
+    raise Conflict(
+        f"checkpoint {checkpoint_id} is committed, and nobody has said where contents lie: give "
+        "--checkpoint-dir (TUNEWELL_CHECKPOINT_DIR) as for the service, or --no-checkpoints",
+        code="checkpoints-off",
+    )
+
+
+def restore(
+    path: Path,
+    database_url: str,
+    progress: Progress,
+    *,
+    checkpoint_dir: str | None = None,
+    has_contents: bool = True,
+) -> dict[str, Any]:
+    """Restores a backup into an empty database.
+
+    Args:
+        checkpoint_dir: where contents of checkpoints go; None: where the settings say.
+        has_contents: whether they are restored.
+    """
+    settings = _settings(database_url)
+    done = restores.restore(
+        path,
+        database_url,
+        progress=progress,
+        contents=_contents(settings, checkpoint_dir) if has_contents else None,
+        is_without_contents=not has_contents,
+    )
     return {
         "file": str(path),
         "schema_revision": done.header.schema_revision,
         "source": done.header.source,
         "created_at": done.header.created_at,
         "rows": done.rows,
+        "checkpoints": done.contents and {"whole": done.contents},
     }
 
 

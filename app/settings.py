@@ -56,6 +56,12 @@ class Settings(BaseSettings):
     suggest_wait_s: float = Field(
         2.0, ge=0.0, description="How long a claim waits for a point of the model."
     )
+    claims_limit: int = Field(
+        5000,
+        ge=1,
+        description="Claims and `:suggest` calls that one process holds at once, those that wait "
+        "for work too; one more is refused with 503 `storage-busy`.",
+    )
     fit_limit_s: float = Field(30.0, gt=0.0, description="Time limit of one fit of a model.")
     suggest_processes: int = Field(
         0, ge=0, le=64, description="Fitting processes; 0: one for each two cores, at least one."

@@ -13,6 +13,7 @@ from typing import Any
 from ..domain.study import Study
 from ..store import actor
 from ..store.actor import Actor
+from . import threads
 from .threads import Threads
 from .views import Grant
 
@@ -62,6 +63,12 @@ class Ask:
     want: int
     done: asyncio.Future[Taken]
     actor: Actor = field(default_factory=actor.present)
+    is_begun: bool = False
+
+    def give_up(self) -> None:
+        """Refuses it, unless its turn has come."""
+        if not self.is_begun and not self.done.done():
+            self.done.set_exception(threads.busy())
 
 
 Serve = Callable[[str, Sequence[Ask]], list[Taken]]
@@ -71,21 +78,29 @@ Serve = Callable[[str, Sequence[Ask]], list[Taken]]
 class AskQueue:
     """Serves asks in the order in which they come, those of one study one batch after another."""
 
-    def __init__(self, threads: Threads, serve: Serve) -> None:
-        self._threads = threads
+    def __init__(self, runner: Threads, serve: Serve) -> None:
+        self._threads = runner
         self._serve = serve
         self._waiting: dict[str, list[Ask]] = {}
         self._serving: dict[str, asyncio.Task[None]] = {}
 
     async def put(self, study_id: str, holder: Holder, want: int) -> Taken:
-        """One ask, served; who stops waiting before its turn takes nothing."""
+        """One ask, served; who stops waiting before its turn takes nothing.
+
+        Raises:
+            Unavailable: its turn has not come in `threads.PLACE_WAIT_S`.
+        """
         loop = asyncio.get_running_loop()
         ask = Ask(holder, want, loop.create_future())
         self._waiting.setdefault(study_id, []).append(ask)
         if study_id not in self._serving:
             # In no caller's context: it serves those who come later too.
             self._serving[study_id] = loop.create_task(self._serve_all(study_id), context=Context())
-        return await ask.done
+        overdue = loop.call_later(threads.PLACE_WAIT_S, ask.give_up)
+        try:
+            return await ask.done
+        finally:
+            overdue.cancel()
 
     async def close(self) -> None:
         """Waits until every ask that has come is served."""
@@ -96,6 +111,8 @@ class AskQueue:
             if rest := waiting[MOST_TOGETHER:]:
                 self._waiting[study_id] = rest
             asks = [ask for ask in waiting[:MOST_TOGETHER] if not ask.done.done()]
+            for ask in asks:
+                ask.is_begun = True
             if asks:
                 await self._serve_some(study_id, asks)
         del self._serving[study_id]

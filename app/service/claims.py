@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from ..domain.study import Study, StudyState
 from ..domain.trial import TrialState
 from ..domain.worker import Worker
+from ..errors import Unavailable
 from ..metrics import Metrics
 from ..store import idempotency, queue
 from ..store import leases as lease_rows
@@ -27,6 +28,7 @@ from ..store.idempotency import Receipt
 from ..store.transaction import Tx
 from .asks import Holder
 from .board import SHORTEST_WAIT_S, WorkBoard, capacity
+from .crowd import Crowd
 from .fence import renewed, revived
 from .handout import Handout, grant
 from .placement import devices_cover, may_use_data, memory_of, n_that_fit, offers_of
@@ -34,6 +36,16 @@ from .points import may_wait_its_turn
 from .threads import Threads
 from .views import Caller, Claim, DeviceFree, Grant, Suggested
 from .wake import WakeHub, work_topic, worker_topic
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a claim would take: how many trials, for what room, of which objectives."""
+
+    most: int
+    devices_free: Sequence[DeviceFree] | None
+    objectives: Sequence[str] | None
+    is_ahead: bool
 
 
 class ClaimService:
@@ -45,6 +57,7 @@ class ClaimService:
         threads: Threads,
         handout: Handout,
         hub: WakeHub,
+        crowd: Crowd,
         *,
         lease_ttl_s: float,
         metrics: Metrics,
@@ -54,6 +67,7 @@ class ClaimService:
         self._threads = threads
         self._handout = handout
         self._hub = hub
+        self._crowd = crowd
         self._board = WorkBoard(store, threads, hub)
         self._lease_ttl_s = lease_ttl_s
         self.is_closing = False
@@ -80,38 +94,61 @@ class ClaimService:
 
         Raises:
             NotFound: no such worker: register again.
+            Unavailable: as many claims as may wait do so, or its turn at the database has not
+                come in time; nothing was handed out.
         """
-        await self._threads.run(self._arrive, worker_id, devices_free or (), receipt)
-        holder = Holder(worker_id=worker_id, token_id=caller.token_id, duration_s=self._lease_ttl_s)
+        with self._crowd.entered():
+            await self._threads.serve(self._arrive, worker_id, devices_free or (), receipt)
+            asked = _Asked(max_leases, devices_free, objectives, is_ahead)
+            holder = Holder(
+                worker_id=worker_id, token_id=caller.token_id, duration_s=self._lease_ttl_s
+            )
+            worker, grants = await self._wait_for_work(worker_id, asked, holder, wait_s)
+            self._metrics.claimed(len(grants))
+            # A study of which something was handed out has not ended.
+            is_open = bool(grants) or await self._threads.serve(self._has_open_work, worker)
+            answer = Claim(grants=tuple(grants), open_work=is_open)
+            await self._keep(receipt if grants else None, answer)
+            return answer
+
+    async def _wait_for_work(
+        self, worker_id: str, asked: _Asked, holder: Holder, wait_s: float
+    ) -> tuple[Worker, list[Grant]]:
+        """The worker as it stands, and what it gets: nothing when time is up."""
         deadline = asyncio.get_running_loop().time() + wait_s
-        grants: list[Grant] = []
         was_called = False
         with self._hub.watch([worker_topic(worker_id)]) as watch:
             while True:
                 watch.clear()
                 version = self._board.version
-                worker, studies = await self._threads.run(self._candidates, worker_id)
-                if worker.draining or self.is_closing:
-                    break
-                fits = partial(_fits, worker, devices_free, objectives, is_ahead)
-                grants = await self._claim_of(
-                    filter(fits, studies),
-                    replace(holder, memory_bytes=memory_of(worker, devices_free)),
-                    max_leases,
-                    partial(_n_fitting, worker, devices_free),
-                )
+                try:
+                    worker, grants = await self._look(worker_id, asked, holder)
+                except Unavailable:
+                    if was_called:
+                        self._board.pass_on()
+                    raise
                 left = deadline - asyncio.get_running_loop().time()
-                if grants or left <= 0 or self.is_closing:
-                    break
+                if grants or left <= 0 or worker.draining or self.is_closing:
+                    return worker, grants
                 if was_called:
                     self._board.pass_on()
-                was_called = await self._board.wait(watch, version, max_leases, fits, left)
-        self._metrics.claimed(len(grants))
-        # A study of which something was handed out has not ended.
-        is_open = bool(grants) or await self._threads.run(self._has_open_work, worker)
-        answer = Claim(grants=tuple(grants), open_work=is_open)
-        await self._keep(receipt if grants else None, answer)
-        return answer
+                fits = partial(_fits, worker, asked)
+                was_called = await self._board.wait(watch, version, asked.most, fits, left)
+
+    async def _look(
+        self, worker_id: str, asked: _Asked, holder: Holder
+    ) -> tuple[Worker, list[Grant]]:
+        """What there is for a worker now."""
+        worker, studies = await self._threads.serve(self._candidates, worker_id)
+        if worker.draining or self.is_closing:
+            return worker, []
+        grants = await self._claim_of(
+            filter(partial(_fits, worker, asked), studies),
+            replace(holder, memory_bytes=memory_of(worker, asked.devices_free)),
+            asked.most,
+            partial(_n_fitting, worker, asked.devices_free),
+        )
+        return worker, grants
 
     async def _claim_of(
         self,
@@ -127,7 +164,12 @@ class ClaimService:
             if capacity(study) > 0:
                 bound = n_fitting(study)
                 most = want - len(grants) if bound is None else min(bound, want - len(grants))
-                taken = await self._handout.take(study, holder, most)
+                try:
+                    taken = await self._handout.take(study, holder, most)
+                except Unavailable:
+                    if grants:
+                        break  # what it got from other studies must not get lost
+                    raise
                 grants += taken.grants
                 if taken.grants and bound is not None:
                     break  # what is free now the worker says at its next claim
@@ -155,12 +197,26 @@ class ClaimService:
     ) -> Suggested:
         """Trials for a client: its open ones first under their old leases, then pending and new
         ones.
+
+        Raises:
+            NotFound: no such study.
+            Unavailable: as for a claim.
         """
-        await self._replay(receipt)
-        holder = Holder(client_id=client_id, token_id=caller.token_id, duration_s=lease_s)
+        with self._crowd.entered():
+            await self._replay(receipt)
+            holder = Holder(client_id=client_id, token_id=caller.token_id, duration_s=lease_s)
+            study, grants = await self._wait_for_trials(study_id, count, holder, wait_s)
+            answer = Suggested(grants=tuple(grants), study_state=study.state)
+            await self._keep(receipt if grants else None, answer)
+            return answer
+
+    async def _wait_for_trials(
+        self, study_id: str, count: int, holder: Holder, wait_s: float
+    ) -> tuple[Study, list[Grant]]:
+        """The study as it was left, and what the client gets: nothing when time is up."""
         deadline = asyncio.get_running_loop().time() + wait_s
         with self._hub.watch([work_topic(study_id)]) as watch:
-            study, grants = await self._threads.run(self._arrived, study_id, holder, count)
+            study, grants = await self._threads.serve(self._arrived, study_id, holder, count)
             while True:
                 if len(grants) < count:
                     taken = await self._handout.take(study, holder, count - len(grants))
@@ -169,20 +225,17 @@ class ClaimService:
                 left = deadline - asyncio.get_running_loop().time()
                 is_over = left <= 0 or self.is_closing or study.state is not StudyState.ACTIVE
                 if grants or is_over or (study.exhausted and not _has_pending(study)):
-                    break
+                    return study, grants
                 await watch.wait(min(left, await self._due_in_s([study])))
                 watch.clear()
-                study = await self._threads.run(self._study, study_id)
-        answer = Suggested(grants=tuple(grants), study_state=study.state)
-        await self._keep(receipt if grants else None, answer)
-        return answer
+                study = await self._threads.serve(self._study, study_id)
 
     async def _due_in_s(self, studies: Sequence[Study]) -> float:
         """Seconds until a trial of these studies has waited long enough after its failure."""
         ids = [study.id for study in studies if _has_pending(study)]
         if not ids:
             return math.inf
-        found = await self._threads.run(
+        found = await self._threads.serve(
             self._store.read, lambda conn: queue.next_due_in_s(conn, ids)
         )
         return math.inf if found is None else max(found, SHORTEST_WAIT_S)
@@ -194,7 +247,7 @@ class ClaimService:
         """Ends the call with the first answer when its key was answered before."""
         if receipt is not None:
             key = receipt.key
-            await self._threads.run(self._store.write, lambda tx: idempotency.look_up(tx, key))
+            await self._threads.serve(self._store.write, lambda tx: idempotency.look_up(tx, key))
 
     async def _keep(self, receipt: Receipt[Any] | None, answer: Any) -> None:
         if receipt is not None:
@@ -248,22 +301,16 @@ def _has_pending(study: Study) -> bool:
     return study.counts.get(TrialState.PENDING, 0) > 0
 
 
-def _fits(
-    worker: Worker,
-    devices_free: Sequence[DeviceFree] | None,
-    objectives: Sequence[str] | None,
-    is_ahead: bool,
-    study: Study,
-) -> bool:
+def _fits(worker: Worker, asked: _Asked, study: Study) -> bool:
     """Whether a worker can evaluate a study: objective, data set and devices."""
     offers, objective = offers_of(worker), study.definition.objective
     return (
         objective is not None
-        and (not is_ahead or may_wait_its_turn(study))
+        and (not asked.is_ahead or may_wait_its_turn(study))
         and objective.name in offers
-        and (objectives is None or objective.name in objectives)
+        and (asked.objectives is None or objective.name in asked.objectives)
         and may_use_data(study, offers)
-        and devices_cover(study.definition.resources, worker.devices, devices_free)
+        and devices_cover(study.definition.resources, worker.devices, asked.devices_free)
     )
 
 

@@ -122,7 +122,7 @@ class Handout:
             waited_s = asyncio.get_running_loop().time() - begun
             self._metrics.suggested(effective_suggester(taken.study.definition), waited_s)
             ask = Share(holder, want - len(taken.grants))
-            (more,), has_clashed = await self._threads.run(self._write, study_id, [ask], batch)
+            (more,), has_clashed = await self._threads.serve(self._write, study_id, [ask], batch)
             taken.grants += more.grants
             taken.study = more.study
             if not has_clashed:
@@ -143,9 +143,9 @@ class Handout:
         if study.counts.get(TrialState.PENDING, 0) == 0 or parallel_room(study) == 0:
             return Taken(study)
         shares = [Share(holder, want)]
-        if not await self._threads.run(self._has_pending, study.id, shares):
+        if not await self._threads.serve(self._has_pending, study.id, shares):
             return Taken(study)
-        (taken,), _ = await self._threads.run(self._write, study.id, shares, Batch.none_of(study))
+        (taken,), _ = await self._threads.serve(self._write, study.id, shares, Batch.none_of(study))
         return taken
 
     def _serve(self, study_id: str, asks: Sequence[Ask]) -> list[Taken]:

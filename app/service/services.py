@@ -20,6 +20,7 @@ from .checkpoints import CheckpointService, Quotas
 from .claims import ClaimService
 from .collect import Collecting, Collector
 from .courier import Courier
+from .crowd import Crowd
 from .events import EventService
 from .gauges import MetricsService
 from .handout import Handout, Waits
@@ -88,6 +89,7 @@ class Services:
             self._threads,
             self._handout,
             self._hub,
+            Crowd(settings.claims_limit),
             lease_ttl_s=settings.lease_ttl_s,
             metrics=self.counters,
         )

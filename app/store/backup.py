@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,7 @@ from psycopg import sql
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, Integer, Table, select
 from sqlalchemy.engine import URL
 
+from ..domain.checkpoint import CheckpointState
 from ..errors import Conflict, NotFound, Unavailable
 from .archive import ArchiveWriter, Header, Row
 from .copying import (
@@ -39,16 +40,41 @@ _TYPES = ((Boolean, "bool"), (BigInteger, "int8"), (Integer, "int4"), (Float, "f
 """What Postgres calls the types of our columns; all others are text."""
 
 
+ReadContent = Callable[[str, int], Iterator[bytes]]
+"""Reads a checkpoint's content, by its id and size in bytes: FileNotFoundError when it is gone,
+another OSError when it cannot be read.
+"""
+
+
+@dataclass(slots=True)
+class ContentsMade:
+    """The contents of checkpoints in a backup: ids of those that are whole, that were gone, and
+    that were others than announced; the bytes of the first.
+    """
+
+    whole: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    size_bytes: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupMade:
-    """What a backup holds."""
+    """What a backup holds.
+
+    Attributes:
+        contents: None when they were left out.
+    """
 
     schema_revision: str
     rows: dict[str, int]
     size_bytes: int
+    contents: ContentsMade | None
 
 
-def backup(url: str, path: Path, *, now: datetime, progress: Progress) -> BackupMade:
+def backup(
+    url: str, path: Path, *, now: datetime, progress: Progress, read: ReadContent | None = None
+) -> BackupMade:
     """Writes a backup of a database to a file that is not there yet.
 
     Args:
@@ -56,12 +82,14 @@ def backup(url: str, path: Path, *, now: datetime, progress: Progress) -> Backup
         path: the file; readable by its owner only, for it holds hashes of tokens and the key that
             signs sessions.
         now: for the file's header.
-        progress: told of each table.
+        progress: told of each table, and of the contents.
+        read: reads contents of checkpoints; None leaves them out.
 
     Raises:
         Conflict: already-exists, when the file is there.
         NotFound: there is no database, or it has no schema of ours.
-        Unavailable: the database cannot be reached, or the file not be written.
+        Unavailable: the database cannot be reached, a content not be read, or the file not be
+            written.
     """
     parsed = parse_url(url)
     with _fresh(path) as (file, scratch), ExitStack() as stack:
@@ -69,9 +97,16 @@ def backup(url: str, path: Path, *, now: datetime, progress: Progress) -> Backup
         revision = revision_of(connection)
         if revision is None:
             raise NotFound("the database holds no schema of ours: there is nothing to back up")
-        source = "sqlite" if is_sqlite(parsed) else "postgresql"
-        header = Header(schema_revision=revision, source=source, created_at=now.isoformat())
+        committed = [] if read is None else _committed(connection)
+        header = Header(
+            schema_revision=revision,
+            source="sqlite" if is_sqlite(parsed) else "postgresql",
+            created_at=now.isoformat(),
+            n_contents=len(committed),
+        )
         writer = ArchiveWriter(file, header)
+        # At once: a training that saves often replaces its checkpoint, and the old content goes.
+        contents = None if read is None else _save(writer, committed, read, progress)
         rows = {
             table.name: _dump(connection, writer, table, progress)
             for table in tables_of(connection)
@@ -79,7 +114,48 @@ def backup(url: str, path: Path, *, now: datetime, progress: Progress) -> Backup
         }
         writer.close()
         size = file.tell()
-    return BackupMade(schema_revision=revision, rows=rows, size_bytes=size)
+    return BackupMade(schema_revision=revision, rows=rows, size_bytes=size, contents=contents)
+
+
+@dataclass(frozen=True, slots=True)
+class _Committed:
+    id: str
+    size_bytes: int
+    sha256: str
+
+
+def _committed(connection: Connection) -> list[_Committed]:
+    """The checkpoints that a trial may go on from, as the snapshot has them."""
+    table = {table.name: table for table in tables_of(connection)}.get("checkpoints")
+    if table is None:  # a schema of before there were any
+        return []
+    query = select(table.c.id, table.c.size_bytes, table.c.sha256).order_by(table.c.id)
+    rows = connection.execute(query.where(table.c.state == CheckpointState.COMMITTED.value))
+    return [_Committed(*row) for row in rows]
+
+
+def _save(
+    writer: ArchiveWriter, committed: Sequence[_Committed], read: ReadContent, progress: Progress
+) -> ContentsMade:
+    made = ContentsMade()
+    for count, each in enumerate(committed, 1):
+        outcome = writer.content(each.id, each.size_bytes, each.sha256, _pieces(each, read))
+        getattr(made, outcome).append(each.id)
+        made.size_bytes += each.size_bytes if outcome == "whole" else 0
+        progress("contents of checkpoints", count)
+    return made
+
+
+def _pieces(checkpoint: _Committed, read: ReadContent) -> Iterator[bytes]:
+    try:
+        yield from read(checkpoint.id, checkpoint.size_bytes)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unavailable(
+            f"the content of checkpoint {checkpoint.id} cannot be read: {error}; "
+            "--no-checkpoints leaves contents out"
+        ) from error
 
 
 @contextmanager

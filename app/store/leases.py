@@ -72,7 +72,7 @@ _OPEN_OF_CLIENT = (
 )
 _EXPIRED = (
     _ALL.where(leases.c.ended_at.is_(None), leases.c.expires_at < bindparam("b_now"))
-    .order_by(leases.c.expires_at)
+    .order_by(leases.c.expires_at, leases.c.id)
     .limit(bindparam("b_limit"))
 )
 _HELD_SINCE = (
@@ -81,7 +81,7 @@ _HELD_SINCE = (
         leases.c.ended_at.is_(None),
         leases.c.acquired_at <= bindparam("b_acquired_at"),
     )
-    .order_by(leases.c.acquired_at)
+    .order_by(leases.c.acquired_at, leases.c.id)
     .limit(bindparam("b_limit"))
 )
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
@@ -16,7 +17,7 @@ from sqlalchemy.engine import URL
 
 from ..errors import Conflict
 from . import schema
-from .archive import ArchiveReader, DamagedBackup, Header, Row, verify
+from .archive import ArchiveReader, Content, DamagedBackup, Header, Row, verify
 from .copying import (
     EVERY_ROWS,
     Progress,
@@ -34,32 +35,96 @@ _BATCH = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What was restored; the schema is brought up to date afterwards."""
+    """What was restored; the schema is brought up to date afterwards.
+
+    Attributes:
+        contents: ids of the checkpoints whose contents were; None when they were left out.
+    """
 
     header: Header
     rows: dict[str, int]
+    contents: list[str] | None = None
 
 
-def restore(path: Path, url: str, *, progress: Progress) -> Restored:
+class Contents(Protocol):
+    """Where contents of checkpoints are put back."""
+
+    def put(self, content: Content) -> None:
+        """Puts one there, whole or not at all; one that is there already stays.
+
+        Raises:
+            Conflict: another content is there under that id.
+            Unavailable: the place does not take it.
+        """
+
+    def undo(self) -> None:
+        """Takes away what was put there."""
+
+
+def restore(
+    path: Path,
+    url: str,
+    *,
+    progress: Progress,
+    contents: Contents | None = None,
+    is_without_contents: bool = False,
+) -> Restored:
     """Restores a backup into a database that holds nothing.
 
-    The file is read twice: once to hold it against its checksums, before anything is written.
+    The file is read twice: once to hold it against its checksums, before anything is written. When
+    it breaks off, the database and the place of contents are as they were.
+
+    Args:
+        contents: where contents of checkpoints go.
+        is_without_contents: leaves them out.
 
     Raises:
         DamagedBackup: the file is no whole backup, or of a newer version.
-        Conflict: the database holds something, or is being served.
-        Unavailable: the database cannot be reached.
+        Conflict: the database holds something, or is being served; `checkpoints-off`: the backup
+            has contents, and there is no place for them.
+        Unavailable: the database, or the place of contents, cannot be reached.
     """
     header = verify(path)
     _check_known(header, path)
+    if is_without_contents:
+        contents = None
+    elif header.n_contents and contents is None:
+        raise Conflict(
+            f"{path} holds contents of {header.n_contents} checkpoints, and nobody has said where "
+            "they go: give --checkpoint-dir (TUNEWELL_CHECKPOINT_DIR), or --no-checkpoints",
+            code="checkpoints-off",
+        )
     parsed = parse_url(url)
     with schema.ServeLock(url):
         _make_schema(parsed, url, header.schema_revision)
-        with connected(parsed) as connection:
-            rows = _fill(connection, ArchiveReader(path), progress)
-            connection.commit()
+        put: list[str] = []
+        try:
+            with connected(parsed) as connection:
+                rows = _fill(connection, ArchiveReader(path), progress, _Put(contents, put))
+                connection.commit()
+        except BaseException:
+            if contents is not None:
+                contents.undo()
+            raise
         schema.upgrade(url)
-    return Restored(header=header, rows=rows)
+    return Restored(header=header, rows=rows, contents=None if contents is None else put)
+
+
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """Takes the contents of a backup: into a place, or without one past them."""
+
+    place: Contents | None
+    done: list[str]
+
+    def take(self, content: Content, progress: Progress) -> None:
+        if self.place is not None:
+            self.place.put(content)
+        for _ in content.pieces:  # what is left: all of a content that is passed over
+            pass
+        if self.place is not None and content.is_whole:
+            self.done.append(content.id)
+            progress("contents of checkpoints", len(self.done))
 
 
 def _check_known(header: Header, path: Path) -> None:
@@ -96,7 +161,9 @@ def _refuse_rows(connection: Connection, tables: Iterable[Table]) -> None:
             )
 
 
-def _fill(connection: Connection, reader: ArchiveReader, progress: Progress) -> dict[str, int]:
+def _fill(
+    connection: Connection, reader: ArchiveReader, progress: Progress, contents: _Put
+) -> dict[str, int]:
     known = {table.name: table for table in tables_of(connection)}
     if connection.dialect.name == "postgresql":
         connection.execute(schema.MIGRATION_LOCK)  # a service that starts now waits for the end
@@ -104,7 +171,10 @@ def _fill(connection: Connection, reader: ArchiveReader, progress: Progress) -> 
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     _refuse_rows(connection, known.values())
     counts = {}
-    for found in reader.tables():
+    for found in reader.entries():
+        if isinstance(found, Content):
+            contents.take(found, progress)
+            continue
         table = known.get(found.name)
         if table is None or set(found.columns) != set(table.c.keys()):
             raise DamagedBackup(f"the table {found.name} is not one of the backup's schema")

@@ -91,7 +91,7 @@ class ServiceMachine(RuleBasedStateMachine):
     @rule(index=INDEX, want=st.integers(1, 4))
     def claim(self, index: int, want: int) -> None:
         worker = _nth(self.model.workers, index)
-        holder = Holder(token="tk_worker", worker=worker.id, duration_s=LEASE_TTL_S)
+        holder = Holder(token="tk_worker", worker=worker, duration_s=LEASE_TTL_S)
         self._hand_out(
             "claim",
             self.model.claim(worker, holder, want),
@@ -275,7 +275,7 @@ class ServiceMachine(RuleBasedStateMachine):
     def raise_limit(self, index: int, by: int) -> None:
         study = _nth(self.model.studies, index)
         self._note("raise_limit")
-        self.model.raise_limit(study, by)
+        study.max_trials += by
         self.real.set_max_trials(study, study.max_trials)
 
     def _trial(self, index: int) -> Trial:

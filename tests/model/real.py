@@ -133,8 +133,11 @@ class Real:
         return self._runner.run(suggest).grants
 
     def beat(self, lease: Lease, token: str) -> str:
+        worker = lease.holder.worker
         (answer,) = self._services.leases.beat(
-            [Beat(lease_id=lease.id)], worker_id=lease.holder.worker, caller=_caller(token)
+            [Beat(lease_id=lease.id)],
+            worker_id=None if worker is None else worker.id,
+            caller=_caller(token),
         )
         return answer.directive.value
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,24 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.blobs.base import Blobs
+from app.blobs.folder import FolderBlobs
+from app.blobs.opening import open_blobs
 from app.domain.token import Role
 from app.domain.trial import TrialState
-from app.errors import AppError, Conflict, NotFound
+from app.errors import AppError, Conflict, NotFound, Unavailable
+from app.service.contents import BackedContents
 from app.service.tokens import TokenService
-from app.store import events, schema, studies, trials
+from app.store import checkpoints, events, schema, studies, trials
 from app.store.archive import DamagedBackup, verify
-from app.store.backup import backup
+from app.store.backup import ContentsMade, backup
 from app.store.copying import LEFT_OUT
 from app.store.engine import Store
 from app.store.opening import open_store
 from app.store.restore import restore
 from app.store.tables import metadata
 from app.store.tables import replicas as replica_table
+from app.store.transaction import Tx
 from tests.postgres import Postgres
 
 from . import making
@@ -353,3 +359,169 @@ def test_studies_of_a_restored_database_are_found(made: Path, empty: str) -> Non
     restore(made, empty, progress=quiet)
     with opened(empty) as store:
         assert store.read(lambda conn: studies.by_name(conn, "second")) is not None
+
+
+CONTENTS = [bytes(range(256)) * 5000, b"", b"second"]
+"""One of more than a piece, an empty one, a small one."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Committed checkpoints of a database, and where their contents lie."""
+
+    blobs: Blobs
+    ids: list[str]
+
+    def read(self, key: str, size_bytes: int) -> Iterator[bytes]:
+        return BackedContents(self.blobs).read(key, size_bytes)
+
+
+def seal(blobs: Blobs, key: str, content: bytes) -> None:
+    with blobs.chunk(key, 0) as chunk:
+        chunk.write(content)
+    blobs.seal(key, len(content), hashlib.sha256(content).hexdigest())
+
+
+@pytest.fixture
+def saved(store: Store, tmp_path: Path) -> Saved:
+    """Trials with a committed checkpoint each, and one whose upload was never committed."""
+    blobs, study = FolderBlobs(tmp_path / "contents"), making.study(store, "s")
+    ids = [saved_by(store, blobs, study.id, content) for content in CONTENTS]
+    saved_by(store, blobs, study.id, b"not committed", is_committed=False)
+    return Saved(blobs, ids)
+
+
+def saved_by(
+    store: Store, blobs: Blobs, study_id: str, content: bytes, *, is_committed: bool = True
+) -> str:
+    trial, lease = making.running(store, study_id, client_id="c")
+
+    def commit(tx: Tx) -> str:
+        held = studies.lock(tx, study_id)
+        made = checkpoints.insert(
+            held, trial, lease, step=1, size_bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+        )  # fmt: skip
+        if is_committed:
+            checkpoints.commit(held, trial, made)
+        return made.id
+
+    key = store.write(commit)
+    if is_committed:
+        seal(blobs, key, content)
+    return key
+
+
+def test_contents_of_checkpoints_come_back(
+    store: Store, saved: Saved, tmp_path: Path, empty: str
+) -> None:
+    """Into a folder beside SQLite, and beside Postgres into a place of fsspec."""
+    done = backup(store.url, tmp_path / "b.gz", now=NOW, progress=quiet, read=saved.read)
+    assert done.contents == ContentsMade(whole=saved.ids, size_bytes=sum(map(len, CONTENTS)))
+    is_sqlite = empty.startswith("sqlite")
+    target = open_blobs(str(tmp_path / "new") if is_sqlite else f"memory://{tmp_path.name}")
+    restored = restore(tmp_path / "b.gz", empty, progress=quiet, contents=BackedContents(target))
+    assert restored.contents == saved.ids
+    assert restored.rows["checkpoints"] == len(CONTENTS) + 1
+    assert sorted(target.keys()) == sorted(saved.ids)
+    found = [b"".join(target.read(key, 0, 1 << 30)) for key in saved.ids]
+    assert found == CONTENTS
+
+
+@pytest.mark.one_database
+def test_a_content_that_is_gone_or_differs_is_told_and_not_restored(
+    store: Store, saved: Saved, tmp_path: Path
+) -> None:
+    whole, gone, differs = saved.ids[1], saved.ids[0], saved.ids[2]
+    saved.blobs.remove(gone)
+    (tmp_path / "contents" / "sealed" / differs).write_bytes(b"sEcond")
+    path, place = tmp_path / "b.gz", FolderBlobs(tmp_path / "new")
+    done = backup(store.url, path, now=NOW, progress=quiet, read=saved.read)
+    assert done.contents == ContentsMade(whole=[whole], gone=[gone], damaged=[differs])
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    restored = restore(path, url, progress=quiet, contents=BackedContents(place))
+    assert restored.contents == [whole] == list(place.keys())
+
+
+@pytest.mark.one_database
+def test_contents_are_left_out_when_told(saved: Saved, store: Store, tmp_path: Path) -> None:
+    with_them, without = tmp_path / "with.gz", tmp_path / "without.gz"
+    backup(store.url, with_them, now=NOW, progress=quiet, read=saved.read)
+    assert backup(store.url, without, now=NOW, progress=quiet).contents is None
+    assert json.loads(lines_of(without)[0])["version"] == 1  # as older versions read it
+    assert json.loads(lines_of(with_them)[0])["version"] == 2
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    with pytest.raises(Conflict, match="--checkpoint-dir"):
+        restore(with_them, url, progress=quiet)
+    assert not (tmp_path / "new.db").exists()
+    restored = restore(with_them, url, progress=quiet, is_without_contents=True)
+    assert restored.contents is None
+    assert restored.rows["checkpoints"] == len(CONTENTS) + 1
+
+
+@pytest.mark.one_database
+def test_a_place_that_cannot_be_read_ends_the_backup(
+    saved: Saved, store: Store, tmp_path: Path
+) -> None:
+    def unreadable(key: str, size_bytes: int) -> Iterator[bytes]:
+        raise PermissionError(13, "Permission denied", key)
+
+    with pytest.raises(Unavailable, match="--no-checkpoints"):
+        backup(store.url, tmp_path / "b.gz", now=NOW, progress=quiet, read=unreadable)
+    assert not list(tmp_path.glob("b.gz*"))
+
+
+@pytest.fixture
+def made_with_contents(store: Store, saved: Saved, tmp_path: Path) -> Path:
+    backup(store.url, tmp_path / "c.gz", now=NOW, progress=quiet, read=saved.read)
+    return tmp_path / "c.gz"
+
+
+@pytest.mark.one_database
+def test_a_restore_that_breaks_off_leaves_no_content(
+    made_with_contents: Path, tmp_path: Path
+) -> None:
+    def break_off(table: str, n_rows: int) -> None:
+        if table == "trials":
+            raise AppError("the test pulls the plug")
+
+    place = FolderBlobs(tmp_path / "new")
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    with pytest.raises(AppError, match="plug"):
+        restore(made_with_contents, url, progress=break_off, contents=BackedContents(place))
+    assert list(place.keys()) == []
+
+
+@pytest.mark.one_database
+def test_what_lies_in_the_place_stays_or_is_in_the_way(
+    made_with_contents: Path, saved: Saved, tmp_path: Path
+) -> None:
+    url, other = (f"sqlite:///{tmp_path / name}" for name in ("new.db", "other.db"))
+    restored = restore(
+        made_with_contents, url, progress=quiet, contents=BackedContents(saved.blobs)
+    )
+    assert restored.contents == saved.ids
+    place = FolderBlobs(tmp_path / "new")
+    seal(place, saved.ids[2], b"another")
+    with pytest.raises(Conflict, match="another content"):
+        restore(made_with_contents, other, progress=quiet, contents=BackedContents(place))
+    assert list(place.keys()) == [saved.ids[2]]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("found", [b"second", b'"size_bytes":6', b'{"bytes":6}\n'])
+def test_a_damaged_content_is_refused_before_anything_is_written(
+    made_with_contents: Path, tmp_path: Path, found: bytes
+) -> None:
+    text = gzip.decompress(made_with_contents.read_bytes())
+    assert text.count(found) == 1
+    made_with_contents.write_bytes(
+        gzip.compress(text.replace(found, found.replace(b"6", b"5").replace(b"s", b"z", 1)))
+    )
+    place = FolderBlobs(tmp_path / "new")
+    with pytest.raises(DamagedBackup):
+        restore(
+            made_with_contents, f"sqlite:///{tmp_path / 'new.db'}", progress=quiet,
+            contents=BackedContents(place),
+        )  # fmt: skip
+    assert list(place.keys()) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +11,20 @@ import typer
 
 from .output import Json, load, print_json, refusals, say
 from .service import DatabaseUrl
+
+CheckpointDir = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint-dir",
+        help="Where contents of checkpoints lie: a folder, or protocol://place; as the setting "
+        "TUNEWELL_CHECKPOINT_DIR says by default.",
+        show_default=False,
+    ),
+]
+Checkpoints = Annotated[
+    bool,
+    typer.Option("--checkpoints/--no-checkpoints", help="With the contents of checkpoints."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,15 +36,22 @@ def add_to(app: typer.Typer) -> None:
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.")],
     database_url: DatabaseUrl = None,
+    checkpoint_dir: CheckpointDir = None,
+    checkpoints: Checkpoints = True,
     json: Json = False,
 ) -> None:
     """Back the database up into one file, beside a running service or without one.
 
     The file holds hashes of tokens and the key that signs sessions: keep it as you keep passwords.
-    Contents of checkpoints are not in it; they lie in their own folder.
     """
     with refusals():
-        made = load("app", "offline", extra="server").backup(database_url, file, _progress(json))
+        made = load("app", "offline", extra="server").backup(
+            database_url,
+            file,
+            _progress(json),
+            checkpoint_dir=checkpoint_dir,
+            has_contents=checkpoints,
+        )
     _tell(made, "backed up into", json=json)
 
 
@@ -44,11 +65,19 @@ def restore(
             show_default=False,
         ),
     ],
+    checkpoint_dir: CheckpointDir = None,
+    checkpoints: Checkpoints = True,
     json: Json = False,
 ) -> None:
     """Restore a backup into an empty database, of SQLite or Postgres, whichever it was made of."""
     with refusals():
-        done = load("app", "offline", extra="server").restore(file, database_url, _progress(json))
+        done = load("app", "offline", extra="server").restore(
+            file,
+            database_url,
+            _progress(json),
+            checkpoint_dir=checkpoint_dir,
+            has_contents=checkpoints,
+        )
     _tell(done, "restored from", json=json)
 
 
@@ -67,4 +96,19 @@ def _tell(found: dict[str, Any], what: str, *, json: bool) -> None:
     if json:
         print_json(found)
     else:
-        print(f"{sum(found['rows'].values()):,} rows {what} {found['file']}")
+        contents = found["checkpoints"] or {}
+        n_whole = len(contents.get("whole", ()))
+        more = f" and the contents of {n_whole:,} checkpoints" if n_whole else ""
+        print(f"{sum(found['rows'].values()):,} rows{more} {what} {found['file']}")
+        _warn("were gone: collected meanwhile, or never there", contents.get("gone", ()))
+        _warn("are not what was committed", contents.get("damaged", ()))
+
+
+def _warn(what: str, ids: Sequence[str]) -> None:
+    """Names checkpoints whose contents are not in the backup."""
+    if ids:
+        shown = ", ".join(ids[:MOST_NAMED]) + (", ..." if len(ids) > MOST_NAMED else "")
+        say(f"contents of {len(ids):,} checkpoints {what}; their trials begin anew: {shown}")
+
+
+MOST_NAMED = 5

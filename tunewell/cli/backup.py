@@ -13,12 +13,6 @@ from .output import Json, load, print_json, refusals, say
 from .service import DatabaseUrl
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the commands that stand at the top."""
-    app.command()(backup)
-    app.command()(restore)
-
-
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.")],
     database_url: DatabaseUrl = None,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..history.records import History
     from ..history.sending import Outcome, Placed
 
-app = App(help="Bring trials that you have run already: from Optuna, CSV, JSON lines.")
+app = App("Bring trials that you have run already: from Optuna, CSV, JSON lines.")
 
 FileName = Annotated[str, typer.Argument(metavar="FILE", help="The file; - for standard input.")]
 Into = Annotated[

@@ -31,6 +31,7 @@ __all__ = [
     "Column", "DatabaseRefused", "Json", "NotInstalled", "TokenOption", "Url", "Yes", "complain",
     "confirmed", "connect", "find_study", "go_on_or_leave", "load", "opened", "print_facts",
     "print_json", "print_table", "problem_lines", "refusals", "say", "unreachable_lines",
+    "usage_lines",
 ]  # fmt: skip
 
 _NAMES_LOOKED_AT = 500
@@ -173,6 +174,19 @@ def unreachable_lines(error: Unreachable) -> list[str]:
         f"error: no service at {clean(error.url)} ({reason(error.reason)})",
         "  start one: tunewell serve     or point elsewhere: --url URL, or TUNEWELL_URL",
     ]
+
+
+def usage_lines(error: Any) -> list[str]:
+    """What is wrong with a command line, and which help tells its use."""
+    is_ours = type(error) is typer.BadParameter and error.param is None
+    near = getattr(error, "possibilities", None)
+    said = str(error.message if is_ours or near else error.format_message()).rstrip(".")
+    said = said.replace(". Did you mean", ", did you mean")
+    said += f", did you mean {' or '.join(near)}?" if near else ""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "tunewell"
+    first = said[:1].lower() + said[1:]
+    return [f"error: {clean(first)}", f"  {path} -h tells what it takes"]
 
 
 def problem_lines(error: ApiError) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .._version import __version__
 from .output import Json, TokenOption, Url, connect, load, print_json, say
 
 DatabaseUrl = Annotated[
@@ -27,12 +28,6 @@ def _setting(name: str, text: str) -> Any:
         f"--{name}", envvar=f"TUNEWELL_{name.upper().replace('-', '_')}", help=text,
         show_default=False, metavar="NUMBER",
     )  # fmt: skip
-
-
-def add_to(app: typer.Typer) -> None:
-    """Adds the commands that stand at the top."""
-    for command in (serve, migrate, demo, version):
-        app.command()(command)
 
 
 def serve(
@@ -221,9 +216,7 @@ def version(
     json: Json = False,
 ) -> None:
     """Print the version."""
-    from importlib.metadata import version as version_of
-
-    found: dict[str, Any] = {"version": version_of("tunewell")}
+    found: dict[str, Any] = {"version": __version__}
     found["python"] = sys.version.split()[0]
     if service:
         with connect(url, token) as client:

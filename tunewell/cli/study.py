@@ -17,6 +17,7 @@ from ..studies import StudyFile, load_study
 from ..terminal import WISHES, clear_note, is_screen
 from .app import App
 from .arguments import StudyName, StudySource
+from .best import best
 from .output import (
     Json,
     TokenOption,
@@ -30,12 +31,13 @@ from .output import (
     print_json,
     say,
 )
+from .replay import replay
 from .study_lists import export, list_studies, show
 
 if TYPE_CHECKING:
     from ..client import Client
 
-app = App(help="Studies: submit, follow, steer, export.")
+app = App("Studies: submit, follow, steer, export.")
 
 NewName = Annotated[
     str | None,
@@ -271,3 +273,5 @@ def undelete(
 
 
 app.command()(export)
+app.command()(best)
+app.command()(replay)

@@ -20,7 +20,7 @@ from .output import Column, Json, TokenOption, Url, connect, load, print_json, p
 if TYPE_CHECKING:
     from ..models import Worker
 
-app = App(help="Workers: run one here, look at all, drain.")
+app = App("Workers: run one here, look at all, drain.")
 
 
 COLUMNS = (

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from typer.testing import CliRunner
 
 from tunewell import cli
 from tunewell.client import Client
@@ -85,8 +84,8 @@ def all_commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("group", COMMANDS)
-def test_every_command_of_the_contract_is_there(group: str) -> None:
-    shown = CliRunner().invoke(cli.app, [*group.split(), "--help"]).output
+def test_every_command_of_the_contract_is_there(run: Callable[..., Ran], group: str) -> None:
+    shown = run(*group.split(), "--help").out
     commands = shown.split("Commands:")[1]
     assert [line.split()[0] for line in commands.strip().splitlines() if line[:3].strip()] == (
         COMMANDS[group]
@@ -95,14 +94,14 @@ def test_every_command_of_the_contract_is_there(group: str) -> None:
 
 @pytest.mark.parametrize("command", all_commands(), ids=" ".join)
 def test_every_command_has_json_and_its_help_no_colour(
-    command: list[str], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Ran], command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    shown = CliRunner().invoke(cli.app, [*command, "--help"])
-    assert shown.exit_code == 0
-    assert "\x1b" not in shown.output
+    shown = run(*command, "--help")
+    assert shown.status == 0
+    assert "\x1b" not in shown.out + shown.err
     if command not in ([group] for group in COMMANDS):
-        assert all(option in shown.output for option in ("--json", "--quiet", "--no-color"))
+        assert all(option in shown.out for option in ("--json", "--quiet", "--no-color"))
 
 
 @pytest.mark.parametrize(

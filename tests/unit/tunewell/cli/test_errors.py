@@ -60,7 +60,10 @@ def listed(*studies: dict[str, Any]) -> dict[str, Any]:
 def test_a_command_that_is_misspelt_has_a_near_miss(run: Run) -> None:
     status, _, err = run("study", "pauze", "x")
     assert status == 2
-    assert "Did you mean 'pause'?" in err
+    assert err == (
+        "error: no such command 'pauze', did you mean 'pause'?\n"
+        "  tunewell study -h tells what it takes\n"
+    )
 
 
 def test_a_study_that_is_misspelt_has_a_near_miss(run: Run, service: FakeService) -> None:

@@ -73,7 +73,33 @@ def made(
     """
     alone = typer.Typer(add_completion=completion, rich_markup_mode=None)
     alone.command(name, cls=cls, context_settings=_SETTINGS)(run)
-    return get_command(alone)
+    command = get_command(alone)
+    for param in command.params:
+        _take_as_given(param)
+    return command
+
+
+def _take_as_given(param: Any) -> None:
+    """Has a parameter take what needs no reading as it is: typer has pydantic look at every value,
+    which takes longer to load than all else that a short command does.
+    """
+    if "process_value" in vars(param):
+        return
+    read, default, kind = param.process_value, param.default, param.type_descriptor.annotation
+
+    def process_value(ctx: Any, value: Any) -> Any:
+        is_right = value is None or value is default or (kind is str and isinstance(value, str))
+        if not is_right or (value is None and param.required):
+            return read(ctx, value)
+        value = () if value is None and param.multiple else value
+        return value if param.callback is None else param.callback(ctx, param, value)
+
+    param.process_value = process_value
+
+
+def _help_of(option: Any) -> Any:
+    _take_as_given(option)
+    return option
 
 
 @cache
@@ -87,6 +113,9 @@ class Command(TyperCommand):
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
         self.params = [*self.params, *_shared_params()]
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _help_of(super().get_help_option(ctx))
 
 
 class Later(TyperCommand):
@@ -113,6 +142,9 @@ class Group(TyperGroup):
             context_settings=_SETTINGS,
             rich_markup_mode=None,
         )
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _help_of(super().get_help_option(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:

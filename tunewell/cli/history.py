@@ -97,7 +97,10 @@ def optuna(
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Import the trials of an Optuna study; needs no Optuna. Repeated, only new ones come."""
+    """Import the trials of an Optuna study; needs no Optuna.
+
+    Repeated, only new ones come.
+    """
     from ..history.optuna_files import read_optuna
 
     history = read_optuna(file, of)
@@ -123,7 +126,10 @@ def csv(
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Import trials from a CSV file with a header. Repeated, only new ones come."""
+    """Import trials from a CSV file with a header.
+
+    Repeated, only new ones come.
+    """
     from ..history.files import read_csv
 
     history = read_csv(file)
@@ -143,7 +149,10 @@ def jsonl(
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Import trials from JSON lines, an object each. Repeated, only new ones come."""
+    """Import trials from JSON lines, an object each.
+
+    Repeated, only new ones come.
+    """
     from ..history.files import read_jsonl
 
     history = read_jsonl(file)

@@ -141,7 +141,10 @@ def watch(
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Watch a study live to its end, print the best; piped, a line for all that happens."""
+    """Watch a study live to its end, print the best.
+
+    Piped, or with --quiet, it is no screen but a line for all that happens.
+    """
     from ..following import Goal
     from ..following import watch as follow
 
@@ -158,7 +161,10 @@ def watch(
 
 @app.command()
 def plan(file: StudySource, json: Json = False) -> None:
-    """Check a study and show what it will spend; nothing is created. Needs no service."""
+    """Check a study and show what it will spend.
+
+    Nothing is created; it needs no service.
+    """
     from ..plan import plan_lines, plan_of
 
     found = load_study(file)

@@ -107,8 +107,9 @@ def run(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run a worker here: it claims trials and runs each in a process of its own, here or on the
-    nodes of a cluster.
+    """Run a worker here.
+
+    It claims trials and runs each in a process of its own, here or on the nodes of a cluster.
     """
     status = load("workers", "main", extra="worker").run(
         url=url,

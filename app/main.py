@@ -119,7 +119,7 @@ def serve(*, migrate: bool = True, json_lines: bool = False, **given: Any) -> in
         with schema.ServeLock(settings.database_url):
             return _serve(settings, migrate=migrate, json_lines=json_lines)
     except AppError as error:
-        print(f"tunewell: {error.detail}", file=sys.stderr)
+        print(f"error: {error.detail}", file=sys.stderr)
         return 1
 
 
@@ -128,7 +128,7 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
         schema.upgrade(settings.database_url)
     elif not schema.is_current(settings.database_url):
         print(
-            "tunewell: the database's schema is not current; run `tunewell migrate` first",
+            "error: the database's schema is not current\n  bring it up to date: tunewell migrate",
             file=sys.stderr,
         )
         return 1
@@ -139,8 +139,8 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
             return 1
         if is_open:
             print(
-                "tunewell: no token was ever made: everyone on this machine may do everything. "
-                "`tunewell token create --role admin --name NAME` turns auth on for good.",
+                "warning: no token was ever made: everyone on this machine may do everything\n"
+                "  turn auth on for good: tunewell token create --role admin --name NAME",
                 file=sys.stderr,
             )
         app = create_app(settings, store)
@@ -186,8 +186,8 @@ def is_loopback(host: str) -> bool:
 def _refusal(settings: Settings) -> str:
     url = settings.masked()["database_url"]
     return (
-        f"tunewell: refusing to listen on {settings.host} without a token: anyone who reaches it "
-        "could run studies. Make the first token, then start again:\n"
+        f"error: refusing to listen on {settings.host} without a token: anyone who reaches it "
+        "could run studies\n  make the first token, then start again:\n"
         f"  tunewell token create --role admin --name me --database-url {url}"
     )
 

@@ -82,7 +82,8 @@ def _tell(error: TunewellError, *, as_json: bool) -> int:
         _complain(problem_lines(error))
         return _status_of(error)
     _tell_json(as_json, "failed", str(error))
-    _complain([f"error: {error}"])
+    first, *more = str(error).splitlines() or [type(error).__name__]
+    _complain([f"error: {first}", *(f"  {line.strip().removeprefix('next: ')}" for line in more)])
     return error.exit_status
 
 

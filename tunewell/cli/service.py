@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .._version import __version__
-from .output import Json, TokenOption, Url, connect, load, print_json, say
+from .output import Json, TokenOption, Url, complain, connect, load, print_json, say
 
 DatabaseUrl = Annotated[
     str | None,
@@ -173,7 +173,7 @@ def _with_settings(run: Callable[..., int], *args: Any, **given: Any) -> int:
         for fault in error.errors(include_url=False, include_context=False):
             name = "_".join(str(part) for part in fault["loc"])
             where = f"TUNEWELL_{name.upper()} or its option: " if name else ""
-            say(f"tunewell: {where}{fault['msg'].removeprefix('Value error, ')}")
+            complain(f"error: {where}{fault['msg'].removeprefix('Value error, ')}")
         return 2
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import socket
 import sys
 import threading
 import time
@@ -160,7 +161,10 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
         )
         server = _Server(config, app, settings, json_lines=json_lines)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(server.serve())
+            try:
+                runner.run(server.serve())
+            except SystemExit:  # the server's answer to an address that it cannot have
+                print(_unheard(settings), file=sys.stderr)
         return 0 if server.started else 1
 
 
@@ -189,6 +193,19 @@ def _refusal(settings: Settings) -> str:
         f"error: refusing to listen on {settings.host} without a token: anyone who reaches it "
         "could run studies\n  make the first token, then start again:\n"
         f"  tunewell token create --role admin --name me --database-url {url}"
+    )
+
+
+def _unheard(settings: Settings) -> str:
+    """Why nothing can listen on the address, asked once more."""
+    reason = "it was not free"
+    try:
+        socket.create_server((settings.host, settings.port)).close()
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+    return (
+        f"error: cannot listen on {settings.host} port {settings.port}: {reason}\n"
+        "  end what listens there, or choose another: --port NUMBER (0 picks a free one)"
     )
 
 

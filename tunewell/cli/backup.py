@@ -51,7 +51,7 @@ def _progress(as_json: bool) -> Callable[[str, int], None]:
     is_shown = sys.stderr.isatty() and not as_json
 
     def tell(table: str, n_rows: int) -> None:
-        if is_shown:
+        if is_shown and n_rows:
             say(f"  {table}: {n_rows:,} rows")
 
     return tell

@@ -181,7 +181,8 @@ def usage_lines(error: Any) -> list[str]:
     is_ours = type(error) is typer.BadParameter and error.param is None
     near = getattr(error, "possibilities", None)
     said = str(error.message if is_ours or near else error.format_message()).rstrip(".")
-    said = said.replace(". Did you mean", ", did you mean")
+    said = said.replace(". Did you mean", ", did you mean").replace(": Value error, ", ": ")
+    said = said.replace(": Input should be", ": it should be")
     said += f", did you mean {' or '.join(near)}?" if near else ""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "tunewell"

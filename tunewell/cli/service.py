@@ -173,7 +173,8 @@ def _with_settings(run: Callable[..., int], *args: Any, **given: Any) -> int:
         for fault in error.errors(include_url=False, include_context=False):
             name = "_".join(str(part) for part in fault["loc"])
             where = f"TUNEWELL_{name.upper()} or its option: " if name else ""
-            complain(f"error: {where}{fault['msg'].removeprefix('Value error, ')}")
+            said = fault["msg"].removeprefix("Value error, ")
+            complain(f"error: {where}{said[:1].lower()}{said[1:]}")
         return 2
 
 

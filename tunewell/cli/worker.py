@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -158,7 +159,7 @@ def _row(raw: Mapping[str, Any]) -> tuple[Any, ...]:
     worker = read(Worker, raw)
     return (
         worker.name,
-        _state(worker),
+        _state(worker, raw),
         f"{len(worker.leases)}/{worker.slots}",
         ", ".join(offer.name for offer in worker.objectives),
         Both(people=ago(worker.last_seen_at), data=worker.last_seen_at),
@@ -173,7 +174,16 @@ def _devices(devices: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{n} x {name}" for name, n in Counter(names).items()) or "-"
 
 
-def _state(worker: Worker) -> str:
+_SILENT_BEATS = 3
+
+
+def _state(worker: Worker, raw: Mapping[str, Any]) -> str:
+    """Whether it takes trials; silent once beats are missing for longer than its leases last."""
+    beat_s, lease_s = raw.get("heartbeat_s"), raw.get("lease_ttl_s")
+    if beat_s and lease_s:
+        quiet = datetime.now(UTC) - worker.last_seen_at
+        if quiet.total_seconds() > max(_SILENT_BEATS * beat_s, lease_s):
+            return "silent"
     if not worker.draining:
         return "taking trials"
     return f"draining: {worker.drain_reason}" if worker.drain_reason else "draining"

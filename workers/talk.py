@@ -72,7 +72,7 @@ class Talk:
         values = fields.get("values") or {}
         parts = [f"{shown(key)}={shown(value)}" for key, value in values.items()]
         if what == "failed":
-            parts = [f"{shown(fields['kind'])}: {shown(fields['message'])}"]
+            parts = [f"{shown(fields['kind'])}: {shown(' '.join(str(fields['message']).split()))}"]
         if what == "stopped" and fields.get("step") is not None:
             parts.append(f"at step {fields['step']}")
         if what == "ended":

@@ -44,6 +44,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         status = root().main(list(arguments), "tunewell", standalone_mode=False)
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            return _unread()
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     except Abort:
         return FAILED
@@ -52,10 +54,14 @@ def run(arguments: Sequence[str]) -> int:
     except TunewellError as error:
         return _tell(error, as_json=as_json)
     except BrokenPipeError:
-        # Whoever read standard output has seen enough; nothing more can be written there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINE
+        return _unread()
     return status if isinstance(status, int) else FINE
+
+
+def _unread() -> int:
+    """Whoever read standard output has seen enough; nothing more can be written there."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FINE
 
 
 def _tell_usage(error: Any, *, as_json: bool) -> int:

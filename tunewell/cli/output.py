@@ -182,6 +182,7 @@ def usage_lines(error: Any) -> list[str]:
     near = getattr(error, "possibilities", None)
     said = str(error.message if is_ours or near else error.format_message()).rstrip(".")
     said = said.replace(". Did you mean", ", did you mean").replace(": Value error, ", ": ")
+    said = said.replace("No such option: ", "no such option ")
     said = said.replace(": Input should be", ": it should be")
     said += f", did you mean {' or '.join(near)}?" if near else ""
     context = getattr(error, "ctx", None)

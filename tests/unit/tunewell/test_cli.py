@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -396,6 +397,15 @@ def test_a_trial_is_shown_by_its_id_or_by_its_number_in_a_study(run: Any, servic
 def test_trial_verbs_print_the_new_state(run: Any, service: Any, verb: str) -> None:
     service.on(f"POST /v1/trials/tr_3:{verb}", trial(state="pending"))
     assert run("trial", verb, "tr_3").out == "trial 3  pending\n"
+
+
+def test_a_worker_whose_beats_are_missing_is_silent(run: Any, service: Any) -> None:
+    now = datetime.now(UTC).isoformat()
+    beats = {"heartbeat_s": 15.0, "lease_ttl_s": 60.0}
+    found = [worker(**beats), worker(name="new", last_seen_at=now, **beats)]
+    service.on("GET /v1/workers", {"workers": found, "next_page_token": None})
+    lines = run("worker", "list").out.splitlines()[1:]
+    assert [line.split("\t")[:2] for line in lines] == [["lab", "silent"], ["new", "taking trials"]]
 
 
 def test_workers_are_listed_and_drained_by_name(run: Any, service: Any) -> None:

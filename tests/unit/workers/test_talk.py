@@ -47,7 +47,7 @@ def test_a_trial_is_told_by_its_number_and_how_long_it_took(talk: Talk, clock: C
     ("event", "fields", "said"),
     [
         ("trial_stopped", {"step": 3, "values": None}, "#41 mlp stopped  at step 3  0.0 s"),
-        ("trial_failed", {"kind": "oom", "message": "a\nb"}, '#41 mlp failed  oom: "a\\nb"  0.0 s'),
+        ("trial_failed", {"kind": "oom", "message": "a\nb"}, "#41 mlp failed  oom: a b  0.0 s"),
         ("trial_ended", {"cause": "abort"}, "#41 mlp ended  (abort)  0.0 s"),
         ("trial_resumed", {"step": 2}, "#41 mlp goes on from step 2"),
     ],

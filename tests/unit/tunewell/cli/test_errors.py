@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -202,11 +203,12 @@ def test_with_yes_or_without_a_terminal_nothing_is_asked(
     assert run("study", "cancel", "st_1", "--yes")[0] == 0
 
 
+@pytest.mark.parametrize("error", [BrokenPipeError(), BrokenPipeError(errno.EPIPE, "gone")])
 def test_a_reader_that_has_seen_enough_is_no_error(
-    run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch
+    run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch, error: BrokenPipeError
 ) -> None:
     def gone(*_: Any, **__: Any) -> None:
-        raise BrokenPipeError
+        raise error
 
     service.on(LIST, listed(study()))
     monkeypatch.setattr("tunewell.cli.study_lists.print_table", gone)

@@ -101,6 +101,9 @@ def opened(what: str, database_url: str | None) -> Iterator[Any]:
 def connect(url: str | None, token: str | None) -> Iterator[Client]:
     """A client for one command: it tries a few times, then says that nobody answers."""
     note(f"asking {clean(url or 'the service')} ...")
+    # httpx loads its own command line, with all that this needs to paint, where it finds it.
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("httpx._main", None)
     from ..client import Client
 
     try:

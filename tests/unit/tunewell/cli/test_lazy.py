@@ -19,8 +19,8 @@ WIDTH = 80
 def loaded_by(*arguments: str) -> set[str]:
     """What is loaded once a command has ended."""
     code = (
-        "import json, sys\nfrom tunewell import cli\nstatus = cli.run(sys.argv[1:])\n"
-        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\nsys.exit(status)"
+        "import json, sys\nfrom tunewell import cli\ncli.run(sys.argv[1:])\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -46,6 +46,12 @@ def test_only_the_group_that_is_asked_for_is_loaded_and_nothing_slow(
     loaded = loaded_by(*arguments)
     assert loaded & MODULES == modules
     assert loaded.isdisjoint(SLOW)
+
+
+def test_a_command_that_asks_the_service_loads_nothing_to_paint_with() -> None:
+    loaded = loaded_by("study", "list", "--url", "nowhere")
+    assert "httpx" in loaded
+    assert loaded.isdisjoint({"rich", "pygments"})
 
 
 def every_later() -> list[tuple[str, Later]]:

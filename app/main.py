@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import socket
 import sys
 import threading
 import time
@@ -119,7 +120,7 @@ def serve(*, migrate: bool = True, json_lines: bool = False, **given: Any) -> in
         with schema.ServeLock(settings.database_url):
             return _serve(settings, migrate=migrate, json_lines=json_lines)
     except AppError as error:
-        print(f"tunewell: {error.detail}", file=sys.stderr)
+        print(f"error: {error.detail}", file=sys.stderr)
         return 1
 
 
@@ -128,7 +129,7 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
         schema.upgrade(settings.database_url)
     elif not schema.is_current(settings.database_url):
         print(
-            "tunewell: the database's schema is not current; run `tunewell migrate` first",
+            "error: the database's schema is not current\n  bring it up to date: tunewell migrate",
             file=sys.stderr,
         )
         return 1
@@ -139,8 +140,8 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
             return 1
         if is_open:
             print(
-                "tunewell: no token was ever made: everyone on this machine may do everything. "
-                "`tunewell token create --role admin --name NAME` turns auth on for good.",
+                "warning: no token was ever made: everyone on this machine may do everything\n"
+                "  turn auth on for good: tunewell token create --role admin --name NAME",
                 file=sys.stderr,
             )
         app = create_app(settings, store)
@@ -160,7 +161,10 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
         )
         server = _Server(config, app, settings, json_lines=json_lines)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(server.serve())
+            try:
+                runner.run(server.serve())
+            except SystemExit:  # the server's answer to an address that it cannot have
+                print(_unheard(settings), file=sys.stderr)
         return 0 if server.started else 1
 
 
@@ -186,9 +190,22 @@ def is_loopback(host: str) -> bool:
 def _refusal(settings: Settings) -> str:
     url = settings.masked()["database_url"]
     return (
-        f"tunewell: refusing to listen on {settings.host} without a token: anyone who reaches it "
-        "could run studies. Make the first token, then start again:\n"
+        f"error: refusing to listen on {settings.host} without a token: anyone who reaches it "
+        "could run studies\n  make the first token, then start again:\n"
         f"  tunewell token create --role admin --name me --database-url {url}"
+    )
+
+
+def _unheard(settings: Settings) -> str:
+    """Why nothing can listen on the address, asked once more."""
+    reason = "it was not free"
+    try:
+        socket.create_server((settings.host, settings.port)).close()
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+    return (
+        f"error: cannot listen on {settings.host} port {settings.port}: {reason}\n"
+        "  end what listens there, or choose another: --port NUMBER (0 picks a free one)"
     )
 
 

@@ -125,7 +125,7 @@ def migrate(
         _say_schema(True, json_lines=json_lines)
         return 0
     except AppError as error:
-        print(f"tunewell: {error.detail}", file=sys.stderr)
+        print(f"error: {error.detail}", file=sys.stderr)
         return 1
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
-from typer.main import get_command
-
-from tunewell.cli import app
+from tunewell.cli.app import Later
+from tunewell.cli.root import root
 
 SHARED = ("--url", "--token", "--json", "--quiet", "--no-color")
 """Options that are explained once: all commands have the last three, most the first two."""
@@ -17,11 +16,12 @@ SHARED = ("--url", "--token", "--json", "--quiet", "--no-color")
 
 def commands() -> str:
     """A section for each command: how it is typed, what it does, its options."""
-    return "\n".join(_section(path, command) for path, command in _all(get_command(app), ()))
+    return "\n".join(_section(path, command) for path, command in _all(root(), ()))
 
 
 def _all(command: Any, path: Sequence[str]) -> Iterator[tuple[Sequence[str], Any]]:
     """The commands below one, in the order of the help."""
+    command = command.made() if isinstance(command, Later) else command
     below: Mapping[str, Any] = getattr(command, "commands", {})
     if not below:
         yield path, command
@@ -86,7 +86,7 @@ def _default(param: Any) -> str:
 
 def shared_options() -> str:
     """A table of the options that commands share."""
-    shown = next(c for path, c in _all(get_command(app), ()) if path == ("study", "show"))
+    shown = next(c for path, c in _all(root(), ()) if path == ("study", "show"))
     by_name = {name: p for p in shown.params if p.param_type_name == "option" for name in p.opts}
     return _table([_row(by_name[name]) for name in SHARED])
 

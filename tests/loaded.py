@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import tunewell.cli
 from tunewell._parts import part
+from tunewell.cli.root import COMMANDS, root
 
-LOADED = (tunewell.cli, part("app", "main"), part("app", "offline"), part("workers", "main"))
+LOADED = (
+    [root().commands[name].made() for name in COMMANDS],
+    part("app", "main"),
+    part("app", "offline"),
+    part("workers", "main"),
+)
 """Held so that nobody takes the imports for unused."""

@@ -40,23 +40,32 @@ from .errors import (
     WrongAddress,
 )
 from .objective import Objective, Trial, TrialEnded, objective
-from .space import Cat, Float, Infeasible, Int, Metric, When, maximize, minimize, when
 
 if TYPE_CHECKING:
     from .client import AsyncClient, Client, aconnect, connect
     from .embedded import local
     from .handles import AsyncStudy, Study
     from .sklearn import TunewellSearchCV
+    from .space import Cat, Float, Infeasible, Int, Metric, When, maximize, minimize, when
 
 _LATER = {
     "AsyncClient": "client",
     "AsyncStudy": "handles",
+    "Cat": "space",
     "Client": "client",
+    "Float": "space",
+    "Infeasible": "space",
+    "Int": "space",
+    "Metric": "space",
     "Study": "handles",
     "TunewellSearchCV": "sklearn",
+    "When": "space",
     "aconnect": "client",
     "connect": "client",
     "local": "embedded",
+    "maximize": "space",
+    "minimize": "space",
+    "when": "space",
 }
 """Name -> the module that has it, loaded when it is first asked for (PEP 562)."""
 

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -19,6 +17,7 @@ from typing import Any, Literal
 import httpx
 
 from ._parts import part
+from ._version import __version__
 from .connection import Connection
 from .errors import Unreachable
 from .lines import clean, duration, one_line
@@ -89,17 +88,9 @@ class Probe(Connection):
 
 def versions() -> Finding:
     """Ours and Python's."""
-    known = {"tunewell": own_version(), "python": sys.version.split()[0]}
+    known = {"tunewell": __version__, "python": sys.version.split()[0]}
     text = f"tunewell {known['tunewell']}, Python {known['python']}"
     return Finding(check="versions", verdict="ok", text=text, data=known)
-
-
-def own_version() -> str:
-    """The version of this package; "unknown" where it is not installed."""
-    try:
-        return version_of("tunewell")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def service(probe: Probe) -> Iterator[Finding]:
@@ -130,7 +121,7 @@ def _answers(probe: Probe, took_ms: int) -> Finding:
     if answer.status_code != 200 or found.get("name") != "tunewell":
         text = f"{clean(probe.url)} answers, but is no Tunewell service"
         return Finding(check="service", verdict="FAIL", text=text, data=data)
-    version, own = clean(str(found.get("version"))), own_version()
+    version, own = clean(str(found.get("version"))), __version__
     text = f"service {version} at {clean(probe.url)} answers in {took_ms} ms"
     is_near = _minor(version) == _minor(own)
     if not is_near:

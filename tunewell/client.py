@@ -11,10 +11,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any
 
 from . import calls
+from ._version import __version__
 from .asked import AskedTrial, AsyncAskedTrial
 from .catalogue import AsyncStudies, Studies
 from .connection import DEFAULT_URL, RETRY_S, Address, AsyncConnection, Connection
@@ -366,11 +366,11 @@ def greeting(address: Address) -> Call[Meta]:
     # A service that is not there at all is not waited for: it will not come by itself.
     request = replace(calls.get_meta(), retry_s=min(address.retry_s, _GREETING_S))
     meta = read(Meta, (yield request))
-    theirs, ours = _numbers(meta.version), _numbers(version("tunewell"))
+    theirs, ours = _numbers(meta.version), _numbers(__version__)
     if theirs[0] != ours[0] or abs(theirs[1] - ours[1]) > 1:
         raise TunewellError(
             f"the service at {address.url} is version {meta.version}, this client "
-            f"{version('tunewell')}: they work together up to one minor version apart",
+            f"{__version__}: they work together up to one minor version apart",
             next_step=f"pip install 'tunewell=={theirs[0]}.{theirs[1]}.*'",
         )
     return meta

@@ -46,6 +46,11 @@ class TunewellError(Exception):
         return f"{known}\nnext: {self.next_step}" if self.next_step else known
 
 
+def why(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file cannot be read or written, without what the caller says already."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 class WrongAddress(TunewellError):
     """What was given as the service's address is no http or https URL."""
 

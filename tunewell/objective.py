@@ -33,8 +33,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -187,6 +185,10 @@ class Trial:
         It goes when the trial's process is done; what is to be kept is sent by `save`.
         """
         if self._checkpoint_dir is None:  # in a test, or in a notebook: nothing is kept
+            # Here: few need them, and they take a while to load.
+            import shutil
+            import tempfile
+
             self._checkpoint_dir = Path(tempfile.mkdtemp(prefix="tunewell-"))
             weakref.finalize(self, shutil.rmtree, self._checkpoint_dir, ignore_errors=True)
         return self._checkpoint_dir

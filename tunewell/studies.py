@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._parts import CHECKOUT
-from .errors import ApiError, TunewellError
+from .errors import ApiError, TunewellError, why
 
 if TYPE_CHECKING:
     from .client import Client
@@ -87,7 +87,7 @@ def _text_of(source: str) -> tuple[str, str]:
     try:
         return path.read_text(encoding="utf-8"), str(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise BadStudyFile(f"{path} cannot be read: {error}") from error
+        raise BadStudyFile(f"{path} cannot be read: {why(error)}") from error
 
 
 def _example(source: str) -> Path:

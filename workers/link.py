@@ -12,6 +12,9 @@ from typing import Any, TypeVar
 from tunewell.client import Client
 from tunewell.errors import ApiError, Unreachable
 from tunewell.exchange import Call
+from tunewell.lines import reason
+
+from .log import Log
 
 R = TypeVar("R")
 
@@ -55,10 +58,13 @@ class Link:
 
     Args:
         client: the connection.
+        log: told once of each outage, and of its end.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, log: Log) -> None:
         self._client = client
+        self._log = log
+        self._is_away = False
         self._heard_at = time.monotonic()
         self.closing = threading.Event()
 
@@ -116,6 +122,7 @@ class Link:
         try:
             yield
         except Unreachable as error:
+            self._note_silence(error)
             raise Away(error.summary) from error
         except RuntimeError as error:
             # What a connection says that was closed by another thread of the ending worker.
@@ -123,12 +130,23 @@ class Link:
                 raise
             raise Away("the worker ends") from error
         except ApiError as error:
-            self._heard_at = time.monotonic()
+            self._note_answer()
             # By status too: a proxy in between answers without a problem document.
             if error.retryable or error.status == 429 or error.status >= 500:
                 raise Away(error.summary, has_failed=error.status >= 500) from error
             raise Refused(error) from error
-        self._heard_at = time.monotonic()
+        self._note_answer()
+
+    def _note_silence(self, error: Unreachable) -> None:
+        was_away, self._is_away = self._is_away, True
+        if not was_away and not self.closing.is_set():
+            self._log("service_away", url=self.url, reason=reason(error.reason))
+
+    def _note_answer(self) -> None:
+        silent_s, was_away = self.silent_s, self._is_away
+        self._heard_at, self._is_away = time.monotonic(), False
+        if was_away:
+            self._log("service_back", silent_s=round(silent_s, 1))
 
     def close(self) -> None:
         """Ends all pauses and closes the connections."""

@@ -78,7 +78,7 @@ def run(
         log("worker_cannot_start", detail=str(error))
         return WRONG_USAGE
     log("worker_plan", **runs_on.plan())
-    link = Link(Client(url, token, retry_s=0))
+    link = Link(Client(url, token, retry_s=0), log)
     about = {
         "name": name or f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}",
         "boot_id": str(uuid.uuid4()),

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from typer.main import get_command
 
-from tunewell.cli import app
+from tunewell.cli.app import Later
+from tunewell.cli.root import root
 from tunewell.private import Local
 
 ROOT = Path(__file__).parents[2]
@@ -144,11 +144,12 @@ def look_at(block: Block) -> None:
 
 def look_at_command(line: str) -> None:
     """The command is there, and takes the options that the line gives."""
-    command: Any = get_command(app)
+    command: Any = root()
     words = [word for word in shlex.split(line, comments=True) if word not in (">", "|", "&&")]
     while hasattr(command, "commands") and words:
         assert words[0] in command.commands, line
         command = command.commands[words.pop(0)]
+        command = command.made() if isinstance(command, Later) else command
     known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
     assert {word.split("=")[0] for word in words if word.startswith("--")} <= known, line
 

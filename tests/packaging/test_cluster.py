@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from tunewell.cli import app
+from tunewell import cli
 
 from .test_containers import DOCKER, ROOT, with_tunewell_on_path
 
@@ -43,8 +42,11 @@ def test_a_pod_has_what_the_image_needs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_the_arguments_of_a_pod_are_options_of_the_worker(name: str) -> None:
-    options = CliRunner().invoke(app, ["worker", "run", "--help"]).output
+def test_the_arguments_of_a_pod_are_options_of_the_worker(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["worker", "run", "--help"]) == 0
+    options = capsys.readouterr().out
     (container,) = pod_of(name)["containers"]
     for argument in container["args"]:
         assert not argument.startswith("--") or argument in options

@@ -2,7 +2,8 @@
 
 Exit status: 0 fine, 1 the study failed or was not found, 2 wrong usage, 3 no service answered.
 
-Loading it loads no HTTP client, no numerics and no service: each command loads what it needs.
+Loading it loads no HTTP client, no numerics and no service: each command loads what it needs, and
+only once it is asked for.
 """
 
 from __future__ import annotations
@@ -10,12 +11,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from ..errors import ApiError, TunewellError, Unreachable
 from ..terminal import complain, forget_wishes
-from . import backup, best, doctor, history, replay, service, study, token, trial, worker
-from .app import App
-from .output import print_json, problem_lines, unreachable_lines
 
 FINE, FAILED, WRONG_USAGE, UNREACHABLE = 0, 1, 2, 3
 
@@ -23,18 +22,6 @@ _WRONG_USAGE = frozenset({400, 413, 415, 422})
 """Statuses that say that what was sent is wrong."""
 _AWAY = frozenset({502, 503, 504})
 """Statuses that say that the service, or its database, is not there."""
-
-app = App(name="tunewell", help="Self-hosted hyperparameter tuning: a service, workers, studies.")
-service.add_to(app)
-backup.add_to(app)
-app.command()(doctor.doctor)
-app.add_typer(history.app, name="import")
-study.app.command()(best.best)
-study.app.command()(replay.replay)
-app.add_typer(study.app, name="study")
-app.add_typer(trial.app, name="trial")
-app.add_typer(worker.app, name="worker")
-app.add_typer(token.app, name="token")
 
 
 def main() -> None:
@@ -48,30 +35,62 @@ def run(arguments: Sequence[str]) -> int:
     Args:
         arguments: the command line without the program's name.
     """
+    from typer import Abort, TyperException
+
+    from .root import root
+
     as_json = "--json" in arguments
     forget_wishes()
     try:
-        app(args=list(arguments), prog_name="tunewell")
+        status = root().main(list(arguments), "tunewell", standalone_mode=False)
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            return _unread()
         return error.code if isinstance(error.code, int) else int(error.code is not None)
-    except Unreachable as error:
+    except Abort:
+        return FAILED
+    except TyperException as error:
+        return _tell_usage(error, as_json=as_json)
+    except TunewellError as error:
+        return _tell(error, as_json=as_json)
+    except BrokenPipeError:
+        return _unread()
+    return status if isinstance(status, int) else FINE
+
+
+def _unread() -> int:
+    """Whoever read standard output has seen enough; nothing more can be written there."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FINE
+
+
+def _tell_usage(error: Any, *, as_json: bool) -> int:
+    """Says what is wrong with the command line and where its use is told."""
+    from .output import usage_lines
+
+    lines = usage_lines(error)
+    _tell_json(as_json, "wrong-usage", lines[0].removeprefix("error: "))
+    _complain(lines)
+    return WRONG_USAGE
+
+
+def _tell(error: TunewellError, *, as_json: bool) -> int:
+    """Says what went wrong and what to do about it."""
+    from .output import print_json, problem_lines, unreachable_lines
+
+    if isinstance(error, Unreachable):
         _tell_json(as_json, "service-unreachable", str(error))
         _complain(unreachable_lines(error))
         return UNREACHABLE
-    except ApiError as error:
+    if isinstance(error, ApiError):
         if as_json:
             print_json({"type": "error", "error": {"status": error.status, **error.problem}})
         _complain(problem_lines(error))
         return _status_of(error)
-    except TunewellError as error:
-        _tell_json(as_json, "failed", str(error))
-        _complain([f"error: {error}"])
-        return error.exit_status
-    except BrokenPipeError:
-        # Whoever read standard output has seen enough; nothing more can be written there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINE
-    return FINE
+    _tell_json(as_json, "failed", str(error))
+    first, *more = str(error).splitlines() or [type(error).__name__]
+    _complain([f"error: {first}", *(f"  {line.strip().removeprefix('next: ')}" for line in more)])
+    return error.exit_status
 
 
 def _status_of(error: ApiError) -> int:
@@ -81,6 +100,8 @@ def _status_of(error: ApiError) -> int:
 
 
 def _tell_json(as_json: bool, code: str, detail: str) -> None:
+    from .output import print_json
+
     if as_json:
         print_json({"type": "error", "error": {"code": code, "detail": detail}})
 

@@ -27,12 +27,6 @@ Checkpoints = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the commands that stand at the top."""
-    app.command()(backup)
-    app.command()(restore)
-
-
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.")],
     database_url: DatabaseUrl = None,
@@ -86,7 +80,7 @@ def _progress(as_json: bool) -> Callable[[str, int], None]:
     is_shown = sys.stderr.isatty() and not as_json
 
     def tell(table: str, n_rows: int) -> None:
-        if is_shown:
+        if is_shown and n_rows:
             say(f"  {table}: {n_rows:,} rows")
 
     return tell

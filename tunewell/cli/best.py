@@ -9,7 +9,17 @@ import typer
 
 from ..lines import clean, number
 from .arguments import StudyName
-from .output import Json, TokenOption, Url, connect, find_study, print_json, print_table, say
+from .output import (
+    Column,
+    Json,
+    TokenOption,
+    Url,
+    connect,
+    find_study,
+    print_json,
+    print_table,
+    say,
+)
 
 if TYPE_CHECKING:
     from ..models import Study
@@ -37,10 +47,24 @@ def best(
         return
     of = read(Study, raw)
     rows = [_row(of, trial) for trial in found["trials"]]
-    heads = ("number", *of.params, *of.metrics, "posterior mean", "sd", "source", "id")
-    print_table([clean(head) for head in heads], rows, empty="No trial has ended well yet.")
+    print_table(_columns(of, by), rows, empty="No trial has ended well yet.", shown={"number": "#"})
     if by == "posterior_mean":
         _say_more(of, found)
+
+
+def _columns(study: Study, by: str) -> list[Column]:
+    """Where there is no room, what a model says goes first unless it was asked for."""
+    unasked = 0 if by == "posterior_mean" else 2_000
+    return [
+        Column(name="number", is_number=True),
+        *(Column(name=clean(name), is_number=True, rank=10 + k)
+          for k, name in enumerate(study.params)),
+        *(Column(name=clean(name), is_number=True) for name in study.metrics),
+        Column(name="posterior mean", is_number=True, rank=unasked),
+        Column(name="sd", is_number=True, rank=unasked),
+        Column(name="source", rank=5),
+        Column(name="id", rank=1_000),
+    ]  # fmt: skip
 
 
 def _row(study: Study, trial: Mapping[str, Any]) -> Sequence[Any]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..history.records import History
     from ..history.sending import Outcome, Placed
 
-app = App(help="Bring trials that you have run already: from Optuna, CSV, JSON lines.")
+app = App("Bring trials that you have run already: from Optuna, CSV, JSON lines.")
 
 FileName = Annotated[str, typer.Argument(metavar="FILE", help="The file; - for standard input.")]
 Into = Annotated[
@@ -97,7 +97,10 @@ def optuna(
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Import the trials of an Optuna study; needs no Optuna. Repeated, only new ones come."""
+    """Import the trials of an Optuna study; needs no Optuna.
+
+    Repeated, only new ones come.
+    """
     from ..history.optuna_files import read_optuna
 
     history = read_optuna(file, of)
@@ -123,7 +126,10 @@ def csv(
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Import trials from a CSV file with a header. Repeated, only new ones come."""
+    """Import trials from a CSV file with a header.
+
+    Repeated, only new ones come.
+    """
     from ..history.files import read_csv
 
     history = read_csv(file)
@@ -143,7 +149,10 @@ def jsonl(
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Import trials from JSON lines, an object each. Repeated, only new ones come."""
+    """Import trials from JSON lines, an object each.
+
+    Repeated, only new ones come.
+    """
     from ..history.files import read_jsonl
 
     history = read_jsonl(file)

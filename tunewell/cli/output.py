@@ -31,6 +31,7 @@ __all__ = [
     "Column", "DatabaseRefused", "Json", "NotInstalled", "TokenOption", "Url", "Yes", "complain",
     "confirmed", "connect", "find_study", "go_on_or_leave", "load", "opened", "print_facts",
     "print_json", "print_table", "problem_lines", "refusals", "say", "unreachable_lines",
+    "usage_lines",
 ]  # fmt: skip
 
 _NAMES_LOOKED_AT = 500
@@ -100,6 +101,9 @@ def opened(what: str, database_url: str | None) -> Iterator[Any]:
 def connect(url: str | None, token: str | None) -> Iterator[Client]:
     """A client for one command: it tries a few times, then says that nobody answers."""
     note(f"asking {clean(url or 'the service')} ...")
+    # httpx loads its own command line, with all that this needs to paint, where it finds it.
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("httpx._main", None)
     from ..client import Client
 
     try:
@@ -173,6 +177,21 @@ def unreachable_lines(error: Unreachable) -> list[str]:
         f"error: no service at {clean(error.url)} ({reason(error.reason)})",
         "  start one: tunewell serve     or point elsewhere: --url URL, or TUNEWELL_URL",
     ]
+
+
+def usage_lines(error: Any) -> list[str]:
+    """What is wrong with a command line, and which help tells its use."""
+    is_ours = type(error) is typer.BadParameter and error.param is None
+    near = getattr(error, "possibilities", None)
+    said = str(error.message if is_ours or near else error.format_message()).rstrip(".")
+    said = said.replace(". Did you mean", ", did you mean").replace(": Value error, ", ": ")
+    said = said.replace("No such option: ", "no such option ")
+    said = said.replace(": Input should be", ": it should be")
+    said += f", did you mean {' or '.join(near)}?" if near else ""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "tunewell"
+    first = said[:1].lower() + said[1:]
+    return [f"error: {clean(first)}", f"  {path} -h tells what it takes"]
 
 
 def problem_lines(error: ApiError) -> list[str]:

@@ -46,7 +46,10 @@ def replay(
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Derive every suggested point again from what was known then, and compare bit for bit."""
+    """Derive every suggested point again and compare.
+
+    Each is derived from what was known then, and compared bit for bit.
+    """
     with _pages(study, local, url, token, force=force) as pages:
         verdicts = list(_followed(pages))
     counts = Counter(str(verdict["outcome"]) for verdict in verdicts)

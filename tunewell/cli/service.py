@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import Json, TokenOption, Url, connect, load, print_json, say
+from .._version import __version__
+from .output import Json, TokenOption, Url, complain, connect, load, print_json, say
 
 DatabaseUrl = Annotated[
     str | None,
@@ -27,12 +28,6 @@ def _setting(name: str, text: str) -> Any:
         f"--{name}", envvar=f"TUNEWELL_{name.upper().replace('-', '_')}", help=text,
         show_default=False, metavar="NUMBER",
     )  # fmt: skip
-
-
-def add_to(app: typer.Typer) -> None:
-    """Adds the commands that stand at the top."""
-    for command in (serve, migrate, demo, version):
-        app.command()(command)
 
 
 def serve(
@@ -178,7 +173,8 @@ def _with_settings(run: Callable[..., int], *args: Any, **given: Any) -> int:
         for fault in error.errors(include_url=False, include_context=False):
             name = "_".join(str(part) for part in fault["loc"])
             where = f"TUNEWELL_{name.upper()} or its option: " if name else ""
-            say(f"tunewell: {where}{fault['msg'].removeprefix('Value error, ')}")
+            said = fault["msg"].removeprefix("Value error, ")
+            complain(f"error: {where}{said[:1].lower()}{said[1:]}")
         return 2
 
 
@@ -221,9 +217,7 @@ def version(
     json: Json = False,
 ) -> None:
     """Print the version."""
-    from importlib.metadata import version as version_of
-
-    found: dict[str, Any] = {"version": version_of("tunewell")}
+    found: dict[str, Any] = {"version": __version__}
     found["python"] = sys.version.split()[0]
     if service:
         with connect(url, token) as client:

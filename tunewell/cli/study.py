@@ -17,6 +17,7 @@ from ..studies import StudyFile, load_study
 from ..terminal import WISHES, clear_note, is_screen
 from .app import App
 from .arguments import StudyName, StudySource
+from .best import best
 from .output import (
     Json,
     TokenOption,
@@ -30,12 +31,13 @@ from .output import (
     print_json,
     say,
 )
+from .replay import replay
 from .study_lists import export, list_studies, show
 
 if TYPE_CHECKING:
     from ..client import Client
 
-app = App(help="Studies: submit, follow, steer, export.")
+app = App("Studies: submit, follow, steer, export.")
 
 NewName = Annotated[
     str | None,
@@ -139,7 +141,10 @@ def watch(
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Watch a study live to its end, print the best; piped, a line for all that happens."""
+    """Watch a study live to its end, print the best.
+
+    Piped, or with --quiet, it is no screen but a line for all that happens.
+    """
     from ..following import Goal
     from ..following import watch as follow
 
@@ -156,7 +161,10 @@ def watch(
 
 @app.command()
 def plan(file: StudySource, json: Json = False) -> None:
-    """Check a study and show what it will spend; nothing is created. Needs no service."""
+    """Check a study and show what it will spend.
+
+    Nothing is created; it needs no service.
+    """
     from ..plan import plan_lines, plan_of
 
     found = load_study(file)
@@ -271,3 +279,5 @@ def undelete(
 
 
 app.command()(export)
+app.command()(best)
+app.command()(replay)

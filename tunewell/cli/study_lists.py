@@ -142,7 +142,10 @@ def export(
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Write all trials of a study as CSV, or as JSON lines (--json means these)."""
+    """Write all trials of a study as CSV or JSON lines.
+
+    --json means JSON lines.
+    """
     with connect(url, token) as client:
         found = find_study(client, study)
         chunks = client.export(found["id"], file_format or ("jsonl" if json else "csv"))

@@ -27,9 +27,7 @@ from .output import (
 )
 from .service import DatabaseUrl
 
-app = App(
-    help="Tokens: the first one turns auth on for good. Without --url: those of the database."
-)
+app = App("Tokens: the first one turns auth on for good. Without --url: those of the database.")
 
 COLUMNS = (
     Column(name="name", is_name=True),

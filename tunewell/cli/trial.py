@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..client import Client
     from ..models import Study, Trial, TrialDetail
 
-app = App(help="Trials: look at them, cancel, retry.")
+app = App("Trials: look at them, cancel, retry.")
 
 
 def _id(client: Client, of: str, number: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +21,7 @@ from .output import Column, Json, TokenOption, Url, connect, load, print_json, p
 if TYPE_CHECKING:
     from ..models import Worker
 
-app = App(help="Workers: run one here, look at all, drain.")
+app = App("Workers: run one here, look at all, drain.")
 
 
 COLUMNS = (
@@ -107,8 +108,9 @@ def run(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run a worker here: it claims trials and runs each in a process of its own, here or on the
-    nodes of a cluster.
+    """Run a worker here.
+
+    It claims trials and runs each in a process of its own, here or on the nodes of a cluster.
     """
     status = load("workers", "main", extra="worker").run(
         url=url,
@@ -157,7 +159,7 @@ def _row(raw: Mapping[str, Any]) -> tuple[Any, ...]:
     worker = read(Worker, raw)
     return (
         worker.name,
-        _state(worker),
+        _state(worker, raw),
         f"{len(worker.leases)}/{worker.slots}",
         ", ".join(offer.name for offer in worker.objectives),
         Both(people=ago(worker.last_seen_at), data=worker.last_seen_at),
@@ -172,7 +174,16 @@ def _devices(devices: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{n} x {name}" for name, n in Counter(names).items()) or "-"
 
 
-def _state(worker: Worker) -> str:
+_SILENT_BEATS = 3
+
+
+def _state(worker: Worker, raw: Mapping[str, Any]) -> str:
+    """Whether it takes trials; silent once beats are missing for longer than its leases last."""
+    beat_s, lease_s = raw.get("heartbeat_s"), raw.get("lease_ttl_s")
+    if beat_s and lease_s:
+        quiet = datetime.now(UTC) - worker.last_seen_at
+        if quiet.total_seconds() > max(_SILENT_BEATS * beat_s, lease_s):
+            return "silent"
     if not worker.draining:
         return "taking trials"
     return f"draining: {worker.drain_reason}" if worker.drain_reason else "draining"

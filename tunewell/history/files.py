@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import why
 from .records import BadHistory, History, Row
 
 _FORMULA = ("=", "+", "-", "@", "'")
@@ -114,4 +115,4 @@ def _text_of(source: str) -> tuple[str, str]:
     try:
         return Path(source).read_text(encoding="utf-8-sig"), source
     except (OSError, UnicodeDecodeError) as error:
-        raise BadHistory(f"{source} cannot be read: {error}") from error
+        raise BadHistory(f"{source} cannot be read: {why(error)}") from error

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ..errors import why
 from .files import columns_of
 from .records import BadHistory, History, Row
 from .spaces import merged_space, outer_value
@@ -65,7 +66,7 @@ def read_optuna(source: str, study_name: str | None = None) -> History:
         with path.open("rb") as file:
             is_sqlite = file.read(16) == b"SQLite format 3\x00"
     except OSError as error:
-        raise BadHistory(f"{source} cannot be read: {error}") from error
+        raise BadHistory(f"{source} cannot be read: {why(error)}") from error
     if is_sqlite:
         study, notes = _from_sqlite(path, study_name)
     else:

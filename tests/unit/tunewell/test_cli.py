@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from typer.testing import CliRunner
 
 from tunewell import cli
 from tunewell.client import Client
@@ -85,8 +85,8 @@ def all_commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("group", COMMANDS)
-def test_every_command_of_the_contract_is_there(group: str) -> None:
-    shown = CliRunner().invoke(cli.app, [*group.split(), "--help"]).output
+def test_every_command_of_the_contract_is_there(run: Callable[..., Ran], group: str) -> None:
+    shown = run(*group.split(), "--help").out
     commands = shown.split("Commands:")[1]
     assert [line.split()[0] for line in commands.strip().splitlines() if line[:3].strip()] == (
         COMMANDS[group]
@@ -95,14 +95,14 @@ def test_every_command_of_the_contract_is_there(group: str) -> None:
 
 @pytest.mark.parametrize("command", all_commands(), ids=" ".join)
 def test_every_command_has_json_and_its_help_no_colour(
-    command: list[str], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Ran], command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    shown = CliRunner().invoke(cli.app, [*command, "--help"])
-    assert shown.exit_code == 0
-    assert "\x1b" not in shown.output
+    shown = run(*command, "--help")
+    assert shown.status == 0
+    assert "\x1b" not in shown.out + shown.err
     if command not in ([group] for group in COMMANDS):
-        assert all(option in shown.output for option in ("--json", "--quiet", "--no-color"))
+        assert all(option in shown.out for option in ("--json", "--quiet", "--no-color"))
 
 
 @pytest.mark.parametrize(
@@ -397,6 +397,15 @@ def test_a_trial_is_shown_by_its_id_or_by_its_number_in_a_study(run: Any, servic
 def test_trial_verbs_print_the_new_state(run: Any, service: Any, verb: str) -> None:
     service.on(f"POST /v1/trials/tr_3:{verb}", trial(state="pending"))
     assert run("trial", verb, "tr_3").out == "trial 3  pending\n"
+
+
+def test_a_worker_whose_beats_are_missing_is_silent(run: Any, service: Any) -> None:
+    now = datetime.now(UTC).isoformat()
+    beats = {"heartbeat_s": 15.0, "lease_ttl_s": 60.0}
+    found = [worker(**beats), worker(name="new", last_seen_at=now, **beats)]
+    service.on("GET /v1/workers", {"workers": found, "next_page_token": None})
+    lines = run("worker", "list").out.splitlines()[1:]
+    assert [line.split("\t")[:2] for line in lines] == [["lab", "silent"], ["new", "taking trials"]]
 
 
 def test_workers_are_listed_and_drained_by_name(run: Any, service: Any) -> None:

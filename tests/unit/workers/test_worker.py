@@ -382,8 +382,8 @@ def test_a_claim_says_what_is_free_and_the_plan_what_there_is(
     assert 0 < sum(entry["memory_free_bytes"] for entry in free) <= total
     assert sum(entry["cpu"] for entry in free) >= 2
     assert "memory" not in service.registrations[0]["objectives"][1]
-    (plan,) = (line for line in capsys.readouterr().out.splitlines() if "worker_plan" in line)
-    for said in ("2 x cpu core", "threads_each=1", "cores=", '"modest": "0 MiB"'):
+    (plan,) = (line for line in capsys.readouterr().out.splitlines() if "slots: " in line)
+    for said in ("2 x cpu core", "1 of ", " cores for each trial", "0 MiB for modest"):
         assert said in plan
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -60,7 +61,46 @@ def listed(*studies: dict[str, Any]) -> dict[str, Any]:
 def test_a_command_that_is_misspelt_has_a_near_miss(run: Run) -> None:
     status, _, err = run("study", "pauze", "x")
     assert status == 2
-    assert "Did you mean 'pause'?" in err
+    assert err == (
+        "error: no such command 'pauze', did you mean 'pause'?\n"
+        "  tunewell study -h tells what it takes\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("study list --jsn", "no such option --jsn, did you mean --json?"),
+        ("study show", "missing argument 'STUDY'"),
+        ("worker run --slots 0", "invalid value for '--slots': it should be greater than or equal"),
+        ("worker run --labels x", "a label is k=v, not 'x'"),
+        ("token create --role x --name y", "invalid value for '--role': 'x' is not one of"),
+        ("study undelete a b", "got unexpected extra argument"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_where_help_is(run: Run, line: str, said: str) -> None:
+    status, out, err = run(*line.split())
+    first, second = err.splitlines()
+    assert (status, out) == (2, "")
+    assert first.startswith(f"error: {said}")
+    assert second == f"  tunewell {' '.join(line.split()[:2])} -h tells what it takes"
+
+
+def test_wrong_usage_is_told_to_programs_too(run: Run) -> None:
+    status, out, _ = run("study", "show", "--json")
+    assert (status, json.loads(out)["error"]["code"]) == (2, "wrong-usage")
+
+
+def test_without_a_command_the_help_is_shown_as_wrong_usage(run: Run) -> None:
+    status, out, err = run("study")
+    assert (status, out) == (2, "")
+    assert "Commands:\n  submit" in err
+
+
+def test_a_setting_out_of_its_bounds_is_an_error_like_others(run: Run) -> None:
+    status, _, err = run("serve", "--pool-size", "0")
+    assert status == 2
+    assert err.startswith("error: TUNEWELL_POOL_SIZE or its option: input should be greater")
 
 
 def test_a_study_that_is_misspelt_has_a_near_miss(run: Run, service: FakeService) -> None:
@@ -163,11 +203,12 @@ def test_with_yes_or_without_a_terminal_nothing_is_asked(
     assert run("study", "cancel", "st_1", "--yes")[0] == 0
 
 
+@pytest.mark.parametrize("error", [BrokenPipeError(), BrokenPipeError(errno.EPIPE, "gone")])
 def test_a_reader_that_has_seen_enough_is_no_error(
-    run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch
+    run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch, error: BrokenPipeError
 ) -> None:
     def gone(*_: Any, **__: Any) -> None:
-        raise BrokenPipeError
+        raise error
 
     service.on(LIST, listed(study()))
     monkeypatch.setattr("tunewell.cli.study_lists.print_table", gone)

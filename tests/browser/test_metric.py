@@ -28,7 +28,8 @@ def test_every_plot_follows_the_metric_that_is_chosen(site: Site, visit: Visit) 
     chart = page.locator("#history .chart")
     said = chart.get_attribute("aria-label")
     assert said is not None
-    assert said.startswith("Best latency_ms ") and f"at trial {best['number'][-1]};" in said
+    assert said.startswith("Best latency_ms ")
+    assert f"at trial {best['number'][-1]};" in said
     expect(page.locator("#parallel .ranges legend", has_text="accuracy")).to_have_count(0)
     page.evaluate("scrollTo(0, 0)")
     visitor.picture("study-metric-1440-light")

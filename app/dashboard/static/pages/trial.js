@@ -155,7 +155,7 @@ function reportsSoon() {
     reports = null;
     try {
       await readTrial();
-      await blocks.curve.load(trial, study);
+      await Promise.all([blocks.curve.load(trial, study), blocks.log.reported()]);
     } catch (error) {
       explain(error);
     }

@@ -25,6 +25,7 @@ _REACHABLE = """() => {
   addEventListener("focusin", taken);
   return window.wanted.size;
 }"""
+_IS_THERE = "node => (node.isConnected ? node === document.activeElement : null)"
 _LEFT = "() => [...window.wanted].filter((node) => node.isConnected).map(told => told.outerHTML)"
 
 
@@ -44,9 +45,14 @@ class Keyboard:
     def to(self, target: Locator, *, back: bool = False, most: int = 150) -> None:
         """Moves the focus with Tab alone, or with Shift and Tab, until it is there."""
         expect(target).to_be_visible()
+        node = target.element_handle()
         for _ in range(most):
-            if target.evaluate("node => node === document.activeElement"):
+            is_there = self.page.evaluate(_IS_THERE, node)
+            if is_there:
                 return
+            if is_there is None:  # drawn anew
+                node = target.element_handle()
+                continue
             self.press("Shift+Tab" if back else "Tab")
         raise AssertionError(f"{most} times Tab do not lead to {target}; the focus is {self.at()}")
 

@@ -130,11 +130,11 @@ def walked(k: int) -> dict[str, Any]:
 
 def test_tabs_and_pages_of_the_table(site: Site, visit: Visit) -> None:
     visitor = visit(site, role=Role.READER)
-    page = visitor.open(f"/studies/{site.studies['fifty_parameters']}")
+    page = visitor.open(f"/studies/{site.studies['conditional']}")
     keys = Keyboard(page)
     table = page.locator("#trials")
     keys.use(table.get_by_role("button", name="Next"), back=True)
-    expect(table).to_contain_text("26 to 50")
+    expect(table).to_contain_text("26 to 45")
     keys.use(table.get_by_role("button", name="Previous"))
     expect(table).to_contain_text("1 to 25")
     keys.use(page.locator('[data-tab="trials"]'))

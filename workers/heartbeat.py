@@ -4,8 +4,10 @@ processes.
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,8 @@ from .log import Log
 
 BEAT_S = 10.0
 """How long one beat may take to be answered."""
+FREE_EVERY_S = 15.0
+"""How often a beat says what is free on the devices, at most."""
 RETRY_S = 2.0
 """How soon a beat that was not answered is tried again, at most."""
 
@@ -44,6 +48,7 @@ class Heartbeat:
         log: the worker's lines.
         interval_s: how often to beat, asked anew each time.
         beats: what is alive now.
+        free: what is free on each device now; None where that is not known.
         on_directive: told for each lease what the service wants.
         worker_id: the worker's present id.
         on_forgotten: told when the service does not know that id.
@@ -56,6 +61,7 @@ class Heartbeat:
         *,
         interval_s: Callable[[], float],
         beats: Callable[[], Sequence[Beat]],
+        free: Callable[[], Sequence[Mapping[str, Any]] | None],
         on_directive: Callable[[str, str], None],
         worker_id: Callable[[], str],
         on_forgotten: Callable[[str], None],
@@ -64,6 +70,8 @@ class Heartbeat:
         self._log = log
         self._interval_s = interval_s
         self._beats = beats
+        self._free = free
+        self._free_at = -math.inf
         self._on_directive = on_directive
         self._worker_id = worker_id
         self._on_forgotten = on_forgotten
@@ -104,7 +112,11 @@ class Heartbeat:
         if not beats:
             return
         worker_id = self._worker_id()
-        body = {"worker_id": worker_id, "leases": [beat.as_sent() for beat in beats]}
+        body: dict[str, Any] = {
+            "worker_id": worker_id,
+            "leases": [beat.as_sent() for beat in beats],
+            **self._devices_free(),
+        }
         try:
             answer = self._link.call("POST", "/v1/leases:heartbeat", body, timeout_s=BEAT_S)
         except Refused as refusal:
@@ -116,3 +128,12 @@ class Heartbeat:
             directive = str(entry.get("directive", "continue"))
             if directive != "continue":
                 self._on_directive(str(entry["lease_id"]), directive)
+
+    def _devices_free(self) -> dict[str, Any]:
+        """What the beat says of the devices, now and then."""
+        now = time.monotonic()
+        if now - self._free_at < FREE_EVERY_S:
+            return {}
+        self._free_at = now
+        free = self._free()
+        return {} if free is None else {"devices_free": list(free)}

@@ -152,6 +152,7 @@ class Worker:
             log,
             interval_s=lambda: registration.heartbeat_s,
             beats=self._beats,
+            free=engine.free,
             on_directive=self._direct,
             worker_id=lambda: registration.worker_id,
             on_forgotten=registration.register_again,

@@ -99,6 +99,11 @@ class Placement:
                 asked["objectives"] = fitting_ones
             return asked
 
+    def free(self) -> list[dict[str, Any]]:
+        """What is free on each registered device now, beside what is kept for the trials on it."""
+        with self._lock:
+            return self._devices_free(self._spaces(), list(self._held.values()))
+
     def _say(self, without_room: set[str]) -> None:
         """Tells once that trials of some objectives wait for room."""
         names = sorted(without_room)

@@ -6,6 +6,7 @@ changed.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zlib
 
@@ -27,6 +28,11 @@ def etag(revision: int, change_seq: int) -> str:
 def query_etag(revision: int, change_seq: int, query: object) -> str:
     """The entity tag of what a query shows of a study: that of the study, and the query's own."""
     return f'"{revision}.{change_seq}.{zlib.crc32(repr(query).encode()):08x}"'
+
+
+def content_etag(body: str) -> str:
+    """The entity tag of what has no revision of its own."""
+    return f'"{hashlib.sha256(body.encode()).hexdigest()[:20]}"'
 
 
 def is_unchanged(request: Request, current: str) -> bool:

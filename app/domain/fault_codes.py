@@ -74,6 +74,8 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         # webhooks
         "webhook-url": "A webhook's URL is https without user and fragment; http for loopback.",
         "webhook-host-not-listed": "The service's settings do not list the webhook's host.",
+        # analyses
+        "unknown-metric": "The study has no metric, and no trial a final value, of this name.",
         # points
         "unknown-parameter": "A point names a parameter that the space has not.",
         "missing-parameter": "A point has no value for an active parameter.",

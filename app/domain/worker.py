@@ -50,7 +50,7 @@ class Worker:
 
     Attributes:
         drain_reason: why it is draining, where it was not a person who said so.
-        free_memory: free bytes of a device by its index, as it last said when it asked for trials.
+        free_memory: free bytes of a device by its index, as it last said with a claim or a beat.
         free_memory_at: when that was.
         n_infrastructure_failures: trials that failed on its infrastructure one after the other.
     """

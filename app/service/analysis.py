@@ -40,7 +40,7 @@ from ..store.trial_select import first_metric
 from ..suggest.registry import effective_suggester
 from ..suggest.view import Line, View
 from .flights import Flights
-from .plot_tables import PlotTables
+from .plot_tables import PlotTables, declared_metric
 from .points import PointSource
 from .provenance import NOTHING_SPENT
 from .threads import Threads
@@ -66,7 +66,7 @@ _SLOW: frozenset[Kind] = frozenset({"importance", "contour", "surrogate"})
 MOST_PARAMS = 50
 """Parameters that may be named."""
 MOST_NAME = 200
-"""Characters of a parameter's name."""
+"""Characters of the name of a parameter or metric."""
 MOST_AXES = 12
 """Parameters in a parallel plot, unless others are named."""
 _MOST_ATTEMPTS = 20_000
@@ -89,6 +89,8 @@ class Query:
         from_s, to_s: window of the timeline, in seconds from the study's first start.
         at: number of the trial through which the line of `surrogate` goes; None: the best.
         target: what `importance` explains.
+        metric: name of the metric that `history`, `curves`, `importance`, `slice`, `contour`,
+            `parallel` and `surrogate` are about; None: the first objective.
         where: which trials are `selected`; no part of what an answer is kept by.
         clip: `importance` and `contour` take values worse than this quantile for that quantile, in
             (0, 1].
@@ -102,6 +104,7 @@ class Query:
     at: int | None = None
     target: Target = Target.VALUE
     clip: float = 0.9
+    metric: str | None = None
     where: Selection = field(default_factory=Selection, compare=False)
 
 
@@ -126,7 +129,7 @@ class AnalysisService:
         Raises:
             NotFound: there is no such study.
             InvalidInput: `params` names a parameter that the study does not have, or not two of
-                them for a contour.
+                them for a contour, or `metric` one that no trial has.
         """
         if kind not in _SLOW:
             return await self._threads.run(_KINDS[kind], self, study_id, query)
@@ -148,49 +151,49 @@ class AnalysisService:
         return self._store.read(lambda conn: study_rows.get(conn, study_id)).change_seq
 
     def _history(self, study_id: str, query: Query) -> Envelope:
-        _, table = self._tables.look(study_id)
+        _, table = self._tables.look(study_id, query.metric)
         return history(table, by_time=query.x == "elapsed", max_points=query.max_points)
 
     def _slice(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._tables.look(study_id)
+        study, table = self._tables.look(study_id, query.metric)
         wanted = _parameters(study, query.params, most=1)
         return slices(table, wanted, max_points=query.max_points)
 
     def _importance(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._tables.look(study_id)
-        space, seed = study.definition.space, _seed(study_id)
-        return explained(table, space, clip=query.clip, seed=seed, target=query.target)
+        study, table = self._tables.look(study_id, query.metric)
+        space, seed, clip = study.definition.space, _seed(study_id), _clip(study, query)
+        return explained(table, space, clip=clip, seed=seed, target=query.target)
 
     def _contour(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._tables.look(study_id)
+        study, table = self._tables.look(study_id, query.metric)
         names = [parameter.name for parameter in _parameters(study, query.params, most=2)]
         if len(names) != 2 or names[0] == names[1]:
             detail = f"a contour is over two parameters of the study, found {', '.join(names)}"
             fault = Fault(pointer="/param", code="out-of-range", detail=detail)
             raise InvalidInput(detail, faults=[fault])
-        space, seed = study.definition.space, _seed(study_id)
-        return contour(table, space, names[0], names[1], clip=query.clip, seed=seed)
+        space, seed, clip = study.definition.space, _seed(study_id), _clip(study, query)
+        return contour(table, space, names[0], names[1], clip=clip, seed=seed)
 
     def _parallel(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._tables.look(study_id)
+        study, table = self._tables.look(study_id, query.metric)
         wanted = _parameters(study, query.params, most=MOST_AXES)
         return parallel(table, wanted, max_points=query.max_points, seed=_seed(study_id))
 
     def _curves(self, study_id: str, query: Query) -> Envelope:
-        study, table = self._tables.look(study_id)
-        metric = first_metric(study.definition).name
+        study, table = self._tables.look(study_id, query.metric)
+        metric = query.metric or first_metric(study.definition).name
         seed = _seed(study_id)
         chosen = curve_plots.choose(table, max_curves=query.max_points, seed=seed)
 
         def read(ids: list[str]) -> dict[int, curve_plots.Curve]:
             return self._store.read(lambda conn: _curves_of(conn, ids, metric))
 
-        found = self._tables.curves(study_id, table, chosen, read)
+        found = self._tables.curves(study, query.metric, table, chosen, read)
         return curve_plots.curves(table, chosen, found)
 
     async def _surrogate(self, study_id: str, query: Query) -> Envelope:
         """What the suggester believes; the model is fitted where the study's points are made."""
-        study, table = await self._threads.run(self._tables.look, study_id)
+        study, table = await self._threads.run(self._tables.look, study_id, query.metric)
         parameter = _parameters(study, query.params, most=1)[0]
         base = await self._threads.run(_base, table, parameter, query.at)
         name = effective_suggester(study.definition)
@@ -198,6 +201,9 @@ class AnalysisService:
         if base is None or parameter.name not in table.params[base]:
             where = "any trial" if base is None else f"trial {table.number[base]}"
             view = replace(view, why=f"{parameter.name} is not active in {where}")
+        elif query.metric not in (None, first_metric(study.definition).name):
+            modelled = first_metric(study.definition).name
+            view = replace(view, why=f"the suggester has a model of {modelled} only")
         else:
             line = Line(param=parameter.name, point=dict(table.params[base]))
             try:
@@ -349,6 +355,11 @@ def _base(table: TrialTable, parameter: Parameter, number: int | None) -> int | 
             detail, faults=[Fault(pointer="/at", code="out-of-range", detail=detail)]
         )
     return int(found[0])
+
+
+def _clip(study: Study, query: Query) -> float:
+    """Where values are cut off; nowhere if nobody knows which of them are the worse ones."""
+    return 1.0 if declared_metric(study.definition, query.metric) is None else query.clip
 
 
 def _parameters(study: Study, names: Sequence[str], *, most: int) -> list[Parameter]:

@@ -254,6 +254,10 @@ class ClaimService:
             keep = partial(self._store.write, lambda tx: answer, receipt=receipt)
             await self._threads.run(keep)
 
+    async def note_free(self, worker_id: str, devices_free: Sequence[DeviceFree]) -> None:
+        """Notes what is free on a worker, as it says between its claims."""
+        await self._threads.run(self._arrive, worker_id, devices_free, None)
+
     def _arrive(
         self, worker_id: str, devices_free: Sequence[DeviceFree], receipt: Receipt[Any] | None
     ) -> None:

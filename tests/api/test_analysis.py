@@ -265,3 +265,81 @@ async def test_a_model_that_is_not_ready_is_said_and_not_kept(
     assert answer.json()["why"] == "the fit took longer than 30 s and was ended"
     assert "ETag" not in answer.headers
     assert (await http.get(path)).json()["why"] is None
+
+
+METRICS = [
+    {"name": "value", "direction": "minimize"},
+    {"name": "speed", "direction": "maximize"},
+    {"name": "size", "direction": "minimize", "role": "constraint", "threshold": 100},
+]
+
+
+async def with_several_metrics(http: httpx.AsyncClient, n: int = 12) -> dict[str, Any]:
+    """`speed` falls as `value` does, so that the best of one is the worst of the other; `heat` is
+    reported and not declared.
+    """
+    study = await create(http, space=SPACE, metrics=METRICS)
+    values = [float(n - k) for k in range(n)]
+    trials = [
+        {
+            "params": {"x": k / n, "y": (k * 5 % n) / n},
+            "values": {"value": value, "speed": 10 * value, "size": 1.0, "heat": -value},
+            "measurements": [{"step": 1, "values": {"value": value, "speed": 7 * value}}],
+        }
+        for k, value in enumerate(values)
+    ]
+    answer = await http.post(f"/v1/studies/{study['id']}/trials", json={"trials": trials})
+    assert answer.status_code == 201, answer.text
+    return study
+
+
+async def test_the_plots_follow_the_metric(http: httpx.AsyncClient) -> None:
+    study = await with_several_metrics(http)
+    first = await get(http, study, "history")
+    assert await get(http, study, "history", metric="value") == first
+    assert first["best"][0]["number"] == list(range(1, 13))
+    speed = await get(http, study, "history", metric="speed")
+    assert speed["columns"]["value"] == [10 * value for value in first["columns"]["value"]]
+    assert speed["best"][0]["number"] == [1]
+    curves = await get(http, study, "curves", metric="speed")
+    assert curves["points"]["value"][0] == 84.0
+    assert (await get(http, study, "slice", metric="size"))["slices"][0]["value"] == [1.0] * 12
+    assert (await get(http, study, "parallel", metric="speed"))["columns"]["value"][0] == 120.0
+    contour = await get(http, study, "contour", metric="speed")
+    assert max(contour["surface"]["mean"], key=lambda mean: mean or 0) > 20
+    shares = (await get(http, study, "importance", metric="speed"))["columns"]
+    assert shares["param"][0] == "x"
+    assert max(shares["share"]) > 0.5
+    line = await get(http, study, "surrogate", metric="speed")
+    assert line["why"] == "the suggester has a model of value only"
+    assert max(line["near"]["value"]) == 120.0
+
+
+async def test_a_metric_that_is_not_declared_has_no_best(http: httpx.AsyncClient) -> None:
+    study = await with_several_metrics(http)
+    heat = await get(http, study, "history", metric="heat")
+    assert heat["columns"]["value"] == [float(k - 12) for k in range(12)]
+    assert heat["best"][0]["number"] == []
+    assert (await get(http, study, "importance", metric="heat"))["clip"] == 1.0
+
+
+async def test_an_unknown_metric_is_told_with_those_there_are(http: httpx.AsyncClient) -> None:
+    study = await with_several_metrics(http)
+    for kind in ("history", "importance", "surrogate"):
+        path = f"/v1/studies/{study['id']}/analysis/{kind}"
+        answer = await http.get(path, params={"metric": "spead"})
+        assert answer.status_code == 422, answer.text
+        [fault] = answer.json()["errors"]
+        assert (fault["pointer"], fault["code"]) == ("/metric", "unknown-metric")
+        assert "'spead'; the study has value, speed, size, heat" in fault["detail"]
+
+
+async def test_each_metric_has_a_tag_of_its_own(http: httpx.AsyncClient) -> None:
+    study = await with_several_metrics(http)
+    path = f"/v1/studies/{study['id']}/analysis/history"
+    tag = (await http.get(path, params={"metric": "speed"})).headers["etag"]
+    same = {"metric": "speed"}
+    asked = await http.get(path, params=same, headers={"If-None-Match": tag})
+    assert asked.status_code == 304
+    other = await http.get(path, headers={"If-None-Match": tag})
+    assert (other.status_code, other.headers["etag"] == tag) == (200, False)

@@ -245,5 +245,11 @@ async def test_a_worker_shows_what_is_free_on_it_and_what_it_holds(http: httpx.A
     [held] = shown["leases"]
     assert (held["study_name"], held["number"]) == ("held", 1)
     assert (held["lease_id"], held["study_id"]) == (lease["lease_id"], study["id"])
+    beat = {"worker_id": worker["id"], "leases": [{"lease_id": lease["lease_id"]}]}
+    free = [{"index": 0, "memory_free_bytes": 25}]
+    answer = await http.post("/v1/leases:heartbeat", json=beat | {"devices_free": free})
+    assert answer.json()["leases"][0]["directive"] == "continue"
+    await http.post("/v1/leases:heartbeat", json=beat)  # says nothing of it: what was said stands
+    assert (await http.get("/v1/workers")).json()["workers"][0]["devices_free"] == free
     again = (await http.post("/v1/workers", json={**body, "boot_id": "2"})).json()
     assert again["devices_free"] == []

@@ -68,3 +68,14 @@ async def test_a_form_that_is_none_is_refused(http: httpx.AsyncClient) -> None:
     trial = await ask(http, (await create(http))["id"])
     refused = await http.get(f"/v1/trials/{trial['id']}/logs?format=xml")
     assert refused.status_code == 422
+
+
+async def test_a_log_that_did_not_grow_is_not_sent_again(http: httpx.AsyncClient) -> None:
+    trial = await ask(http, (await create(http))["id"])
+    path = f"/v1/trials/{trial['id']}/logs?tail_bytes=100"
+    await put(http, trial)
+    known = {"If-None-Match": (await http.get(path)).headers["etag"]}
+    same = await http.get(path, headers=known)
+    assert (same.status_code, same.content) == (304, b"")
+    await put(http, trial, offset=5, text=" more")
+    assert (await http.get(path, headers=known)).json()["size_bytes"] == 10

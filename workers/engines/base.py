@@ -73,6 +73,9 @@ class Engine(Protocol):
         where that is known of which objectives, and what is free; None when none fits.
         """
 
+    def free(self) -> Sequence[Mapping[str, Any]] | None:
+        """What is free on each device now, as a claim says it; None where that is not known."""
+
     def hold(self, wanted: Wanted, *, may_wait: bool) -> bool:
         """Keeps room for a trial until `end`; False when it fits nowhere now.
 

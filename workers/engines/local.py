@@ -66,6 +66,10 @@ class LocalEngine:
         """As many trials as fit by memory, and what is free; None when none does."""
         return self._placement.ask(n_free)
 
+    def free(self) -> Sequence[Mapping[str, Any]]:
+        """What is free now, in memory and cores."""
+        return self._placement.free()
+
     def hold(self, wanted: Wanted, *, may_wait: bool) -> bool:
         """Chooses a trial's device by memory."""
         return self._placement.hold(wanted, may_wait=may_wait)

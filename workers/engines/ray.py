@@ -85,6 +85,9 @@ class RayEngine:
         """A trial for each slot: those for which there is no room wait in Ray's queue."""
         return {"max_leases": n_free}
 
+    def free(self) -> None:
+        """Ray's to know."""
+
     def hold(self, wanted: Wanted, *, may_wait: bool) -> bool:
         """Ray keeps the room."""
         return True

@@ -165,6 +165,9 @@ class HeartbeatBody(Wire):
 
     leases: list[BeatBody] = Field(description="One entry a lease.", max_length=MAX_BEATS)
     worker_id: Name | None = Field(default=None, description="The worker, to note that it lives.")
+    devices_free: Annotated[list[DeviceFreeBody], Field(max_length=1_000)] | None = Field(
+        default=None, description="What is free on the worker's devices now, for those who look."
+    )
 
 
 class BeatOut(Wire):

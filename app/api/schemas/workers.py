@@ -165,10 +165,10 @@ class WorkerOut(Wire):
     labels: dict[str, str] = Field(description="Words to find it by.")
     devices: list[DeviceOut] = Field(description="What it runs on.")
     devices_free: list[DeviceFreeOut] = Field(
-        description="What was free on them when it last asked for trials; empty before."
+        description="What was free on them at its last claim or beat that said so; empty before."
     )
     devices_free_at: Instant | None = Field(
-        description="When it last asked for trials and said what is free on its devices."
+        description="When it last said what is free on its devices."
     )
     objectives: list[OfferOut] = Field(description="What it can evaluate.")
     slots: int = Field(description="Trials it runs at once.")

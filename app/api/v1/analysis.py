@@ -88,6 +88,14 @@ async def get_analysis(
             description="`importance`, `contour`: values worse than this quantile count as it.",
         ),
     ] = 0.9,
+    metric: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=service.MOST_NAME)] | None,
+        Query(
+            description="`history`, `curves`, `importance`, `slice`, `contour`, `parallel`, "
+            "`surrogate`: the metric that they are about, a declared one or any of which a trial "
+            "has a final value; the first objective without it."
+        ),
+    ] = None,
     where: Where = None,
 ) -> Response:
     """Get what a plot of the study shows, as columns, thinned to `max_points`.
@@ -104,6 +112,7 @@ async def get_analysis(
         at=at,
         target=Target(target),
         clip=clip,
+        metric=metric,
         where=read_selection(where),
     )
     study = (await api.call(api.services.studies.get, study_id)).study

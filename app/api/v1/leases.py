@@ -162,6 +162,9 @@ async def heartbeat_leases(
     api: ApiDep, body: Annotated[HeartbeatBody, Depends(body_of(HeartbeatBody))]
 ) -> Response:
     """Renew leases and learn what to do with each; a stale one is told `abort`."""
+    if body.worker_id is not None and body.devices_free:
+        free = [DeviceFree(**device.model_dump()) for device in body.devices_free]
+        await api.services.claims.note_free(body.worker_id, free)
     answers = await api.call(
         api.services.leases.beat,
         [Beat(**beat.model_dump()) for beat in body.leases],

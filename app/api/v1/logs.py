@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import PlainTextResponse, Response
 
 from ...domain.token import Role
+from ...store.idempotency import Answer
 from .. import render
 from ..access import HOLD, READ_OWN
 from ..answers import json_answer, respond
 from ..bodies import body_of
 from ..deps import ApiDep
+from ..etags import content_etag, is_unchanged
 from ..operation import operation
 from ..route import ServiceRoute
 from ..schemas.logs import LogBody, LogOut, LogSizeOut
@@ -28,8 +31,9 @@ router = APIRouter(prefix="/v1", route_class=ServiceRoute)
         "get_logs",
         "trials",
         READ_OWN,
-        {200: LogOut},
+        {200: LogOut, 304: "Unchanged since the tag in If-None-Match."},
         errors=("not-found",),
+        headers=("If-None-Match",),
         media={"text/plain": "the output as it was printed, with `format=text`"},
     ),
 )
@@ -63,7 +67,11 @@ async def get_logs(
     log = await api.call(api.services.logs.read, trial_id, lease_id, tail_bytes)
     if format == "text":
         return PlainTextResponse(log.text)
-    return respond(json_answer(render.trial_log(log)))
+    answer = json_answer(render.trial_log(log), headers={"Cache-Control": "private, no-cache"})
+    headers = {**answer.headers, "ETag": content_etag(answer.body)}
+    if is_unchanged(api.request, headers["ETag"]):
+        return respond(Answer(status=304, headers=headers, body=""))
+    return respond(replace(answer, headers=headers))
 
 
 @router.post(

@@ -96,6 +96,12 @@ def test_heartbeats_go_on_while_a_child_spins(service: FakeService) -> None:
         service.wait_for(lambda: len(service.beats) >= 4)
         assert service.beats[-1]["leases"][0]["lease_id"] == "ls_1"
         assert service.beats[-1]["worker_id"] == "wk_1"
+        # What is free is said now and then, not ten times a second.
+        said = [beat["devices_free"] for beat in service.beats if "devices_free" in beat]
+        [free] = said
+        assert {entry["index"] for entry in free} == {
+            entry["index"] for entry in service.claims[-1]["devices_free"]
+        }
         service.directives["ls_1"] = "stop"
         service.wait_for(service.ends)
 

@@ -99,6 +99,26 @@ export function toast(text, action = null, run = null) {
   setTimeout(gone, action ? 20_000 : 6_000);
 }
 
+// Opens a dialog. When it closes it is taken away, and the focus is where it was: on the button that opened it, or on
+// the menu that the button stood in.
+export function openModal(dialog) {
+  const opener = document.activeElement;
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    const isThere = opener?.isConnected && opener.checkVisibility();
+    if (document.activeElement === document.body) (isThere ? opener : opener?.closest("details")?.querySelector("summary"))?.focus();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+// Changes which of some buttons are offered: where the one with the focus goes, the focus is on the first that is left.
+export function keepingFocus(box, change) {
+  const had = box.contains(document.activeElement) ? document.activeElement : null;
+  change();
+  if (had && !had.checkVisibility()) [...box.querySelectorAll("button, a[href], summary")].find((each) => each.checkVisibility())?.focus();
+}
+
 // A question before what cannot be taken back. Resolves to whether to go on; the focus starts on keeping.
 export function ask(title, text, go, keep = "Keep") {
   return new Promise((resolve) => {
@@ -106,9 +126,8 @@ export function ask(title, text, go, keep = "Keep") {
     const goer = el("button", { type: "submit", value: "go", class: "danger" }, go);
     const form = el("form", { method: "dialog" }, el("h2", {}, title), el("p", {}, text), el("div", { class: "actions" }, keeper, goer));
     const dialog = el("dialog", { "aria-label": title }, form);
-    dialog.addEventListener("close", () => (dialog.remove(), resolve(dialog.returnValue === "go")));
-    document.body.append(dialog);
-    dialog.showModal();
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "go"));
+    openModal(dialog);
   });
 }
 
@@ -120,9 +139,7 @@ export async function copy(text, what) {
     // No secure context, or the reader said no: show it to be copied by hand.
     const box = el("textarea", { rows: 8, readonly: true, "aria-label": what }, text);
     const dialog = el("dialog", {}, el("form", { method: "dialog" }, el("h2", {}, `Copy ${what}`), box, el("div", { class: "actions" }, el("button", {}, "Close"))));
-    dialog.addEventListener("close", () => dialog.remove());
-    document.body.append(dialog);
-    dialog.showModal();
+    openModal(dialog);
     box.select();
   }
 }

@@ -2,23 +2,21 @@
 // its pointer ("/trials/0/params/learning_rate"), whatever was typed is kept.
 
 import { ApiError, newKey, send } from "./api.js";
-import { el, fill } from "./dom.js";
+import { el, fill, openModal } from "./dom.js";
 import { said } from "./session.js";
 
 // Somebody else was quicker: its message is shown as it is.
 export class Meanwhile extends Error {}
 
-// While `run` is under way the button takes no second click.
+// While `run` is under way the button takes no second click. It is not disabled: it would lose the focus.
 export function guarded(button, run) {
   button.addEventListener("click", async () => {
     if (button.getAttribute("aria-busy") === "true") return;
     button.setAttribute("aria-busy", "true");
-    button.disabled = true;
     try {
       await run();
     } finally {
       button.removeAttribute("aria-busy");
-      button.disabled = false;
     }
   });
   return button;
@@ -104,9 +102,8 @@ export function formDialog({ title, intro = null, fields, go, run, explain = nul
         sender.disabled = false;
       }
     });
-    dialog.addEventListener("close", () => (dialog.remove(), resolve(answer)));
-    document.body.append(dialog);
-    dialog.showModal();
+    dialog.addEventListener("close", () => resolve(answer));
+    openModal(dialog);
   });
 }
 

@@ -1,6 +1,6 @@
 // Keys of the pages, listed under "?". They can be switched off, and never act inside a field.
 
-import { el, part, toast } from "./dom.js";
+import { el, openModal, part, toast } from "./dom.js";
 
 const SWITCH = "tunewell:keys";
 const keys = new Map();
@@ -41,9 +41,7 @@ function showKeys() {
   const toggle = el("button", { type: "button", onclick: () => (turn(!areKeysOn()), dialog.close()) }, areKeysOn() ? "Switch keys off" : "Switch keys on");
   const form = el("form", { method: "dialog" }, el("h2", {}, "Keys"), el("table", {}, el("tbody", {}, ...rows)), el("div", { class: "actions" }, toggle, el("button", { autofocus: true }, "Close")));
   const dialog = el("dialog", { "aria-label": "Keys" }, form);
-  dialog.addEventListener("close", () => dialog.remove());
-  document.body.append(dialog);
-  dialog.showModal();
+  openModal(dialog);
 }
 
 function turn(isOn) {

@@ -40,7 +40,8 @@ export class Panel {
     this.caption = el("p", { class: "small caption" });
     this.rows = el("details", { class: "as-table" }, el("summary", {}, "Show as table"));
     this.rows.addEventListener("toggle", () => this.fillTable());
-    const heading = el("h2", { id: `${id}-title` }, title);
+    this.title = el("span", {}, title);
+    const heading = el("h2", { id: `${id}-title` }, this.title);
     if (help) heading.append(" ", el("span", { class: "help", title: help, role: "note", "aria-label": help }, "?"));
     this.element = el("section", { class: `panel ${className}`, id, "aria-labelledby": `${id}-title`, "aria-busy": true },
       el("div", { class: "panel-head" }, heading, this.tools),
@@ -54,6 +55,10 @@ export class Panel {
       this.chart?.resize();
     });
     this.sized.observe(this.box);
+  }
+
+  setTitle(text) {
+    if (this.title.textContent !== text) this.title.textContent = text;
   }
 
   // What is to be seen now.

@@ -15,7 +15,7 @@ import "../lib/keys.js";
 import { onEvents, start } from "../lib/live.js";
 import { allIsWell, explain, mayWrite } from "../lib/session.js";
 import { change, onChange, read, unknown } from "../lib/view.js";
-import { objectives } from "./study/common.js";
+import { metricNames, objectives } from "./study/common.js";
 import { Head } from "./study/head.js";
 import { Selection } from "./study/selection.js";
 
@@ -50,7 +50,7 @@ const context = {
   mayWrite: false,
   selection: null,
   isDeleted: false, // by this page itself, which offers to undo it
-  running: new Map(), // by number: {id, step, value} of trials that run
+  running: new Map(), // by number: {id, step, value, values} of trials that run
   link: async (number) => {
     const { trials } = await get(`${base}/trials`, { where: `number:${number}`, page_size: 1 });
     return `/trials/${encodeURIComponent(trials[0].id)}`;
@@ -184,7 +184,7 @@ function apply(event) {
     event.data.number = numbers.get(event.trial_id) ?? null;
     const running = context.running.get(event.data.number);
     const [metric] = objectives(study.definition);
-    if (running) Object.assign(running, { step: event.data.step, value: event.data.values[metric.name] ?? running.value });
+    if (running) Object.assign(running, { step: event.data.step, value: event.data.values[metric.name] ?? running.value, values: { ...running.values, ...event.data.values } });
   } else if (event.kind === "study.best") {
     head.best(event);
     readSoon();
@@ -228,6 +228,13 @@ function noteUnknown() {
   part("view-note").textContent = names.length ? `This page does not know ${names.join(", ")} in its address; that is ignored.` : "";
 }
 
+// A study with one metric, the most usual one, does without the module.
+async function showMetrics() {
+  if (metricNames(study).length < 2 && !read("metric")) return;
+  const { MetricChoice } = await import("./study/metric.js");
+  part("metric").replaceWith(new MetricChoice(context).element);
+}
+
 async function showActions() {
   if (!context.mayWrite) return;
   const { actions } = await import("./study/actions.js");
@@ -242,6 +249,7 @@ async function begin() {
   context.selection = context.selection || new Selection(context);
   showStudy();
   noteUnknown();
+  showMetrics().catch(explain);
   showActions().catch((error) => console.warn("no actions:", error.message));
   await openTab();
   performance.mark("tunewell:drawn"); // all panels of the first view: the benchmark waits for it

@@ -1,7 +1,7 @@
 // One trial: what ran, where, why this point, what came out.
 
 import { ApiError, get, getFresh } from "../lib/api.js";
-import { ask, copy, el, part, toast } from "../lib/dom.js";
+import { ask, copy, el, keepingFocus, part, toast } from "../lib/dom.js";
 import { guarded, menu, tagOf, writer } from "../lib/forms.js";
 import { onKey } from "../lib/keys.js";
 import { onEvents, start } from "../lib/live.js";
@@ -80,6 +80,10 @@ const buttons = {
 let isWriter = false;
 
 function showActions() {
+  keepingFocus(part("actions"), offer);
+}
+
+function offer() {
   const isStudyOpen = ["active", "paused"].includes(study.state);
   buttons.cancel.hidden = !isWriter || !OPEN.includes(trial.state);
   buttons.retry.hidden = !isWriter || trial.state !== "failed";
@@ -151,7 +155,7 @@ function reportsSoon() {
     reports = null;
     try {
       await readTrial();
-      await blocks.curve.load(trial, study);
+      await Promise.all([blocks.curve.load(trial, study), blocks.log.reported()]);
     } catch (error) {
       explain(error);
     }

@@ -2,7 +2,7 @@
 // its state allows is offered, and only to a role that may.
 
 import { ApiError, get, getFresh } from "../../lib/api.js";
-import { ask, el, toast } from "../../lib/dom.js";
+import { ask, el, keepingFocus, toast } from "../../lib/dom.js";
 import { guarded, menu, tagOf, writer } from "../../lib/forms.js";
 import { plural, words } from "../../lib/format.js";
 import { onEvents } from "../../lib/live.js";
@@ -60,6 +60,10 @@ class Actions {
   }
 
   show() {
+    keepingFocus(this.element, () => this.offer());
+  }
+
+  offer() {
     const { state } = this.study();
     const isGone = this.deleted !== null;
     this.pause.hidden = isGone || state !== "active";

@@ -12,10 +12,23 @@ export const objectives = (definition) => {
   return found.length ? found : definition.metrics.slice(0, 1);
 };
 
-// The title of a plot; where a study has several metrics it names the one that the plots are about, the first objective.
-export function titled(context, title) {
+// Names of the metrics that the plots can be about: the declared ones, and what else the best trial has a value of.
+export const metricNames = ({ definition, best }) => [...new Set([objectives(definition)[0].name, ...definition.metrics.map(({ name }) => name), ...Object.keys(best?.values || {})])];
+
+// The metric that the plots are about, from the address, else the first objective. One that the study does not declare
+// has no direction: nobody knows which end of it is the better one.
+export function metricOf(context) {
   const { definition } = context.study();
-  return definition.metrics.length > 1 ? `${title}: ${objectives(definition)[0].name.slice(0, 60)}` : title;
+  const [first] = objectives(definition);
+  const name = read("metric") || first.name;
+  const declared = definition.metrics.find((metric) => metric.name === name);
+  return { direction: null, ...declared, name, isFirst: name === first.name };
+}
+
+// The title of a plot; where a study has several metrics it names the one that the plot is about.
+export function titled(context, title) {
+  const { name, isFirst } = metricOf(context);
+  return !isFirst || context.study().definition.metrics.length > 1 ? `${title}: ${name.slice(0, 60)}` : title;
 }
 
 // "41 of 50 shown", and by which rule where some are left out.

@@ -4,7 +4,7 @@
 import { el } from "../../lib/dom.js";
 import { number, words } from "../../lib/format.js";
 import { ramp, token } from "../../lib/theme.js";
-import { captionOf, objectives, titled } from "./common.js";
+import { captionOf } from "./common.js";
 import { Plot } from "./plot.js";
 import { Range, ruleBetween, stretchOf } from "./ranges.js";
 import { brushOn, brushOption, extent, finite, isMaximized, jitter, parameterAxis, parameterOf, short, spot } from "./scale.js";
@@ -17,7 +17,7 @@ export class Contour extends Plot {
     const x = parameterSelect(context, "x", () => chosen(context, "x"), "Parameter across");
     const y = parameterSelect(context, "y", () => chosen(context, "y"), "Parameter up");
     const tools = [el("label", {}, "across", x), el("label", {}, "up", y)];
-    super(context, { kind: "contour", keys: ["x", "y"], id: "contour", title: titled(context, "Two parameters"), tools, height: 360, help: "The mean that a random forest expects over two parameters, all others averaged out; blank where no trial is near. Drag to pick a rectangle." });
+    super(context, { kind: "contour", keys: ["x", "y"], id: "contour", title: "Two parameters", isOfMetric: true, tools, height: 360, help: "The mean that a random forest expects over two parameters, all others averaged out; blank where no trial is near. Drag to pick a rectangle." });
     this.selects = { x, y };
     this.ranges = [];
     this.ranged = "";
@@ -49,7 +49,7 @@ export class Contour extends Plot {
 
   async render() {
     const { data } = this;
-    const [metric] = objectives(this.context.study().definition);
+    const { metric } = this;
     if (!data) return this.panel.empty("This plot needs two parameters; the study has one. The slice shows it.");
     this.showRanges();
     const { columns } = data;
@@ -77,6 +77,7 @@ export class Contour extends Plot {
   }
 
   sentence(marks, metric) {
+    if (!metric.direction) return `${metric.name} over ${this.axes.map(({ name }) => name).join(" and ")}: ${marks.length} trials`;
     const sign = isMaximized(metric) ? -1 : 1;
     const best = [...marks].sort((a, b) => sign * (a.value - b.value)).slice(0, Math.max(1, Math.ceil(marks.length / 5)));
     const side = (parameter, values) => (parameter.type === "categorical" ? `${parameter.name} ${[...new Set(values)].join(" or ")}` : `${parameter.name} ${number(Math.min(...values))} to ${number(Math.max(...values))}`);

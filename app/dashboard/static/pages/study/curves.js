@@ -4,7 +4,7 @@
 import { getFresh } from "../../lib/api.js";
 import { number, plural, words } from "../../lib/format.js";
 import { axis, series, stateColour, token } from "../../lib/theme.js";
-import { captionOf, Key, objectives, pickedTrials, titled } from "./common.js";
+import { captionOf, Key, pickedTrials } from "./common.js";
 import { Plot } from "./plot.js";
 import { CutSwitch, extent, finite, isMaximized, LogSwitch, padded, valueAxis } from "./scale.js";
 
@@ -19,7 +19,7 @@ export class Curves extends Plot {
   constructor(context) {
     const log = new LogSwitch("curves");
     const cut = new CutSwitch(() => this.redraw());
-    super(context, { kind: "curves", keys: ["log", "at"], id: "curves", title: titled(context, "Learning curves"), tools: [log.element, cut.element], help: "Reported values over steps. Faded: all curves drawn; bold: the best; dashed: running, and those picked in the table. A curve that was stopped early ends in a bar. The band holds the middle 80 % of completed trials, where at least 5 have reported." });
+    super(context, { kind: "curves", keys: ["log", "at"], id: "curves", title: "Learning curves", isOfMetric: true, tools: [log.element, cut.element], help: "Reported values over steps. Faded: all curves drawn; bold: the best; dashed: running, and those picked in the table. A curve that was stopped early ends in a bar. The band holds the middle 80 % of completed trials, where at least 5 have reported." });
     Object.assign(this, { log, cut, key: new Key(this.panel), newTimer: null });
   }
 
@@ -35,10 +35,6 @@ export class Curves extends Plot {
     }
     this.places = new Map(this.curves.map((curve, k) => [curve.number, k]));
     return data;
-  }
-
-  get metric() {
-    return objectives(this.context.study().definition)[0];
   }
 
   leave() {
@@ -74,8 +70,10 @@ export class Curves extends Plot {
 
   // The trial with the best last value among the completed ones.
   best() {
-    const sign = isMaximized(this.metric) ? -1 : 1;
-    const known = this.context.study().best?.number;
+    const { metric } = this;
+    if (!metric.direction) return -1;
+    const sign = isMaximized(metric) ? -1 : 1;
+    const known = metric.isFirst ? this.context.study().best?.number : null;
     if (this.places.has(known)) return this.places.get(known);
     let found = -1;
     this.curves.forEach((curve, k) => {
@@ -113,10 +111,11 @@ export class Curves extends Plot {
   }
 
   emptyText() {
-    const { definition, trial_counts: counts } = this.context.study();
+    const { trial_counts: counts } = this.context.study();
     if (counts.running) return `No trial has reported a step yet; ${plural(counts.running, "trial")} running.`;
+    if (!this.metric.isFirst) return `No trial has reported ${this.metric.name} at a step.`;
     if (counts.completed) return "These trials report no steps. An objective that calls report(step, value) gets its curve here.";
-    return `No trial has reported a step yet. A curve begins with the first report of ${definition.metrics[0].name}.`;
+    return `No trial has reported a step yet. A curve begins with the first report of ${this.metric.name}.`;
   }
 
   sentence(curves, best) {

@@ -4,7 +4,7 @@ import { el } from "../../lib/dom.js";
 import { duration, number, plural, words } from "../../lib/format.js";
 import { axis, DASHES, series, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
-import { captionOf, isEnded, Key, objectives, pickedTrials, titled } from "./common.js";
+import { captionOf, isEnded, Key, pickedTrials } from "./common.js";
 import { Plot } from "./plot.js";
 import { brushOn, brushOption, CutSwitch, extent, finite, isMaximized, LogSwitch, padded, rounded, valueAxis } from "./scale.js";
 import { VALUE } from "./selection.js";
@@ -20,7 +20,7 @@ export class History extends Plot {
     const log = new LogSwitch(ID);
     const over = el("button", { type: "button", class: "quiet switch", onclick: () => change({ over: read("over") === "time" ? null : "time" }) }, "over time");
     const cut = new CutSwitch(() => this.redraw());
-    super(context, { kind: "history", keys: ["log", "over", "at"], id: ID, title: titled(context, "Best so far"), tools: [over, log.element, cut.element], help: "Each trial's final value, and the best of those before it. Trials that were stopped early never count as the best of completed ones in importance." });
+    super(context, { kind: "history", keys: ["log", "over", "at"], id: ID, title: "Best so far", isOfMetric: true, tools: [over, log.element, cut.element], help: "Each trial's final value, and the best of those before it. Trials that were stopped early never count as the best of completed ones in importance." });
     Object.assign(this, { log, over, cut, key: new Key(this.panel) });
   }
 
@@ -92,7 +92,7 @@ export class History extends Plot {
   improve(k) {
     const { columns, best } = this.data;
     const value = columns.value[k];
-    if (value === null) return;
+    if (value === null || !this.metric.direction) return;
     let [line] = best;
     if (!line) best.push((line = { bracket: null, number: [], elapsed_s: [], value: [] }));
     const last = line.value.at(-1);
@@ -102,18 +102,15 @@ export class History extends Plot {
     line.value.push(value);
   }
 
-  get metric() {
-    return objectives(this.context.study().definition)[0];
-  }
-
   // Marks by what is drawn alike: {x, y, number, state}; `failed` have no value.
   marks() {
     const { columns, states } = this.data;
+    const { name } = this.metric;
     const found = { completed: [], stopped: [], running: [], failed: [], rest: [] };
     columns.number.forEach((trial, k) => {
       const state = states[columns.state[k]];
       const running = state === "running" ? this.context.running.get(trial) : null;
-      const value = running?.value ?? columns.value[k];
+      const value = running?.values?.[name] ?? columns.value[k];
       const x = this.isByTime ? (columns.elapsed_s[k] ?? this.now()) : trial;
       const mark = { x, y: value, number: trial, state };
       if (state === "failed" || state === "infeasible") found.failed.push({ ...mark, y: 0, grid: 1 });
@@ -142,7 +139,7 @@ export class History extends Plot {
     const points = [...shown, ...marks.failed].sort((a, b) => a.x - b.x).map((mark) => ({ ...mark, tip: () => this.tip(mark) }));
     const states = ["completed", "stopped", "running", "failed"].filter((state) => marks[state].length);
     const word = (state) => (state === "running" ? [...new Set(marks.running.map((mark) => mark.state))].join(", ") : state);
-    this.key.show([...states.map((state) => [state, word(state)]), ...(marks.rest.length ? [["rest", "not selected"]] : []), ["best", this.lines().length > 1 ? "best of each bracket" : "best so far"]]);
+    this.key.show([...states.map((state) => [state, word(state)]), ...(marks.rest.length ? [["rest", "not selected"]] : []), ...(this.metric.direction ? [["best", this.lines().length > 1 ? "best of each bracket" : "best so far"]] : [])]);
     const cut = ends.outside ? `; ${ends.outside} outside the axis` : "";
     return this.panel.show({
       sentence: this.sentence(shown.length),
@@ -165,6 +162,7 @@ export class History extends Plot {
 
   sentence(n) {
     const lines = this.data.best.filter((line) => line.value.length);
+    if (!this.metric.direction) return `${this.metric.name}: ${this.data.n_shown} of ${this.data.n_used} shown; the study does not say which end of it is the better one`;
     if (!lines.length) return `No trial has ended with a value; ${n} shown`;
     const sign = isMaximized(this.metric) ? -1 : 1;
     const [best] = [...lines].sort((a, b) => sign * (a.value.at(-1) - b.value.at(-1)));
@@ -196,7 +194,7 @@ export class History extends Plot {
       xAxis: [axis({ ...xAxis, splitLine: { show: false }, axisLabel: { ...xAxis.axisLabel, show: !hasLane } }), axis({ ...xAxis, gridIndex: 1, show: hasLane, splitLine: { show: false } })],
       yAxis: [valueAxis(ends, this.log.isOn), { type: "value", min: -1, max: 1, gridIndex: 1, show: false }],
       dataZoom: [{ type: "inside", xAxisIndex: [0, 1], zoomOnMouseWheel: "ctrl", moveOnMouseMove: "shift", moveOnMouseWheel: false, filterMode: "none" }],
-      ...brushOption({ yAxisIndex: 0 }),
+      ...(this.metric.isFirst ? brushOption({ yAxisIndex: 0 }) : {}),
       series: [
         scatter(marks.rest, { id: "rest", itemStyle: { color: token("line") } }),
         scatter(marks.completed, { id: "completed", itemStyle: { color: stateColour("completed") } }),
@@ -214,8 +212,9 @@ export class History extends Plot {
     return picked.size ? [...completed, ...stopped, ...running, ...rest].filter((mark) => picked.has(mark.number)) : [];
   }
 
-  // Drawn over the values: trials are picked by them. An end beyond the axis is no end.
+  // Drawn over the values: trials are picked by them, those of the first objective. An end beyond the axis is no end.
   brush(chart, isNew, ends) {
+    if (!this.metric.isFirst) return;
     this.ends = ends;
     const rule = this.context.selection.rules.get(VALUE);
     const { min, max } = padded(ends, this.log.isOn);

@@ -2,7 +2,6 @@
 
 import { number, plural, share } from "../../lib/format.js";
 import { axis, series, token } from "../../lib/theme.js";
-import { objectives, titled } from "./common.js";
 import { Plot } from "./plot.js";
 import { short } from "./scale.js";
 
@@ -20,7 +19,7 @@ const shareText = (value) => (value < SMALL ? "under 5 %" : share(value));
 
 export class Importance extends Plot {
   constructor(context, { isFull = false } = {}) {
-    super(context, { kind: "importance", id: "importance", title: titled(context, "Parameter importance"), help: HELP, height: isFull ? 420 : 280 });
+    super(context, { kind: "importance", id: "importance", title: "Parameter importance", isOfMetric: true, help: HELP, height: isFull ? 420 : 280 });
     this.isFull = isFull;
   }
 
@@ -45,7 +44,6 @@ export class Importance extends Plot {
 
   async render() {
     const { data } = this;
-    const study = this.context.study();
     if (data.needs) return this.panel.empty(`Needs ${data.needs} completed trials, ${data.n_used} so far.`);
     const rows = this.rows();
     if (rows.every((row) => row.title || !row.share)) return this.panel.empty("All completed trials have the same value: there is nothing to explain. More trials may differ.");
@@ -58,7 +56,7 @@ export class Importance extends Plot {
     const hidden = rows.length > most ? `; ${shown.filter((row) => !row.title).length} of ${singles.length} rows drawn, the largest first` : "";
     const weak = isWeak ? "; the model explains too little to trust the bars" : "";
     return this.panel.show({
-      sentence: `Of ${objectives(study.definition)[0].name}: ${singles.slice(0, 3).map((row) => `${row.name} explains ${shareText(row.share)} (${share(row.low)} to ${share(row.high)})`).join(", ")}. R2 ${number(block.r2_oob, 2)}${isWeak ? ", the model explains too little" : ""}`,
+      sentence: `Of ${this.metric.name}: ${singles.slice(0, 3).map((row) => `${row.name} explains ${shareText(row.share)} (${share(row.low)} to ${share(row.high)})`).join(", ")}. R2 ${number(block.r2_oob, 2)}${isWeak ? ", the model explains too little" : ""}`,
       caption: `R2 ${number(block.r2_oob, 2)} on ${plural(block.n, "trial")}${weak}; ${share(block.unexplained)} by no single parameter${data.clip < 1 ? `; the worst ${share(1 - data.clip)} count as one value` : ""}${hidden}`,
       table: () => this.table(),
       points: shown.flatMap((row, k) => (row.title ? [] : [{ x: Math.min(row.share, 1), y: k, tip: [["", row.name], ["share", shareText(row.share)], ["5 to 95 % over trees", `${share(row.low)} to ${share(row.high)}`]] }])),

@@ -3,12 +3,12 @@
 // below its axis.
 
 import { getFresh } from "../../lib/api.js";
-import { el } from "../../lib/dom.js";
+import { el, toast } from "../../lib/dom.js";
 import { number, plural, words } from "../../lib/format.js";
 import { ramp, token } from "../../lib/theme.js";
 import { read } from "../../lib/view.js";
-import { captionOf, objectives, titled } from "./common.js";
-import { Plot } from "./plot.js";
+import { captionOf } from "./common.js";
+import { ofMetric, Plot } from "./plot.js";
 import { Range, ruleBetween, stretchOf } from "./ranges.js";
 import { extent, finite, isMaximized, parameterOf, placeOf, rounded, short, valueAt } from "./scale.js";
 import { VALUE } from "./selection.js";
@@ -21,7 +21,7 @@ const narrow = matchMedia("(max-width: 760px)");
 
 export class Parallel extends Plot {
   constructor(context) {
-    super(context, { kind: "parallel", keys: ["axes"], id: "parallel", title: titled(context, "Parallel coordinates"), className: "wide", height: 320, help: "Each line is a trial. Drag along an axis to pick a range, or type it below; the table shows what is picked. Lines in the lane below an axis: the parameter is not active." });
+    super(context, { kind: "parallel", keys: ["axes"], id: "parallel", title: "Parallel coordinates", isOfMetric: true, className: "wide", height: 320, help: "Each line is a trial. Drag along an axis to pick a range, or type it below; the table shows what is picked. Lines in the lane below an axis: the parameter is not active." });
     this.clearButton = el("button", { type: "button", class: "switch", hidden: true, onclick: () => context.selection.clear() }, "clear");
     this.panel.tools.append(this.clearButton);
     this.list = el("div", { class: "range-list" });
@@ -40,7 +40,7 @@ export class Parallel extends Plot {
     const asked = (read("axes") || "").split(",").map(decoded).filter((name) => all.includes(name));
     if (asked.length > 1) return asked.slice(0, most);
     if (all.length <= most) return all;
-    const { columns } = await getFresh(`${this.context.base}/analysis/importance`);
+    const { columns } = await getFresh(`${this.context.base}/analysis/importance`, ofMetric({}, this.metric));
     const ranked = columns.param.filter((_, k) => columns.pair[k] === null);
     const picked = [...this.context.selection.rules.keys()].filter((name) => name !== VALUE);
     const first = [...picked, ...ranked, ...all];
@@ -54,9 +54,11 @@ export class Parallel extends Plot {
   }
 
   showRanges() {
-    const names = this.axes.map((parameter) => parameter.name).join("\n");
+    const { name, isFirst } = this.metric;
+    const names = [name, ...this.axes.map((parameter) => parameter.name)].join("\n");
     if (names !== this.ranged) {
-      this.ranges = [new Range(this.context, { name: VALUE, title: this.metric.name, type: "value", low: null, high: null }), ...this.axes.map((parameter) => new Range(this.context, parameter))];
+      const values = isFirst ? [new Range(this.context, { name: VALUE, title: name, type: "value", low: null, high: null })] : [];
+      this.ranges = [...values, ...this.axes.map((parameter) => new Range(this.context, parameter))];
       this.list.replaceChildren(...this.ranges.map((range) => range.element));
       this.ranged = names;
     }
@@ -65,10 +67,6 @@ export class Parallel extends Plot {
 
   get axes() {
     return this.data.axes.map(({ param }) => parameterOf(this.context.study(), param));
-  }
-
-  get metric() {
-    return objectives(this.context.study().definition)[0];
   }
 
   async render() {
@@ -192,6 +190,10 @@ export class Parallel extends Plot {
   brushed({ parallelAxisId: id, intervals }) {
     if (this.isOwn || !id) return;
     const k = Number(String(id).replace("axis-", ""));
+    if (k === 0 && !this.metric.isFirst) {
+      toast("Trials are picked by values of the first objective.");
+      return this.redraw();
+    }
     if (k === 0) return this.context.selection.set([VALUE, this.valueRule(intervals)]);
     const parameter = this.axes[k - 1];
     if (!intervals?.length) return this.context.selection.set([parameter.name, null]);
@@ -214,7 +216,7 @@ export class Parallel extends Plot {
   }
 
   valueStretch() {
-    const rule = this.context.selection.rules.get(VALUE);
+    const rule = this.metric.isFirst ? this.context.selection.rules.get(VALUE) : null;
     return rule ? [rule.low === null ? 0 : this.valuePlace(rule.low), rule.high === null ? FULL : this.valuePlace(rule.high)] : null;
   }
 }

@@ -5,16 +5,17 @@ import { getFresh } from "../../lib/api.js";
 import { Panel } from "../../lib/panel.js";
 import { explain } from "../../lib/session.js";
 import { onChange } from "../../lib/view.js";
-import { isEnded } from "./common.js";
+import { isEnded, metricOf, titled } from "./common.js";
 
 const LATE_MS = 30_000;
 const SOON_MS = 2_000;
 
 export class Plot {
-  // kind: of the analysis; keys: names in the address that it depends on; the rest is the panel's.
-  constructor(context, { kind, keys = [], ...rest }) {
-    this.context = context;
-    this.kind = kind;
+  // kind: of the analysis; keys: names in the address that it depends on; isOfMetric: it is about the metric that the
+  // address names; the rest is the panel's.
+  constructor(context, { kind, keys: own = [], isOfMetric = false, title, ...rest }) {
+    const keys = isOfMetric ? [...own, "metric"] : own;
+    Object.assign(this, { context, kind, title, isOfMetric });
     this.data = null;
     this.isOpen = false;
     this.isStale = true;
@@ -22,12 +23,20 @@ export class Plot {
     this.nEnded = 0;
     this.timer = null;
     this.held = []; // events that came while it was read
-    this.panel = new Panel({ link: context.link, onSeen: () => this.comeIntoSight(), ...rest });
+    this.panel = new Panel({ title: this.titleNow, link: context.link, onSeen: () => this.comeIntoSight(), ...rest });
     this.element = this.panel.element;
     context.selection.onChange(() => this.redraw());
     onChange((names) => {
       if (names === null || names.some((name) => keys.includes(name))) this.viewChanged();
     });
+  }
+
+  get titleNow() {
+    return this.isOfMetric ? titled(this.context, this.title) : this.title;
+  }
+
+  get metric() {
+    return metricOf(this.context);
   }
 
   // What is asked of the analysis, or a promise of it; null: there is nothing to ask for, `render` says why.
@@ -88,7 +97,8 @@ export class Plot {
       this.timer = null;
       try {
         const asked = await this.parameters();
-        this.data = asked === null ? null : await this.fetch(asked);
+        this.panel.setTitle(this.titleNow);
+        this.data = asked === null ? null : await this.fetch(this.isOfMetric ? ofMetric(asked, this.metric) : asked);
         if (!this.isStale && this.isOpen) await this.render();
         if (this.data?.stale_by) this.timer = setTimeout(() => this.viewChanged(), SOON_MS); // an older answer came first
       } catch (error) {
@@ -123,3 +133,6 @@ export class Plot {
     else this.timer = setTimeout(() => this.viewChanged(), LATE_MS);
   }
 }
+
+// What is asked of an analysis of a metric: the service's own choice is the first objective.
+export const ofMetric = (asked, { name, isFirst }) => (isFirst ? asked : { ...asked, metric: name });

@@ -5,7 +5,7 @@ import { el } from "../../lib/dom.js";
 import { number, words } from "../../lib/format.js";
 import { axis, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
-import { captionOf, objectives, titled } from "./common.js";
+import { captionOf } from "./common.js";
 import { Plot } from "./plot.js";
 import { Range, ruleBetween, stretchOf } from "./ranges.js";
 import { brushOn, brushOption, CutSwitch, extent, isMaximized, jitter, LogSwitch, parameterAxis, parameterOf, spot, valueAt, valueAxis } from "./scale.js";
@@ -28,7 +28,7 @@ export class Slice extends Plot {
     const log = new LogSwitch(id);
     const cut = new CutSwitch(() => this.redraw());
     const select = parameterSelect(context, key, () => chosen(context, key), "Parameter of the slice");
-    super(context, { kind: "slice", keys: ["log", "x", "y"], id, title: titled(context, "Slice"), tools: [select, log.element, cut.element], help: "Each trial's value over one parameter. Boxes: the middle half of the values in a stretch of at least four trials, the line in it their median. Drag to pick a range." });
+    super(context, { kind: "slice", keys: ["log", "x", "y"], id, title: "Slice", isOfMetric: true, tools: [select, log.element, cut.element], help: "Each trial's value over one parameter. Boxes: the middle half of the values in a stretch of at least four trials, the line in it their median. Drag to pick a range." });
     Object.assign(this, { log, cut, select, key });
     this.range = null;
   }
@@ -64,7 +64,7 @@ export class Slice extends Plot {
 
   async render() {
     if (!this.data) return this.panel.empty("The study has one parameter only.");
-    const [metric] = objectives(this.context.study().definition);
+    const { metric } = this;
     const marks = this.marks();
     if (this.range) this.range.element.hidden = !marks.length;
     if (!marks.length) return this.panel.empty("No trial has a value yet. The first mark appears when a trial ends.");
@@ -87,6 +87,7 @@ export class Slice extends Plot {
   }
 
   sentence(marks, metric) {
+    if (!metric.direction) return `${metric.name} over ${this.parameter.name}: ${marks.length} trials`;
     const sign = isMaximized(metric) ? -1 : 1;
     const active = marks.filter((mark) => mark.grid === 0 && mark.state === "completed").sort((a, b) => sign * (a.y - b.y));
     const best = active.slice(0, Math.max(1, Math.ceil(active.length / 5)));

@@ -7,7 +7,6 @@ import { area, DASH, legend, LINE } from "../../lib/legend.js";
 import { axis, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
 import { together } from "./together.js";
-import { objectives } from "./common.js";
 import { Plot } from "./plot.js";
 import { extent, finite, jitter, parameterAxis, parameterOf, spot, valueAxis } from "./scale.js";
 
@@ -25,7 +24,7 @@ class Slice extends Plot {
     const select = el("select", { "aria-label": "Parameter", onchange: () => change({ param: select.value }) }, ...names(context).map((name) => el("option", { value: name }, name)));
     const input = el("input", { type: "number", min: 1, step: 1, class: "trial-number", "aria-label": "Through the point of trial", placeholder: "best" });
     input.addEventListener("change", () => change({ at: input.value === "" ? null : input.value }));
-    super(context, { kind: "surrogate", keys: ["param", "at"], id: "surrogate", title: "Along one parameter", className: "wide", height: 420, tools: [select, el("label", { class: "small" }, "through trial ", input)], help: "All other parameters stay as in the trial that the line goes through. Marks: trials near that line, the values they really got." });
+    super(context, { kind: "surrogate", keys: ["param", "at"], id: "surrogate", title: "Along one parameter", isOfMetric: true, className: "wide", height: 420, tools: [select, el("label", { class: "small" }, "through trial ", input)], help: "All other parameters stay as in the trial that the line goes through. Marks: trials near that line, the values they really got." });
     Object.assign(this, { select, input, told });
   }
 
@@ -41,7 +40,7 @@ class Slice extends Plot {
     this.told(data, parameter);
     const { x } = data.columns;
     if (!x.length) return this.panel.empty(this.nothing(data));
-    const [metric] = objectives(this.context.study().definition);
+    const { metric } = this;
     const isDensity = data.columns.below.some((value) => value !== null);
     const marks = this.marks(parameter);
     return this.panel.show({

@@ -1,6 +1,6 @@
 // The tail of what a trial's process printed: followed while it runs, wrapped, downloaded.
 
-import { get } from "../../lib/api.js";
+import { getFresh } from "../../lib/api.js";
 import { el, fill } from "../../lib/dom.js";
 import { plural } from "../../lib/format.js";
 import { held } from "../../lib/live.js";
@@ -15,6 +15,7 @@ const inBytes = (n) => (n < 1024 ? `${n} bytes` : n < 2 ** 20 ? `${Math.round(n 
 export class Log {
   constructor() {
     this.path = null;
+    this.shown = null; // the answer that stands in the page
     this.timer = null;
     this.isRunning = false;
     this.wrap = this.toggle("Wrap", true, () => this.text.classList.toggle("is-wrapped", this.isOn(this.wrap)));
@@ -53,7 +54,8 @@ export class Log {
     this.tick();
   }
 
-  // Output comes without events: while the trial runs it is asked for.
+  // Output comes without events of its own: it is read when the trial reports something, and asked for between; the
+  // service sends none that is here already.
   tick() {
     clearTimeout(this.timer);
     if (!this.isRunning || !this.isOn(this.follow)) return;
@@ -63,9 +65,19 @@ export class Log {
     }, FOLLOW_MS);
   }
 
+  // The trial has reported something: what it printed with it is likely there.
+  reported() {
+    if (this.isRunning && this.isOn(this.follow)) return this.read().then(() => this.tick());
+    return undefined;
+  }
+
   async read() {
     try {
-      this.show(await get(this.path, { tail_bytes: TAIL_BYTES }));
+      const found = await getFresh(this.path, { tail_bytes: TAIL_BYTES });
+      const told = `${this.state} ${this.isRunning}`;
+      if (found === this.shown && told === this.told) return;
+      Object.assign(this, { shown: found, told });
+      this.show(found);
     } catch (error) {
       this.note.textContent = `The log could not be read: ${said(error)}`;
     }

@@ -26,6 +26,7 @@ export class Note {
   }
 
   mark() {
+    if (document.activeElement === this.button && !this.isChanged()) this.text.focus();
     this.button.hidden = !this.isChanged();
   }
 

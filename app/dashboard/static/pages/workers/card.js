@@ -68,7 +68,7 @@ function groups(worker) {
 
 function device({ title, model, memory_total_bytes: total, memory_free_bytes: free }, at) {
   const used = total !== null && free !== null ? Math.max(0, total - free) : null;
-  const words = used === null ? [total === null ? "memory not known" : `${gibibytes(total)} of memory`] : [`${gibibytes(used)} of ${gibibytes(total)} in use `, ...(at ? ["when it last asked for work, ", timeAgo(at)] : ["when it started"])];
+  const words = used === null ? [total === null ? "memory not known" : `${gibibytes(total)} of memory`] : [`${gibibytes(used)} of ${gibibytes(total)} in use `, ...(at ? ["or kept for what runs, ", timeAgo(at)] : ["when it started"])];
   return el("div", { class: "device" },
     el("span", { class: "device-name" }, title),
     el("span", { class: "soft device-model" }, el("bdi", {}, model || "")),

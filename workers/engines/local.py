@@ -50,7 +50,7 @@ class LocalEngine:
             n_cores=self._n_cores,
             log=log,
         )
-        self._nurseries = Nurseries(self._environment)
+        self._nurseries = Nurseries(self._environment, self.n_slots)
 
     def plan(self) -> Mapping[str, Any]:
         """What the slots run on, and what is expected of a trial, for the worker's first line."""

@@ -73,7 +73,7 @@ class LocalEngine:
     def place(self, wanted: Wanted) -> Place:
         """The device that was chosen, and a nursery where one saves the trial its imports."""
         held = self._placement.held(wanted.lease_id)
-        device, environment = devices.of_index(held.index, self._placement.kind)
+        device, environment = devices.of_index(held.index, self._placement.kind, *held.also)
         is_wide = held.cores > self._threads
         if is_wide:
             environment = {**environment, "OMP_NUM_THREADS": str(held.cores)}

@@ -77,13 +77,22 @@ def _is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def of_exit(returncode: int, output: str) -> Failure:
+def of_exit(returncode: int, output: str, *, is_for_memory: bool = False) -> Failure:
     """The failure of a process that ended without saying how.
 
     Args:
         returncode: as `subprocess` has it: the negative number of the signal that ended it.
         output: the end of what it printed.
+        is_for_memory: whether the kernel has ended a process for want of memory meanwhile.
     """
+    if is_for_memory and returncode == -signal.SIGKILL:
+        return Failure(
+            kind="oom",
+            message="the trial's process was ended by the kernel (SIGKILL), which had no memory "
+            "left: run fewer trials at once there (--slots), make this one smaller, or give the "
+            "worker more memory",
+            traceback=output,
+        )
     if returncode >= 0:
         message = f"the trial's process exited with status {returncode} before it gave its values"
         return Failure(kind="user_error", message=message, traceback=output)

@@ -73,12 +73,13 @@ def run_job(control_fd: int, report_fd: int) -> None:
     os.environ.update(job.environment)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # who watches the trial sees each line
-    channel = PipeChannel(report_fd, job.checkpoint_dir, to_step=job.to_step)
+    channel = PipeChannel(report_fd, job.checkpoint_dir, to_step=job.to_step, owns_process=True)
     threading.Thread(target=_obey, args=(lines, channel), daemon=True).start()
     try:
         ending = evaluate(job, channel)
         if "fail" in ending:
             ending = {**ending, "usage": used()}
+        channel.settle()
         sys.stdout.flush()
         sys.stderr.flush()
         channel.send(ending)
@@ -145,8 +146,10 @@ def _evaluated(job: Job, channel: PipeChannel) -> dict[str, Any]:
     channel.saved_by = job.objective, loaded.version
     trial = _trial(job, loaded, channel, _resumed(job, loaded))
     point = canonical_point(loaded.equivalent, trial)
-    if point is not None and channel.is_known(point):
-        return {"end": {"state": Ending.ANSWERED}}
+    if point is not None and channel.owns_process and not loaded.is_own:
+        channel.ask_ahead(point)
+    elif point is not None and channel.is_known(point):
+        return _ANSWERED
     began_at = trial.last_step
     try:
         return _result(loaded, trial, channel)
@@ -314,6 +317,7 @@ class Ending(StrEnum):
     LEFT = "left"  # its worker ends, with no word from the service: the trial is given back
 
 
+_ANSWERED = {"end": {"state": Ending.ANSWERED}}
 _WHY = {
     Ending.ANSWERED: "an equal trial has the result",
     Ending.STOPPED: "the early-stopping rule stopped the trial",
@@ -332,6 +336,7 @@ class PipeChannel:
         checkpoint_dir: folder for checkpoints, or None where nothing would keep them.
         now: a clock that never goes back, in seconds.
         to_step: the end of the budget at first, None for the end of the training.
+        owns_process: whether the process is the trial's alone, to be ended with it.
     """
 
     def __init__(
@@ -341,7 +346,9 @@ class PipeChannel:
         now: Callable[[], float] = time.monotonic,
         *,
         to_step: int | None = None,
+        owns_process: bool = False,
     ) -> None:
+        self.owns_process = owns_process
         self._report_fd = report_fd
         self._folder = None if checkpoint_dir is None else Path(checkpoint_dir)
         self._now = now
@@ -352,6 +359,7 @@ class PipeChannel:
         self._to_step = to_step
         self._may_leave = False
         self._is_known: bool | None = None
+        self._has_asked_ahead = False
         self._wants_checkpoint = threading.Event()
         self._started = self._saved_at = now()
         self._held_s = 0.0
@@ -415,6 +423,21 @@ class PipeChannel:
         self.send({"checkpoint": {"step": step, "path": str(target)}})
         self._saved_at = self._now()
 
+    def ask_ahead(self, point: Mapping[str, Any]) -> None:
+        """Asks as `is_known` does, without a wait: the work begins while the question is on its
+        way, nothing is reported before the answer, and the process ends when the result is known.
+        """
+        self._has_asked_ahead = True
+        self.send({"equivalent": point})
+
+    def settle(self) -> None:
+        """Waits for the answer to a question that was asked ahead; does not return from one that
+        ends the process.
+        """
+        if self._has_asked_ahead:
+            with self._told:
+                self._told.wait_for(lambda: self._is_known is not None)
+
     def is_known(self, point: Mapping[str, Any]) -> bool:
         """Whether the trial has been answered from an earlier one with this canonical point; waits
         for the service to say so, or for the worker to say that it is to train.
@@ -435,6 +458,7 @@ class PipeChannel:
         if self._has_seen_end:
             raise TrialEnded
         held_at = self._now()
+        self.settle()
         self._last_values = dict(values)
         self.send({"report": {"step": step, "values": sendable(values), "elapsed_s": elapsed_s}})
         self._hold(step)
@@ -462,6 +486,9 @@ class PipeChannel:
             if name == "continue":
                 self._answered_step, self._to_step = order["step"], order["to_step"]
             elif name in ("answered", "train"):
+                if name == "answered" and self._has_asked_ahead:
+                    self.send(_ANSWERED)
+                    os._exit(0)
                 self._is_known = name == "answered"
             elif name == "leave":
                 self._may_leave = True

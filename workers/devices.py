@@ -177,11 +177,11 @@ def said_size(size_bytes: int) -> str:
     return f"{size_bytes / 2**30:.1f} GiB" if is_large else f"{size_bytes / 2**20:.0f} MiB"
 
 
-def of_index(index: int, kind: str) -> tuple[str, Mapping[str, str]]:
-    """A device as torch names it, and the environment that hides the other ones."""
+def of_index(index: int, kind: str, *also: int) -> tuple[str, Mapping[str, str]]:
+    """A device as torch names it, and the environment that hides all but it and `also`."""
     if kind == "cpu":
         return "cpu", {"CUDA_VISIBLE_DEVICES": ""}
-    return "cuda:0", {"CUDA_VISIBLE_DEVICES": str(index)}
+    return "cuda:0", {"CUDA_VISIBLE_DEVICES": ",".join(map(str, (index, *also)))}
 
 
 class MemoryReader:

@@ -32,13 +32,15 @@ class Need:
     Attributes:
         memory_bytes: of the device's memory; None: nothing is known. On a GPU it then has the
             device alone; the cores' memory is the system's to share out.
-        gpu: share of a GPU, 0 to 1.
+        gpu: share of each GPU, 0 to 1.
         cores: of the CPU, at least 1.
+        n_devices: GPUs that it needs at the same time; the memory is that of each.
     """
 
     memory_bytes: int | None = None
     gpu: float = 0.0
     cores: int = 1
+    n_devices: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class Held:
 
     Attributes:
         used_bytes: what it takes of it now; None where the system does not tell.
+        also: devices that it takes as much of at the same time.
     """
 
     index: int
@@ -69,6 +72,12 @@ class Held:
     gpu: float = 0.0
     cores: int = 1
     used_bytes: int | None = None
+    also: tuple[int, ...] = ()
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """All its devices."""
+        return self.index, *self.also
 
 
 def estimate(peaks: Sequence[int], prior: int | None, floor: int) -> int | None:
@@ -102,7 +111,7 @@ def expected_on(need: Need, space: Space) -> int:
 
 def left(space: Space, held: Sequence[Held]) -> int:
     """Bytes of a space that nobody takes now, nor a running trial is still expected to take."""
-    here = [each for each in held if each.index == space.index]
+    here = [each for each in held if space.index in each.indices]
     expected = sum(each.memory_bytes for each in here)
     used = 0
     for each in here:
@@ -116,7 +125,7 @@ def left(space: Space, held: Sequence[Held]) -> int:
 
 def fits(need: Need, space: Space, held: Sequence[Held]) -> bool:
     """Whether a trial can begin on a device beside those that run there."""
-    here = [each for each in held if each.index == space.index]
+    here = [each for each in held if space.index in each.indices]
     if space.is_gpu and need.gpu + sum(each.gpu for each in here) > 1.0 + 1e-9:
         return False
     if not space.is_gpu and not here:
@@ -128,17 +137,26 @@ def fits(need: Need, space: Space, held: Sequence[Held]) -> bool:
 
 
 def choose(need: Need, spaces: Sequence[Space], held: Sequence[Held], n_cores: int) -> int | None:
-    """The index of the device with most left of those where a trial fits, or None.
+    """The first device that `choose_all` gives; None where there are too few."""
+    return next(iter(choose_all(need, spaces, held, n_cores)), None)
+
+
+def choose_all(
+    need: Need, spaces: Sequence[Space], held: Sequence[Held], n_cores: int
+) -> tuple[int, ...]:
+    """The indices of the devices with most left of those where a trial fits, as many as it needs;
+    none where there are fewer.
 
     Args:
         n_cores: the worker's, for all its trials together.
     """
     if need.cores + sum(each.cores for each in held) > n_cores and held:
-        return None
+        return ()
     fitting = [space for space in spaces if fits(need, space, held)]
-    if not fitting:
-        return None
-    return max(fitting, key=lambda space: (left(space, held), -space.index)).index
+    if len(fitting) < need.n_devices:
+        return ()
+    roomiest = sorted(fitting, key=lambda space: (-left(space, held), space.index))
+    return tuple(space.index for space in roomiest[: need.n_devices])
 
 
 def how_many(
@@ -147,19 +165,20 @@ def how_many(
     """How many such trials could begin now, one after the other; at most `most`."""
     placed = list(held)
     for count in range(most):
-        index = choose(need, spaces, placed, n_cores)
-        if index is None:
+        indices = choose_all(need, spaces, placed, n_cores)
+        if not indices:
             return count
-        placed.append(hold(need, next(space for space in spaces if space.index == index)))
+        placed.append(hold(need, *(space for space in spaces if space.index in indices)))
     return most
 
 
-def hold(need: Need, space: Space) -> Held:
-    """What a trial that begins on a device is held to take of it; it takes nothing yet."""
+def hold(need: Need, space: Space, *also: Space) -> Held:
+    """What a trial that begins on devices is held to take of each; it takes nothing yet."""
     return Held(
         index=space.index,
-        memory_bytes=expected_on(need, space),
+        memory_bytes=max(expected_on(need, each) for each in (space, *also)),
         gpu=need.gpu,
         cores=need.cores,
         used_bytes=0,
+        also=tuple(each.index for each in also),
     )

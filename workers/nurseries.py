@@ -30,12 +30,14 @@ class Nurseries:
 
     Args:
         environment: of the trials.
+        n_spares: how many processes of each wait for the next trials.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], n_spares: int = 1) -> None:
         # For trials on the CPU only: a GPU's driver that was looked at before a fork fails after
         # it.
         self._environment = {**environment, "CUDA_VISIBLE_DEVICES": ""}
+        self._n_spares = n_spares
         self._made: dict[str, Nursery] = {}
 
     def of(self, objective: str) -> Nursery | None:
@@ -50,7 +52,8 @@ class Nurseries:
         if nursery is None or not nursery.is_alive:
             if nursery is not None:
                 nursery.close()
-            nursery = self._made[objective] = Nursery(objective, self._environment)
+            nursery = Nursery(objective, self._environment, self._n_spares)
+            self._made[objective] = nursery
         return nursery
 
     def close(self) -> None:

@@ -7,8 +7,10 @@ group of its own; the nursery reaps it only when told, so that the parent's sign
 process.
 
 The fork itself, ten milliseconds with torch imported, is made ahead: behind each trial the next
-one's process waits, a *spare*. So a trial begins as fast as in a process that is used again, and
-yet nothing that a trial leaves behind (memory, threads, seeds, open files) is there for the next.
+one's process waits, a *spare*; as many as there are slots, for trials that begin together. What the
+parent asks for goes before the making of spares. So a trial begins as fast as in a process that is
+used again, and yet nothing that a trial leaves behind (memory, threads, seeds, open files) is there
+for the next.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import contextlib
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -54,18 +57,29 @@ class Brood:
     Args:
         preload: reads an objective's data into memory.
         orders: the nursery's own socket, which no trial may hold.
+        n_spares: how many processes are to wait.
     """
 
-    def __init__(self, preload: Callable[[Any, str | None], None], orders: socket.socket) -> None:
+    def __init__(
+        self,
+        preload: Callable[[Any, str | None], None],
+        orders: socket.socket,
+        n_spares: int,
+    ) -> None:
         self._preload = preload
         self._orders = orders
+        self._n_spares = n_spares
         self._pids: set[int] = set()
-        self._spare: Spare | None = None
+        self._spares: list[Spare] = []
+        self._data: Data | None = None
 
     def hand_out(self, data: Data, fds: list[int]) -> int:
         """Gives a trial's pipes to the spare, or to a new process; its process id."""
-        spare, self._spare = self._spare, None
-        if spare is None or spare.data != data or not _given(spare, fds):
+        if data != self._data:
+            self._discard_all()
+            self._data = data
+        spare = self._spares.pop(0) if self._spares else None
+        if spare is None or not _given(spare, fds):
             if spare is not None:
                 _discard(spare)
             spare = self._fork(data)
@@ -76,10 +90,12 @@ class Brood:
         self._pids.add(spare.pid)
         return spare.pid
 
-    def prepare(self, data: Data) -> None:
-        """Has a spare wait, unless one does."""
-        if self._spare is None:
-            self._spare = self._fork(data)
+    def prepare(self) -> bool:
+        """Has one more spare wait for a trial like the last one; False where enough do."""
+        if self._data is None or len(self._spares) >= self._n_spares:
+            return False
+        self._spares.append(self._fork(self._data))
+        return True
 
     def reap(self, pid: int) -> int:
         """Ends what is left of a child's group; its exit status."""
@@ -88,10 +104,14 @@ class Brood:
 
     def close(self) -> None:
         """Ends them all."""
-        if self._spare is not None:
-            _discard(self._spare)
+        self._discard_all()
         for pid in self._pids:
             reap(pid)
+
+    def _discard_all(self) -> None:
+        for spare in self._spares:
+            _discard(spare)
+        self._spares.clear()
 
     def _fork(self, data: Data) -> Spare:
         """Forks a process off and waits until it leads its own session."""
@@ -102,8 +122,8 @@ class Brood:
         nursery_pid = os.getpid()
         pid = os.fork()
         if pid == 0:
-            ours.close()
-            self._orders.close()
+            for each in (ours, self._orders, *(spare.socket for spare in self._spares)):
+                each.close()
             _be_a_trial(theirs, nursery_pid)
         theirs.close()
         ours.recv(1)
@@ -124,22 +144,33 @@ def _discard(spare: Spare) -> None:
     reap(spare.pid)
 
 
-def main(socket_fd: str, parent_pid: str, objective: str) -> None:
+def main(socket_fd: str, parent_pid: str, objective: str, n_spares: str) -> None:
     """Serves the parent's orders until it hangs up."""
     die_with(int(parent_pid))
     module = importlib.import_module(f".objectives.{BUILT_IN[objective].module}", __package__)
     orders = socket.socket(fileno=int(socket_fd))
     orders.set_inheritable(False)
-    brood = Brood(getattr(module, "preload", lambda options, data_digest: None), orders)
-    while (received := _receive(orders)) is not None:
+    brood = Brood(
+        getattr(module, "preload", lambda options, data_digest: None), orders, int(n_spares)
+    )
+    while True:
+        if not _is_waiting(orders) and brood.prepare():
+            continue
+        received = _receive(orders)
+        if received is None:
+            break
         message, fds = received
         if message["order"] == "fork":
             data = message["options"], message["data_digest"]
             _answer(orders, brood.hand_out(data, fds))
-            brood.prepare(data)
         else:
             _answer(orders, brood.reap(message["pid"]))
     brood.close()
+
+
+def _is_waiting(orders: socket.socket) -> bool:
+    """Whether an order is there, or the parent has hung up."""
+    return bool(select.select([orders], [], [], 0)[0])
 
 
 def _answer(orders: socket.socket, number: int) -> None:

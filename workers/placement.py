@@ -122,16 +122,21 @@ class Placement:
         need = self._need(wanted.objective, wanted.min_memory_bytes, wanted.resources)
         with self._lock:
             spaces, held = self._spaces(), list(self._held.values())
-            index = fitting.choose(need, spaces, held, self._n_cores)
-            if index is None:
+            indices = fitting.choose_all(need, spaces, held, self._n_cores)
+            if not indices:
                 if not may_wait:
                     self._ask_again_at = time.monotonic() + TURNED_AWAY_S
                 return False
-            space = next(each for each in spaces if each.index == index)
-            beside = [each for each, other in self._held.items() if other.index == index]
+            beside = [
+                lease_id
+                for lease_id, other in self._held.items()
+                if set(other.indices) & set(indices)
+            ]
             if beside:
                 self._shared.update([wanted.lease_id, *beside])
-            self._held[wanted.lease_id] = fitting.hold(need, space)
+            self._held[wanted.lease_id] = fitting.hold(
+                need, *(space for space in spaces if space.index in indices)
+            )
             self._objective_of[wanted.lease_id] = wanted.objective
             return True
 
@@ -145,6 +150,8 @@ class Placement:
         used = self._reader.gpu_bytes(pids) if self.kind == "gpu" else rss_bytes
         with self._lock:
             if (held := self._held.get(lease_id)) is not None:
+                if used is not None:  # of all its devices: what is expected is that of each
+                    used = math.ceil(used / len(held.indices))
                 self._held[lease_id] = replace(held, used_bytes=used)
                 self._peak_of[lease_id] = max(self._peak_of.get(lease_id, 0), used or 0)
 
@@ -194,11 +201,13 @@ class Placement:
         is_gpu = self.kind == "gpu"
         if is_gpu:
             floor = max(floor, int(resources.get("gpu_memory_bytes") or 0))
+        wanted = float(resources.get("gpu") or 0.0) if is_gpu else 0.0
         peaks = self._peaks.of(self.kind, name)
         return Need(
             memory_bytes=fitting.estimate(peaks, self._priors.get(name), floor),
-            gpu=min(1.0, float(resources.get("gpu") or 0.0)) if is_gpu else 0.0,
+            gpu=min(1.0, wanted),
             cores=max(self._threads, math.ceil(float(resources.get("cpu") or 1.0))),
+            n_devices=max(1, math.ceil(wanted)),
         )
 
     def _spaces(self) -> list[Space]:
@@ -209,7 +218,7 @@ class Placement:
         for device in devices:
             index = device.index
             total, free = sizes.get(index, (device.memory_total_bytes or 0,) * 2)
-            if all(held.index != index for held in self._held.values()):
+            if all(index not in held.indices for held in self._held.values()):
                 self._idle_free[index] = free
             spaces.append(
                 Space(

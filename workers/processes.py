@@ -121,13 +121,18 @@ class Nursery:
     """The parent's end of a process that forks trials of one objective off.
 
     To be made by a thread that lives as long as the worker: it dies with that thread.
+
+    Args:
+        objective: its name.
+        environment: of the trials.
+        n_spares: how many processes wait for the next trials.
     """
 
-    def __init__(self, objective: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, objective: str, environment: Mapping[str, str], n_spares: int = 1) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._popen = subprocess.Popen(
-                command("nursery", theirs.fileno(), os.getpid(), objective),
+                command("nursery", theirs.fileno(), os.getpid(), objective, n_spares),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,

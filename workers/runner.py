@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from tunewell import failures
 from tunewell.failures import Failure
 
+from . import kernel_kills
 from .output import Output
 
 GRACE_S = 3.0
@@ -193,6 +194,7 @@ class Runner:
 
     def run(self) -> Outcome:
         """Starts the process and stays with it until its whole group is gone."""
+        kills = kernel_kills.count()
         try:
             child = self._start()
         except OSError as error:
@@ -208,7 +210,8 @@ class Runner:
             self.pid = None
             self._end()
         self.last_step = session.last_step
-        return self._outcome(session, status)
+        is_killed = status == -signal.SIGKILL and (kernel_kills.count() or 0) > (kills or 0)
+        return self._outcome(session, status, is_for_memory=is_killed)
 
     def _end(self) -> None:
         with self._lock:
@@ -236,7 +239,7 @@ class Runner:
         child.signal_group(signal.SIGKILL)
         session.drain()
 
-    def _outcome(self, session: _Session, status: int) -> Outcome:
+    def _outcome(self, session: _Session, status: int, *, is_for_memory: bool) -> Outcome:
         if self._cause is Cause.ABORT:
             return Outcome(cause=Cause.ABORT)
         # Values that were sent before the end came count.
@@ -250,7 +253,8 @@ class Runner:
             return Outcome(cause=Cause.RELEASE)
         if self._cause is Cause.REFUSED:
             return Outcome(failure=self._refused)
-        return Outcome(failure=failures.of_exit(status, self.output.text))
+        text = self.output.text
+        return Outcome(failure=failures.of_exit(status, text, is_for_memory=is_for_memory))
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:

@@ -68,10 +68,11 @@ class Spool:
         self._file = path.open("ab+")
         self._end = _repair(self._file)
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._is_listed = self._end > 0
         if self._end == 0:
             try:
-                self._append({"header": _as_dict(header)})
-                _sync_folder(path.parent)
+                # Safe with the first record: of a lease without one there is nothing to tell.
+                self._write({"header": _as_dict(header)})
             except OSError:
                 self._file.close()
                 os.close(self._fd)
@@ -106,7 +107,7 @@ class Spool:
         with self._changed:
             if self.is_closed:
                 return
-            self._append({"kind": record.kind, "body": dict(record.body)})
+            self._write({"kind": record.kind, "body": dict(record.body)}, is_synced=True)
             self._changed.notify_all()
 
     def hold(self, record: Record) -> None:
@@ -117,17 +118,25 @@ class Spool:
             self._held = record
             self._changed.notify_all()
 
-    def _append(self, line: Mapping[str, Any]) -> None:
+    def _write(self, line: Mapping[str, Any], *, is_synced: bool = False) -> None:
         content = json.dumps(line).encode() + b"\n"
         try:
             _write_all(self._fd, content)
-            os.fsync(self._fd)
+            if is_synced:
+                self._sync()
         except OSError:
             # A part of a line would hide whatever comes after it.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self._end)
             raise
         self._end += len(content)
+
+    def _sync(self) -> None:
+        """Has all that was written on the disk, and at first the file in its folder too."""
+        os.fsync(self._fd)
+        if not self._is_listed:
+            _sync_folder(self.path.parent)
+            self._is_listed = True
 
     def peek(self, wait_s: float) -> Record | None:
         """The first record not yet taken, waiting up to `wait_s` for one; None when there is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -39,12 +40,18 @@ def devices_cover(
         if need.gpu > max(1, len(gpus)) or not gpus:
             return False
         memory = _free_memory(gpus, free)
-        if not any(have is None or have >= need.gpu_memory_bytes for have in memory):
+        large = [have for have in memory if have is None or have >= need.gpu_memory_bytes]
+        if len(large) < n_gpus(need):
             return False
     if free is None:
         return True
     cores = [entry.cpu for entry in free if entry.cpu is not None]
     return not cores or sum(cores) >= need.cpu
+
+
+def n_gpus(need: Resources) -> int:
+    """GPUs that one trial has at the same time: above one they are whole ones."""
+    return max(1, math.ceil(need.gpu))
 
 
 def memory_of(worker: Worker, free: Sequence[DeviceFree] | None = None) -> int | None:
@@ -77,7 +84,10 @@ def n_that_fit(
     sizes = _free_memory(gpus, free)
     if None in sizes:
         return None
-    return sum(size // need.gpu_memory_bytes for size in sizes if size is not None)
+    room = [size // need.gpu_memory_bytes for size in sizes if size is not None]
+    if need.gpu > 1:
+        return sum(1 for each in room if each > 0) // n_gpus(need)
+    return sum(room)
 
 
 def could_run(worker: Worker, study: Study, *, min_memory_bytes: int) -> bool:

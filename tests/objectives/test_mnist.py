@@ -10,6 +10,7 @@ import torch
 from workers.objectives import data, mnist, mnist_data
 from workers.objectives.mnist import Settings
 from workers.objectives.mnist_data import Part
+from workers.objectives.written_out import OneVector, WrittenOut
 
 from .trials import Kept, trial
 
@@ -119,11 +120,46 @@ def test_the_gradients_written_out_are_those_of_autograd() -> None:
     torch.manual_seed(0)
     net = mnist.network(Settings()).double()
     x = torch.randn(17, 784, generator=rng, dtype=torch.float64)
-    y = torch.randint(0, 10, (17,), generator=rng)
-    mnist._by_autograd(net)(x, y)
-    expected = [p.grad.clone() for p in net.parameters() if p.grad is not None]
-    mnist._written_out(net)(x, y)
-    found = [p.grad for p in net.parameters() if p.grad is not None]
-    assert len(found) == len(expected) == 4
-    for mine, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-15)
+    train = Part(x=x, y=torch.randint(0, 10, (17,), generator=rng))
+    optimizer = torch.optim.Adam(net.parameters(), fused=True)
+    for rows in torch.tensor([3, 1, 16, 2]), torch.arange(17):
+        mnist._by_autograd(net)(train, rows)
+        expected = [p.grad.clone() for p in net.parameters() if p.grad is not None]
+        vector = OneVector(net, optimizer)
+        WrittenOut(net)(train, rows)
+        found = [p.grad for p in net.parameters() if p.grad is not None]
+        assert len(found) == len(expected) == 4
+        for mine, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-15)
+        vector.step()
+
+
+def test_one_vector_is_moved_as_the_optimizer_moves_its_parts() -> None:
+    train = mnist_data.load(data.MNIST_5K).train
+    settings = Settings(batch_size=64, learning_rate=0.003)
+    torch.manual_seed(0)
+    ours, theirs = mnist.network(settings), mnist.network(settings)
+    theirs.load_state_dict(ours.state_dict())
+    optimizers = [
+        torch.optim.Adam(net.parameters(), lr=0.003, fused=True) for net in (ours, theirs)
+    ]
+    vector = OneVector(ours, optimizers[0])
+    step = WrittenOut(ours)
+    for number, rows in enumerate(torch.split(torch.arange(640), 64)):
+        if number == 5:  # what a checkpoint holds is what torch's own would hold
+            optimizers[0].load_state_dict(optimizers[1].state_dict())
+            ours.load_state_dict(theirs.state_dict())
+            vector.lay_out()
+            step = WrittenOut(ours)
+        step(train, rows)
+        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            other.grad = None if mine.grad is None else mine.grad.clone()
+        vector.step()
+        optimizers[1].step()
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-8)
+    kept, expected = (optimizer.state_dict() for optimizer in optimizers)
+    assert kept["state"].keys() == expected["state"].keys()
+    for index, state in kept["state"].items():
+        for name, value in state.items():
+            torch.testing.assert_close(value, expected["state"][index][name])

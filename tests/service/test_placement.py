@@ -44,6 +44,15 @@ async def test_no_more_trials_are_given_than_find_room_on_each_gpu(bench: Bench)
     assert grants[0].resources.gpu_memory_bytes == 30 * GIB
 
 
+async def test_a_trial_of_two_gpus_is_given_where_two_have_the_memory(bench: Bench) -> None:
+    bench.study(worker_study(resources={"gpu": 2, "gpu_memory_bytes": 30 * GIB}))
+    worker_id = bench.worker(devices=[gpu(80, index) for index in range(3)])
+    assert await claim(bench, worker_id, 70, 20, 20) == []
+    assert len(await claim(bench, worker_id, 70, 40, 70)) == 1  # the third GPU is half a trial's
+    alone = bench.worker("alone", devices=[gpu(80)])
+    assert await claim(bench, alone, 70) == []
+
+
 async def test_only_the_objectives_that_have_room_are_given(bench: Bench) -> None:
     bench.study(worker_study())
     worker_id = bench.worker(devices=[gpu(80)])

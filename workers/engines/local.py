@@ -50,7 +50,7 @@ class LocalEngine:
             n_cores=self._n_cores,
             log=log,
         )
-        self._nurseries = Nurseries(self._environment)
+        self._nurseries = Nurseries(self._environment, self.n_slots)
 
     def plan(self) -> Mapping[str, Any]:
         """What the slots run on, and what is expected of a trial, for the worker's first line."""
@@ -77,7 +77,7 @@ class LocalEngine:
     def place(self, wanted: Wanted) -> Place:
         """The device that was chosen, and a nursery where one saves the trial its imports."""
         held = self._placement.held(wanted.lease_id)
-        device, environment = devices.of_index(held.index, self._placement.kind)
+        device, environment = devices.of_index(held.index, self._placement.kind, *held.also)
         is_wide = held.cores > self._threads
         if is_wide:
             environment = {**environment, "OMP_NUM_THREADS": str(held.cores)}

@@ -30,9 +30,10 @@ from . import data, mnist_data
 from .mnist_data import N_PIXELS, Part
 from .running_statistics import RunningStatistics
 from .training_record import Record, Step, record_key
+from .written_out import OneVector, WrittenOut
 
-Backward: TypeAlias = Callable[[torch.Tensor, torch.Tensor], None]
-"""Sets a network's gradients for a batch: images (b, 784) and their digits (b,)."""
+Backward: TypeAlias = Callable[[Part, torch.Tensor], None]
+"""Sets a network's gradients for a batch: rows (b,) of the training images."""
 
 HELD_OUT_SHARE = 6
 """One training image in so many is held out for validation: the last 10,000 of 60,000."""
@@ -116,8 +117,10 @@ class Training:
         self._optimizer = torch.optim.Adam(
             self._net.parameters(), lr=settings.learning_rate, fused=True
         )
-        backward = _written_out if settings.model == "simple" else _by_autograd
-        self._backward = backward(self._net)
+        self._vector = OneVector(self._net, self._optimizer) if settings.model == "simple" else None
+        self._backward: Backward = (
+            _by_autograd(self._net) if self._vector is None else WrittenOut(self._net)
+        )
         self.step = 0
 
     @property
@@ -193,10 +196,10 @@ class Training:
         self._first = None
         batches = self._next_batches()
         statistics = self._running.rows(len(batches))
+        move = self._optimizer.step if self._vector is None else self._vector.step
         for rows, own in zip(batches, statistics, strict=True):
-            x, y = self._train.x.index_select(0, rows), self._train.y.index_select(0, rows)
-            self._backward(x, y)
-            self._optimizer.step()
+            self._backward(self._train, rows)
+            move()
             self._running.note(own)
         self.step += 1
         return statistics.cpu()
@@ -243,41 +246,18 @@ class Training:
         self._net.load_state_dict(state["net"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._epoch_begin = state["order"]
+        if self._vector is not None:
+            self._vector.lay_out()
+            self._backward = WrittenOut(self._net)
 
 
 def _by_autograd(net: nn.Sequential) -> Backward:
     """Sets the gradients of the mean cross entropy of a batch."""
 
-    def backward(x: torch.Tensor, y: torch.Tensor) -> None:
+    def backward(train: Part, rows: torch.Tensor) -> None:
         net.zero_grad(set_to_none=True)
+        x, y = train.x.index_select(0, rows), train.y.index_select(0, rows)
         torch.autograd.backward(cross_entropy(net(x), y))
-
-    return backward
-
-
-def _written_out(net: nn.Sequential) -> Backward:
-    """The same for the network `simple`, written out: on small batches autograd's bookkeeping costs
-    more than the arithmetic (0.67 against 0.47 ms a step at batch 16 on one CPU core).
-
-    With logits z of a batch of b rows: dL/dz = (softmax(z) - onehot(y)) / b, then the chain rule
-    through the second layer, ReLU and the first layer.
-    """
-    w1, b1, w2, b2 = (p.detach() for p in net.parameters())
-    for p in net.parameters():
-        p.grad = torch.zeros_like(p)
-    g_w1, g_b1, g_w2, g_b2 = (p.grad for p in net.parameters() if p.grad is not None)
-
-    @torch.no_grad()
-    def backward(x: torch.Tensor, y: torch.Tensor) -> None:
-        hidden = torch.addmm(b1, x, w1.t()).relu_()
-        d_logits = torch.softmax(torch.addmm(b2, hidden, w2.t()), dim=1)
-        d_logits.scatter_add_(1, y.unsqueeze(1), d_logits.new_full((len(y), 1), -1.0))
-        d_logits.div_(len(y))
-        torch.mm(d_logits.t(), hidden, out=g_w2)
-        torch.sum(d_logits, 0, out=g_b2)
-        d_hidden = torch.mm(d_logits, w2).mul_(hidden > 0)
-        torch.mm(d_hidden.t(), x, out=g_w1)
-        torch.sum(d_hidden, 0, out=g_b1)
 
     return backward
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from tunewell.objective import TrialEnded
 from workers.child import CHECKPOINT_EVERY_S, Ending, PipeChannel
 
-from .helpers import files_of
+from .helpers import LIMIT_S, files_of
 
 
 class Clock:
@@ -224,3 +225,31 @@ def test_the_time_in_which_a_trial_is_held_is_no_work(pipe: Pipe) -> None:
     channel.take_order(go_on(1, None))
     assert held.returned()
     assert channel.elapsed_s() == 5.0
+
+
+def test_a_trial_that_asked_ahead_reports_when_it_is_told_to_train(
+    pipe: Pipe,
+) -> None:
+    channel = PipeChannel(pipe.write_fd, owns_process=True)
+    channel.ask_ahead({"x0": 1})
+    reporting = threading.Thread(target=channel.report, args=(1, {"value": 1.0}, 0.0))
+    reporting.start()
+    assert pipe.line() == {"equivalent": {"x0": 1}}
+    assert select.select([pipe.read_fd], [], [], 0.05)[0] == []
+    channel.take_order({"order": "train"})
+    reporting.join(LIMIT_S)
+    assert "report" in pipe.line()
+
+
+def test_the_process_of_a_trial_that_asked_ahead_ends_when_an_equal_one_has_the_result(
+    pipe: Pipe,
+) -> None:
+    pid = os.fork()
+    if pid == 0:
+        channel = PipeChannel(pipe.write_fd, owns_process=True)
+        channel.ask_ahead({"x0": 1})
+        channel.take_order({"order": "answered"})
+        os._exit(1)  # it is to have ended
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    lines = os.read(pipe.read_fd, 1 << 16).splitlines()
+    assert json.loads(lines[-1]) == {"end": {"state": "answered"}}

@@ -125,3 +125,35 @@ def test_a_drained_worker_asks_again_after_a_pause_only(monkeypatch: pytest.Monk
     claimer._thread.join(LIMIT_S)
     assert not claimer.is_alive
     assert link.n_asked == 1
+
+
+def test_a_worker_on_a_full_device_does_not_take_itself_for_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A trial may wait for the memory: only a claim that could bring one says whether any does."""
+    monkeypatch.setattr(claims, "NO_ROOM_PAUSE_S", 0.01)
+    rooms: list[dict[str, Any] | None] = [None, None, None, {"max_leases": 1}]
+    n_left_when_idle: queue.SimpleQueue[int] = queue.SimpleQueue()
+    link: Any = AtOnce()
+    link.call = lambda *_, **__: {"leases": [], "open_work": False}
+    slots = Slots(1)
+
+    def note_idle() -> None:
+        n_left_when_idle.put(len(rooms))
+        slots.close()
+
+    claimer = Claimer(
+        link,
+        lambda *_, **__: None,  # type: ignore[arg-type]
+        slots,
+        wait_s=20.0,
+        room=lambda _: rooms.pop(0),
+        worker_id=lambda: "wk_1",
+        on_leases=lambda *_: None,
+        on_forgotten=lambda _: None,
+        on_idle=note_idle,
+        on_refused=lambda _: None,
+    )
+    claimer.start()
+    assert n_left_when_idle.get(timeout=LIMIT_S) == 0
+    claimer.join()

@@ -51,6 +51,20 @@ def test_a_trial_that_is_not_answered_tells_its_canonical_point_with_its_result(
     assert service.ends()[0][1]["equivalent"] == {"x0": 3, "trained": True}
 
 
+def test_one_of_ours_begins_while_the_question_is_on_its_way_and_reports_nothing_before(
+    service: FakeService,
+) -> None:
+    options = {"seed": 3, "dataset": "mnist-5k", "epochs": 1}
+    service.equal.add("ls_1")
+    for lease_id in ("ls_1", "ls_2"):
+        service.add(lease_id, "mnist-mlp", params={"batch_size": 500}, options=options)
+    with worker(service, built_in="mnist-mlp") as statuses:
+        service.wait_for(service.ends)
+        assert finish(service, statuses) == 0
+    assert written(service) == ["match", "match", "measurements", "complete"]
+    assert [body["lease_id"] for _, body in service.writes] == ["ls_1", "ls_2", "ls_2", "ls_2"]
+
+
 @pytest.mark.parametrize("name", ["rounds", "good"])
 def test_an_objective_that_claims_nothing_asks_nothing(service: FakeService, name: str) -> None:
     service.add("ls_1", name, options={"unlike": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -150,3 +151,27 @@ def pipes_of(pid: int) -> set[str]:
 
 def test_an_objective_that_is_not_built_in_has_none(nurseries: Nurseries) -> None:
     assert nurseries.of("mine") is None
+
+
+def test_trials_that_begin_together_find_a_process_each() -> None:
+    nurseries = Nurseries(ENVIRONMENT, n_spares=2)
+    try:
+        assert runner(nurseries, Reports()).run().end is not None
+        nursery = nurseries.of("function")
+        assert nursery is not None
+        parent = psutil.Process(nursery.pid)
+        spares: set[int] = set()
+        with contextlib.ExitStack() as stack:
+            sinks = [Reports() for _ in range(2)]
+            made = [runner(nurseries, sink, steps=3000, step_s=0.02) for sink in sinks]
+            # The same options: the first trial of these has no spare, and two are made behind it.
+            stack.enter_context(running(made[0]))
+            waiting(made[0], sinks[0])
+            while len(spares) < 2:
+                spares = {each.pid for each in parent.children()} - {made[0].pid or 0}
+            stack.enter_context(running(made[1]))
+            assert waiting(made[1], sinks[1]) in spares
+            for each in made:
+                each.kill(Cause.ABORT)
+    finally:
+        nurseries.close()

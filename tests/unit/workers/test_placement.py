@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from workers import fitting
+from workers import devices, fitting
 from workers import placement as placements
 from workers.devices import Device
 from workers.engines.base import Wanted
@@ -153,6 +153,23 @@ def test_a_study_says_the_least_memory_and_the_share_of_a_gpu(bench: Bench) -> N
     assert made.hold(lease("b", gpu=0.5))
     assert made.hold(lease("c", gpu=0.5))
     assert not made.hold(lease("d", gpu=0.25))
+
+
+def test_a_trial_of_several_gpus_has_them_whole_and_all_at_once(bench: Bench) -> None:
+    made = bench.made(Inventory(70, 76, 40, 78), priors={"net": 10 * GIB})
+    assert made.hold(lease("a", gpu=2, gpu_memory_bytes=60 * GIB))
+    assert made.held("a").indices == (1, 3)
+    assert devices.of_index(1, "gpu", *made.held("a").also) == (
+        "cuda:0",
+        {"CUDA_VISIBLE_DEVICES": "1,3"},
+    )
+    assert not made.hold(lease("b", gpu=2, gpu_memory_bytes=60 * GIB), may_wait=True)
+    assert made.hold(lease("c", gpu=1.5))  # whole ones: two
+    assert made.held("c").indices == (0, 2)
+    assert not made.hold(lease("d", gpu=0.5), may_wait=True)
+    made.end("a", None)
+    assert made.hold(lease("d", gpu=0.5))
+    assert made.held("d").indices == (3,)
 
 
 def test_a_trial_that_fits_nowhere_is_not_asked_for_again_at_once(

@@ -54,6 +54,13 @@ def killed(trial: tunewell.Trial) -> float:
 
 
 @_own
+def hog(trial: tunewell.Trial) -> float:
+    """Takes more memory than a group of the tests has."""
+    taken = [b"x" * 2**23 for _ in range(64)]
+    return float(len(taken))
+
+
+@_own
 def crashes(trial: tunewell.Trial) -> float:
     os.abort()
 

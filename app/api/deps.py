@@ -197,7 +197,7 @@ async def _disconnected(request: Request) -> None:
         message = await request.receive()
 
 
-def api_of(request: Request) -> Api:
+async def api_of(request: Request) -> Api:
     """The request's view of the service; the route has found out the caller before."""
     return Api(
         request=request,

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from ..errors import Unavailable
+from ..service.todo import Todo
 from ..service.views import Caller
 from ..store.idempotency import Answer, Receipt
 from . import cookies, etags
@@ -32,6 +33,9 @@ RECHECK_S = 1.0
 
 QUEUE_WAIT_S = 10.0
 """How long a call waits for one of the database connections before it is told to come back."""
+
+MOST_SUBMITTED = 128
+"""Writes at once that no thread waits for: as many as may share a commit."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,6 +66,22 @@ async def threaded(request: Request, fn: Callable[P, T], *args: P.args, **kwargs
         return await run_sync(partial(fn, *args, **kwargs), limiter=state.unlimited)
     finally:
         state.limiter.release_on_behalf_of(place)
+
+
+async def written(request: Request, todo: Todo[T]) -> T:
+    """Does a write. Where the store has a thread that writes, no other is kept waiting for it.
+
+    Raises:
+        Unavailable: too many waited before it for `QUEUE_WAIT_S`.
+    """
+    if not todo.store.takes_submitted:
+        return await threaded(request, todo.run)
+    limiter, place = request.app.state.submitted, object()
+    await _take_place(limiter, place)
+    try:
+        return await todo.submitted()
+    finally:
+        limiter.release_on_behalf_of(place)
 
 
 async def _take_place(limiter: anyio.CapacityLimiter, place: object) -> None:
@@ -129,6 +149,10 @@ class Api:
     async def call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One service call, in a thread."""
         return await threaded(self.request, fn, *args, **kwargs)
+
+    async def write(self, todo: Todo[T]) -> T:
+        """One write of a service."""
+        return await written(self.request, todo)
 
     def receipt(self, render: Callable[[T], Answer]) -> Receipt[T] | None:
         """The receipt under the request's Idempotency-Key; None without one."""

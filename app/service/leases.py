@@ -33,6 +33,7 @@ from .grants import advance, finish, note_spared
 from .points import PointSource
 from .settle import last_values, note_best, wake
 from .stopping import judged, may_pause
+from .todo import Todo
 from .views import Beat, BeatAnswer, Budget, Caller, Failed, Matched, Point, Report, Reported
 from .wake import EVENTS, study_topic
 
@@ -141,7 +142,7 @@ class LeaseService:
         seq: int,
         points: Sequence[Point],
         caller: Caller,
-    ) -> Reported:
+    ) -> Todo[Reported]:
         """Takes in measurements and renews the lease; a `seq` already seen changes nothing.
 
         The answer says what the study's early-stopping rule makes of the report.
@@ -172,9 +173,7 @@ class LeaseService:
                 budget=_budget(held.lease),
             )
 
-        reported = self._store.write(take)
-        self._kick(changed)
-        return reported
+        return Todo(self._store, take, lambda: self._kick(changed))
 
     def match(
         self, trial_id: str, *, lease_id: str, equivalent: Mapping[str, Any], caller: Caller
@@ -220,7 +219,7 @@ class LeaseService:
         equivalent: Mapping[str, Any] | None = None,
         report: Report | None = None,
         caller: Caller,
-    ) -> Trial:
+    ) -> Todo[Trial]:
         """Ends a trial with its values; the same call again gets the first answer.
 
         Args:
@@ -267,9 +266,7 @@ class LeaseService:
             changed[:] = [held.study.study]
             return trial
 
-        trial = self._store.write(complete)
-        self._kick(changed)
-        return trial
+        return Todo(self._store, complete, lambda: self._kick(changed))
 
     def fail(
         self,
@@ -282,7 +279,7 @@ class LeaseService:
         caller: Caller,
         min_memory_bytes: int | None = None,
         report: Report | None = None,
-    ) -> Failed:
+    ) -> Todo[Failed]:
         """Notes a failed attempt; the trial runs again while its failure policy allows it.
 
         Args:
@@ -298,10 +295,10 @@ class LeaseService:
 
         changed: list[Study] = []
 
-        def fail(tx: Tx) -> Trial:
+        def fail(tx: Tx) -> Failed:
             held = hold(tx, lease_id, trial_id, caller, replays="fail")
             if held.lease.answer is not None:
-                return _first_answer(held.lease)
+                return _failed_as(_first_answer(held.lease))
             held = _taken(held, report)
             trial = _failed(held, failure, min_memory_bytes)
             answer = _kept("fail", trial)
@@ -310,11 +307,9 @@ class LeaseService:
             after(held.study)
             pause_when_broken(held.study, held.trial, failure)
             changed[:] = [held.study.study]
-            return trial
+            return _failed_as(trial)
 
-        trial = self._store.write(fail)
-        self._kick(changed)
-        return Failed(trial=trial, will_retry=trial.state is TrialState.PENDING)
+        return Todo(self._store, fail, lambda: self._kick(changed))
 
     def _kick(self, changed: Sequence[Study]) -> None:
         """Prepares the next points of the studies that a write has changed, as it left them."""
@@ -401,6 +396,10 @@ def _failed(held: Held, failure: Failure, needed_bytes: int | None) -> Trial:
         worker_id=held.lease.worker_id,
         needed_bytes=needed_bytes,
     )
+
+
+def _failed_as(trial: Trial) -> Failed:
+    return Failed(trial=trial, will_retry=trial.state is TrialState.PENDING)
 
 
 def _given_back(held: Held) -> Trial:

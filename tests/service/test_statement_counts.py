@@ -65,7 +65,7 @@ class Cycle:
                 seq=seq,
                 points=[Point(step=seq + 1, values={"value": 1.0})],
                 caller=self.bench.caller,
-            )
+            ).run()
 
     async def tell(self) -> None:
         self.services.leases.complete(
@@ -77,7 +77,7 @@ class Cycle:
             usage={},
             data=None,
             caller=self.bench.caller,
-        )
+        ).run()
 
 
 async def counted(step: Callable[[], Awaitable[None]]) -> tuple[int, int]:
@@ -117,7 +117,7 @@ async def test_a_report_takes_as_many_statements_whatever_its_size(
             seq=seq,
             points=[Point(step=step, values={"value": 1.0}) for step in steps],
             caller=bench.caller,
-        )
+        ).run()
 
     # More points than a trigger takes are one more statement on SQLite, with the writes around it.
     n_more = 2 if store.dialect == "sqlite" and n_points > 1 else 0

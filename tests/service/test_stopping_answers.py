@@ -26,7 +26,7 @@ def report(bench: Bench, grant: Grant, *points: tuple[int, float], seq: int = 0)
         seq=seq,
         points=[Point(step=step, values={"value": value}) for step, value in points],
         caller=bench.caller,
-    )
+    ).run()
 
 
 def pause(bench: Bench, grant: Grant) -> Trial:
@@ -147,7 +147,7 @@ async def test_a_value_that_is_no_number_is_the_worst_and_never_promoted(
         seq=0,
         points=[Point(step=1, values=values)],
         caller=bench.caller,
-    )
+    ).run()
     assert told.directive is Directive.PAUSE
     ((step, noted),) = trial(bench, grants[0]).rungs
     assert step == 1

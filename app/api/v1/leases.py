@@ -236,13 +236,14 @@ async def report_measurements(
     trial_id: TrialId, api: ApiDep, body: Annotated[ReportBody, Depends(body_of(ReportBody))]
 ) -> Response:
     """Report measurements; renews the lease. The same `seq` again changes nothing."""
-    reported = await api.call(
-        api.services.leases.report,
-        trial_id,
-        lease_id=body.lease_id,
-        seq=body.seq,
-        points=_points(body),
-        caller=api.caller,
+    reported = await api.write(
+        api.services.leases.report(
+            trial_id,
+            lease_id=body.lease_id,
+            seq=body.seq,
+            points=_points(body),
+            caller=api.caller,
+        )
     )
     return respond(json_answer(render.reported(reported)))
 
@@ -297,18 +298,19 @@ async def complete_trial(
     """End a trial with its final values; the same call again gets the first answer."""
     _check_may_ask(api, body)
     data: dict[str, Any] | None = body.data.model_dump() if body.data else None
-    trial = await api.call(
-        api.services.leases.complete,
-        trial_id,
-        lease_id=body.lease_id,
-        state=TrialState(body.state),
-        values=body.values,
-        step=body.step,
-        usage=body.usage,
-        data=data,
-        equivalent=body.equivalent,
-        report=_last_report(body),
-        caller=api.caller,
+    trial = await api.write(
+        api.services.leases.complete(
+            trial_id,
+            lease_id=body.lease_id,
+            state=TrialState(body.state),
+            values=body.values,
+            step=body.step,
+            usage=body.usage,
+            data=data,
+            equivalent=body.equivalent,
+            report=_last_report(body),
+            caller=api.caller,
+        )
     )
     return await _ended(api, body, trial)
 
@@ -361,15 +363,16 @@ async def fail_trial(
 ) -> Response:
     """Report a failed attempt; the trial runs again while its failure policy allows it."""
     _check_may_ask(api, body)
-    failed = await api.call(
-        api.services.leases.fail,
-        trial_id,
-        lease_id=body.lease_id,
-        kind=body.kind,
-        message=body.message,
-        traceback=body.traceback,
-        min_memory_bytes=body.min_memory_bytes,
-        report=_last_report(body),
-        caller=api.caller,
+    failed = await api.write(
+        api.services.leases.fail(
+            trial_id,
+            lease_id=body.lease_id,
+            kind=body.kind,
+            message=body.message,
+            traceback=body.traceback,
+            min_memory_bytes=body.min_memory_bytes,
+            report=_last_report(body),
+            caller=api.caller,
+        )
     )
     return await _ended(api, body, failed.trial, will_retry=failed.will_retry)

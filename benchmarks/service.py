@@ -29,10 +29,13 @@ from load.http import Client, timings  # noqa: E402
 from load.large import ROUTES, large  # noqa: E402
 from load.lifecycle import (  # noqa: E402
     CALLS,
+    InOneCall,
+    Lifecycle,
     Round,
     closed_loop,
     create,
     median,
+    one,
     open_loop,
     quantile,
 )
@@ -107,6 +110,7 @@ class Bench:
         for _ in range(self._extent.rounds):
             for kind in KINDS:
                 rounds.setdefault(kind, []).append(self._closed(kind))
+                rounds.setdefault(f"once-{kind}", []).append(self._closed(kind, InOneCall))
                 rounds.setdefault(f"open-{kind}", []).append(self._open(kind, rounds[kind][-1]))
                 for peer, beside in peers.PEERS.items():
                     if self._python is not None and beside == kind:
@@ -114,12 +118,13 @@ class Bench:
         self.raw["lifecycles"] = {name: [_facts(one) for one in of] for name, of in rounds.items()}
         return [line for kind in KINDS for line in _lifecycle_lines(kind, rounds)]
 
-    def _closed(self, kind: str) -> Round:
+    def _closed(self, kind: str, lifecycle: Callable[[], Lifecycle] = lambda: one) -> Round:
         async def go() -> Round:
             async with Client(running.url, timings()) as client:
                 study_id = await create(client, "load")
-            await closed_loop(running, study_id, CLIENTS, 1.0)
-            return await closed_loop(running, study_id, CLIENTS, self._extent.seconds, database)
+            await closed_loop(running, study_id, CLIENTS, 1.0, lifecycle=lifecycle)
+            seconds = self._extent.seconds
+            return await closed_loop(running, study_id, CLIENTS, seconds, database, lifecycle)
 
         postgres = self._at.postgres
         database = postgres.cpu_s if postgres is not None and kind == "postgres" else None
@@ -207,7 +212,18 @@ def _lifecycle_lines(kind: str, rounds: dict[str, list[Round]]) -> list[Line]:
             f"fastest by slowest client, {shown}", median([one.spread for one in ours]), 2, " x"
         ),
     ]
-    lines += [_beside(peer, per_s, shown, rounds) for peer, of in peers.PEERS.items() if of == kind]
+    at_once = rounds[f"once-{kind}"]
+    once_per_s = median([one.per_s for one in at_once])
+    for how, rate in ((f"{CALLS} calls", per_s), ("in one call, as optimize", once_per_s)):
+        lines += [
+            _beside(peer, rate, f"{shown}, {how}", rounds)
+            for peer, of in peers.PEERS.items()
+            if of == kind
+        ]
+    cpu_once = median([one.cpu_ms("client", "server") for one in at_once])
+    p95_once = median([quantile(one.lasted, 0.95) for one in at_once])
+    text = f"CPU {cpu_once:.1f} ms, p95 {p95_once:.2f} s"
+    lines.append(Line(f"a lifecycle in one call, {shown}", "", text))
     opened = rounds[f"open-{kind}"]
     p99 = 1000 * median([quantile(one.lasted, 0.99) for one in opened])
     rate = median([one.per_s for one in opened])

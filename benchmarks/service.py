@@ -5,7 +5,9 @@ server with fsync on, 16 clients. Ours and the peers take turns, round by round;
 medians of the rounds. CPU time is what the clients and the service took, the database's own beside
 it. Only the loopback is used, and every part is bounded in time.
 
-Run: python benchmarks/service.py [--quick] [--only NAME] [--json FILE] [--peers-python PATH]
+Run: python benchmarks/service.py [--quick] [--only NAME] [--kinds KIND] [--json FILE]
+                                  [--peers-python PATH]
+     KIND: sqlite, postgres, or both with a comma.
      NAME: statements, lifecycles, points, waiting, large; several with commas.
      The peers need `pip install -r benchmarks/requirements-peers.txt` in an environment of theirs.
 """
@@ -80,10 +82,14 @@ class Bench:
         at: where databases come from.
         extent: how much is measured.
         python: an interpreter with the peers, or None.
+        kinds: the databases.
     """
 
-    def __init__(self, at: Place, extent: Extent, python: str | None) -> None:
+    def __init__(
+        self, at: Place, extent: Extent, python: str | None, kinds: Sequence[str] = KINDS
+    ) -> None:
         self._at = at
+        self._kinds = kinds
         self._extent = extent
         self._python = python
         self.raw: dict[str, Any] = {}
@@ -91,7 +97,7 @@ class Bench:
     def statements(self) -> list[Line]:
         """SQL statements and commits of a lifecycle."""
         lines = []
-        for kind in KINDS:
+        for kind in self._kinds:
             found = asyncio.run(per_lifecycle(self._at.database(kind)))
             counts = {name: len(one.statements) for name, one in found.items()}
             more = " (" + ", ".join(f"{name} {count}" for name, count in counts.items()) + ")"
@@ -108,7 +114,7 @@ class Bench:
         """Lifecycles by 16 clients, ours and the peers in turn."""
         rounds: dict[str, list[Round]] = {}
         for _ in range(self._extent.rounds):
-            for kind in KINDS:
+            for kind in self._kinds:
                 rounds.setdefault(kind, []).append(self._closed(kind))
                 rounds.setdefault(f"once-{kind}", []).append(self._closed(kind, InOneCall))
                 rounds.setdefault(f"open-{kind}", []).append(self._open(kind, rounds[kind][-1]))
@@ -116,7 +122,7 @@ class Bench:
                     if self._python is not None and beside == kind:
                         rounds.setdefault(peer, []).append(self._peer(peer, self._python))
         self.raw["lifecycles"] = {name: [_facts(one) for one in of] for name, of in rounds.items()}
-        return [line for kind in KINDS for line in _lifecycle_lines(kind, rounds)]
+        return [line for kind in self._kinds for line in _lifecycle_lines(kind, rounds)]
 
     def _closed(self, kind: str, lifecycle: Callable[[], Lifecycle] = lambda: one) -> Round:
         async def go() -> Round:
@@ -145,9 +151,9 @@ class Bench:
 
     def points(self) -> list[Line]:
         """Measurement points a second."""
-        found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        found: dict[str, list[float]] = {kind: [] for kind in self._kinds}
         for _ in range(self._extent.rounds):
-            for kind in KINDS:
+            for kind in self._kinds:
                 with service(self._at, kind) as running:
                     per_s = asyncio.run(points_per_s(running, self._extent.seconds / 2))
                 found[kind].append(per_s)
@@ -162,7 +168,7 @@ class Bench:
         """Workers that wait."""
         lines = []
         n, seconds = self._extent.workers, self._extent.seconds * 2
-        for kind in KINDS:
+        for kind in self._kinds:
             with service(self._at, kind) as running:
                 found = asyncio.run(waiting(running, n, seconds, seconds))
             what = f"{n} waiting workers, {SHOWN[kind]}"
@@ -179,7 +185,7 @@ class Bench:
         """A large study beside a small one."""
         lines = []
         sizes = (self._extent.small, self._extent.large)
-        for kind in KINDS:
+        for kind in self._kinds:
             with service(self._at, kind) as running:
                 found = asyncio.run(large(running, sizes, self._extent.rounds * 10))
             for route in ROUTES:
@@ -283,18 +289,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="The service under load.")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: a try")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="databases, with commas")
     parser.add_argument("--json", type=Path, help="file that a line of results is appended to")
     parser.add_argument("--peers-python", help="interpreter of an environment with the peers")
     given = parser.parse_args(argv)
     names = given.only.split(",")
     if unknown := [name for name in names if name not in PARTS]:
         parser.error(f"there is no part {', '.join(unknown)}")
+    kinds = given.kinds.split(",")
+    if unknown := [name for name in kinds if name not in KINDS]:
+        parser.error(f"there is no database {', '.join(unknown)}")
     python = given.peers_python
     if python is not None and not peers.is_there(python):
         parser.error(f"{python} has no Optuna with gRPC")
     lines: list[Line] = []
-    with place(with_postgres=True) as at:
-        bench = Bench(at, QUICK if given.quick else FULL, python)
+    with place(with_postgres="postgres" in kinds) as at:
+        bench = Bench(at, QUICK if given.quick else FULL, python, kinds)
         for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
             lines += PARTS[name](bench)

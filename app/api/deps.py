@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 RECHECK_S = 1.0
 """A call that goes on for longer looks again whether its caller may still be here."""
 
+AT_ONCE_S = 0.2
+"""A call that goes on for longer looks whether its client is still there."""
+
 QUEUE_WAIT_S = 10.0
 """How long a call waits for one of the database connections before it is told to come back."""
 
@@ -170,14 +173,19 @@ class Api:
         nothing.
         """
         call = asyncio.ensure_future(waiting)
-        gone = asyncio.ensure_future(_disconnected(self.request))
+        others: list[asyncio.Future[Any]] = []
         try:
-            await asyncio.wait({call, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({call}, timeout=AT_ONCE_S)
+            if not call.done():
+                others.append(asyncio.ensure_future(_disconnected(self.request)))
+                await asyncio.wait({call, *others}, return_when=asyncio.FIRST_COMPLETED)
             return call.result() if call.done() else None
         finally:
-            call.cancel()
-            gone.cancel()
-            await asyncio.gather(call, gone, return_exceptions=True)
+            running = [each for each in (call, *others) if not each.done()]
+            for each in running:
+                each.cancel()
+            if running:
+                await asyncio.gather(*running, return_exceptions=True)
 
     async def recheck(self) -> None:
         """Looks again whether the caller may be here, for a call that has waited a while.

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -303,6 +304,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if python is not None and not peers.is_there(python):
         parser.error(f"{python} has no Optuna with gRPC")
     lines: list[Line] = []
+    load = os.getloadavg()[0]
     with place(with_postgres="postgres" in kinds) as at:
         bench = Bench(at, QUICK if given.quick else FULL, python, kinds)
         for name in names:
@@ -311,7 +313,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(show(lines))
     if given.json is not None:
         about = machine(["sqlalchemy", "psycopg", "fastapi", "uvicorn"])
-        said = {**about, "quick": given.quick, "lines": [asdict(line) for line in lines]}
+        busy = {"load_average": load}  # what else ran: with much of it rates say little
+        said = {**about, **busy, "quick": given.quick, "lines": [asdict(line) for line in lines]}
         with given.json.open("a") as file:
             file.write(json.dumps({**said, "raw": bench.raw}) + "\n")
     return 1 if any(line.is_met is False for line in lines) else 0

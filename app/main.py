@@ -172,7 +172,7 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
 
 def _spare_the_collector() -> None:
     """Has the cycle collector leave alone what was imported, and look less often: by default it
-    walks over some hundred thousand objects that never go, a quarter of the time of each call.
+    walks over all the objects that never go, again and again.
     """
     gc.collect()
     gc.freeze()

@@ -1,9 +1,8 @@
 """Endpoints called without the machinery that FastAPI has for any endpoint there could be.
 
 For each request it looks for parameters everywhere, opens three exit stacks and catches errors once
-more: half a millisecond beside one that the work takes. Most of our endpoints take parts of the
-path and what a few coroutines make of the request. They are called as they stand; all others go
-FastAPI's way.
+more. Most of our endpoints take parts of the path and what a few coroutines make of the request.
+They are called as they stand; all others go FastAPI's way.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ server with fsync on, 16 clients. Ours and the peers take turns, round by round;
 medians of the rounds. CPU time is what the clients and the service took, the database's own beside
 it. Only the loopback is used, and every part is bounded in time.
 
-Run: python benchmarks/service.py [--quick] [--only NAME] [--json FILE] [--peers-python PATH]
+Run: python benchmarks/service.py [--quick] [--only NAME] [--kinds KIND] [--json FILE]
+                                  [--peers-python PATH]
+     KIND: sqlite, postgres, or both with a comma.
      NAME: statements, lifecycles, points, waiting, large; several with commas.
      The peers need `pip install -r benchmarks/requirements-peers.txt` in an environment of theirs.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -29,10 +32,13 @@ from load.http import Client, timings  # noqa: E402
 from load.large import ROUTES, large  # noqa: E402
 from load.lifecycle import (  # noqa: E402
     CALLS,
+    InOneCall,
+    Lifecycle,
     Round,
     closed_loop,
     create,
     median,
+    one,
     open_loop,
     quantile,
 )
@@ -77,10 +83,14 @@ class Bench:
         at: where databases come from.
         extent: how much is measured.
         python: an interpreter with the peers, or None.
+        kinds: the databases.
     """
 
-    def __init__(self, at: Place, extent: Extent, python: str | None) -> None:
+    def __init__(
+        self, at: Place, extent: Extent, python: str | None, kinds: Sequence[str] = KINDS
+    ) -> None:
         self._at = at
+        self._kinds = kinds
         self._extent = extent
         self._python = python
         self.raw: dict[str, Any] = {}
@@ -88,7 +98,7 @@ class Bench:
     def statements(self) -> list[Line]:
         """SQL statements and commits of a lifecycle."""
         lines = []
-        for kind in KINDS:
+        for kind in self._kinds:
             found = asyncio.run(per_lifecycle(self._at.database(kind)))
             counts = {name: len(one.statements) for name, one in found.items()}
             more = " (" + ", ".join(f"{name} {count}" for name, count in counts.items()) + ")"
@@ -105,21 +115,23 @@ class Bench:
         """Lifecycles by 16 clients, ours and the peers in turn."""
         rounds: dict[str, list[Round]] = {}
         for _ in range(self._extent.rounds):
-            for kind in KINDS:
+            for kind in self._kinds:
                 rounds.setdefault(kind, []).append(self._closed(kind))
+                rounds.setdefault(f"once-{kind}", []).append(self._closed(kind, InOneCall))
                 rounds.setdefault(f"open-{kind}", []).append(self._open(kind, rounds[kind][-1]))
                 for peer, beside in peers.PEERS.items():
                     if self._python is not None and beside == kind:
                         rounds.setdefault(peer, []).append(self._peer(peer, self._python))
         self.raw["lifecycles"] = {name: [_facts(one) for one in of] for name, of in rounds.items()}
-        return [line for kind in KINDS for line in _lifecycle_lines(kind, rounds)]
+        return [line for kind in self._kinds for line in _lifecycle_lines(kind, rounds)]
 
-    def _closed(self, kind: str) -> Round:
+    def _closed(self, kind: str, lifecycle: Callable[[], Lifecycle] = lambda: one) -> Round:
         async def go() -> Round:
             async with Client(running.url, timings()) as client:
                 study_id = await create(client, "load")
-            await closed_loop(running, study_id, CLIENTS, 1.0)
-            return await closed_loop(running, study_id, CLIENTS, self._extent.seconds, database)
+            await closed_loop(running, study_id, CLIENTS, 1.0, lifecycle=lifecycle)
+            seconds = self._extent.seconds
+            return await closed_loop(running, study_id, CLIENTS, seconds, database, lifecycle)
 
         postgres = self._at.postgres
         database = postgres.cpu_s if postgres is not None and kind == "postgres" else None
@@ -140,9 +152,9 @@ class Bench:
 
     def points(self) -> list[Line]:
         """Measurement points a second."""
-        found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        found: dict[str, list[float]] = {kind: [] for kind in self._kinds}
         for _ in range(self._extent.rounds):
-            for kind in KINDS:
+            for kind in self._kinds:
                 with service(self._at, kind) as running:
                     per_s = asyncio.run(points_per_s(running, self._extent.seconds / 2))
                 found[kind].append(per_s)
@@ -157,7 +169,7 @@ class Bench:
         """Workers that wait."""
         lines = []
         n, seconds = self._extent.workers, self._extent.seconds * 2
-        for kind in KINDS:
+        for kind in self._kinds:
             with service(self._at, kind) as running:
                 found = asyncio.run(waiting(running, n, seconds, seconds))
             what = f"{n} waiting workers, {SHOWN[kind]}"
@@ -174,7 +186,7 @@ class Bench:
         """A large study beside a small one."""
         lines = []
         sizes = (self._extent.small, self._extent.large)
-        for kind in KINDS:
+        for kind in self._kinds:
             with service(self._at, kind) as running:
                 found = asyncio.run(large(running, sizes, self._extent.rounds * 10))
             for route in ROUTES:
@@ -207,7 +219,18 @@ def _lifecycle_lines(kind: str, rounds: dict[str, list[Round]]) -> list[Line]:
             f"fastest by slowest client, {shown}", median([one.spread for one in ours]), 2, " x"
         ),
     ]
-    lines += [_beside(peer, per_s, shown, rounds) for peer, of in peers.PEERS.items() if of == kind]
+    at_once = rounds[f"once-{kind}"]
+    once_per_s = median([one.per_s for one in at_once])
+    for how, rate in ((f"{CALLS} calls", per_s), ("in one call, as optimize", once_per_s)):
+        lines += [
+            _beside(peer, rate, f"{shown}, {how}", rounds)
+            for peer, of in peers.PEERS.items()
+            if of == kind
+        ]
+    cpu_once = median([one.cpu_ms("client", "server") for one in at_once])
+    p95_once = median([quantile(one.lasted, 0.95) for one in at_once])
+    text = f"CPU {cpu_once:.1f} ms, p95 {p95_once:.2f} s"
+    lines.append(Line(f"a lifecycle in one call, {shown}", "", text))
     opened = rounds[f"open-{kind}"]
     p99 = 1000 * median([quantile(one.lasted, 0.99) for one in opened])
     rate = median([one.per_s for one in opened])
@@ -267,25 +290,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="The service under load.")
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: a try")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="databases, with commas")
     parser.add_argument("--json", type=Path, help="file that a line of results is appended to")
     parser.add_argument("--peers-python", help="interpreter of an environment with the peers")
     given = parser.parse_args(argv)
     names = given.only.split(",")
     if unknown := [name for name in names if name not in PARTS]:
         parser.error(f"there is no part {', '.join(unknown)}")
+    kinds = given.kinds.split(",")
+    if unknown := [name for name in kinds if name not in KINDS]:
+        parser.error(f"there is no database {', '.join(unknown)}")
     python = given.peers_python
     if python is not None and not peers.is_there(python):
         parser.error(f"{python} has no Optuna with gRPC")
     lines: list[Line] = []
-    with place(with_postgres=True) as at:
-        bench = Bench(at, QUICK if given.quick else FULL, python)
+    load = os.getloadavg()[0]
+    with place(with_postgres="postgres" in kinds) as at:
+        bench = Bench(at, QUICK if given.quick else FULL, python, kinds)
         for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
             lines += PARTS[name](bench)
     print(show(lines))
     if given.json is not None:
         about = machine(["sqlalchemy", "psycopg", "fastapi", "uvicorn"])
-        said = {**about, "quick": given.quick, "lines": [asdict(line) for line in lines]}
+        busy = {"load_average": load}  # what else ran: with much of it rates say little
+        said = {**about, **busy, "quick": given.quick, "lines": [asdict(line) for line in lines]}
         with given.json.open("a") as file:
             file.write(json.dumps({**said, "raw": bench.raw}) + "\n")
     return 1 if any(line.is_met is False for line in lines) else 0

@@ -23,7 +23,7 @@ from . import archive, calls, failures, identity
 from .checkpoints import Saved, uploading
 from .errors import ApiError, NotFound, Retryable, StaleLease, TunewellError, Unreachable
 from .exchange import Await, Call, Download, Request
-from .models import Study, SuggestedTrial
+from .models import Study, Suggested, SuggestedTrial, read
 from .objective import Trial, Values, final_values
 from .sender import Held, Sender
 from .space import Infeasible
@@ -165,6 +165,9 @@ class AskedBase(Trial):
         attempt: which attempt at the trial this is, from 1.
         checkpoint: the folder with the checkpoint to go on from, None to begin anew.
         has_ended: whether the service has been told how it ended.
+        slot: what it is evaluated under.
+        wants_next: whether its end is to bring back the trial that is evaluated after it.
+        then: what came of that; None where nothing was asked for.
     """
 
     def __init__(
@@ -200,7 +203,9 @@ class AskedBase(Trial):
         self.attempt = given.attempt
         self.checkpoint = folder if is_resumed else None
         self.has_ended = False
-        self.is_entered = False
+        self.is_entered = self.wants_next = False
+        self.then: Suggested | None = None
+        self.slot = slot
         self._declared = {m["name"]: str(m["direction"]) for m in study.definition["metrics"]}
         self._study_name = study.name
         self._on_error = on_error
@@ -249,9 +254,10 @@ class AskedBase(Trial):
         is_told_to_end = error is not None and not isinstance(error, Exception)
         patience_s = _INTERRUPTED_S if is_told_to_end else session.retry_s
         try:
-            is_sent = yield Await(session.sender.flush(held), patience_s)
-            if not self._is_lost(held.problem):
-                yield from self._telling(self._ending(error), is_sent, patience_s)
+            if not (yield from self._ending_at_once(error, patience_s)):
+                is_sent = yield Await(session.sender.flush(held), patience_s)
+                if not self._is_lost(held.problem):
+                    yield from self._telling(self._ending(error), is_sent, patience_s)
         except Unreachable:
             if not is_told_to_end:
                 raise
@@ -268,14 +274,67 @@ class AskedBase(Trial):
         log.warning("trial %d is somebody else's now: %s", self.number, problem.detail)
         return True
 
-    def _telling(self, ending: Request, is_sent: bool, patience_s: float) -> Call[None]:
-        """Tells the service how the trial ended, or writes it down."""
+    def _ending_at_once(self, error: BaseException | None, patience_s: float) -> Call[bool]:
+        """Ends the trial by a call that brings its last measurements along; False where they have
+        to go by themselves: they are on their way, the trial is given back, or the service will
+        not have it all together and is to say of each why.
+        """
+        held, ending = self._lease.held, self._ending(error)
+        is_end = ending.body is not None and "lease_id" in ending.body
+        if not is_end or not self._lease.session.sender.keep_back(held):
+            return False
+        then = self._ask_for_next() if self._goes_on(error) else None
+        whole = calls.bringing(ending, held.next_batch(), then)
+        try:
+            yield from self._telling(ending, True, patience_s, whole)
+        except ApiError:
+            if whole is ending:
+                raise
+            return False
+        return True
+
+    def _goes_on(self, error: BaseException | None) -> bool:
+        """Whether the next trial is wanted now: also after a failure, where that ends no loop."""
+        is_passed_over = self._on_error == "continue" or isinstance(error, (Infeasible, StaleLease))
+        is_over = error is not None and not (is_passed_over and isinstance(error, Exception))
+        return self.wants_next and not is_over and self.slot.n_open == 1
+
+    def _ask_for_next(self) -> dict[str, Any]:
+        return {"client_id": self.slot.client_id, "lease_s": identity.LEASE_S}
+
+    def _note_next(self, then: Suggested) -> None:
+        self.then = then
+        for _ in then.trials:
+            self.slot.take()  # nobody else may ask under it meanwhile: it would get the same trial
+
+    def taking_next(self) -> Iterator[SuggestedTrial]:
+        """The trials that came with the end of this one, each once; its slot is theirs."""
+        given, self.then = self.then, None
+        for each in given.trials if given else ():
+            yield each
+            self.slot.leave()
+
+    def declining(self) -> Call[None]:
+        """Gives back the next trial, which nobody will evaluate."""
+        for each in self.taking_next():
+            yield calls.release(each.lease_id, "interrupted", retry_s=_INTERRUPTED_S)
+
+    def _telling(
+        self, ending: Request, is_sent: bool, patience_s: float, whole: Request | None = None
+    ) -> Call[None]:
+        """Tells the service how the trial ended, or writes it down.
+
+        Args:
+            whole: the same with all that goes along.
+        """
         held = self._lease.held
         try:
             if not is_sent:
                 raise Unreachable(self._lease.session.url, "it takes no reports")
-            yield ending
-        except StaleLease as error:
+            answer = yield whole or ending
+            if answer.get("next") is not None:
+                self._note_next(read(Suggested, answer["next"]))
+        except (StaleLease, NotFound) as error:
             self._is_lost(error)
         except Unreachable as error:
             if patience_s == _INTERRUPTED_S:

@@ -6,6 +6,7 @@ A function returns a `Request`; one that takes several requests is a generator o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .errors import ApiError, NotFound
@@ -202,6 +203,27 @@ def fail(
     """Reports a failed attempt; the answer says whether the trial will run again."""
     body = {"lease_id": lease_id, "kind": kind, "message": message, "traceback": traceback}
     return Request("POST", f"/v1/trials/{quoted(trial_id)}:fail", body=body, retry_s=retry_s)
+
+
+def bringing(
+    ending: Request,
+    batch: tuple[int, Sequence[Mapping[str, Any]]] | None,
+    then: Mapping[str, Any] | None,
+) -> Request:
+    """The end of a trial that brings its last measurements along, and asks for the next trial.
+
+    Args:
+        ending: what `complete` or `fail` gives.
+        batch: number and points of a report; None: nothing waits.
+        then: body of the ask; None: nothing is asked for.
+    """
+    more: dict[str, Any] = {}
+    if batch is not None:
+        more["measurements"] = {"seq": batch[0], "points": list(batch[1])}
+    if then is not None:
+        more["next"] = dict(then)
+    timeout_s = ending.timeout_s if then is None else CLAIM_SLACK_S
+    return replace(ending, body={**ending.body, **more}, timeout_s=timeout_s) if more else ending
 
 
 def release(lease_id: str, reason: str, retry_s: float | None = None) -> Request:

@@ -23,7 +23,7 @@ from .asked import AskedBase, AskedTrial, AsyncAskedTrial, fetching
 from .errors import TunewellError
 from .exchange import Call, Item, Pause
 from .listed import AsyncTrials, Trials
-from .models import ENDED_STUDY, Event, Suggested, read
+from .models import ENDED_STUDY, Event, Suggested, SuggestedTrial, read
 from .models import Study as StudyInfo
 from .models import Trial as TrialInfo
 from .twins import awaiting, blocking
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tunewell")
 
-LEASE_S = 60.0
-"""How long a script's leases last unless renewed: it beats, so a killed one is soon noticed."""
 _LOOK_S = 2.0
 """How often a study is looked at that hands out nothing at once, because it is paused or ends."""
 _WATCH_S = 20.0
@@ -161,35 +159,57 @@ class StudyCore:
         made = []
         with identity.free_slot(self._client.url) as slot:
             answer = yield calls.suggest(
-                self.id, count=count, client_id=slot.client_id, wait_s=wait_s, lease_s=LEASE_S
+                self.id,
+                count=count,
+                client_id=slot.client_id,
+                wait_s=wait_s,
+                lease_s=identity.LEASE_S,
             )
             for given in read(Suggested, answer).trials:
-                folder = Path(tempfile.mkdtemp(prefix="tunewell-"))
-                is_resumed = yield from fetching(given, folder)
-                trial = self._client.trial_class(
-                    given,
-                    self.info,
-                    self._client,
-                    folder,
-                    slot,
-                    is_resumed=is_resumed,
-                    on_error=on_error,
-                    runner=self._client,
-                )
-                made.append(trial)
+                made.append((yield from self._given(given, slot, on_error)))
         return made
 
-    def _asking_until_done(self, on_error: str) -> Call[None]:
-        """Hands over one trial after another until the study has ended."""
+    def _given(self, given: SuggestedTrial, slot: identity.Slot, on_error: str) -> Call[Any]:
+        """A trial that was handed out, to be evaluated here."""
+        folder = Path(tempfile.mkdtemp(prefix="tunewell-"))
+        is_resumed = yield from fetching(given, folder)
+        return self._client.trial_class(
+            given,
+            self.info,
+            self._client,
+            folder,
+            slot,
+            is_resumed=is_resumed,
+            on_error=on_error,
+            runner=self._client,
+        )
+
+    def _after(self, trial: AskedBase, on_error: str) -> Call[list[Any]]:
+        """The trial that the end of another has brought back, if any."""
+        made = []
+        for given in trial.taking_next():
+            made.append((yield from self._given(given, trial.slot, on_error)))
+        return made
+
+    def _asking_until_done(self, on_error: str, *, goes_on: bool = False) -> Call[None]:
+        """Hands over one trial after another until the study has ended.
+
+        Args:
+            goes_on: whether the loop is sure to take the next one: the end of each asks for it.
+        """
         if on_error not in ("raise", "continue"):
             raise ValueError(f'on_error is "raise" or "continue", not {on_error!r}')
         said = ""
         while True:
             trials = yield from self._asking(1, calls.ASK_S, on_error)
-            for trial in trials:
+            has_any = bool(trials)
+            while trials:
+                trial = trials.pop()
+                trial.wants_next = goes_on
                 yield Item(trial)
                 yield from _see_that_it_ended(trial)
-            if trials:
+                trials += yield from self._after(trial, on_error)
+            if has_any:
                 continue
             info = yield from self._refresh()
             if info.state in ENDED_STUDY:
@@ -204,6 +224,10 @@ class StudyCore:
             # An active study has let us wait already; any other answers at once.
             if info.state != "active":
                 yield Pause(_LOOK_S)
+
+    def going_on(self, on_error: str) -> Any:
+        """As `ask_until_done`, for a loop that takes every trial or `declining` the last one's."""
+        return self._client.items(self._asking_until_done(on_error, goes_on=True))
 
     def _watching(self) -> Call[None]:
         """Hands over the study's events from now on, until it has ended."""

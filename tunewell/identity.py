@@ -28,6 +28,8 @@ from .state_folder import state_folder
 
 log = logging.getLogger("tunewell")
 
+LEASE_S = 60.0
+"""How long a script's leases last unless renewed: it beats, so a killed one is soon noticed."""
 _MOST_SLOTS = 10_000
 
 

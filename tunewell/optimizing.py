@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .errors import TunewellError
 
 if TYPE_CHECKING:
     from .handles import AsyncStudy, Study
 
+Show: TypeAlias = Callable[[], None] | None
+"""Shows how far the study is, as it was last read."""
 _LOOK_S = 1.0
 """How often the bar is drawn anew while processes evaluate."""
 
@@ -33,7 +35,8 @@ def optimize(
         else:
             _in_processes(study, fn, n_workers, on_error, show)
         study.refresh()
-        show()
+        if show is not None:
+            show()
 
 
 async def optimize_async(
@@ -46,12 +49,17 @@ async def optimize_async(
     """See `AsyncStudy.optimize`."""
     _check(n_workers, on_error)
 
-    async def evaluate(show: Callable[[], None]) -> None:
-        async for trial in study.ask_until_done(on_error):
-            async with trial:
-                trial.returned(await fn(trial))
-            await study.refresh()
-            show()
+    async def evaluate(show: Show) -> None:
+        async for trial in study.going_on(on_error):
+            try:
+                async with trial:
+                    trial.returned(await fn(trial))
+                if show is not None:
+                    await study.refresh()
+                    show()
+            except BaseException:
+                await study._client.run(trial.declining())
+                raise
 
     with _bar(study, progress) as show:
         async with asyncio.TaskGroup() as group:
@@ -66,14 +74,17 @@ def _check(n_workers: int, on_error: str) -> None:
         raise ValueError(f'on_error is "raise" or "continue", not {on_error!r}')
 
 
-def _evaluate(
-    study: Study, fn: Callable[[Any], Any], on_error: str, show: Callable[[], None]
-) -> None:
-    for trial in study.ask_until_done(on_error):
-        with trial:
-            trial.returned(fn(trial))
-        study.refresh()
-        show()
+def _evaluate(study: Study, fn: Callable[[Any], Any], on_error: str, show: Show) -> None:
+    for trial in study.going_on(on_error):
+        try:
+            with trial:
+                trial.returned(fn(trial))
+            if show is not None:
+                study.refresh()
+                show()
+        except BaseException:
+            study._client.run(trial.declining())
+            raise
 
 
 def _in_processes(
@@ -81,7 +92,7 @@ def _in_processes(
     fn: Callable[[Any], Any],
     n_workers: int,
     on_error: str,
-    show: Callable[[], None],
+    show: Show,
 ) -> None:
     context = _context()
     client = study._client
@@ -100,7 +111,7 @@ def _in_processes(
             process.join()
 
 
-def _attend(study: Study, processes: list[BaseProcess], show: Callable[[], None]) -> None:
+def _attend(study: Study, processes: list[BaseProcess], show: Show) -> None:
     """Waits for the processes; the first that fails ends the others."""
     running = {process.sentinel: process for process in processes}
     while running:
@@ -113,8 +124,9 @@ def _attend(study: Study, processes: list[BaseProcess], show: Callable[[], None]
                     "is above, and with the trial",
                     next_step=f"tunewell trial list {study.id} --state failed",
                 )
-        study.refresh()
-        show()
+        if show is not None:
+            study.refresh()
+            show()
 
 
 def _context() -> BaseContext:
@@ -141,20 +153,21 @@ def _child(
     from .client import Client
 
     with Client(url, token, timeout_s=timeout_s, retry_s=retry_s) as client:
-        for trial in client.studies.get(study_id).ask_until_done(on_error):
+        for trial in client.studies.get(study_id).going_on(on_error):
             with trial:
                 trial.returned(fn(trial))
             if os.getppid() != parent:
+                client.run(trial.declining())
                 return
 
 
 @contextmanager
-def _bar(study: Any, progress: bool | None) -> Iterator[Callable[[], None]]:
+def _bar(study: Any, progress: bool | None) -> Iterator[Show]:
     """A progress bar on standard error, or lines where that is no terminal; a function that shows
-    how far the study is.
+    how far the study is, None where nothing is shown.
     """
     if progress is False or (progress is None and not sys.stderr.isatty()):
-        yield lambda: None
+        yield None
         return
     from .reporters import Bar, standing
     from .terminal import say

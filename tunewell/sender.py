@@ -48,6 +48,8 @@ class Held:
         reason: why, in words.
         problem: why nothing more can be sent: the lease is somebody else's, or a point was refused.
         wants_checkpoint: whether the service has asked for a checkpoint.
+        is_sending: whether points of it are on their way now.
+        is_ending: whether what waits goes with the end of the trial, and is not sent before.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Held:
         self.directive: str | None = None
         self.reason = ""
         self.problem: ApiError | None = None
-        self.wants_checkpoint = False
+        self.wants_checkpoint = self.is_sending = self.is_ending = False
         self.beat_at = 0.0
         self.waiting: list[Future[None]] = []
         self._points: deque[Point] = deque(maxlen=MOST_POINTS)
@@ -98,6 +100,11 @@ class Held:
     def has_unsent(self) -> bool:
         """Whether points wait."""
         return self._batch is not None or bool(self._points)
+
+    @property
+    def fits_one_call(self) -> bool:
+        """Whether one report brings all that waits."""
+        return not self._points or (self._batch is None and len(self._points) <= _POINTS_A_CALL)
 
     def take_unsent(self) -> list[Request]:
         """All that waits, as requests; nothing waits then."""
@@ -148,10 +155,20 @@ class Sender:
             self._is_urgent = self._is_urgent or not self._held
             self._changed.notify_all()
 
+    def keep_back(self, held: Held) -> bool:
+        """Leaves what waits to whoever ends the trial: `Held.next_batch` is theirs from here on.
+        False where it is on its way already, or too much for one call. Beats go on.
+        """
+        with self._changed:
+            is_free = not held.is_sending and held.problem is None and not held.waiting
+            held.is_ending = is_free and held.fits_one_call
+            return held.is_ending
+
     def flush(self, held: Held) -> Future[None]:
         """Has what waits sent at once; done when all of it has arrived, or none of it ever will."""
         done: Future[None] = Future()
         with self._changed:
+            held.is_ending = False
             if not held.has_unsent or held.problem is not None:
                 done.set_result(None)
             else:
@@ -175,7 +192,8 @@ class Sender:
     def _round(self, all_held: list[Held]) -> None:
         try:
             for held in all_held:
-                self._report(held)
+                if self._begins(held):
+                    self._report(held)
             self._beat([held for held in all_held if self._is_due(held)])
         except (Unreachable, Retryable) as error:
             longest = min(_LONGEST_PAUSE_S, 2 * max(self._pause_s, self._batch_s))
@@ -188,7 +206,19 @@ class Sender:
     def _is_due(self, held: Held) -> bool:
         return held.problem is None and time.monotonic() - held.beat_at >= self._beat_every_s
 
+    def _begins(self, held: Held) -> bool:
+        with self._changed:
+            held.is_sending = not held.is_ending
+            return held.is_sending
+
     def _report(self, held: Held) -> None:
+        try:
+            self._send_points(held)
+        finally:
+            held.is_sending = False
+        self._settle(held)
+
+    def _send_points(self, held: Held) -> None:
         while held.problem is None and (batch := held.next_batch()) is not None:
             seq, points = batch
             try:
@@ -205,7 +235,6 @@ class Sender:
                 # The budget before the directive: who waits looks at both.
                 held.to_step = answer["budget"]["to_step"]
                 self._obey(held, str(answer["directive"]))
-        self._settle(held)
 
     def _settle(self, held: Held) -> None:
         with self._changed:

@@ -27,10 +27,13 @@ def number(value: float) -> float | str:
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 def dumps(value: Any) -> str:
     """Compact JSON without bare NaN: a non-finite number anywhere inside is written as a string."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return _encode(value)
     except ValueError:
         return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
 

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..errors import AppError
 from ..settings import Settings
 from . import description
+from .deps import MOST_SUBMITTED
 from .edge import Edge
 from .feed import Ring
 from .idempotency import InFlight
@@ -91,6 +92,7 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     app.state.ring = Ring()
     app.state.rate_limiter = _rate_limiter(settings)
     app.state.limiter = anyio.CapacityLimiter(settings.pool_size)
+    app.state.submitted = anyio.CapacityLimiter(MOST_SUBMITTED)
     app.state.unlimited = anyio.CapacityLimiter(math.inf)  # who has a place gets a thread
     for module in _ROUTERS:
         app.router.routes.extend(module.router.routes)

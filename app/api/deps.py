@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from ..errors import Unavailable
+from ..service.todo import Todo
 from ..service.views import Caller
 from ..store.idempotency import Answer, Receipt
 from . import cookies, etags
@@ -30,8 +31,14 @@ if TYPE_CHECKING:
 RECHECK_S = 1.0
 """A call that goes on for longer looks again whether its caller may still be here."""
 
+AT_ONCE_S = 0.2
+"""A call that goes on for longer looks whether its client is still there."""
+
 QUEUE_WAIT_S = 10.0
 """How long a call waits for one of the database connections before it is told to come back."""
+
+MOST_SUBMITTED = 128
+"""Writes at once that no thread waits for: as many as may share a commit."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,6 +69,22 @@ async def threaded(request: Request, fn: Callable[P, T], *args: P.args, **kwargs
         return await run_sync(partial(fn, *args, **kwargs), limiter=state.unlimited)
     finally:
         state.limiter.release_on_behalf_of(place)
+
+
+async def written(request: Request, todo: Todo[T]) -> T:
+    """Does a write. Where the store has a thread that writes, no other is kept waiting for it.
+
+    Raises:
+        Unavailable: too many waited before it for `QUEUE_WAIT_S`.
+    """
+    if not todo.store.takes_submitted:
+        return await threaded(request, todo.run)
+    limiter, place = request.app.state.submitted, object()
+    await _take_place(limiter, place)
+    try:
+        return await todo.submitted()
+    finally:
+        limiter.release_on_behalf_of(place)
 
 
 async def _take_place(limiter: anyio.CapacityLimiter, place: object) -> None:
@@ -130,6 +153,10 @@ class Api:
         """One service call, in a thread."""
         return await threaded(self.request, fn, *args, **kwargs)
 
+    async def write(self, todo: Todo[T]) -> T:
+        """One write of a service."""
+        return await written(self.request, todo)
+
     def receipt(self, render: Callable[[T], Answer]) -> Receipt[T] | None:
         """The receipt under the request's Idempotency-Key; None without one."""
         return self.attempt.receipt(render) if self.attempt else None
@@ -146,14 +173,19 @@ class Api:
         nothing.
         """
         call = asyncio.ensure_future(waiting)
-        gone = asyncio.ensure_future(_disconnected(self.request))
+        others: list[asyncio.Future[Any]] = []
         try:
-            await asyncio.wait({call, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({call}, timeout=AT_ONCE_S)
+            if not call.done():
+                others.append(asyncio.ensure_future(_disconnected(self.request)))
+                await asyncio.wait({call, *others}, return_when=asyncio.FIRST_COMPLETED)
             return call.result() if call.done() else None
         finally:
-            call.cancel()
-            gone.cancel()
-            await asyncio.gather(call, gone, return_exceptions=True)
+            running = [each for each in (call, *others) if not each.done()]
+            for each in running:
+                each.cancel()
+            if running:
+                await asyncio.gather(*running, return_exceptions=True)
 
     async def recheck(self) -> None:
         """Looks again whether the caller may be here, for a call that has waited a while.
@@ -197,7 +229,7 @@ async def _disconnected(request: Request) -> None:
         message = await request.receive()
 
 
-def api_of(request: Request) -> Api:
+async def api_of(request: Request) -> Api:
     """The request's view of the service; the route has found out the caller before."""
     return Api(
         request=request,

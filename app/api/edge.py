@@ -23,6 +23,7 @@ from .access import check_origin
 from .deps import is_auth_on
 from .problems import log, problem_response
 from .rate import count_call
+from .wire import BODY_IS_HERE
 
 REQUEST_ID = "X-Request-ID"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -40,6 +41,8 @@ _SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 """Set on every answer that does not bring its own (pages bring their own policy)."""
+
+_RAW_SECURITY = [(k.lower().encode(), v.encode()) for k, v in _SECURITY_HEADERS.items()]
 
 
 class Edge:
@@ -77,6 +80,7 @@ class Edge:
         try:
             await self._admit(scope)
             incoming = _Incoming(
+                scope,
                 receive,
                 limit_bytes=self._limit_bytes,
                 limit_s=self._limit_s,
@@ -125,8 +129,15 @@ class _Incoming:
     """
 
     def __init__(
-        self, receive: Receive, *, limit_bytes: int, limit_s: float, is_streamed: bool
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        limit_bytes: int,
+        limit_s: float,
+        is_streamed: bool,
     ) -> None:
+        self._scope = scope
         self._receive = receive
         self._limit_bytes = math.inf if is_streamed else limit_bytes
         self._limit_s = limit_s
@@ -147,6 +158,8 @@ class _Incoming:
         return message
 
     async def _part(self) -> Message:
+        if BODY_IS_HERE in self._scope:
+            return await self._receive()  # at once: nobody is waited for
         if self._deadline is None or self._is_streamed:
             # From when somebody reads: a request that waits for its turn is not the client's fault.
             self._deadline = asyncio.get_running_loop().time() + self._limit_s
@@ -210,8 +223,8 @@ class _Outgoing:
             headers[REQUEST_ID] = self.request_id
             for name, value in self._state.get("rate_headers", {}).items():
                 headers[name] = value
-            for name, value in _SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
+            given = {name for name, _ in headers.raw}
+            headers.raw.extend(each for each in _RAW_SECURITY if each[0] not in given)
         await self._send(message)
 
 

@@ -5,7 +5,7 @@ this answered before.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -24,12 +24,10 @@ from .access import check_role
 from .answers import respond
 from .bodies import check_media_type
 from .deps import caller_of, services_of, threaded
+from .direct import Handler, direct, serving
 from .operation import RAW_BODY, ROLES
 from .problems import problem_response
 from .rate import count_call
-
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
 
 _NOUNS = frozenset({"study_id", "trial_id", "worker_id", "lease_id"})
 """Path parameters that the lines of the log carry."""
@@ -60,9 +58,14 @@ register_url_convertor("rest", _RestConvertor())
 class ServiceRoute(APIRoute):
     """A route that knows its roles (from its OpenAPI entry) and its query parameters."""
 
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        if direct(self.dependant) is not None:
+            self.app = serving(self.get_route_handler())
+
     def get_route_handler(self) -> Handler:
         """The endpoint, with the checks in front of it."""
-        answer = super().get_route_handler()
+        answer = direct(self.dependant) or super().get_route_handler()
         extra = self.openapi_extra or {}
         roles = tuple(Role(name) for name in extra.get(ROLES, ()))
         known = frozenset(param.alias for param in self.dependant.query_params)
@@ -105,6 +108,8 @@ async def _admitted(request: Request) -> Caller:
 
 
 def _check_query(request: Request, known: frozenset[str], repeatable: frozenset[str]) -> None:
+    if not request.scope["query_string"]:
+        return
     faults = []
     for name in dict.fromkeys(key for key, _ in request.query_params.multi_items()):
         if name not in known:

@@ -32,6 +32,9 @@ LINGER_S = 2.0
 the system throw the answer away.
 """
 
+BODY_IS_HERE = "tunewell.body_is_here"
+"""Key of a request's scope that is there once its body is whole."""
+
 STALL_S = 60.0
 """How long a client may leave an answer unread while more of it waits."""
 
@@ -132,6 +135,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """The body is whole."""
         super().on_message_complete()
         self._is_message_whole = True
+        scope: Any = self.scope
+        scope[BODY_IS_HERE] = True
         if self.cycle.response_complete:
             self._be_idle()
 

@@ -1,5 +1,5 @@
-"""Asks of one study that come while others are being served are served together: one read, one
-draw of points and one transaction for all of them.
+"""Asks of one study that come while others are being served are served together: one read to find
+what their clients have open; then one draw of points and one transaction for all of them.
 """
 
 from __future__ import annotations

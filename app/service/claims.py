@@ -23,10 +23,11 @@ from ..store import leases as lease_rows
 from ..store import studies as study_rows
 from ..store import trials as trial_rows
 from ..store import workers as worker_rows
+from ..store.actor import acting_as
 from ..store.engine import Store
 from ..store.idempotency import Receipt
 from ..store.transaction import Tx
-from .asks import Holder
+from .asks import Ask, AskQueue, Holder, Taken
 from .board import SHORTEST_WAIT_S, WorkBoard, capacity
 from .crowd import Crowd
 from .fence import renewed, revived
@@ -69,6 +70,7 @@ class ClaimService:
         self._hub = hub
         self._crowd = crowd
         self._board = WorkBoard(store, threads, hub)
+        self._arrivals = AskQueue(threads, self._arrived)
         self._lease_ttl_s = lease_ttl_s
         self.is_closing = False
 
@@ -182,6 +184,7 @@ class ClaimService:
 
     async def close(self) -> None:
         """Stops looking for work."""
+        await self._arrivals.close()
         await self._board.close()
 
     async def suggest(
@@ -216,7 +219,8 @@ class ClaimService:
         """The study as it was left, and what the client gets: nothing when time is up."""
         deadline = asyncio.get_running_loop().time() + wait_s
         with self._hub.watch([work_topic(study_id)]) as watch:
-            study, grants = await self._threads.serve(self._arrived, study_id, holder, count)
+            arrived = await self._arrivals.put(study_id, holder, count)
+            study, grants = arrived.study, arrived.grants
             while True:
                 if len(grants) < count:
                     taken = await self._handout.take(study, holder, count - len(grants))
@@ -290,15 +294,27 @@ class ClaimService:
         names = [offer.name for offer in worker.objectives]
         return self._store.read(lambda conn: study_rows.open_of(conn, names))
 
-    def _arrived(self, study_id: str, holder: Holder, count: int) -> tuple[Study, list[Grant]]:
-        """The study, and the open trials of a client under their old leases, renewed."""
-        client_id = holder.client_id
-        study, has_open = self._store.read(
-            lambda conn: lease_rows.study_for_client(conn, study_id, client_id, holder.token_id)
-        )
-        if client_id is None or not has_open:
-            return study, []
-        return self._store.write(lambda tx: _reopened(tx, study_id, client_id, holder, count))
+    def _arrived(self, study_id: str, asks: Sequence[Ask]) -> list[Taken]:
+        """For each of the asks of a study that have come: the study, and the open trials of its
+        client under their old leases, renewed.
+        """
+
+        def read(conn: Connection) -> list[tuple[Study, bool]]:
+            holders = [ask.holder for ask in asks]
+            return [
+                lease_rows.study_for_client(conn, study_id, each.client_id, each.token_id)
+                for each in holders
+            ]
+
+        found = self._store.read(read)
+        return [
+            self._returned(study_id, ask) if has_open and ask.holder.client_id else Taken(study)
+            for ask, (study, has_open) in zip(asks, found, strict=True)
+        ]
+
+    def _returned(self, study_id: str, ask: Ask) -> Taken:
+        with acting_as(ask.actor):
+            return self._store.write(lambda tx: _reopened(tx, study_id, ask.holder, ask.want))
 
 
 def _has_pending(study: Study) -> bool:
@@ -325,11 +341,10 @@ def _n_fitting(
     return n_that_fit(study.definition.resources, worker.devices, devices_free)
 
 
-def _reopened(
-    tx: Tx, study_id: str, client_id: str, holder: Holder, count: int
-) -> tuple[Study, list[Grant]]:
+def _reopened(tx: Tx, study_id: str, holder: Holder, count: int) -> Taken:
     study = study_rows.lock(tx, study_id)
     grants = []
+    client_id = holder.client_id or ""
     leases = lease_rows.open_of_client(tx.conn, study_id, client_id, holder.token_id)
     for lease in leases[:count]:
         trial = trial_rows.get(tx.conn, lease.trial_id)
@@ -337,4 +352,4 @@ def _reopened(
         if held is None:
             continue
         grants.append(grant(study, held.trial, renewed(held)))
-    return study.study, grants
+    return Taken(study.study, grants)

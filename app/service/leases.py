@@ -33,7 +33,8 @@ from .grants import advance, finish, note_spared
 from .points import PointSource
 from .settle import last_values, note_best, wake
 from .stopping import judged, may_pause
-from .views import Beat, BeatAnswer, Budget, Caller, Failed, Matched, Point, Reported
+from .todo import Todo
+from .views import Beat, BeatAnswer, Budget, Caller, Failed, Matched, Point, Report, Reported
 from .wake import EVENTS, study_topic
 
 MESSAGE_CHARS, TRACEBACK_CHARS = 2_000, 20_000
@@ -141,7 +142,7 @@ class LeaseService:
         seq: int,
         points: Sequence[Point],
         caller: Caller,
-    ) -> Reported:
+    ) -> Todo[Reported]:
         """Takes in measurements and renews the lease; a `seq` already seen changes nothing.
 
         The answer says what the study's early-stopping rule makes of the report.
@@ -161,28 +162,18 @@ class LeaseService:
                 raise stale(held.lease)
             known = held.study.study.results_seq
             changed.clear()
-            measurement_rows.append(held.study, trial_id, lease_id, seq, points)
-            steps = [p.step for p in points] + (
-                [held.lease.last_step] if held.lease.last_step else []
-            )
-            reached = max(steps, default=None)
-            advance(held.study, held.lease, reached)
-            lease = renewed(held, last_seq=seq, last_step=reached)
-            trial, lease = judged(held.study, held.trial, lease, points)
-            held.study.tx.signal(study_topic(held.study.study.id), EVENTS)
+            held = _taken(held, Report(seq=seq, points=points))
             if held.study.study.results_seq != known:
                 wake(held.study)
                 changed.append(held.study.study)
             return Reported(
                 accepted=len(points),
                 duplicates=0,
-                directive=directive_of(Held(held.study, trial, lease)),
-                budget=_budget(lease),
+                directive=directive_of(held),
+                budget=_budget(held.lease),
             )
 
-        reported = self._store.write(take)
-        self._kick(changed)
-        return reported
+        return Todo(self._store, take, lambda: self._kick(changed))
 
     def match(
         self, trial_id: str, *, lease_id: str, equivalent: Mapping[str, Any], caller: Caller
@@ -226,11 +217,13 @@ class LeaseService:
         usage: Mapping[str, Any],
         data: Mapping[str, Any] | None,
         equivalent: Mapping[str, Any] | None = None,
+        report: Report | None = None,
         caller: Caller,
-    ) -> Trial:
+    ) -> Todo[Trial]:
         """Ends a trial with its values; the same call again gets the first answer.
 
         Args:
+            report: the last measurements, taken in before the end and with it, or not at all.
             equivalent: the canonical point that the values stand for, see `match`; kept of a
                 completed trial only.
 
@@ -248,6 +241,7 @@ class LeaseService:
             held = hold(tx, lease_id, trial_id, caller, replays="complete")
             if held.lease.answer is not None:
                 return _first_answer(held.lease)
+            held = _taken(held, report)
             final = _final_values(held, state, values)
             reached = step if step is not None else held.lease.last_step
             advance(held.study, held.lease, reached)
@@ -272,9 +266,7 @@ class LeaseService:
             changed[:] = [held.study.study]
             return trial
 
-        trial = self._store.write(complete)
-        self._kick(changed)
-        return trial
+        return Todo(self._store, complete, lambda: self._kick(changed))
 
     def fail(
         self,
@@ -286,10 +278,12 @@ class LeaseService:
         traceback: str,
         caller: Caller,
         min_memory_bytes: int | None = None,
-    ) -> Failed:
+        report: Report | None = None,
+    ) -> Todo[Failed]:
         """Notes a failed attempt; the trial runs again while its failure policy allows it.
 
         Args:
+            report: as in `complete`.
             min_memory_bytes: after `oom`, what the next attempt needs; None: more than its device
                 has.
         """
@@ -301,10 +295,11 @@ class LeaseService:
 
         changed: list[Study] = []
 
-        def fail(tx: Tx) -> Trial:
+        def fail(tx: Tx) -> Failed:
             held = hold(tx, lease_id, trial_id, caller, replays="fail")
             if held.lease.answer is not None:
-                return _first_answer(held.lease)
+                return _failed_as(_first_answer(held.lease))
+            held = _taken(held, report)
             trial = _failed(held, failure, min_memory_bytes)
             answer = _kept("fail", trial)
             finish(held.study, held.lease, LeaseEnd.FAILED, failure=failure, answer=answer)
@@ -312,11 +307,9 @@ class LeaseService:
             after(held.study)
             pause_when_broken(held.study, held.trial, failure)
             changed[:] = [held.study.study]
-            return trial
+            return _failed_as(trial)
 
-        trial = self._store.write(fail)
-        self._kick(changed)
-        return Failed(trial=trial, will_retry=trial.state is TrialState.PENDING)
+        return Todo(self._store, fail, lambda: self._kick(changed))
 
     def _kick(self, changed: Sequence[Study]) -> None:
         """Prepares the next points of the studies that a write has changed, as it left them."""
@@ -405,6 +398,10 @@ def _failed(held: Held, failure: Failure, needed_bytes: int | None) -> Trial:
     )
 
 
+def _failed_as(trial: Trial) -> Failed:
+    return Failed(trial=trial, will_retry=trial.state is TrialState.PENDING)
+
+
 def _given_back(held: Held) -> Trial:
     return lose(held.study, held.trial, loss("released too often"))
 
@@ -421,6 +418,23 @@ def _paused(held: Held) -> Trial:
         return obeyed(held.study, trial)
     rank = -len(trial.rungs)
     return trial_rows.move(held.study, trial, TrialState.PENDING, rank=rank, lease_id=None)
+
+
+def _taken(held: Held, report: Report | None) -> Held:
+    """Takes in a report, unless its `seq` has been seen, and does what the study's early-stopping
+    rule makes of it; the trial and its lease, renewed, as they are then.
+    """
+    if report is None or report.seq <= held.lease.last_seq:
+        return held
+    study, lease, points = held.study, held.lease, report.points
+    measurement_rows.append(study, held.trial.id, lease.id, report.seq, points)
+    steps = [point.step for point in points] + ([lease.last_step] if lease.last_step else [])
+    reached = max(steps, default=None)
+    advance(study, lease, reached)
+    lease = renewed(held, last_seq=report.seq, last_step=reached)
+    trial, lease = judged(study, held.trial, lease, points)
+    study.tx.signal(study_topic(study.study.id), EVENTS)
+    return Held(study, trial, lease)
 
 
 def _budget(lease: Lease) -> Budget:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,7 @@ __all__ = [
     "Grant",
     "Matched",
     "Point",
+    "Report",
     "Reported",
     "StudyView",
     "Suggested",
@@ -217,6 +218,14 @@ class BeatAnswer:
     lease_id: str
     expires_at: datetime | None
     directive: Directive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Measurements under a lease; `seq` grows strictly within it."""
+
+    seq: int
+    points: Sequence[Point]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,19 @@ class Store(ABC):
             Unavailable: the database is busy or cannot be reached.
         """
 
+    @property
+    def takes_submitted(self) -> bool:
+        """Whether `submit` works here: where the store has a thread of its own that writes."""
+        return False
+
+    async def submit(self, fn: Callable[[Tx], T]) -> T:
+        """As `write`, but what waits is the event loop's task and no thread.
+
+        Raises:
+            Unavailable: as `write`.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def read(self, fn: Callable[[Connection], T]) -> T:
         """Runs `fn` on one consistent snapshot and returns what it returns.

@@ -8,6 +8,8 @@ because another process (`tunewell token create`) wrote in between.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import queue
 import sqlite3
@@ -46,20 +48,21 @@ class _Write(Generic[T]):
 
     __slots__ = ("actor", "done", "error", "fn", "queued_at", "receipt", "result", "topics", "tx")
 
-    def __init__(self, fn: Callable[[Tx], T], receipt: Receipt[T] | None) -> None:
+    def __init__(
+        self, fn: Callable[[Tx], T], receipt: Receipt[T] | None, done: Callable[[], None]
+    ) -> None:
         self.fn = fn
         self.receipt = receipt
         self.actor = actor.present()  # of the thread that waits; the writer's own has none
         self.queued_at = time.monotonic()
-        self.done = threading.Event()
+        self.done = done
         self.result: T
         self.error: BaseException | None = None
         self.topics: frozenset[str] = frozenset()
         self.tx: Tx | None = None
 
-    def wait(self) -> T:
-        """Waits for the commit; returns or raises what came of the write."""
-        self.done.wait()
+    def outcome(self) -> T:
+        """After the commit: returns or raises what came of the write."""
         if self.error is None:
             return self.result
         try:
@@ -90,12 +93,34 @@ class SqliteStore(Store):
     def write(self, fn: Callable[[Tx], T], *, receipt: Receipt[T] | None = None) -> T:
         if threading.current_thread() is self._thread:
             raise RuntimeError("a write inside a write would wait for itself")
-        job = _Write(fn, receipt)
+        done = threading.Event()
+        job = _Write(fn, receipt, done.set)
+        self._put(job)
+        done.wait()
+        return job.outcome()
+
+    @property
+    def takes_submitted(self) -> bool:
+        return True
+
+    async def submit(self, fn: Callable[[Tx], T]) -> T:
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and who waited with it
+                loop.call_soon_threadsafe(done.set)
+
+        job = _Write(fn, None, wake)
+        self._put(job)
+        await done.wait()
+        return job.outcome()
+
+    def _put(self, job: _Write[Any]) -> None:
         with self._closing:
             if self._is_closed:
                 raise storage_busy("the store is closed")
             self._queue.put(job)
-        return job.wait()
 
     def read(self, fn: Callable[[Connection], T]) -> T:
         if self._is_closed:
@@ -148,7 +173,7 @@ class SqliteStore(Store):
                         job.tx.has_failed()
             self._busy_since = None
             for job in batch:
-                job.done.set()
+                job.done()
             self._publish(batch)
 
     def _commit_together(self, first: _Write[Any], batch: list[_Write[Any]]) -> None:

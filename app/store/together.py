@@ -22,17 +22,22 @@ class Waiting:
     """The writes of a transaction that were put off, in order.
 
     Args:
+        is_in_turn: the database does the parts of a statement one after another, so that one may
+            write again what an earlier one has written (SQLite).
         is_one_by_one: do them one at a time, whatever the database could do.
     """
 
-    def __init__(self, *, is_one_by_one: bool) -> None:
+    def __init__(self, *, is_in_turn: bool, is_one_by_one: bool) -> None:
+        self._is_in_turn = is_in_turn
         self._is_one_by_one = is_one_by_one
         self._writes: list[Write] = []
         self._rows: set[tuple[object, str]] = set()
 
     def takes_row(self, table: object, row_id: str | None) -> bool:
-        """Whether one more write fits in: there is room, and none of the others writes its row."""
-        is_free = row_id is None or (table, row_id) not in self._rows
+        """Whether one more write fits in: there is room, and its row is not one that another of
+        them writes at the same time.
+        """
+        is_free = self._is_in_turn or row_id is None or (table, row_id) not in self._rows
         return is_free and len(self._writes) < _MOST
 
     def insert(self, table: Table, rows: Sequence[Row], fixed: Fixed) -> None:

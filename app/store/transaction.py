@@ -76,7 +76,7 @@ class Tx:
         is_one_by_one: bool = False,
     ) -> None:
         self._conn = conn
-        self._waiting = Waiting(is_one_by_one=is_one_by_one)
+        self._waiting = Waiting(is_in_turn=dialect == "sqlite", is_one_by_one=is_one_by_one)
         self.actor = actor
         self.dialect = dialect
         self.clock = clock

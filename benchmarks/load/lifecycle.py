@@ -6,9 +6,9 @@ import asyncio
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from .http import Client, Timings, timings
 from .machines import Service, own_cpu_s
@@ -39,18 +39,54 @@ async def create(client: Client, name: str, **more: Any) -> str:
 
 
 async def one(client: Client, study_id: str, who: str) -> None:
-    """One whole lifecycle."""
-    asked = {"client_id": who, "lease_s": 60}
-    answer = await client.call("suggest", "POST", f"/v1/studies/{study_id}:suggest", asked)
-    trial = answer["trials"][0]
+    """One whole lifecycle, a call for each of its parts."""
+    trial = await _ask(client, study_id, who)
     lease_id, at = trial["lease_id"], f"/v1/trials/{trial['id']}"
-    value = sum((x - 0.3) ** 2 for x in trial["params"].values())
-    for step in range(1, N_REPORTS + 1):
-        point = {"step": step, "values": {"value": value + 1.0 / step}}
-        report = {"lease_id": lease_id, "seq": step, "points": [point]}
+    value, points = _evaluated(trial)
+    for point in points:
+        report = {"lease_id": lease_id, "seq": point["step"], "points": [point]}
         await client.call("report", "POST", f"{at}/measurements", report)
     told = {"lease_id": lease_id, "state": "completed", "values": {"value": value}}
     await client.call("complete", "POST", f"{at}:complete", told)
+
+
+class InOneCall:
+    """Lifecycles as `Study.optimize` does them where a trial takes less than its reports wait for
+    company: the end of a trial brings its measurements along, and the next trial back.
+    """
+
+    def __init__(self) -> None:
+        self._trial: Any = None
+
+    async def __call__(self, client: Client, study_id: str, who: str) -> None:
+        """One whole lifecycle; the first asks by itself."""
+        trial = self._trial or await _ask(client, study_id, who)
+        value, points = _evaluated(trial)
+        told = {
+            "lease_id": trial["lease_id"],
+            "state": "completed",
+            "values": {"value": value},
+            "measurements": {"seq": 0, "points": points},
+            "next": {"client_id": who, "lease_s": 60},
+        }
+        answer = await client.call("end", "POST", f"/v1/trials/{trial['id']}:complete", told)
+        self._trial = answer["next"]["trials"][0]
+
+
+Lifecycle: TypeAlias = Callable[[Client, str, str], Awaitable[None]]
+
+
+async def _ask(client: Client, study_id: str, who: str) -> Any:
+    asked = {"client_id": who, "lease_s": 60}
+    answer = await client.call("suggest", "POST", f"/v1/studies/{study_id}:suggest", asked)
+    return answer["trials"][0]
+
+
+def _evaluated(trial: Any) -> tuple[float, list[dict[str, Any]]]:
+    """A trial's value, and the points that it reports on its way there."""
+    value = sum((x - 0.3) ** 2 for x in trial["params"].values())
+    steps = range(1, N_REPORTS + 1)
+    return value, [{"step": step, "values": {"value": value + 1.0 / step}} for step in steps]
 
 
 @dataclass
@@ -98,16 +134,26 @@ def median(values: Sequence[float]) -> float:
 
 
 async def closed_loop(
-    running: Service, study_id: str, clients: int, seconds: float, database_cpu: Any = None
+    running: Service,
+    study_id: str,
+    clients: int,
+    seconds: float,
+    database_cpu: Any = None,
+    lifecycle: Callable[[], Lifecycle] = lambda: one,
 ) -> Round:
-    """Clients that each begin the next lifecycle when the last one has ended."""
+    """Clients that each begin the next lifecycle when the last one has ended.
+
+    Args:
+        lifecycle: makes, for a client, what does one.
+    """
     routes, lasted = timings(), list[float]()
     counts = [0] * clients
 
     async def go(k: int, until: float) -> None:
+        do = lifecycle()
         async with Client(running.url, routes) as client:
             while (began := time.perf_counter()) < until:
-                await one(client, study_id, f"client-{k}")
+                await do(client, study_id, f"client-{k}")
                 lasted.append(time.perf_counter() - began)
                 counts[k] += 1
 

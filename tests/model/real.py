@@ -145,7 +145,7 @@ class Real:
         answer = self._services.leases.report(
             self._id(lease.trial), lease_id=lease.id, seq=seq, caller=_caller(token),
             points=[Point(step=step, values={"value": value}) for step, value in points.items()],
-        )  # fmt: skip
+        ).run()  # fmt: skip
         assert answer.accepted + answer.duplicates == len(points)
         return answer.accepted
 
@@ -153,13 +153,13 @@ class Real:
         return self._services.leases.complete(
             self._id(lease.trial), lease_id=lease.id, state=TrialState(state), values=values,
             step=None, usage={}, data=None, caller=_caller(token),
-        )  # fmt: skip
+        ).run()  # fmt: skip
 
     def fail(self, lease: Lease, token: str, kind: str) -> Any:
         return self._services.leases.fail(
             self._id(lease.trial), lease_id=lease.id, kind=FailureKind(kind), message="broke",
             traceback="", caller=_caller(token),
-        )  # fmt: skip
+        ).run()  # fmt: skip
 
     def release(self, lease: Lease, token: str, receipt: Any) -> Any:
         return self._services.leases.release(

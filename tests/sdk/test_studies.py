@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tunewell as tw
 from tunewell import catalogue, handles, listed
+from tunewell.exchange import Request
 
 SPACE = [
     tw.Float("lr", 1e-4, 1e-1, log=True),
@@ -139,6 +142,62 @@ def test_a_function_is_optimized_here_with_a_bar(
     assert study.best is not None
     assert study.best.values["value"] == pytest.approx(study.best.params["x"] ** 2)
     assert "3/3 trials" in capsys.readouterr().err
+
+
+@pytest.fixture
+def sent(client: tw.Client, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ends of the paths that this thread calls."""
+    paths: list[str] = []
+
+    def send(request: Request) -> Any:
+        paths.append(re.split("[:/]", request.path)[-1])
+        return tw.Client.send(client, request)
+
+    monkeypatch.setattr(client, "send", send)
+    return paths
+
+
+def test_a_trial_is_ended_and_followed_by_one_call(study: tw.Study, sent: list[str]) -> None:
+    def evaluate(trial: tw.Trial) -> float:
+        trial.report(1, value=trial.params["x"])
+        trial.report(2, value=trial.params["x"])
+        return parabola(trial)
+
+    study.optimize(evaluate)
+    assert sent[:4] == ["suggest", "complete", "complete", "complete"]
+    assert study.state == "completed"
+    found = list(study.trials)
+    assert [(each.number, each.state, each.n_attempts, each.step) for each in found] == [
+        (number, "completed", 0, 2) for number in (1, 2, 3)
+    ]
+
+
+def test_what_is_refused_together_is_refused_where_it_is_wrong(
+    study: tw.Study, sent: list[str]
+) -> None:
+    def evaluate(trial: tw.Trial) -> float:
+        if trial.number == 1:
+            trial.report(1, **{"n" * 300: 1.0})
+        return parabola(trial)
+
+    study.optimize(evaluate)
+    assert sent[:4] == ["suggest", "complete", "fail", "suggest"]
+    failed = next(iter(study.trials))
+    assert failed.failure is not None
+    assert "names of at most 200 characters" in failed.failure.message
+
+
+def test_a_loop_that_is_left_gives_the_next_trial_back(
+    study: tw.Study, client: tw.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "refresh", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(parabola, progress=True)
+    first, second = client.trials(study.id)
+    assert (first["state"], second["state"]) == ("completed", "pending")
 
 
 def test_a_function_is_optimized_in_processes(study: tw.Study) -> None:

@@ -115,7 +115,7 @@ class Bench:
         }
         return self.services.leases.complete(
             grant.trial.id, lease_id=grant.lease.id, caller=self.caller, **given
-        )
+        ).run()
 
     def fail(
         self,
@@ -134,7 +134,7 @@ class Bench:
             traceback="",
             caller=self.caller,
             min_memory_bytes=min_memory_bytes,
-        )
+        ).run()
 
     def sweep(self) -> int:
         """One sweep, as long after the start as it takes."""

@@ -74,7 +74,7 @@ async def test_a_curve_is_read_once_its_trial_has_ended(
             seq=step,
             points=[Point(step=step, values={"value": value})],
             caller=bench.caller,
-        )
+        ).run()
 
     grant = await bench.claim(worker_id)
     assert grant is not None
@@ -109,7 +109,7 @@ async def test_rungs_and_fronts_are_read_from_both_databases(
             seq=1,
             points=[Point(step=1, values={"value": value})],
             caller=bench.caller,
-        )
+        ).run()
     found = await services.analyses.run("rungs", study_id, Query())
     assert found.columns["n_entered"] == [3, 1]
     assert found.columns["n_waiting"] == [2, 0]

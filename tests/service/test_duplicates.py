@@ -165,7 +165,7 @@ async def test_a_rule_sees_a_completed_trial_and_no_steps_are_counted(
         seq=0,
         points=[Point(step=1, values={"value": 0.1})],
         caller=bench.caller,
-    )
+    ).run()
     assert told.accepted == 1
     assert await bench.suggest(study_id)
 

@@ -137,7 +137,7 @@ class Fleet:
                 seq=seq,
                 points=points,
                 caller=self.bench.caller,
-            )
+            ).run()
         except StaleLease:
             client.grant = None
             return
@@ -294,13 +294,17 @@ async def test_a_trial_that_a_rung_kept_is_not_stopped_between_rungs(bench: Benc
     def told(client: Client, step: int, value: float) -> Directive:
         assert client.grant is not None
         client.seq += 1
-        return bench.services.leases.report(
-            client.grant.trial.id,
-            lease_id=client.grant.lease.id,
-            seq=client.seq,
-            points=[Point(step=step, values={"value": value})],
-            caller=bench.caller,
-        ).directive
+        return (
+            bench.services.leases.report(
+                client.grant.trial.id,
+                lease_id=client.grant.lease.id,
+                seq=client.seq,
+                points=[Point(step=step, values={"value": value})],
+                caller=bench.caller,
+            )
+            .run()
+            .directive
+        )
 
     for client in fleet.clients:
         await fleet.ask(client)

@@ -83,7 +83,7 @@ async def test_a_re_claimed_trial_answers_the_old_lease_with_abort_and_changes_n
     with pytest.raises(StaleLease):
         services.leases.report(
             grant.trial.id, lease_id=grant.lease.id, seq=0, points=[point(1)], caller=bench.caller
-        )
+        ).run()
     assert services.trials.measurements(grant.trial.id) == []
     assert services.trials.get(grant.trial.id).trial.state is TrialState.RUNNING
 
@@ -95,7 +95,7 @@ async def test_a_lease_that_never_was_is_not_found(bench: Bench, services: Servi
     with pytest.raises(NotFound):
         services.leases.report(
             "tr_never", lease_id=grant.lease.id, seq=0, points=[point(1)], caller=bench.caller
-        )
+        ).run()
 
 
 async def test_a_repeated_completion_gets_the_first_answer(bench: Bench) -> None:
@@ -112,9 +112,9 @@ async def test_a_report_counts_once_and_renews_the_lease(
     grant = await running(bench)
     store.clock.offset_s += LEASE_TTL_S - 1
     send = {"lease_id": grant.lease.id, "caller": bench.caller}
-    first = services.leases.report(grant.trial.id, seq=4, points=[point(1), point(2)], **send)
-    again = services.leases.report(grant.trial.id, seq=4, points=[point(1), point(2)], **send)
-    older = services.leases.report(grant.trial.id, seq=3, points=[point(9)], **send)
+    first = services.leases.report(grant.trial.id, seq=4, points=[point(1), point(2)], **send).run()
+    again = services.leases.report(grant.trial.id, seq=4, points=[point(1), point(2)], **send).run()
+    older = services.leases.report(grant.trial.id, seq=3, points=[point(9)], **send).run()
     assert (first.accepted, first.duplicates) == (2, 0)
     assert (again.accepted, again.duplicates) == (0, 2)
     assert (older.accepted, older.duplicates) == (0, 1)

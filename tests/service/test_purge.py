@@ -71,7 +71,7 @@ def report(bench: Bench, grant: Grant) -> None:
             seq=seq,
             points=[Point(step=seq + 1, values={"value": 1.0}, elapsed_s=None)],
             caller=bench.caller,
-        )
+        ).run()
 
 
 def kinds(store: Store) -> Counter[str]:

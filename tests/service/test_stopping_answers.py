@@ -11,7 +11,7 @@ from app.domain.study import StudyState
 from app.domain.trial import Trial, TrialSource, TrialState
 from app.errors import Conflict, StaleLease
 from app.service.services import Services
-from app.service.views import Beat, Grant, Point, Reported
+from app.service.views import Beat, Grant, Point, Report, Reported
 
 from .conftest import LEASE_TTL_S, Bench, worker_study
 from .test_early_stopping import ruled
@@ -26,7 +26,7 @@ def report(bench: Bench, grant: Grant, *points: tuple[int, float], seq: int = 0)
         seq=seq,
         points=[Point(step=step, values={"value": value}) for step, value in points],
         caller=bench.caller,
-    )
+    ).run()
 
 
 def pause(bench: Bench, grant: Grant) -> Trial:
@@ -56,6 +56,26 @@ async def test_a_pause_is_said_in_every_answer_until_the_lease_ends(
     assert (first.budget.from_step, first.budget.to_step) == (1, 1)
     assert pause(bench, grant).state is TrialState.PAUSED
     assert pause(bench, grant).state is TrialState.PAUSED  # the answer was lost: the same again
+
+
+async def test_a_rule_sees_what_comes_with_the_end_as_if_it_had_come_before(bench: Bench) -> None:
+    found = []
+    for is_together in (False, True):
+        raw = {**ruled("asha", 20, max_resource_total=100), "name": f"{is_together}"}
+        (grant,) = await bench.suggest(bench.study(raw))
+        if is_together:
+            last = Report(seq=0, points=[Point(step=1, values={"value": 0.5})])
+            bench.complete(grant, 0.5, report=last)
+        else:
+            report(bench, grant, (1, 0.5))
+            bench.complete(grant, 0.5)
+        (lease,) = bench.services.trials.get(grant.trial.id).attempts
+        ended, study = trial(bench, grant), bench.services.studies.get(grant.trial.study_id).study
+        counted = (study.resource_used, study.resource_granted, study.results_seq, study.change_seq)
+        noted = (lease.last_seq, lease.last_step)
+        found.append((ended.rungs, ended.state, ended.directive, ended.step, noted, counted))
+    assert found[0] == found[1]
+    assert found[0][0] == ((1, 0.5),)
 
 
 async def test_a_promoted_trial_comes_before_a_new_one_and_goes_on_where_it_paused(
@@ -147,7 +167,7 @@ async def test_a_value_that_is_no_number_is_the_worst_and_never_promoted(
         seq=0,
         points=[Point(step=1, values=values)],
         caller=bench.caller,
-    )
+    ).run()
     assert told.directive is Directive.PAUSE
     ((step, noted),) = trial(bench, grants[0]).rungs
     assert step == 1

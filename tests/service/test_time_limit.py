@@ -48,7 +48,7 @@ async def test_a_client_past_the_limit_is_told_to_abort(bench: Bench, store: Sto
         seq=0,
         points=[Point(step=1, values={"value": 1.0}, elapsed_s=None)],
         caller=bench.caller,
-    )
+    ).run()
     assert (reported.accepted, reported.directive) == (1, Directive.ABORT)
 
 

@@ -154,7 +154,7 @@ async def test_the_trials_of_a_drained_worker_are_told_to_save_what_they_have(
         seq=0,
         points=[Point(step=1, values={"value": 1.0})],
         caller=bench.caller,
-    )
+    ).run()
     assert told() == "checkpoint"
     services.workers.set_draining(worker_id, False)
     assert told() == "continue"

@@ -176,19 +176,19 @@ class SimulatedService:
                 points = [Point(step=body["step"], values={"value": value})]
                 said = leases.report(
                     trial_id, lease_id=lease_id, seq=body["seq"], points=points, caller=caller
-                )
+                ).run()
                 return {"directive": said.directive.value, "to_step": said.budget.to_step}
             if kind in ("complete", "stop"):
                 state = TrialState.COMPLETED if kind == "complete" else TrialState.STOPPED
                 done = leases.complete(
                     trial_id, lease_id=lease_id, state=state,
                     values={"value": value}, step=None, usage={}, data=None, caller=caller,
-                )  # fmt: skip
+                ).run()  # fmt: skip
             elif kind == "fail":
                 done = leases.fail(
                     trial_id, lease_id=lease_id, kind=FailureKind(body["failure"]), message="",
                     traceback="", caller=caller,
-                ).trial  # fmt: skip
+                ).run().trial  # fmt: skip
             else:
                 reason = "paused" if kind == "pause" else "worker-ends"
                 done = leases.release(lease_id, reason=reason, checkpoint_id=None, caller=caller)

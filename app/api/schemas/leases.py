@@ -7,61 +7,15 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from ...domain.fidelity import Directive
-from ...domain.study import StudyState
+from .asks import BudgetOut
 from .checkpoints import ResumeOut
-from .common import Count, Instant, Name, Number, Step, Value, Wire
+from .common import Count, Instant, Name, Number, Step, Wire
 from .definition import ResourcesBody
-from .reports import BudgetOut
 from .trials import TrialOut
 
 LEASE_ID = "ls_1b2c3d4e5f6g7h8j9k0m1n2p"
 MAX_BEATS = 1_000
 Ratio = Annotated[Number, Field(ge=0, le=1)]
-
-
-class SuggestBody(Wire):
-    """Asks for trials that the caller evaluates itself."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"count": 1, "client_id": "laptop"}, {}]}
-    )
-
-    count: Annotated[Step, Field(le=1_000)] = Field(
-        default=1, description="How many trials, 1 to 1,000."
-    )
-    client_id: Name | None = Field(
-        default=None, description="The client's name for itself: its open trials come back first."
-    )
-    wait_s: Annotated[Number, Field(ge=0, le=120)] = Field(
-        default=0.0, description="Seconds to wait for a free place, 0 to 120."
-    )
-    lease_s: Annotated[Number, Field(ge=10, le=86_400)] = Field(
-        default=600.0, description="How long the leases last unless renewed, 10 to 86,400 seconds."
-    )
-
-
-class SuggestedTrial(Wire):
-    """A trial to evaluate, in state `running`."""
-
-    id: str = Field(description="Id of the trial.")
-    number: int = Field(description="Its number within the study.")
-    params: dict[str, Value] = Field(description="The point to evaluate.")
-    lease_id: str = Field(description="Goes with every write about this trial.")
-    expires_at: Instant = Field(description="When the lease ends unless renewed.")
-    budget: BudgetOut = Field(description="Which steps to do.")
-    checkpoint: ResumeOut | None = Field(description="Where to go on from; null: begin anew.")
-    last_seq: int = Field(description="Highest `seq` reported under this lease; -1 for a new one.")
-    last_step: int | None = Field(description="Highest step reported under this lease.")
-    attempt: int = Field(
-        description="Which attempt at the trial this is, from 1: one more than failed or were lost."
-    )
-
-
-class SuggestOut(Wire):
-    """Trials to evaluate: as many as asked, or fewer where limits do not allow more."""
-
-    trials: list[SuggestedTrial] = Field(description="The trials; may be none.")
-    study_state: StudyState = Field(description="Where the study stands.")
 
 
 class DeviceFreeBody(Wire):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from ...domain.trial import FailureKind
+from .asks import BudgetOut, NextBody, SuggestOut
 from .common import (
     Count,
     FinalNumber,
@@ -39,7 +40,16 @@ class MeasurementsOut(Wire):
     measurements: list[MeasurementOut] = Field(description="By attempt, then by step.")
 
 
-class ReportBody(Wire):
+class LastReportBody(Wire):
+    """The last measurements under a lease, with its end. A `seq` already seen changes nothing."""
+
+    seq: Annotated[int, Field(ge=0)] = Field(
+        description="Strictly increasing within a lease; gaps are allowed.", strict=True, le=2**53
+    )
+    points: list[PointBody] = Field(description="The measurements.", max_length=MAX_POINTS)
+
+
+class ReportBody(LastReportBody):
     """Measurements under a lease. The same `seq` again changes nothing."""
 
     model_config = ConfigDict(
@@ -56,17 +66,6 @@ class ReportBody(Wire):
     )
 
     lease_id: Name = Field(description="The lease that the trial was handed out under.")
-    seq: Annotated[int, Field(ge=0)] = Field(
-        description="Strictly increasing within a lease; gaps are allowed.", strict=True, le=2**53
-    )
-    points: list[PointBody] = Field(description="The measurements.", max_length=MAX_POINTS)
-
-
-class BudgetOut(Wire):
-    """Which steps an attempt covers."""
-
-    from_step: int = Field(description="The attempt begins after this step.")
-    to_step: int | None = Field(description="It ends at this step; null: at the end.")
 
 
 class ReportOut(Wire):
@@ -128,7 +127,23 @@ class DataBody(Wire):
     digest: Name = Field(description="Digest of its content, in hex.")
 
 
-class CompleteBody(Wire):
+class EndBody(Wire):
+    """What the end of an attempt may bring along, so that it takes one call."""
+
+    lease_id: Name = Field(description="The lease that the trial was handed out under.")
+    measurements: LastReportBody | None = Field(
+        default=None,
+        description="Measurements that no report has brought yet: taken in before the end, in the "
+        "same transaction and by the rules of a report.",
+    )
+    next: NextBody | None = Field(
+        default=None,
+        description="Asks for the study's next trials as well, once the end is written: what "
+        "`:suggest` would be asked, by who may call it.",
+    )
+
+
+class CompleteBody(EndBody):
     """The end of a trial, with its final values."""
 
     model_config = ConfigDict(
@@ -140,12 +155,20 @@ class CompleteBody(Wire):
                     "state": "completed",
                     "values": {"accuracy": 0.97},
                     "step": 3,
-                }
+                },
+                {
+                    "lease_id": "ls_1b2c3d4e5f6g7h8j9k0m1n2p",
+                    "values": {"accuracy": 0.97},
+                    "measurements": {
+                        "seq": 0,
+                        "points": [{"step": 1, "values": {"accuracy": 0.97}}],
+                    },
+                    "next": {"client_id": "laptop"},
+                },
             ]
         },
     )
 
-    lease_id: Name = Field(description="The lease that the trial was handed out under.")
     state: Literal["completed", "stopped", "infeasible"] = Field(
         default="completed",
         description="How it ended: in full, early, or at a point that cannot be.",
@@ -168,7 +191,7 @@ class CompleteBody(Wire):
     )
 
 
-class FailBody(Wire):
+class FailBody(EndBody):
     """The end of an attempt that failed."""
 
     model_config = ConfigDict(
@@ -184,7 +207,6 @@ class FailBody(Wire):
         },
     )
 
-    lease_id: Name = Field(description="The lease that the trial was handed out under.")
     kind: FailureKind = Field(description="The kind of failure.")
     message: str = Field(
         default="", description="What went wrong; the first 2,000 characters are kept."
@@ -197,13 +219,33 @@ class FailBody(Wire):
     )
 
 
-class FailedOut(TrialOut):
+class EndedOut(TrialOut):
+    """The trial as it is now, and what was asked for beside its end."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{**TRIAL_EXAMPLE, "next": None}]}
+    )
+
+    next: SuggestOut | None = Field(
+        description="The answer to `next`; null where nothing was asked for, or the study is gone."
+    )
+
+
+class FailedOut(EndedOut):
     """The trial after a failed attempt, and whether it will be run again."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [{**TRIAL_EXAMPLE, "state": "pending", "values": {}, "will_retry": True}]
+            "examples": [
+                {
+                    **TRIAL_EXAMPLE,
+                    "state": "pending",
+                    "values": {},
+                    "next": None,
+                    "will_retry": True,
+                }
+            ]
         },
     )
 

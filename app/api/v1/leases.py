@@ -8,17 +8,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from ...domain.trial import TrialState
-from ...errors import Denied
-from ...service.views import Beat, Caller, Claim, DeviceFree, Grant, Point, Suggested
-from ...store.idempotency import Answer
+from ...domain.trial import Trial, TrialState
+from ...errors import Denied, NotFound
+from ...service.views import Beat, Caller, Claim, DeviceFree, Grant, Point, Report, Suggested
+from ...store.idempotency import Answer, Receipt
 from .. import render
-from ..access import HOLD, SUBMIT, WORK
+from ..access import HOLD, SUBMIT, WORK, check_role
 from ..answers import json_answer, respond
 from ..bodies import body_of, no_body
 from ..deps import Api, ApiDep
 from ..operation import operation
 from ..route import ServiceRoute
+from ..schemas.asks import NextBody, SuggestBody, SuggestOut
 from ..schemas.leases import (
     BeatOut,
     ClaimBody,
@@ -26,13 +27,14 @@ from ..schemas.leases import (
     HeartbeatBody,
     HeartbeatOut,
     ReleaseBody,
-    SuggestBody,
-    SuggestOut,
 )
 from ..schemas.reports import (
     CompleteBody,
+    EndBody,
+    EndedOut,
     FailBody,
     FailedOut,
+    LastReportBody,
     MatchBody,
     MatchOut,
     ReportBody,
@@ -40,7 +42,7 @@ from ..schemas.reports import (
 )
 from ..schemas.trials import TrialOut
 from .common import LeaseId, StudyId, TrialId
-from .trials import trial_answer
+from .trials import trial_answer, trial_headers
 
 router = APIRouter(prefix="/v1", route_class=ServiceRoute)
 
@@ -65,6 +67,14 @@ async def suggest_trials(
     body: Annotated[SuggestBody, Depends(body_of(SuggestBody, is_optional=True))],
 ) -> Response:
     """Ask for trials to evaluate oneself; fewer than asked, down to none, where limits say so."""
+    answer = await _suggested(api, study_id, body, api.receipt(_suggest_answer))
+    return _gone() if answer is None else respond(_suggest_answer(answer))
+
+
+async def _suggested(
+    api: Api, study_id: str, body: SuggestBody, receipt: Receipt[Suggested] | None = None
+) -> Suggested | None:
+    """Trials for the caller; None when it has left."""
     answer = await api.while_connected(
         api.services.claims.suggest(
             study_id,
@@ -73,11 +83,11 @@ async def suggest_trials(
             wait_s=body.wait_s,
             lease_s=body.lease_s,
             caller=api.caller,
-            receipt=api.receipt(_suggest_answer),
+            receipt=receipt,
         )
     )
     await _recheck(api, answer.grants if answer else ())
-    return _gone() if answer is None else respond(_suggest_answer(answer))
+    return answer
 
 
 def _suggest_answer(answer: Suggested) -> Answer:
@@ -229,15 +239,20 @@ async def report_measurements(
     trial_id: TrialId, api: ApiDep, body: Annotated[ReportBody, Depends(body_of(ReportBody))]
 ) -> Response:
     """Report measurements; renews the lease. The same `seq` again changes nothing."""
-    reported = await api.call(
-        api.services.leases.report,
-        trial_id,
-        lease_id=body.lease_id,
-        seq=body.seq,
-        points=[Point(step=p.step, values=p.values, elapsed_s=p.elapsed_s) for p in body.points],
-        caller=api.caller,
+    reported = await api.write(
+        api.services.leases.report(
+            trial_id,
+            lease_id=body.lease_id,
+            seq=body.seq,
+            points=_points(body),
+            caller=api.caller,
+        )
     )
     return respond(json_answer(render.reported(reported)))
+
+
+def _points(body: LastReportBody) -> list[Point]:
+    return [Point(step=p.step, values=p.values, elapsed_s=p.elapsed_s) for p in body.points]
 
 
 @router.post(
@@ -274,30 +289,62 @@ async def match_trial(
         "complete_trial",
         "trials",
         HOLD,
-        {200: TrialOut},
+        {200: EndedOut},
         method="POST",
         body=CompleteBody,
-        errors=(*_WRITE_ERRORS, "illegal-transition"),
+        errors=(*_WRITE_ERRORS, "illegal-transition", "suggester-unavailable"),
     ),
 )
 async def complete_trial(
     trial_id: TrialId, api: ApiDep, body: Annotated[CompleteBody, Depends(body_of(CompleteBody))]
 ) -> Response:
     """End a trial with its final values; the same call again gets the first answer."""
+    _check_may_ask(api, body)
     data: dict[str, Any] | None = body.data.model_dump() if body.data else None
-    trial = await api.call(
-        api.services.leases.complete,
-        trial_id,
-        lease_id=body.lease_id,
-        state=TrialState(body.state),
-        values=body.values,
-        step=body.step,
-        usage=body.usage,
-        data=data,
-        equivalent=body.equivalent,
-        caller=api.caller,
+    trial = await api.write(
+        api.services.leases.complete(
+            trial_id,
+            lease_id=body.lease_id,
+            state=TrialState(body.state),
+            values=body.values,
+            step=body.step,
+            usage=body.usage,
+            data=data,
+            equivalent=body.equivalent,
+            report=_last_report(body),
+            caller=api.caller,
+        )
     )
-    return respond(trial_answer(trial))
+    return await _ended(api, body, trial)
+
+
+def _check_may_ask(api: Api, body: EndBody) -> None:
+    """Before anything is written: who may not call `:suggest` gets nothing here either."""
+    if body.next is not None:
+        check_role(api.caller, SUBMIT)
+
+
+def _last_report(body: EndBody) -> Report | None:
+    last = body.measurements
+    return None if last is None else Report(seq=last.seq, points=_points(last))
+
+
+async def _ended(api: Api, body: EndBody, trial: Trial, **more: Any) -> Response:
+    """The answer to the end of an attempt; its trial is as the end has left it, whatever comes
+    with `next`.
+    """
+    shown = {**render.trial(trial), **more, "next": None}
+    if body.next is not None:
+        shown["next"] = await _next(api, trial.study_id, body.next)
+    return respond(json_answer(shown, headers=trial_headers(trial)))
+
+
+async def _next(api: Api, study_id: str, body: NextBody) -> dict[str, Any] | None:
+    try:
+        answer = await _suggested(api, study_id, body)
+    except NotFound:  # deleted just now: the trial has ended all the same
+        return None
+    return None if answer is None else render.suggested(answer)
 
 
 @router.post(
@@ -309,7 +356,7 @@ async def complete_trial(
         {200: FailedOut},
         method="POST",
         body=FailBody,
-        errors=(*_WRITE_ERRORS, "illegal-transition"),
+        errors=(*_WRITE_ERRORS, "illegal-transition", "suggester-unavailable"),
     ),
 )
 async def fail_trial(
@@ -318,16 +365,17 @@ async def fail_trial(
     body: Annotated[FailBody, Depends(body_of(FailBody, is_lenient=True))],
 ) -> Response:
     """Report a failed attempt; the trial runs again while its failure policy allows it."""
-    failed = await api.call(
-        api.services.leases.fail,
-        trial_id,
-        lease_id=body.lease_id,
-        kind=body.kind,
-        message=body.message,
-        traceback=body.traceback,
-        min_memory_bytes=body.min_memory_bytes,
-        caller=api.caller,
+    _check_may_ask(api, body)
+    failed = await api.write(
+        api.services.leases.fail(
+            trial_id,
+            lease_id=body.lease_id,
+            kind=body.kind,
+            message=body.message,
+            traceback=body.traceback,
+            min_memory_bytes=body.min_memory_bytes,
+            report=_last_report(body),
+            caller=api.caller,
+        )
     )
-    headers = {"ETag": render.trial_etag(failed.trial)}
-    shown = {**render.trial(failed.trial), "will_retry": failed.will_retry}
-    return respond(json_answer(shown, headers=headers))
+    return await _ended(api, body, failed.trial, will_retry=failed.will_retry)

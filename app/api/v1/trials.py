@@ -47,8 +47,12 @@ _VERB_ERRORS = ("not-found", "illegal-transition", "etag-mismatch")
 
 def trial_answer(trial: Trial) -> Answer:
     """A trial with its tag."""
-    headers = {"ETag": render.trial_etag(trial), "Cache-Control": "private, no-cache"}
-    return json_answer(render.trial(trial), headers=headers)
+    return json_answer(render.trial(trial), headers=trial_headers(trial))
+
+
+def trial_headers(trial: Trial) -> dict[str, str]:
+    """The headers of an answer that shows a trial."""
+    return {"ETag": render.trial_etag(trial), "Cache-Control": "private, no-cache"}
 
 
 @router.get(
@@ -145,7 +149,7 @@ def _trials_answer(trials: list[Trial]) -> Answer:
 async def get_trial(trial_id: TrialId, api: ApiDep) -> Response:
     """Get a trial, with its attempts and a summary of its measurements."""
     view = await api.call(readable, api, trial_id)
-    headers = {"ETag": render.trial_etag(view.trial), "Cache-Control": "private, no-cache"}
+    headers = trial_headers(view.trial)
     return unless_unchanged(api, json_answer(render.trial_detail(view), headers=headers))
 
 

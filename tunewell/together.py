@@ -111,6 +111,7 @@ class Together:
 
     Args:
         now: a clock that never goes back, in seconds.
+        on_stacks: told how many calls it takes to train every seat for one step, when that changes.
     """
 
     def __init__(
@@ -119,8 +120,10 @@ class Together:
         settle_s: float = SETTLE_S,
         setup_s: float = SETUP_S,
         now: Callable[[], float] = time.monotonic,
+        on_stacks: Callable[[int], None] = lambda n_stacks: None,
     ) -> None:
         self._settle_s, self._setup_s, self._now = settle_s, setup_s, now
+        self._on_stacks, self._n_stacks = on_stacks, 0
         self._changed = threading.Condition()
         self._seats: dict[Seat, None] = {}
         self._spent_s: dict[Hashable, float] = {}
@@ -139,6 +142,7 @@ class Together:
         with self._changed:
             seat.has_left = True
             self._seats.pop(seat, None)
+            self._count()
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -147,16 +151,17 @@ class Together:
             self._is_closed = True
             self._changed.notify_all()
 
-    @property
-    def n_stacks(self) -> int:
-        """How many calls it takes to train every seat for one step."""
-        with self._changed:
-            return len({seat.key for seat in self._seats if seat.key is not None})
+    def _count(self) -> None:
+        n_stacks = len({seat.key for seat in self._seats if seat.key is not None})
+        if n_stacks != self._n_stacks:
+            self._n_stacks = n_stacks
+            self._on_stacks(n_stacks)
 
     def advance(self, seat: Seat, wish: Wish) -> Any:
         """See `Seat.advance`."""
         with self._changed:
             seat.wish, seat.key, seat.is_answered = wish, wish.key, False
+            self._count()
             self._changed.notify_all()
             self._changed.wait_for(lambda: seat.is_answered or seat.has_left)
             if seat.has_left:

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import tunewell
+from tunewell import failures
+from tunewell.failures import Failure
 
 from .jobs import Job
 from .nursery import HEADER
@@ -83,6 +85,10 @@ class LocalChild:
             if fd is not None:
                 os.close(fd)
         return status
+
+    def failure_of(self, status: int, output: str) -> Failure:
+        """By the status alone."""
+        return failures.of_exit(status, output)
 
 
 def command(module: str, *arguments: object) -> list[str]:

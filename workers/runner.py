@@ -72,6 +72,14 @@ class Child(Protocol):
         signal.
         """
 
+    def failure_of(self, status: int, output: str) -> Failure:
+        """What it is when it was over without a word of how it ended.
+
+        Args:
+            status: as `close` gave it.
+            output: the end of what it printed.
+        """
+
 
 class Sink(Protocol):
     """Where a trial's reports go, each safe once the call returns."""
@@ -208,7 +216,7 @@ class Runner:
             self.pid = None
             self._end()
         self.last_step = session.last_step
-        return self._outcome(session, status)
+        return self._outcome(session, child, status)
 
     def _end(self) -> None:
         with self._lock:
@@ -236,7 +244,7 @@ class Runner:
         child.signal_group(signal.SIGKILL)
         session.drain()
 
-    def _outcome(self, session: _Session, status: int) -> Outcome:
+    def _outcome(self, session: _Session, child: Child, status: int) -> Outcome:
         if self._cause is Cause.ABORT:
             return Outcome(cause=Cause.ABORT)
         # Values that were sent before the end came count.
@@ -250,7 +258,7 @@ class Runner:
             return Outcome(cause=Cause.RELEASE)
         if self._cause is Cause.REFUSED:
             return Outcome(failure=self._refused)
-        return Outcome(failure=failures.of_exit(status, self.output.text))
+        return Outcome(failure=child.failure_of(status, self.output.text))
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:

@@ -28,6 +28,7 @@ from ..store.transaction import Tx
 from .asks import Holder
 from .board import SHORTEST_WAIT_S, WorkBoard, capacity
 from .fence import renewed, revived
+from .fusing import ALONE, Fusing
 from .handout import Handout, grant
 from .placement import devices_cover, may_use_data, memory_of, n_that_fit, offers_of
 from .points import may_wait_its_turn
@@ -68,6 +69,7 @@ class ClaimService:
         caller: Caller,
         objectives: Sequence[str] | None = None,
         is_ahead: bool = False,
+        fusing: Fusing = ALONE,
         receipt: Receipt[Claim] | None = None,
     ) -> Claim:
         """Trials for a worker, by priority, then by fewest running; waits up to `wait_s` for the
@@ -77,6 +79,7 @@ class ClaimService:
             objectives: the only ones of its objectives that it has room for; None: all.
             is_ahead: the trials are to begin later, when others have ended: only of studies for
                 which that makes no difference (`may_wait_its_turn`).
+            fusing: of which objectives several trials take one of the places.
 
         Raises:
             NotFound: no such worker: register again.
@@ -99,6 +102,7 @@ class ClaimService:
                     replace(holder, memory_bytes=memory_of(worker, devices_free)),
                     max_leases,
                     partial(_n_fitting, worker, devices_free),
+                    fusing,
                 )
                 left = deadline - asyncio.get_running_loop().time()
                 if grants or left <= 0 or self.is_closing:
@@ -119,16 +123,20 @@ class ClaimService:
         holder: Holder,
         want: int,
         n_fitting: Callable[[Study], int | None],
+        fusing: Fusing,
     ) -> list[Grant]:
+        """Trials for `want` places, of each study as many as fit."""
         grants: list[Grant] = []
         for study in studies:
-            if len(grants) >= want:
+            if want <= 0:
                 break
             if capacity(study) > 0:
                 bound = n_fitting(study)
-                most = want - len(grants) if bound is None else min(bound, want - len(grants))
-                taken = await self._handout.take(study, holder, most)
-                grants += taken.grants
+                most = want if bound is None else min(bound, want)
+                taken = await self._handout.take(study, holder, fusing.n_trials(study, most))
+                found = fusing.grouped(taken.grants, most)
+                grants += found.grants
+                want -= found.n_places
                 if taken.grants and bound is not None:
                     break  # what is free now the worker says at its next claim
         return grants

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..devices import Device
 from ..group import LOST, Group
 from ..jobs import Job
 from ..log import Log
 from ..runner import Child, Outcome
-from .base import Place, Wanted
+from .base import NoEngine, Place, Wanted
 from .local import LocalEngine
 
+OFF = "off"
+ON_A_GPU = 32
+"""Trials in a process on a GPU where nothing else is said: its kernels are too short to fill it
+with one. On a CPU one thread does as much with one trial as with several, or more.
+"""
+MOST_FUSED = 256
+"""Trials in a process at most."""
 MOST_STACKS = 4
 """A process with so many sets of trials gets no more: they would only wait for one another."""
 OPEN_S = 60.0
@@ -29,6 +37,21 @@ COOL_S = 60.0
 """How long nothing is fused after a group was lost: whichever of its trials has ended it is alone
 when it does so again.
 """
+
+
+def how_many(said: str, devices: Sequence[Device]) -> int:
+    """How many trials `--fuse` has share a process; 1: none do.
+
+    Raises:
+        NoEngine: it says something else than auto, off or a number.
+    """
+    if said == "auto":
+        return ON_A_GPU if devices[0].kind == "gpu" else 1
+    if said == OFF:
+        return 1
+    if not said.isdecimal() or not 1 <= int(said) <= MOST_FUSED:
+        raise NoEngine(f"--fuse is auto, off or a number from 1 to {MOST_FUSED}, not {said!r}")
+    return int(said)
 
 
 @dataclass(slots=True)
@@ -128,11 +151,14 @@ class FusedEngine:
             if shared.group is None or not shared.lanes:
                 continue
             self._inner.note(shared.key, shared.group.pid)
-            n_stacks = shared.group.n_stacks
-            if n_stacks:
+            n_lanes, n_stacks = len(shared.lanes), shared.group.n_stacks or 0
+            width = self._width[shared.objective]
+            if n_stacks > MOST_STACKS:
                 # So many that a group of their kind is in as many sets as may be.
-                width = max(1, len(shared.lanes) * MOST_STACKS // n_stacks)
-                self._width[shared.objective] = min(self._most, width)
+                width = max(1, n_lanes * MOST_STACKS // n_stacks)
+            elif n_lanes >= width and 0 < n_stacks < MOST_STACKS:
+                width = min(self._most, 2 * width)
+            self._width[shared.objective] = width
 
     def hold(self, wanted: Wanted, *, may_wait: bool) -> bool:
         """Keeps a place in a process, or room for a process."""
@@ -159,14 +185,20 @@ class FusedEngine:
         return len(self._shared) + len(self._singles) < self._inner.n_slots
 
     def _with_place(self, wanted: Wanted) -> Shared | None:
-        """The trial's own group, else the one of its objective with fewest trials."""
-        own = self._shared.get(wanted.fuse_group or "")
-        found = sorted(self._shared.values(), key=lambda each: len(each.lanes))
-        for shared in [own, *found] if own else [*found] if not wanted.fuse_group else []:
-            has_room = len(shared.lanes) < self._most and not shared.is_spent
-            if shared.objective == wanted.objective and has_room:
-                return shared
-        return None
+        """The trial's own group; else, where it has none or there is no slot for it, the one of its
+        objective with fewest trials.
+        """
+        found = [
+            each
+            for each in self._shared.values()
+            if each.objective == wanted.objective
+            and len(each.lanes) < self._most
+            and not each.is_spent
+        ]
+        own = next((each for each in found if each.key == wanted.fuse_group), None)
+        if own is not None or (wanted.fuse_group and self._has_slot()):
+            return own
+        return min(found, key=lambda each: len(each.lanes), default=None)
 
     def _opened(self, wanted: Wanted, *, may_wait: bool) -> Shared | None:
         key = wanted.fuse_group or wanted.lease_id

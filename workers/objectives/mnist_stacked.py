@@ -300,9 +300,7 @@ class Stack:
             hidden = torch.baddbmm(self._b1, x, self._w1.transpose(1, 2)).relu_()
             logits = torch.baddbmm(self._b2, hidden, self._w2.transpose(1, 2))
             right += (logits.argmax(dim=2) == y).sum(dim=1)
-            each = cross_entropy(
-                logits.flatten(0, 1), y.repeat(len(self.lanes)), reduction="none"
-            )
+            each = cross_entropy(logits.flatten(0, 1), y.repeat(len(self.lanes)), reduction="none")
             loss += each.view(len(self.lanes), -1).sum(dim=1)
         return [
             Score(accuracy=n_right / n_rows, loss=total / n_rows)
@@ -352,7 +350,7 @@ class Captured:
             self._graph.replay()  # the capture itself has computed nothing
 
     def _on_a_side_stream(self) -> None:
-        side = torch.cuda.Stream()
+        side: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             self._stack.one_batch(self._rows)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ...domain.trial import TrialState
 from ...errors import Denied
+from ...service.fusing import Fusing
 from ...service.views import Beat, Caller, Claim, DeviceFree, Grant, Point, Suggested
 from ...store.idempotency import Answer
 from .. import render
@@ -109,6 +110,7 @@ async def claim_leases(
             devices_free=None if free is None else [DeviceFree(**d.model_dump()) for d in free],
             objectives=body.objectives,
             is_ahead=body.ahead,
+            fusing=Fusing(most=body.fuse, group=body.fuse_group),
             caller=api.caller,
             receipt=api.receipt(_claim_answer),
         )

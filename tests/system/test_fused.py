@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,16 +57,16 @@ class Walk:
             time.sleep(0.01)
         return [{"value": each.x**2 / step} for each, step in zip(trainings, to_steps)]
 """
-WORKER = ("--objective", "own:walk", "--objective", "walk", "--exit-when-idle")
+WORKER = ("--objective", "own:Walk", "--exit-when-idle", "--fuse", "4")
 
 
-def study(name: str, n_trials: int, **more: Any) -> dict[str, Any]:
+def study(name: str, n_trials: int, *, high: float = 1.0, **more: Any) -> dict[str, Any]:
     return {
         "name": name,
         "objective": {"name": "walk"},
         "metrics": [{"name": "value", "direction": "minimize"}],
         "space": [
-            {"name": "x", "type": "float", "low": -1, "high": 1},
+            {"name": "x", "type": "float", "low": -1, "high": high},
             {"name": "kind", "type": "categorical", "choices": ["a"]},
         ],
         "suggester": {"name": "random", "seed": 3},
@@ -78,17 +80,79 @@ def calls(folder: Path) -> list[Mapping[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def test_trials_of_a_key_are_advanced_by_one_call_each_with_its_own_curve(
+def together(folder: Path) -> list[list[int]]:
+    """The trials' numbers in each call for several."""
+    return [call["together"] for call in calls(folder) if "together" in call]
+
+
+def held(folder: Path) -> list[int] | None:
+    """The trials in the call that is held up, once one for four is."""
+    found = together(folder)
+    return found[-1] if found and len(found[-1]) == 4 else None
+
+
+def test_trials_of_a_key_are_advanced_by_one_call_and_each_has_its_own_end(
     service: Service, folder: Path
 ) -> None:
     (folder / "own.py").write_text(OBJECTIVE)
-    made = service.call("POST", "/v1/studies", study("as-one", 6))
-    with workers(service, folder, 1, "--objective", "own:walk", "--exit-when-idle", "--fuse", "4"):
+    points = [{"x": x, "kind": "a"} for x in (0.5, 3.0, -1.0)]
+    made = service.call("POST", "/v1/studies", study("as-one", 6, high=4))
+    service.call(
+        "POST", f"/v1/studies/{made['id']}/trials", {"trials": [{"params": p} for p in points]}
+    )
+    with workers(service, folder, 1, *WORKER):
         service.wait_ended(made["id"])
     trials = service.trials(made["id"])
-    assert [trial["state"] for trial in trials] == ["completed"] * 6
     for trial in trials:
-        assert trial["values"] == {"value": trial["params"]["x"] ** 2 / 9}
+        x = trial["params"]["x"]
+        logs = service.call("GET", f"/v1/trials/{trial['id']}/logs")["parts"]
+        assert f"set up {trial['number']}\n" in "".join(part["text"] for part in logs)
+        if x > 2:
+            assert trial["failure"]["message"] == "ValueError: too far"
+            continue
+        assert (trial["state"], trial["values"]) == ("completed", {"value": x**2 / 9})
         assert trial["measurements"]["count"] == 9
-    assert max(len(call["together"]) for call in calls(folder)) == 4
+    assert [trial["state"] for trial in trials[:3]] == ["completed", "failed", "completed"]
+    assert {1, 3} <= set(max(together(folder), key=len))
+
+
+def test_a_lane_that_is_stopped_frees_its_place_and_touches_no_other(
+    service: Service, folder: Path
+) -> None:
+    (folder / "own.py").write_text(OBJECTIVE)
+    (folder / "hold").touch()
+    made = service.call("POST", "/v1/studies", study("refilled", 6))
+    with workers(service, folder, 1, *WORKER):
+        first = service.wait(lambda: held(folder))
+        assert first == [1, 2, 3, 4]
+        cancelled = service.trials(made["id"])[1]
+        service.call("POST", f"/v1/trials/{cancelled['id']}:cancel")
+        (folder / "hold").unlink()
+        service.wait_ended(made["id"])
+    trials = service.trials(made["id"])
+    ends = [trial["state"] for trial in trials if trial["id"] != cancelled["id"]]
+    assert (ends, trials[1]["state"]) == (["completed"] * 6, "cancelled")
     assert len({call["pid"] for call in calls(folder)}) == 1
+    for trial in trials:
+        assert len(trial["attempts"]) == 1
+
+
+def test_a_group_that_is_killed_costs_each_of_its_trials_a_loss_and_all_run_again(
+    service: Service, folder: Path
+) -> None:
+    (folder / "own.py").write_text(OBJECTIVE)
+    (folder / "hold").touch()
+    made = service.call("POST", "/v1/studies", study("killed", 4))
+    with workers(service, folder, 1, *WORKER) as (worker,):
+        service.wait(lambda: held(folder))
+        (folder / "hold").unlink()
+        os.kill(calls(folder)[-1]["pid"], signal.SIGKILL)
+        worker.line("group_lost")
+        service.wait_ended(made["id"])
+    trials = service.trials(made["id"])
+    assert [trial["state"] for trial in trials] == ["completed"] * 4
+    for trial in trials:
+        assert (trial["losses"], len(trial["attempts"])) == (1, 2)
+        assert trial["measurements"]["count"] >= 9
+        alone = [call["step"] for call in calls(folder) if call.get("alone") == trial["number"]]
+        assert alone == list(range(1, 10))

@@ -221,6 +221,7 @@ class Together:
                 if due:
                     return min(due, key=self._served_by)
                 self._changed.wait(None if math.isinf(wait_s) else wait_s)
+            self._is_closed = False
         return None
 
     def _due(self) -> tuple[list[list[Seat]], float]:

@@ -55,6 +55,8 @@ class Walk:
         noted(together=[each.number for each in trainings], steps=list(to_steps))
         while pathlib.Path("hold").exists():
             time.sleep(0.01)
+        if pathlib.Path("slow").exists():
+            time.sleep(0.5)
         return [{"value": each.x**2 / step} for each, step in zip(trainings, to_steps)]
 """
 WORKER = ("--objective", "own:Walk", "--exit-when-idle", "--fuse", "4")
@@ -158,3 +160,30 @@ def test_a_group_that_is_killed_costs_each_of_its_trials_a_loss_and_all_run_agai
         assert trial["measurements"]["count"] >= 9
         alone = [call["step"] for call in calls(folder) if call.get("alone") == trial["number"]]
         assert alone == list(range(1, 10))
+
+
+def test_a_worker_that_ends_gives_each_lane_back_with_its_checkpoint(
+    saving_service: Service, folder: Path
+) -> None:
+    service = saving_service
+    (folder / "own.py").write_text(OBJECTIVE)
+    (folder / "hold").touch()
+    (folder / "slow").touch()
+    made = service.call("POST", "/v1/studies", study("drained", 4))
+    with workers(service, folder, 1, *WORKER) as (worker,):
+        service.wait(lambda: held(folder))
+        worker.process.send_signal(signal.SIGTERM)
+        worker.line("worker_draining")
+        (folder / "hold").unlink()
+        assert worker.process.wait(timeout=30) == 0
+    (folder / "slow").unlink()
+    n_calls = len(calls(folder))
+    with workers(service, folder, 1, *WORKER, prefix="next"):
+        service.wait_ended(made["id"])
+    trials = service.trials(made["id"])
+    assert [trial["state"] for trial in trials] == ["completed"] * 4
+    for trial in trials:
+        first, second = trial["attempts"]
+        assert (first["end"], trial["losses"]) == ("released", 1)
+        assert second["from_step"] >= 1
+    assert min(min(call["steps"]) for call in calls(folder)[n_calls:]) > 1

@@ -83,6 +83,11 @@ class Seat:
         )
         return self._together.advance(self, wish)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other trial is in the process."""
+        return self._together.n_seats <= 1
+
     def leave(self) -> None:
         """Takes the trial out; its thread gets `Left` if it waits. From any thread."""
         self._together.leave(self)
@@ -136,6 +141,12 @@ class Together:
             made = Seat(self, self._now() + self._setup_s)
             self._seats[made] = None
             return made
+
+    @property
+    def n_seats(self) -> int:
+        """How many trials are here."""
+        with self._changed:
+            return len(self._seats)
 
     def leave(self, seat: Seat) -> None:
         """See `Seat.leave`."""

@@ -20,14 +20,12 @@ from typing import Any
 from tunewell import failures
 from tunewell.failures import Failure
 
-from .group_child import DONE
+from .group_child import DONE, LOST
 from .jobs import Job
 from .processes import command, wait_quietly
 
 EXIT_S = 5.0
 """How long the exit status of a process is waited for whose pipes have closed."""
-LOST = "preempted"
-"""Failure kind of a trial whose group has ended: it costs no attempt, and counts as a loss."""
 
 
 class Group:

@@ -30,6 +30,8 @@ DONE = b"."
 """Last byte on a trial's control socket: its thread has ended. Without it, the process has."""
 MOST_STACKS = 255
 """What is told of their number at most: it is one byte."""
+LOST = "preempted"
+"""Failure kind of a trial that is not to blame: it costs no attempt, and counts as a loss."""
 BROKEN = 70
 """Exit status after a call for several trials has failed."""
 
@@ -94,7 +96,7 @@ def _run(control: socket.socket, report_fd: int, seat: Seat) -> None:
     job = Job.from_line(first)
     channel = PipeChannel(report_fd, job.checkpoint_dir, to_step=job.to_step)
     threading.Thread(target=_obey, args=(orders, channel, seat), daemon=True).start()
-    channel.send(_shared_out(evaluate(job, channel), seat))
+    channel.send(told(evaluate(job, channel), seat))
 
 
 def _obey(orders: io.BufferedReader, channel: PipeChannel, seat: Seat) -> None:
@@ -108,9 +110,14 @@ def _obey(orders: io.BufferedReader, channel: PipeChannel, seat: Seat) -> None:
     channel.take_order({"order": "answered"})
 
 
-def _shared_out(ending: dict[str, Any], seat: Seat) -> dict[str, Any]:
-    """The last message with what is the trial's own of what the process has used."""
-    end = ending.get("end")
+def told(ending: dict[str, Any], seat: Seat) -> dict[str, Any]:
+    """The last message as the trial's own: with its share of what the process has used, and
+    without the blame for want of memory that others have had too.
+    """
+    end, fail = ending.get("end"), ending.get("fail")
+    if fail is not None and fail["kind"] == "oom" and not seat.is_alone:
+        message = f"{fail['message']}; others shared the memory: it runs again, alone at first"
+        return {"fail": {**fail, "kind": LOST, "message": message}}
     if end is None or "usage" not in end:
         return ending
     own = {"wall_s": end["usage"]["wall_s"], "cpu_s": seat.cpu_s, "trained_together": seat.most}

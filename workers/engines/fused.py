@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..devices import Device
-from ..group import LOST, Group
+from ..group import Group
+from ..group_child import LOST
 from ..jobs import Job
 from ..log import Log
 from ..runner import Child, Outcome
@@ -257,14 +258,20 @@ class FusedEngine:
             if shared.group is not None and outcome is not None and outcome.failure is not None:
                 shared.group.is_spent = True
                 self._note_loss(shared, outcome.failure.kind)
-            if not shared.lanes:
-                del self._shared[shared.key]
-                self._inner.end(shared.key)
-                if shared.is_spent:
-                    self._end(shared)
-                elif shared.group is not None:
-                    self._idle.append(shared)
-            return None
+            return None if shared.lanes else self._emptied(shared, outcome)
+
+    def _emptied(self, shared: Shared, last: Outcome | None) -> int | None:
+        """Frees the slot of a process without trials; after a last one that ran out of memory, the
+        bytes that it needs.
+        """
+        del self._shared[shared.key]
+        is_oom = last is not None and last.failure is not None and last.failure.kind == "oom"
+        needed_bytes = self._inner.end(shared.key, last if is_oom else None)
+        if shared.is_spent:
+            self._end(shared)
+        elif shared.group is not None:
+            self._idle.append(shared)
+        return needed_bytes
 
     def _note_loss(self, shared: Shared, kind: str) -> None:
         if kind == LOST and time.monotonic() >= self._cool_until:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from tunewell.failures import Failure
+from tunewell.together import Together
 from workers.devices import Device
 from workers.engines import fused
 from workers.engines.base import NoEngine, Place, Wanted
 from workers.engines.fused import FusedEngine, how_many
-from workers.group import LOST
+from workers.group_child import LOST, told
 from workers.runner import Outcome
 
 LOSS = Outcome(failure=Failure(kind=LOST, message="gone"))
@@ -45,8 +46,9 @@ class Inner:
     def note(self, lease_id: str, pid: int) -> None:
         assert lease_id in self.held
 
-    def end(self, lease_id: str, outcome: Outcome | None = None) -> None:
+    def end(self, lease_id: str, outcome: Outcome | None = None) -> int | None:
         self.ended.append(lease_id)
+        return 7 if outcome else None
 
     def close(self) -> None:
         pass
@@ -181,6 +183,18 @@ def test_a_failure_ends_the_process_when_the_others_are_done(
     of.end("b")
     assert not Process.made[0].is_alive
     assert (of.ask(8) or {})["fuse"] == {"mnist": 8}
+
+
+def test_want_of_memory_is_a_trials_own_when_it_was_alone(inner: Inner, now: list[float]) -> None:
+    of, oom = engine(inner), Outcome(failure=Failure(kind="oom", message="no"))
+    begin(of, "a", "b")
+    assert of.end("b", Outcome(failure=Failure(kind=LOST, message="no"))) is None
+    assert of.end("a", oom) == 7
+    shared = Together()
+    seat, ending = shared.expect(), {"fail": {"kind": "oom", "message": "no", "traceback": ""}}
+    assert told(ending, seat) == ending
+    shared.expect()
+    assert told(ending, seat)["fail"]["kind"] == LOST
 
 
 def test_trials_without_a_group_join_one_that_has_a_place(inner: Inner, now: list[float]) -> None:

@@ -11,9 +11,11 @@ Each part is a real service and a real worker on this machine:
   loop is estimated from its trials in benchmarks/results/mnist.jsonl: seconds = a + b / batch size.
 - `forest`: 50 forests by TPE on two slots; every tree is grown at most once.
 - `momentum`: 8 trials with batch normalisation that differ in momentum only, on one slot, over one.
+- `fused`: trials of `mnist-mlp` with one batch size on one slot, trained as one stacked model over
+  one at a time: trials a second. Batch 64, 8 at once; on a GPU batch 16, 32 at once.
 
-Run: python benchmarks/training.py [--parts overhead,many,idle,search,forest,momentum] [--rounds 3]
-     [--out benchmarks/results/training.jsonl]
+Run: python benchmarks/training.py [--parts overhead,many,idle,search,forest,momentum,fused]
+     [--rounds 3] [--out benchmarks/results/training.jsonl]
 """
 
 from __future__ import annotations
@@ -158,6 +160,43 @@ def momentum_study(name: str, n_trials: int, seed: int) -> dict[str, Any]:
     }
 
 
+def fused(local: Local, client: Client, round_: int) -> dict[str, float]:
+    """Trials a second, together over one by one; the worker of `local` trains one at a time."""
+    (worker,) = client.list_workers()
+    is_gpu = worker["devices"][0]["kind"] == "gpu"
+    n_trials, size = (32, 16) if is_gpu else (8, 64)
+    run(local, client, fused_study("warm", 1, size))
+    alone_s, _ = run(local, client, fused_study(f"alone-{round_}", n_trials, size))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Local(Path(folder)) as other,
+        other.client() as others,
+    ):
+        other.start_worker(1, fuse=str(n_trials))
+        run(other, others, fused_study("warm", n_trials, size, epochs=1))
+        together_s, _ = run(other, others, fused_study(f"together-{round_}", n_trials, size))
+    return {
+        "alone_per_s": n_trials / alone_s,
+        "together_per_s": n_trials / together_s,
+        "ratio": alone_s / together_s,
+    }
+
+
+def fused_study(name: str, n_trials: int, batch_size: int, epochs: int = 3) -> dict[str, Any]:
+    """Trials that differ in learning rate and seed."""
+    return {
+        "name": name,
+        "objective": {"name": "mnist-mlp", "options": {"epochs": epochs}},
+        "metrics": [{"name": "accuracy", "direction": "maximize"}],
+        "space": [
+            {"name": "learning_rate", "type": "float", "low": 1e-4, "high": 1e-2, "log": True},
+            {"name": "batch_size", "type": "categorical", "choices": [batch_size]},
+        ],
+        "suggester": {"name": "random", "seed": 1},
+        "limits": {"max_trials": n_trials},
+    }
+
+
 PARTS: Mapping[str, tuple[Callable[[Local, Client, int], dict[str, float]], int]] = {
     "overhead": (overhead, 1),
     "many": (many, 2),
@@ -165,6 +204,7 @@ PARTS: Mapping[str, tuple[Callable[[Local, Client, int], dict[str, float]], int]
     "search": (search, 2),
     "forest": (forest, 2),
     "momentum": (momentum, 1),
+    "fused": (fused, 1),
 }
 """How a part is measured, and on how many slots."""
 
@@ -177,7 +217,7 @@ def measured(part: str, round_: int) -> dict[str, float]:
         Local(Path(folder)) as local,
         local.client() as client,
     ):
-        local.start_worker(slots)
+        local.start_worker(slots, fuse="off")
         return measure(local, client, round_)
 
 

@@ -39,7 +39,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from .training import Training, driven, saves
+from .training import Cost, PackKey, Training, driven, saves, stacks
 
 Values: TypeAlias = Mapping[str, float]
 
@@ -297,6 +297,12 @@ class Objective:
             is answered from it and not trained. What the result depends on beside the study's
             options belongs into it, `trial.seed` too where it is used. Asked before a trial and
             again after it, when more may be known.
+        pack_key: gives for parameters and options a value that can be hashed: trials for which it
+            is the same may be trained as one, with `advance_many` of a `Training`. None: alone.
+        cost: gives for parameters and a number of steps the seconds that those are thought to
+            take. What was measured goes before it; where several trainings share a process, the
+            one that has had least by the end of its next step goes first.
+        fuses: whether there are trials that may be trained as one.
     """
 
     name: str
@@ -312,6 +318,9 @@ class Objective:
     prepare: Callable[[], None] | None = None
     data: Callable[[], list[dict[str, str]]] | None = None
     equivalent: Equivalent | None = None
+    pack_key: PackKey | None = None
+    cost: Cost | None = None
+    fuses: bool = False
 
     def __call__(self, trial: Trial) -> Values | float | None:
         return self.run(trial)
@@ -349,6 +358,8 @@ def objective(
     checkpoints: bool = False,
     memory: int | None = None,
     equivalent: Equivalent | None = None,
+    pack_key: PackKey | None = None,
+    cost: Cost | None = None,
 ) -> Callable[[ObjectiveFunction | type[Training]], Objective]:
     """Makes an objective of a function, or of a class that is a `Training`; see `Objective` for the
     arguments. A class that has `save` and `load` has checkpoints.
@@ -366,7 +377,7 @@ def objective(
     def wrap(code: ObjectiveFunction | type[Training]) -> Objective:
         return Objective(
             name=name,
-            run=driven(code, max_resource) if isinstance(code, type) else code,
+            run=driven(code, max_resource, pack_key, cost) if isinstance(code, type) else code,
             metrics=dict(metrics),
             params=params,
             options=options,
@@ -376,6 +387,9 @@ def objective(
             checkpoints=checkpoints or saves(code),
             memory=None if memory is None else int(memory),
             equivalent=equivalent,
+            pack_key=pack_key,
+            cost=cost,
+            fuses=pack_key is not None and stacks(code),
         )
 
     return wrap

@@ -129,7 +129,11 @@ class Local:
                 return str(json.loads(line)["url"])
 
     def start_worker(
-        self, slots: int, objectives: Sequence[str] = (), commands: Sequence[str] = ()
+        self,
+        slots: int,
+        objectives: Sequence[str] = (),
+        commands: Sequence[str] = (),
+        fuse: str = "auto",
     ) -> None:
         """Starts a worker and waits until the service knows it.
 
@@ -137,6 +141,7 @@ class Local:
             slots: how many trials it runs at once.
             objectives: "module:name" of the user's own.
             commands: NAME=FILE.toml of commands that are objectives.
+            fuse: how many trials are trained as one in a slot, as `tunewell worker run` has it.
 
         Raises:
             LocalFailed: it has ended, or not come up in time.
@@ -144,7 +149,7 @@ class Local:
         own = [argument for each in objectives for argument in ("--objective", each)]
         own += [argument for each in commands for argument in ("--command-objective", each)]
         self._start("worker", "worker", "run", "--url", self.url, "--name", "local",
-                    "--slots", str(slots), *own)  # fmt: skip
+                    "--slots", str(slots), "--fuse", fuse, *own)  # fmt: skip
         deadline = time.monotonic() + START_LIMIT_S
         while not self._workers():
             self.check_alive()

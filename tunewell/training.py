@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
+
+from . import together
+from .together import Many, Wish
 
 if TYPE_CHECKING:
     from .objective import Trial
@@ -60,17 +63,52 @@ class SavingTraining(Protocol):
         ...
 
 
+@runtime_checkable
+class StackedTraining(Protocol):
+    """What a `Training` has of which several can be trained as one: a class method that the worker
+    calls for trials with the same `pack_key`, each set up by itself.
+    """
+
+    def advance_many(
+        self, trainings: Sequence[Any], to_steps: Sequence[int]
+    ) -> Sequence[Mapping[str, float]]:
+        """Trains each on to a step of its own; the metrics of each then, as `advance` gives them.
+
+        What is kept from one call to the next is the trainings' own: others may have come, and
+        some be gone, by the next one.
+        """
+        ...
+
+
+def stacks(code: object) -> bool:
+    """Whether several trainings of a class (not an instance) can be advanced by one call."""
+    return isinstance(code, type) and isinstance(code, StackedTraining)
+
+
 def saves(code: object) -> bool:
     """Whether a class (not an instance) has checkpoints; a function does not say."""
     return isinstance(code, type) and isinstance(code, SavingTraining)
 
 
-def driven(made: Callable[[], Training], max_resource: int | None) -> Callable[[Trial], None]:
+PackKey: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], Hashable | None]
+"""Names the trials that may be trained as one, by their parameters and options; None: alone."""
+Cost: TypeAlias = Callable[[Mapping[str, Any], int], float]
+"""Seconds that so many steps at a point are thought to take."""
+
+
+def driven(
+    made: type[Training],
+    max_resource: int | None,
+    pack_key: PackKey | None = None,
+    cost: Cost | None = None,
+) -> Callable[[Trial], None]:
     """The function that trains, reports, saves and stops for a class.
 
     Args:
         made: makes what is trained.
         max_resource: steps of a full training, where the class does not say.
+        pack_key: of those that may be trained as one, where the class can do that.
+        cost: of a number of steps, where its author says.
     """
 
     def run(trial: Trial) -> None:
@@ -83,9 +121,10 @@ def driven(made: Callable[[], Training], max_resource: int | None) -> Callable[[
             saving.load(trial.checkpoint_dir)
         n_steps = _positive("n_steps", getattr(training, "n_steps", max_resource))
         every = _positive("report_every", getattr(training, "report_every", 1))
+        advance = _advancing(training, trial, pack_key, cost)
         while trial.last_step < n_steps:
             step = _next_report(trial.last_step, every, n_steps, trial.to_step)
-            trial.report(step, **training.advance(step))
+            trial.report(step, **advance(step))
             if saving is not None and trial.should_checkpoint:
                 saving.save(trial.checkpoint_dir)
                 trial.save()
@@ -93,6 +132,34 @@ def driven(made: Callable[[], Training], max_resource: int | None) -> Callable[[
                 break
 
     return run
+
+
+def _advancing(
+    training: Training, trial: Trial, pack_key: PackKey | None, cost: Cost | None
+) -> Callable[[int], Mapping[str, float]]:
+    """How a training is advanced: in a process of several trials with those of its key."""
+    seat = together.seat()
+    if seat is None:
+        return training.advance
+    key = None if pack_key is None else pack_key(trial.params, trial.options)
+    if key is None or not isinstance(training, StackedTraining):
+        return lambda step: seat.alone(lambda: training.advance(step))
+
+    many: Many = cast(Any, type(training)).advance_many
+
+    def advance(step: int) -> Mapping[str, float]:
+        prior_s = None if cost is None else cost(trial.params, step - trial.last_step)
+        wish = Wish(
+            training=training,
+            to_step=step,
+            key=(type(training), key),
+            many=many,
+            prior_s=prior_s,
+        )
+        found: Mapping[str, float] = seat.advance(wish)
+        return found
+
+    return advance
 
 
 def _positive(name: str, value: object) -> int:

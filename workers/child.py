@@ -271,13 +271,25 @@ def _objective(job: Job) -> Loaded:
     _check_names("option", job.options, found.options)
     _check_names("parameter", job.params, found.params)
     if found.prepare is not None:
-        found.prepare()
+        _prepare_once(found.prepare)
     return Loaded(
         run=found.run,
         metrics=found.metrics,
         version=found.version,
         equivalent=found.equivalent,
     )
+
+
+def _prepare_once(prepare: Callable[[], None]) -> None:
+    with _PREPARING:
+        if prepare not in _PREPARED:
+            prepare()
+            _PREPARED.append(prepare)
+
+
+_PREPARING = threading.Lock()
+_PREPARED: list[Callable[[], None]] = []
+"""What has been called in this process: it may have several trials."""
 
 
 def _check_names(what: str, given: Mapping[str, Any], known: Mapping[str, Any] | None) -> None:

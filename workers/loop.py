@@ -362,6 +362,7 @@ class Worker:
             is_built_in=name not in self._offers.targets and name not in self._offers.commands,
             resources=granted.get("resources") or {},
             min_memory_bytes=trial.get("min_memory_bytes") or 0,
+            fuse_group=granted.get("fuse_group"),
         )
 
     def _begin(self, granted: Mapping[str, Any], slot: int) -> None:

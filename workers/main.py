@@ -15,6 +15,7 @@ from tunewell.state_folder import state_folder
 
 from .devices import NoSuchDevice
 from .engines.base import Engine, NoEngine
+from .engines.fused import OFF, FusedEngine, how_many
 from .engines.local import LocalEngine
 from .link import Link
 from .log import Log
@@ -41,6 +42,7 @@ def run(
     json_lines: bool = False,
     engine: str = "local",
     address: str | None = None,
+    fuse: str = "auto",
 ) -> int:
     """Runs a worker until it is told to end.
 
@@ -60,6 +62,8 @@ def run(
         engine: where trials run: "local", this machine, or "ray", a Ray cluster.
         address: of the cluster's head, host:port; the cluster that this machine belongs to by
             default.
+        fuse: how many trials of an objective that can do so are trained as one in a slot: "auto",
+            "off" or a number.
 
     Returns:
         Exit status: 0 fine, 2 wrong usage or refused, 3 the service could not be reached.
@@ -72,7 +76,7 @@ def run(
             spools = SpoolFolder(state)
             undo.callback(spools.close)
             peaks = Peaks(state / "peaks.json", log)
-            runs_on = _engine(engine, address, devices, slots, offers, peaks, log)
+            runs_on = _engine(engine, address, devices, slots, fuse, offers, peaks, log)
             undo.pop_all()
     except (NoSuchDevice, NoEngine, NoStateFolder, CannotOffer, OSError) as error:
         log("worker_cannot_start", detail=str(error))
@@ -105,6 +109,7 @@ def _engine(
     address: str | None,
     devices: str,
     slots: int | None,
+    fuse: str,
     offers: Offers,
     peaks: Peaks,
     log: Log,
@@ -112,16 +117,29 @@ def _engine(
     """The engine of that name.
 
     Raises:
-        NoEngine: there is none, or its cluster cannot be reached.
+        NoEngine: there is none, its cluster cannot be reached, or it does not fuse trials.
         NoSuchDevice: a device that was asked for is not there.
     """
     if name == "ray":
         # Here and not above: without Ray installed a worker runs on its own machine.
         from .engines.ray import RayEngine
 
+        if fuse not in ("auto", OFF):
+            raise NoEngine("--fuse is for trials of this machine: leave it out with --engine ray")
         return RayEngine(address, devices, slots, folder=offers.own_folder, log=log)
     if name != "local":
         raise NoEngine(f"there is no engine {name!r}; there are local and ray")
     if address is not None:
         raise NoEngine("--address names a Ray cluster: it goes with --engine ray")
-    return LocalEngine(devices, slots, offers=offers, peaks=peaks, log=log)
+    local = LocalEngine(devices, slots, offers=offers, peaks=peaks, log=log)
+    most = how_many(fuse, local.devices)
+    if most == 1 or not offers.fusable:
+        return local
+    return FusedEngine(
+        local,
+        most,
+        fusable=offers.fusable,
+        offered=offers.names,
+        folder=offers.own_folder,
+        log=log,
+    )

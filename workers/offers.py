@@ -31,6 +31,7 @@ class Offers:
         targets: "module:name" of each of the user's own functions.
         commands: the user's own commands.
         memory: bytes that a trial takes, of those whose authors say it.
+        fusable: the names of those whose trials may be trained as one.
         folder: the user's folder, where these are looked for first.
     """
 
@@ -58,6 +59,7 @@ class Offers:
         self.targets: dict[str, str] = {}
         self.commands: dict[str, CommandSpec] = {}
         self.memory: dict[str, int] = {}
+        self.fusable: set[str] = set()
         self._lock = threading.Lock()
         self._offers: dict[str, dict[str, Any]] = {}
         names = [each for each in wanted if ":" not in each]
@@ -77,6 +79,8 @@ class Offers:
             )
         if built_in.is_available():
             self._offers[name] = {**built_in.offer, "data": _at_hand(built_in, log)}
+            if built_in.fuses:
+                self.fusable.add(name)
         elif is_asked_for:
             raise CannotOffer(
                 f"the objective {name!r} needs {', '.join(built_in.needs)}: "
@@ -88,6 +92,8 @@ class Offers:
         name, memory = str(offer["name"]), offer.pop("memory", None)
         if memory is not None:
             self.memory[name] = int(memory)
+        if offer.pop("fuses", False):
+            self.fusable.add(name)
         self._offers[name] = offer
         self.targets[name] = target
 

@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import tunewell
+from tunewell import failures
+from tunewell.failures import Failure
 
+from . import kernel_kills
 from .jobs import Job
 from .nursery import HEADER
 
@@ -61,6 +64,7 @@ class LocalChild:
         self.report_fd = report_fd
         self.output_fd = output_fd
         self.exit_fd = exit_fd
+        self._n_kills = kernel_kills.count() or 0
 
     def has_exited(self) -> bool:
         """Whether the process is over."""
@@ -83,6 +87,11 @@ class LocalChild:
             if fd is not None:
                 os.close(fd)
         return status
+
+    def failure_of(self, status: int, output: str) -> Failure:
+        """By the status, and whether the kernel has ended processes for memory meanwhile."""
+        is_for_memory = (kernel_kills.count() or 0) > self._n_kills
+        return failures.of_exit(status, output, is_for_memory=is_for_memory)
 
 
 def command(module: str, *arguments: object) -> list[str]:

@@ -23,7 +23,6 @@ from typing import Any, Protocol
 from tunewell import failures
 from tunewell.failures import Failure
 
-from . import kernel_kills
 from .output import Output
 
 GRACE_S = 3.0
@@ -71,6 +70,14 @@ class Child(Protocol):
     def close(self) -> int:
         """Ends what is left of the group, closes the pipes; the exit status, negative for a
         signal.
+        """
+
+    def failure_of(self, status: int, output: str) -> Failure:
+        """What it is when it was over without a word of how it ended.
+
+        Args:
+            status: as `close` gave it.
+            output: the end of what it printed.
         """
 
 
@@ -194,7 +201,6 @@ class Runner:
 
     def run(self) -> Outcome:
         """Starts the process and stays with it until its whole group is gone."""
-        kills = kernel_kills.count()
         try:
             child = self._start()
         except OSError as error:
@@ -210,8 +216,7 @@ class Runner:
             self.pid = None
             self._end()
         self.last_step = session.last_step
-        is_killed = status == -signal.SIGKILL and (kernel_kills.count() or 0) > (kills or 0)
-        return self._outcome(session, status, is_for_memory=is_killed)
+        return self._outcome(session, child, status)
 
     def _end(self) -> None:
         with self._lock:
@@ -239,7 +244,7 @@ class Runner:
         child.signal_group(signal.SIGKILL)
         session.drain()
 
-    def _outcome(self, session: _Session, status: int, *, is_for_memory: bool) -> Outcome:
+    def _outcome(self, session: _Session, child: Child, status: int) -> Outcome:
         if self._cause is Cause.ABORT:
             return Outcome(cause=Cause.ABORT)
         # Values that were sent before the end came count.
@@ -253,8 +258,7 @@ class Runner:
             return Outcome(cause=Cause.RELEASE)
         if self._cause is Cause.REFUSED:
             return Outcome(failure=self._refused)
-        text = self.output.text
-        return Outcome(failure=failures.of_exit(status, text, is_for_memory=is_for_memory))
+        return Outcome(failure=child.failure_of(status, self.output.text))
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:

@@ -36,10 +36,10 @@ def load(target: str, folder: str) -> Objective:
 
 
 def main(target: str, folder: str) -> None:
-    """Prints what an objective takes and reports, and `memory` for the worker alone, as the last
-    line; entry of the probing process.
+    """Prints what an objective takes and reports, and for the worker alone `memory` and `fuses`,
+    as the last line; entry of the probing process.
     """
     found = load(target, folder)
-    offer = {**found.offer(), "memory": found.memory}
+    offer = {**found.offer(), "memory": found.memory, "fuses": found.fuses}
     sys.stdout.write("\n" + json.dumps(offer) + "\n")
     sys.stdout.flush()

@@ -334,7 +334,7 @@ def _lease(grant: Grant) -> dict[str, Any]:
         "max_trial_duration_s": grant.max_trial_duration_s,
         "resources": asdict(grant.resources),
         "checkpoint": _resumed(grant.checkpoint),
-        "fuse_group": None,
+        "fuse_group": grant.fuse_group,
         "more_ahead": grant.more_ahead,
     }
 

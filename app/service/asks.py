@@ -120,7 +120,7 @@ class AskQueue:
     async def _serve_some(self, study_id: str, asks: Sequence[Ask]) -> None:
         outcome: Any
         try:
-            outcome = await self._threads.run(self._serve, study_id, asks)
+            outcome = await self._threads.serve(self._serve, study_id, asks)
         except Exception as error:
             for ask in asks:
                 if not ask.done.done():

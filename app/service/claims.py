@@ -31,6 +31,7 @@ from .asks import Ask, AskQueue, Holder, Taken
 from .board import SHORTEST_WAIT_S, WorkBoard, capacity
 from .crowd import Crowd
 from .fence import renewed, revived
+from .fusing import ALONE, Fusing
 from .handout import Handout, grant
 from .placement import devices_cover, may_use_data, memory_of, n_that_fit, offers_of
 from .points import may_wait_its_turn
@@ -41,12 +42,13 @@ from .wake import WakeHub, work_topic, worker_topic
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a claim would take: how many trials, for what room, of which objectives."""
+    """What a claim would take: for how many places, for what room, of which objectives."""
 
     most: int
     devices_free: Sequence[DeviceFree] | None
     objectives: Sequence[str] | None
     is_ahead: bool
+    fusing: Fusing
 
 
 class ClaimService:
@@ -84,6 +86,7 @@ class ClaimService:
         caller: Caller,
         objectives: Sequence[str] | None = None,
         is_ahead: bool = False,
+        fusing: Fusing = ALONE,
         receipt: Receipt[Claim] | None = None,
     ) -> Claim:
         """Trials for a worker, by priority, then by fewest running; waits up to `wait_s` for the
@@ -93,6 +96,7 @@ class ClaimService:
             objectives: the only ones of its objectives that it has room for; None: all.
             is_ahead: the trials are to begin later, when others have ended: only of studies for
                 which that makes no difference (`may_wait_its_turn`).
+            fusing: of which objectives several trials take one of the places.
 
         Raises:
             NotFound: no such worker: register again.
@@ -101,7 +105,7 @@ class ClaimService:
         """
         with self._crowd.entered():
             await self._threads.serve(self._arrive, worker_id, devices_free or (), receipt)
-            asked = _Asked(max_leases, devices_free, objectives, is_ahead)
+            asked = _Asked(max_leases, devices_free, objectives, is_ahead, fusing)
             holder = Holder(
                 worker_id=worker_id, token_id=caller.token_id, duration_s=self._lease_ttl_s
             )
@@ -149,6 +153,7 @@ class ClaimService:
             replace(holder, memory_bytes=memory_of(worker, asked.devices_free)),
             asked.most,
             partial(_n_fitting, worker, asked.devices_free),
+            asked.fusing,
         )
         return worker, grants
 
@@ -158,21 +163,25 @@ class ClaimService:
         holder: Holder,
         want: int,
         n_fitting: Callable[[Study], int | None],
+        fusing: Fusing,
     ) -> list[Grant]:
+        """Trials for `want` places, of each study as many as fit."""
         grants: list[Grant] = []
         for study in studies:
-            if len(grants) >= want:
+            if want <= 0:
                 break
             if capacity(study) > 0:
                 bound = n_fitting(study)
-                most = want - len(grants) if bound is None else min(bound, want - len(grants))
+                most = want if bound is None else min(bound, want)
                 try:
-                    taken = await self._handout.take(study, holder, most)
+                    taken = await self._handout.take(study, holder, fusing.n_trials(study, most))
                 except Unavailable:
                     if grants:
                         break  # what it got from other studies must not get lost
                     raise
-                grants += taken.grants
+                found = fusing.grouped(taken.grants, most)
+                grants += found.grants
+                want -= found.n_places
                 if taken.grants and bound is not None:
                     break  # what is free now the worker says at its next claim
         return grants

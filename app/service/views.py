@@ -150,7 +150,8 @@ class Grant:
 
     The attempt goes on from `checkpoint`; `last_seq` and `last_step` are those of the lease itself:
     -1 and None for a new one. `resources`: what a trial needs, as the study says. `more_ahead` says
-    whether the study gives trials to claims ahead.
+    whether the study gives trials to claims ahead. `fuse_group` names the grants that were handed
+    out to be trained as one.
     """
 
     lease: Lease
@@ -164,6 +165,7 @@ class Grant:
     last_seq: int = -1
     last_step: int | None = None
     more_ahead: bool = False
+    fuse_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,3 +100,20 @@ async def test_a_schema_that_a_worker_sends_is_small(http: httpx.AsyncClient, fi
     problem = is_problem(answer, 422, "invalid-value")
     assert problem["errors"][0]["pointer"] == f"/objectives/0/{field}"
     assert (await http.get("/v1/workers")).json()["workers"] == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("fuse", "pointer"),
+    [
+        ({f"o{k}": 2 for k in range(1_001)}, "/fuse"),
+        ({"mnist-mlp": 1_001}, "/fuse/mnist-mlp"),
+        ({"mnist-mlp": 0}, "/fuse/mnist-mlp"),
+    ],
+)
+async def test_how_many_trials_a_claim_may_fuse_is_bounded(
+    http: httpx.AsyncClient, fuse: dict[str, int], pointer: str
+) -> None:
+    answer = await http.post("/v1/leases:claim", json={"worker_id": "wk_1", "fuse": fuse})
+    problem = is_problem(answer, 422, "invalid-value")
+    assert problem["errors"][0]["pointer"] == pointer

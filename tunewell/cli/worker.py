@@ -71,6 +71,14 @@ def run(
             show_default=False,
         ),
     ] = None,
+    fuse: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|K",
+            help="Trials that are trained as one in a slot, of objectives that can do that: auto "
+            "is 32 on a GPU and off on a CPU.",
+        ),
+    ] = "auto",
     exit_when_idle: Annotated[
         bool, typer.Option("--exit-when-idle", help="End when no study is left to serve.")
     ] = False,
@@ -120,6 +128,7 @@ def run(
         devices=devices,
         engine=engine,
         address=address,
+        fuse=fuse,
         exit_when_idle=exit_when_idle,
         objectives=list(objective or ()),
         commands=list(command_objective or ()),

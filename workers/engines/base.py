@@ -26,6 +26,7 @@ class Wanted:
         is_built_in: whether it is one of ours.
         resources: `gpu`, `gpu_memory_bytes`, `cpu` of the study; empty from a service that does not
             say.
+        fuse_group: of the trials that were handed out together, to be trained as one; None: none.
         min_memory_bytes: the least that it needs of a device's memory, as its last attempt has
             shown.
     """
@@ -36,6 +37,7 @@ class Wanted:
     is_built_in: bool
     resources: Mapping[str, Any] = field(default_factory=dict)
     min_memory_bytes: int = 0
+    fuse_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

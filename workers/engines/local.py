@@ -27,6 +27,9 @@ class LocalEngine:
         peaks: what their earlier trials took.
         log: the worker's lines.
 
+    Attributes:
+        environment: of the trials' processes.
+
     Raises:
         NoSuchDevice: one that was asked for is not there.
     """
@@ -36,8 +39,8 @@ class LocalEngine:
     ) -> None:
         self.devices: Sequence[Device] = devices.find(wanted_devices)
         self.n_slots = n_slots or len(self.devices)
-        self._environment = trial_environment(self.n_slots)
-        self._threads = threads_of(self._environment)
+        self.environment = trial_environment(self.n_slots)
+        self._threads = threads_of(self.environment)
         self._n_cores = len(devices.cores())
         self._placement = Placement(
             self.devices,
@@ -50,7 +53,7 @@ class LocalEngine:
             n_cores=self._n_cores,
             log=log,
         )
-        self._nurseries = Nurseries(self._environment, self.n_slots)
+        self._nurseries = Nurseries(self.environment, self.n_slots)
 
     def plan(self) -> Mapping[str, Any]:
         """What the slots run on, and what is expected of a trial, for the worker's first line."""
@@ -86,7 +89,7 @@ class LocalEngine:
         nursery = self._nurseries.of(wanted.objective) if is_forked else None
 
         def start(job: Job) -> Child:
-            return processes.start(job, self._environment, nursery)
+            return processes.start(job, self.environment, nursery)
 
         return Place(device=device, environment=environment, start=start)
 

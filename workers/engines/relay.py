@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from tunewell import failures
 from tunewell.failures import Failure
 
 from ..jobs import Job
@@ -106,6 +107,10 @@ class RelayedChild:
                 os.close(fd)
         self._thread.join()
         return self._status
+
+    def failure_of(self, status: int, output: str) -> Failure:
+        """By the status alone."""
+        return failures.of_exit(status, output)
 
     def _relay(self) -> None:
         try:

@@ -110,6 +110,7 @@ class BuiltIn:
             `preload(options, data_digest)`; where points are equal work, with `equivalent(trial)`.
         offer: what the worker registers, but for the data at hand.
         needs: top-level modules that must be installed.
+        fuses: whether trials may be trained as one, see `pack_key(params, options)`.
         data_sets: those it can measure on, the preferred one first.
     """
 
@@ -117,6 +118,7 @@ class BuiltIn:
     offer: Mapping[str, Any]
     needs: Sequence[str] = ()
     data_sets: Sequence[data.DataSet] = ()
+    fuses: bool = False
 
     def is_available(self) -> bool:
         """Whether everything it needs is installed."""
@@ -129,6 +131,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         offer=_MNIST_MLP,
         needs=("torch", "numpy"),
         data_sets=(data.MNIST, data.MNIST_5K),
+        fuses=True,
     ),
     "random-forest": BuiltIn(
         module="forest",

@@ -9,12 +9,14 @@ from pydantic import ConfigDict, Field
 from ...domain.fidelity import Directive
 from .asks import BudgetOut
 from .checkpoints import ResumeOut
-from .common import Count, Instant, Name, Number, Step, Wire
+from .common import Count, Instant, Name, Number, Step, Wire, at_most
 from .definition import ResourcesBody
 from .trials import TrialOut
 
 LEASE_ID = "ls_1b2c3d4e5f6g7h8j9k0m1n2p"
 MAX_BEATS = 1_000
+MAX_FUSED_OBJECTIVES = 1_000
+Fused = Annotated[Step, Field(le=1_000)]
 Ratio = Annotated[Number, Field(ge=0, le=1)]
 
 
@@ -62,6 +64,14 @@ class ClaimBody(Wire):
             "`max_trial_duration_s`."
         ),
     )
+    fuse: Annotated[dict[Name, Fused], at_most(MAX_FUSED_OBJECTIVES)] = Field(
+        default_factory=dict,
+        description="Objectives of which the worker may train several trials as one, and how many, "
+        "1 to 1,000: so many of one study come for one of `max_leases`, with one `fuse_group`.",
+    )
+    fuse_group: Name | None = Field(
+        default=None, description="A group that the leases are to join: they come with its name."
+    )
 
 
 class ObjectiveOut(Wire):
@@ -85,7 +95,10 @@ class LeaseOut(Wire):
     max_trial_duration_s: float | None = Field(description="Seconds that the attempt may take.")
     resources: ResourcesBody = Field(description="What the trial needs, from the study.")
     checkpoint: ResumeOut | None = Field(description="Where to go on from; null: begin anew.")
-    fuse_group: None = Field(description="Trials to run together; always null for now.")
+    fuse_group: str | None = Field(
+        description="Names the leases that were handed out to be trained as one: those of one "
+        "study that took one place. Each is a lease like any other. Null: none."
+    )
     more_ahead: bool = Field(description="Whether the study gives trials to claims with `ahead`.")
 
 

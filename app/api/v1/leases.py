@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ...domain.trial import Trial, TrialState
 from ...errors import Denied, NotFound
+from ...service.fusing import Fusing
 from ...service.views import Beat, Caller, Claim, DeviceFree, Grant, Point, Report, Suggested
 from ...store.idempotency import Answer, Receipt
 from .. import render
@@ -119,6 +120,7 @@ async def claim_leases(
             devices_free=None if free is None else [DeviceFree(**d.model_dump()) for d in free],
             objectives=body.objectives,
             is_ahead=body.ahead,
+            fusing=Fusing(most=body.fuse, group=body.fuse_group),
             caller=api.caller,
             receipt=api.receipt(_claim_answer),
         )

@@ -37,6 +37,9 @@ def test_without_ray_the_engine_says_what_to_install(
         ({"engine": "ray", "address": "ray://head:10001"}, "on one of its nodes"),
         ({"address": "head:6379"}, "it goes with --engine ray"),
         ({"engine": "abacus"}, "there are local and ray"),
+        ({"engine": "ray", "fuse": "4"}, "leave it out with --engine ray"),
+        ({"fuse": "many"}, "--fuse is auto, off or a number from 1 to 256, not 'many'"),
+        ({"fuse": "0"}, "--fuse is auto, off or a number from 1 to 256, not '0'"),
     ],
 )
 def test_an_engine_that_cannot_be_had_says_why(

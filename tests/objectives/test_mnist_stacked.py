@@ -1,0 +1,165 @@
+"""Trials on MNIST that are trained as one are what they would be alone."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunewell import together
+from tunewell.objective import Trial
+from tunewell.together import Together
+from workers.objectives import mnist, mnist_stacked
+from workers.objectives.mnist_stacked import Stack
+
+from .trials import Kept, trial
+
+OPTIONS = {"dataset": "mnist-5k", "epochs": 2}
+
+
+def trained_together(trials: Sequence[Trial]) -> list[dict[str, float]]:
+    """The values of trials that share a process, each in a thread of its own."""
+    shared, found = Together(settle_s=5.0), dict[int, dict[str, float]]()
+
+    def run(k: int, seat: together.Seat) -> None:
+        with together.seated(seat):
+            found[k] = mnist.evaluate(trials[k])
+        seat.leave()
+        if len(found) == len(trials):
+            shared.close()
+
+    for k in range(len(trials)):
+        threading.Thread(target=run, args=(k, shared.expect()), daemon=True).start()
+    shared.serve()
+    return [found[k] for k in range(len(trials))]
+
+
+def point(k: int, **more: Any) -> dict[str, Any]:
+    return {"learning_rate": 0.001 * (k + 1), "batch_size": 256, **more}
+
+
+@pytest.fixture
+def stacks(monkeypatch: pytest.MonkeyPatch) -> list[Stack]:
+    """Every stack that is made."""
+    made: list[Stack] = []
+    init = Stack.__init__
+
+    def noted(self: Stack, lanes: Sequence[mnist_stacked.Lane]) -> None:
+        made.append(self)
+        init(self, lanes)
+
+    monkeypatch.setattr(Stack, "__init__", noted)
+    return made
+
+
+def same(found: Mapping[str, float], alone: Mapping[str, float]) -> None:
+    assert found["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+    assert found["accuracy"] == pytest.approx(alone["accuracy"], abs=0.003)
+
+
+def test_each_lane_equals_its_separate_training_and_a_batch_of_all_is_one_step(
+    stacks: list[Stack],
+) -> None:
+    kept = [Kept() for _ in range(3)]
+    trials = [trial(point(k), OPTIONS, number=k + 1, kept=kept[k]) for k in range(3)]
+    found = trained_together(trials)
+    for k in range(3):
+        alone = Kept()
+        same(found[k], mnist.evaluate(trial(point(k), OPTIONS, number=k + 1, kept=alone)))
+        assert [step for step, _ in kept[k].reports] == [1, 2]
+        for (_, ours), (_, theirs) in zip(kept[k].reports, alone.reports, strict=True):
+            same(ours, theirs)
+    (stack,) = stacks
+    n_images = len(stack._train.y)
+    assert stack.n_optimizer_steps == 2 * -(-n_images // 256)
+
+
+def test_a_lane_that_stops_is_dropped_and_the_others_go_on(stacks: list[Stack]) -> None:
+    stopped = Kept(stop_after=1)
+    trials = [
+        trial(point(0), OPTIONS, number=1, kept=stopped),
+        trial(point(1), {**OPTIONS, "epochs": 3}, number=2),
+    ]
+    _, found = trained_together(trials)
+    assert [len(stack.lanes) for stack in stacks] == [2, 1]
+    same(found, mnist.evaluate(trial(point(1), {**OPTIONS, "epochs": 3}, number=2)))
+
+
+@pytest.mark.parametrize("is_first_together", [True, False], ids=["alone", "together"])
+def test_a_lanes_checkpoint_goes_on_alone_and_the_other_way_round(
+    tmp_path: Path, is_first_together: bool
+) -> None:
+    def begun(k: int) -> Trial:
+        kept = Kept(stop_after=1, checkpoints=True)
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        return trial(point(k), OPTIONS, number=k + 1, kept=kept, checkpoint_dir=folder)
+
+    def resumed(k: int) -> Trial:
+        folder = tmp_path / str(k)
+        return trial(point(k), OPTIONS, number=k + 1, checkpoint_dir=folder, last_step=1)
+
+    first, second = [begun(0), begun(1)], [0, 1]
+    if is_first_together:
+        trained_together(first)
+        found = [mnist.evaluate(resumed(k)) for k in second]
+    else:
+        for each in first:
+            mnist.evaluate(each)
+        found = trained_together([resumed(k) for k in second])
+    for k in second:
+        same(found[k], mnist.evaluate(trial(point(k), OPTIONS, number=k + 1)))
+    # A view of a stack would be saved with all of it.
+    size = (tmp_path / "0" / "state").stat().st_size
+    assert size < 3 * 4 * 101_770 + 50_000
+
+
+def test_thirds_of_an_epoch_and_held_out_images_are_each_lanes_own() -> None:
+    options = {**OPTIONS, "epochs": 1, "steps_per_epoch": 3, "validation": True}
+    found = trained_together([trial(point(k), options, number=k + 1) for k in range(2)])
+    for k in range(2):
+        alone = mnist.evaluate(trial(point(k), options, number=k + 1))
+        same(found[k], alone)
+        assert found[k]["test_loss"] == pytest.approx(alone["test_loss"], rel=1e-4)
+
+
+def test_other_networks_batch_sizes_and_images_are_no_lanes_of_one_stack() -> None:
+    key = mnist.pack_key(point(0), OPTIONS)
+    assert key == mnist.pack_key(point(1, momentum=0.5), {**OPTIONS, "epochs": 9, "seed": 4})
+    assert key != mnist.pack_key(point(0, batch_size=128), OPTIONS)
+    assert key != mnist.pack_key(point(0), {**OPTIONS, "validation": True})
+    assert mnist.pack_key(point(0, model="batchnorm"), OPTIONS) is None
+
+
+def test_a_network_with_batch_normalisation_is_trained_in_turn_to_the_same_bits(
+    stacks: list[Stack],
+) -> None:
+    options = {**OPTIONS, "epochs": 1}
+    points = [point(0), point(0, model="batchnorm"), point(1, model="batchnorm")]
+    found = trained_together([trial(each, options, number=3) for each in points])
+    for k in (1, 2):
+        assert found[k] == mnist.evaluate(trial(points[k], options, number=3))
+    assert [len(stack.lanes) for stack in stacks] == [1]
+
+
+def test_the_prior_of_the_cost_grows_with_steps_and_falls_with_the_batch() -> None:
+    assert mnist.cost(point(0), 2) == 2 * mnist.cost(point(0), 1)
+    assert mnist.cost(point(0, batch_size=16), 1) > mnist.cost(point(0), 1)
+
+
+@pytest.mark.slow
+def test_twenty_seeds_score_alike_together_and_alone() -> None:
+    """The means differ by less than three standard errors of their difference."""
+    params = {"learning_rate": 0.003, "batch_size": 64}
+    trials = [trial(params, OPTIONS, number=k + 1) for k in range(40)]
+    together_ = [value["accuracy"] for value in trained_together(trials[:20])]
+    # Others' seeds: equal ones would be equal for the test above's reason alone.
+    alone = [mnist.evaluate(each)["accuracy"] for each in trials[20:]]
+    error = (statistics.variance(together_) / 20 + statistics.variance(alone) / 20) ** 0.5
+    assert abs(statistics.mean(together_) - statistics.mean(alone)) < 3 * error
+    ratio = statistics.stdev(together_) / statistics.stdev(alone)
+    assert 0.5 < ratio < 2.0

@@ -138,7 +138,8 @@ def look_at(block: Block) -> None:
         ast.parse(block.text)
     elif block.language == "sh":
         subprocess.run(["bash", "-n", "-c", block.text], check=True, capture_output=True)
-        for line in re.findall(r"^ *tunewell (.*?)(?:  #.*)?$", block.text, re.MULTILINE):
+        text = block.text.replace("\\\n", " ")
+        for line in re.findall(r"^ *tunewell (.*?)(?:  #.*)?$", text, re.MULTILINE):
             look_at_command(line)
 
 

@@ -185,8 +185,9 @@ class Service:
 
 
 def worker_command(url: str, name: str, *more: str, slots: int = 1) -> list[str]:
-    """The command of a worker."""
-    return tunewell("worker", "run", "--url", url, "--name", name, "--slots", str(slots), *more)
+    """The command of a worker that tells what it does in JSON lines."""
+    told = ("worker", "run", "--url", url, "--name", name, "--slots", str(slots), "--json")
+    return tunewell(*told, *more)
 
 
 @contextmanager

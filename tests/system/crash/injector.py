@@ -101,11 +101,9 @@ class Injector:
 
     def watch_store(self, store: Store) -> None:
         """Puts itself around the store's transactions."""
-        plain_write, plain_read = store.write, store.read
+        plain_write, plain_submit, plain_read = store.write, store.submit, store.read
 
-        def write(fn: Callable[[Tx], T], **more: Any) -> T:
-            trace: list[Statement] = []
-
+        def traced_by(trace: list[Statement], fn: Callable[[Tx], T]) -> Callable[[Tx], T]:
             def traced(tx: Tx) -> T:
                 trace.clear()
                 self._local.trace = trace
@@ -114,7 +112,17 @@ class Injector:
                 tx.before_commit(lambda: self._end(trace, Point.BEFORE_COMMIT, tx.conn))
                 return result
 
-            result = plain_write(traced, **more)
+            return traced
+
+        def write(fn: Callable[[Tx], T], **more: Any) -> T:
+            trace: list[Statement] = []
+            result = plain_write(traced_by(trace, fn), **more)
+            self._end(trace, Point.AFTER_COMMIT, None)
+            return result
+
+        async def submit(fn: Callable[[Tx], T]) -> T:
+            trace: list[Statement] = []
+            result = await plain_submit(traced_by(trace, fn))
             self._end(trace, Point.AFTER_COMMIT, None)
             return result
 
@@ -134,7 +142,8 @@ class Injector:
                 self.strike()
             return found
 
-        store.write, store.read = write, read  # type: ignore[method-assign]
+        store.write, store.submit = write, submit  # type: ignore[method-assign]
+        store.read = read  # type: ignore[method-assign]
 
     def _end(self, trace: list[Statement], point: Point, conn: Connection | None) -> None:
         self._local.trace = None

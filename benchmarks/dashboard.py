@@ -158,8 +158,10 @@ class Bench:
         return lines + self._rival(what)
 
     def _rival(self, what: str) -> list[Line]:
-        if self._python is None or not rival.is_there(self._python):
+        if self._python is None:
             return []
+        if not rival.is_there(self._python):
+            return [Line(f"{what}: by optuna-dashboard", "", f"not installed for {self._python}")]
         found = rival.first_view(
             self._python, self._at.folder, self._browser, self._extent.trials, self._extent.steps
         )

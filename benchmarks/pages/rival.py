@@ -13,12 +13,19 @@ from .opening import chromium, open_page, window
 _VERSION = "from importlib.metadata import version; print(version('optuna-dashboard'))"
 _FILL = """
 import math, random, sys
-import optuna
+import optuna, sqlalchemy
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 url, n, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 draw = random.Random(1)
 dists = {f"x{d}": optuna.distributions.FloatDistribution(0, 1) for d in range(8)}
-study = optuna.create_study(storage=url, study_name="main")
+storage = optuna.storages.RDBStorage(url)
+
+@sqlalchemy.event.listens_for(storage.engine, "connect")
+def unsynced(connection, _):
+    connection.execute("PRAGMA synchronous = OFF")  # for the filling alone
+
+storage.engine.dispose()
+study = optuna.create_study(storage=storage, study_name="main")
 trials = []
 for _ in range(n):
     params = {name: draw.random() for name in dists}

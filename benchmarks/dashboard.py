@@ -393,7 +393,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench = Bench(at, given.database, extent, browser, given.peers_python)
         for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
-            lines += PARTS[name](bench)
+            for line in PARTS[name](bench):
+                print(f"  {line.what}: {line.found}", file=sys.stderr, flush=True)
+                lines.append(line)
     print(show(lines))
     if given.json is not None:
         about = machine(["sqlalchemy", "fastapi", "uvicorn", "playwright"])

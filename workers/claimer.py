@@ -22,6 +22,9 @@ NO_ROOM_PAUSE_S = 1.0
 program may have left the device.
 """
 
+MOST_SLOTS = 1_000
+"""How many free slots a claim names at most: as many as it may bring trials."""
+
 Placed = tuple[Mapping[str, Any], int | None]
 """A lease as the service gave it, and the slot that it is to run in; None: it waits for one."""
 
@@ -69,10 +72,23 @@ class Slots:
         wanted, self._room_ahead = self._room_ahead, 0
         return wanted
 
-    def take(self) -> int | None:
-        """The number of a slot that is free no more; None when none is free or the worker ends."""
+    def take(self, wanted: int | None = None) -> int | None:
+        """The number of a slot that is free no more, of several the `wanted` one where it is free;
+        None when none is free or the worker ends.
+        """
         with self._changed:
-            return self._free.pop(0) if self._free and not self._is_closed else None
+            if self._is_closed or not self._free:
+                return None
+            return self._free.pop(self._free.index(wanted) if wanted in self._free else 0)
+
+    def expected(self, *, is_ahead: bool) -> list[int]:
+        """The slots in which what a claim brings will run, in this order. Of a claim ahead that is
+        known where there is but one.
+        """
+        with self._changed:
+            if is_ahead:
+                return [0] if self.count == 1 else []
+            return self._free[:MOST_SLOTS]
 
     def give_back(self, slot: int) -> None:
         """A slot is free again."""
@@ -183,7 +199,9 @@ class Claimer:
             if answer is None:
                 continue
             if answer["leases"]:
-                leases = [(lease, self._slots.take()) for lease in answer["leases"]]
+                leases = [
+                    (lease, self._slots.take(lease.get("slot"))) for lease in answer["leases"]
+                ]
                 self._on_leases(leases, is_ahead)
             elif is_ahead:
                 continue
@@ -200,7 +218,9 @@ class Claimer:
         """
         key, pauses = uuid.uuid4().hex, Pauses(self._link)
         worker_id = self._worker_id()
+        slots = self._slots.expected(is_ahead=is_ahead)
         body: dict[str, Any] = {**room, "worker_id": worker_id}
+        body |= {"slots": slots} if slots else {}
         # One ahead does not wait: a slot that becomes free would wait for it.
         body |= {"ahead": True} if is_ahead else {"wait_s": self._wait_s}
         while not self._link.closing.is_set():

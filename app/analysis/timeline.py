@@ -16,6 +16,7 @@ class Bar:
 
     Attributes:
         holder: the worker's name, or the client's.
+        slot: of the worker, from 0; None where that is not known.
         end_s: None while it runs.
         end: how it ended, None while it runs.
     """
@@ -23,6 +24,7 @@ class Bar:
     number: int
     attempt: int
     holder: str
+    slot: int | None = None
     start_s: float
     end_s: float | None
     end: str | None
@@ -53,6 +55,7 @@ def timeline(
             "number": [bar.number for bar in shown],
             "attempt": [bar.attempt for bar in shown],
             "holder": [place[bar.holder] for bar in shown],
+            "slot": [bar.slot for bar in shown],
             "start_s": [round(bar.start_s, 3) for bar in shown],
             "end_s": [None if bar.end_s is None else round(bar.end_s, 3) for bar in shown],
             "end": [bar.end for bar in shown],

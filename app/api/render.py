@@ -125,6 +125,7 @@ def attempt(lease: Lease) -> dict[str, Any]:
     return {
         "lease_id": lease.id,
         "worker_id": lease.worker_id,
+        "slot": lease.slot,
         "client_id": lease.client_id,
         "acquired_at": instant(lease.acquired_at),
         "expires_at": instant(lease.expires_at),
@@ -335,6 +336,7 @@ def _lease(grant: Grant) -> dict[str, Any]:
         "resources": asdict(grant.resources),
         "checkpoint": _resumed(grant.checkpoint),
         "fuse_group": grant.fuse_group,
+        "slot": grant.lease.slot,
         "more_ahead": grant.more_ahead,
     }
 

@@ -37,6 +37,7 @@ class Lease:
 
     Attributes:
         worker_id: the worker that holds it, or None for a client of `:suggest`.
+        slot: the worker's slot that it was given for, from 0; None where that is not known.
         client_id: the client's own name for itself, or None.
         token_id: the token it was taken with, or None with auth off.
         duration_s: how long a renewal lasts.
@@ -52,6 +53,7 @@ class Lease:
     trial_id: str
     study_id: str
     worker_id: str | None = None
+    slot: int | None = None
     client_id: str | None = None
     token_id: str | None = None
     duration_s: float

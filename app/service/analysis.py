@@ -266,6 +266,7 @@ class AnalysisService:
                 number=row.number,
                 attempt=row.attempt,
                 holder=row.holder or "",
+                slot=row.slot,
                 start_s=_since(begun, row.started_at),
                 end_s=None if row.ended_at is None else _since(begun, row.ended_at),
                 end=row.outcome,

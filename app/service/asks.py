@@ -29,6 +29,7 @@ class Holder:
     Attributes:
         duration_s: how long the lease and each renewal last.
         memory_bytes: of the device that the trials would run on, where it is known.
+        slots: of the worker, that are free: its leases take them in this order.
     """
 
     worker_id: str | None = None
@@ -36,11 +37,13 @@ class Holder:
     token_id: str | None = None
     duration_s: float
     memory_bytes: int | None = None
+    slots: Sequence[int] = ()
 
-    def fields(self) -> dict[str, Any]:
-        """What a lease says of its holder."""
+    def fields(self, k: int = 0) -> dict[str, Any]:
+        """What its lease number `k`, from 0, says of its holder."""
         return {
             "worker_id": self.worker_id,
+            "slot": self.slots[k] if k < len(self.slots) else None,
             "client_id": self.client_id,
             "token_id": self.token_id,
             "duration_s": self.duration_s,

@@ -49,6 +49,7 @@ class _Asked:
     objectives: Sequence[str] | None
     is_ahead: bool
     fusing: Fusing
+    slots: Sequence[int]
 
 
 class ClaimService:
@@ -87,6 +88,7 @@ class ClaimService:
         objectives: Sequence[str] | None = None,
         is_ahead: bool = False,
         fusing: Fusing = ALONE,
+        slots: Sequence[int] = (),
         receipt: Receipt[Claim] | None = None,
     ) -> Claim:
         """Trials for a worker, by priority, then by fewest running; waits up to `wait_s` for the
@@ -97,6 +99,7 @@ class ClaimService:
             is_ahead: the trials are to begin later, when others have ended: only of studies for
                 which that makes no difference (`may_wait_its_turn`).
             fusing: of which objectives several trials take one of the places.
+            slots: of the worker, that are free: the trials are noted as in these, in this order.
 
         Raises:
             NotFound: no such worker: register again.
@@ -105,7 +108,7 @@ class ClaimService:
         """
         with self._crowd.entered():
             await self._threads.serve(self._arrive, worker_id, devices_free or (), receipt)
-            asked = _Asked(max_leases, devices_free, objectives, is_ahead, fusing)
+            asked = _Asked(max_leases, devices_free, objectives, is_ahead, fusing, slots)
             holder = Holder(
                 worker_id=worker_id, token_id=caller.token_id, duration_s=self._lease_ttl_s
             )
@@ -150,7 +153,11 @@ class ClaimService:
             return worker, []
         grants = await self._claim_of(
             filter(partial(_fits, worker, asked), studies),
-            replace(holder, memory_bytes=memory_of(worker, asked.devices_free)),
+            replace(
+                holder,
+                memory_bytes=memory_of(worker, asked.devices_free),
+                slots=asked.slots,
+            ),
             asked.most,
             partial(_n_fitting, worker, asked.devices_free),
             asked.fusing,
@@ -174,7 +181,8 @@ class ClaimService:
                 bound = n_fitting(study)
                 most = want if bound is None else min(bound, want)
                 try:
-                    taken = await self._handout.take(study, holder, fusing.n_trials(study, most))
+                    left = replace(holder, slots=holder.slots[len(grants) :])
+                    taken = await self._handout.take(study, left, fusing.n_trials(study, most))
                 except Unavailable:
                     if grants:
                         break  # what it got from other studies must not get lost

@@ -121,7 +121,8 @@ class Handout:
             batch = await self._batch(study_id, count, results_seq, deadline, may_wait)
             waited_s = asyncio.get_running_loop().time() - begun
             self._metrics.suggested(effective_suggester(taken.study.definition), waited_s)
-            ask = Share(holder, want - len(taken.grants))
+            n_taken = len(taken.grants)
+            ask = Share(holder, want - n_taken, n_taken=n_taken)
             (more,), has_clashed = await self._threads.serve(self._write, study_id, [ask], batch)
             taken.grants += more.grants
             taken.study = more.study
@@ -163,6 +164,7 @@ class Handout:
             taken = _added(taken, more)
             for share, one in zip(shares, more, strict=True):
                 share.want -= len(one.grants)
+                share.n_taken += len(one.grants)
             if not has_clashed:
                 break
         return taken
@@ -203,11 +205,12 @@ class Handout:
 
 @dataclass(slots=True)
 class Share:
-    """How many trials a holder still wants, and who asks for them."""
+    """How many trials a holder still wants, who asks for them, and how many it has got before."""
 
     holder: Holder
     want: int
     actor: Actor = field(default_factory=actor.present)
+    n_taken: int = 0
 
 
 def _added(taken: list[Taken], more: list[Taken]) -> list[Taken]:
@@ -237,13 +240,13 @@ def _start_some(study: LockedStudy, share: Share, points: _Points) -> list[Grant
     grants: list[Grant] = []
     study.tx.actor = share.actor
     while len(grants) < share.want:
-        trial = None
+        k, trial = share.n_taken + len(grants), None
         if _may_start_pending(study.study):
             trial = _next_pending(study, share.holder)
         if trial is not None:
-            grants.append(start(study, trial, share.holder))
+            grants.append(start(study, trial, share.holder, k))
         elif (suggestion := points.next()) is not None:
-            grants.append(start_new(study, suggestion, share.holder))
+            grants.append(start_new(study, suggestion, share.holder, k))
         else:
             break
     return grants
@@ -307,12 +310,14 @@ def _note_exhausted(study: LockedStudy, batch: Batch) -> None:
         after(study)
 
 
-def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
-    """Gives a pending trial to a holder: a new lease, the trial running under it."""
+def start(study: LockedStudy, trial: Trial, holder: Holder, k: int) -> Grant:
+    """Gives a pending trial to a holder: its lease number `k`, the trial running under it."""
     place = stopping.placed(study, trial)
     begins_at = _from_step(study, trial)
     to_step = granted_step(study, begins_at, place.get("to_step", trial.to_step))
-    lease = lease_rows.insert(study, trial, **holder.fields(), from_step=begins_at, to_step=to_step)
+    lease = lease_rows.insert(
+        study, trial, **holder.fields(k), from_step=begins_at, to_step=to_step
+    )
     reserve(study, lease)
     running = trial_rows.move(
         study,
@@ -330,12 +335,12 @@ def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
     return grant(study, replace(running, lease_expires_at=lease.expires_at), lease)
 
 
-def start_new(study: LockedStudy, suggestion: Suggestion, holder: Holder) -> Grant:
-    """A trial at a new point, running under a lease of its holder from the start."""
+def start_new(study: LockedStudy, suggestion: Suggestion, holder: Holder, k: int) -> Grant:
+    """A trial at a new point, running under its holder's lease number `k` from the start."""
     trial_id = trial_rows.new_trial_id(study)
     place = stopping.placed(study, None)
     to_step = granted_step(study, 0, place.get("to_step"))
-    lease = lease_rows.new(study, trial_id, **holder.fields(), to_step=to_step)
+    lease = lease_rows.new(study, trial_id, **holder.fields(k), to_step=to_step)
     reserve(study, lease)
     trial = trial_rows.insert_running(
         study,

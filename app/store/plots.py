@@ -59,6 +59,7 @@ _ATTEMPTS = (
         trials.c.number,
         _ATTEMPT.label("attempt"),
         func.coalesce(workers.c.name, leases.c.client_id, leases.c.worker_id).label("holder"),
+        leases.c.slot,
         leases.c.acquired_at,
         leases.c.ended_at,
         leases.c.outcome,
@@ -121,6 +122,7 @@ class AttemptRow:
     number: int
     attempt: int
     holder: str | None
+    slot: int | None
     started_at: datetime
     ended_at: datetime | None
     outcome: str | None
@@ -138,6 +140,7 @@ def newest(
             number=row.number,
             attempt=row.attempt,
             holder=row.holder,
+            slot=row.slot,
             started_at=row.acquired_at,
             ended_at=row.ended_at,
             outcome=row.outcome,
@@ -167,6 +170,7 @@ def imported_failures(conn: Connection, study_id: str, limit: int) -> list[Attem
             number=row.number,
             attempt=1,
             holder="imported",
+            slot=None,
             started_at=row.created_at,
             ended_at=row.ended_at,
             outcome=str(TrialState.FAILED),

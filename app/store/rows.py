@@ -154,6 +154,7 @@ def lease_of(row: AnyRow) -> Lease:
         trial_id=row.trial_id,
         study_id=row.study_id,
         worker_id=row.worker_id,
+        slot=row.slot,
         client_id=row.client_id,
         token_id=row.token_id,
         duration_s=row.duration_s,

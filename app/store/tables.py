@@ -219,6 +219,7 @@ leases = Table(
     Column("from_step", BigInteger, nullable=False, server_default=text("0")),
     Column("to_step", BigInteger),
     Column("answer", Json),
+    Column("slot", Integer),
     CheckConstraint(_one_of("outcome", LeaseEnd), name="outcome"),
     CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),
     CheckConstraint("duration_s > 0", name="duration"),

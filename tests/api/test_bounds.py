@@ -104,6 +104,17 @@ async def test_a_schema_that_a_worker_sends_is_small(http: httpx.AsyncClient, fi
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
+    ("slots", "pointer"),
+    [([0] * 1_001, "/slots"), ([10_000], "/slots/0"), ([-1], "/slots/0")],
+)
+async def test_slots_have_bounds(http: httpx.AsyncClient, slots: list[int], pointer: str) -> None:
+    answer = await http.post("/v1/leases:claim", json={"worker_id": "wk_1", "slots": slots})
+    problem = is_problem(answer, 422, "invalid-value")
+    assert problem["errors"][0]["pointer"] == pointer
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
     ("fuse", "pointer"),
     [
         ({f"o{k}": 2 for k in range(1_001)}, "/fuse"),

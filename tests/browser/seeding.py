@@ -299,7 +299,9 @@ def _twin(call: Call, name: str, sign: float) -> str:
 
 
 def several_workers(call: Call) -> str:
-    """Two workers with two slots each, attempts that failed, were released, went on elsewhere."""
+    """Two workers with two slots each, which one of them names; attempts that failed, were
+    released, went on elsewhere.
+    """
     study_id = create(
         call,
         "several workers",
@@ -310,7 +312,7 @@ def several_workers(call: Call) -> str:
     )
     workers = [_register(call, name) for name in ("gpu-a", "gpu-b")]
     for k in range(6):
-        for lease in _claim(call, workers[k % 2]):
+        for lease in _claim(call, workers[k % 2], [1, 0] if k % 2 else None):
             _attempt(call, lease, k)
     for lease in _claim(call, workers[0]):
         report(call, _held(lease), [(1, {"value": 0.5})])
@@ -325,8 +327,8 @@ def _register(call: Call, name: str) -> str:
     return str(call("POST", "/v1/workers", body)["id"])
 
 
-def _claim(call: Call, worker_id: str) -> list[Any]:
-    body = {"worker_id": worker_id, "max_leases": 2, "wait_s": 5}
+def _claim(call: Call, worker_id: str, slots: list[int] | None = None) -> list[Any]:
+    body = {"worker_id": worker_id, "max_leases": 2, "wait_s": 5, "slots": slots or []}
     leases: list[Any] = call("POST", "/v1/leases:claim", body)["leases"]
     return leases
 

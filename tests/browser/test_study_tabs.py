@@ -65,9 +65,12 @@ def test_the_table_of_a_plot_equals_its_columns(site: Site, visit: Visit) -> Non
     columns = site.service.call("GET", f"/v1/studies/{study}/analysis/timeline")["columns"]
     rows = page.locator("#timeline tbody tr")
     expect(rows).to_have_count(len(columns["number"]))
-    shown = [[int(text) for text in row.locator("td").all_inner_texts()[:2]] for row in rows.all()]
-    wanted = zip(columns["number"], columns["attempt"], strict=True)
-    assert shown == [list(pair) for pair in wanted]
+    cells = [row.locator("th, td").all_inner_texts() for row in rows.all()]
+    slots = ["-" if slot is None else str(slot) for slot in columns["slot"]]
+    assert {"-", "0", "1"} == set(slots)
+    assert [row[0] for row in cells] == [str(number) for number in columns["number"]]
+    assert [row[1] for row in cells] == [str(attempt) for attempt in columns["attempt"]]
+    assert [row[3] for row in cells] == slots
 
 
 def test_a_window_of_the_timeline_stands_in_the_address(site: Site, visit: Visit) -> None:

@@ -17,6 +17,8 @@ LEASE_ID = "ls_1b2c3d4e5f6g7h8j9k0m1n2p"
 MAX_BEATS = 1_000
 MAX_FUSED_OBJECTIVES = 1_000
 Fused = Annotated[Step, Field(le=1_000)]
+Slot = Annotated[Count, Field(le=9_999)]
+MAX_SLOTS = 1_000
 Ratio = Annotated[Number, Field(ge=0, le=1)]
 
 
@@ -50,6 +52,11 @@ class ClaimBody(Wire):
     devices_free: Annotated[list[DeviceFreeBody], Field(max_length=1_000)] | None = Field(
         default=None,
         description="What is free now; without it the worker's registered devices count.",
+    )
+    slots: Annotated[list[Slot], Field(max_length=MAX_SLOTS)] = Field(
+        default_factory=list,
+        description="The worker's slots that are free, each a number from 0: the trials are noted "
+        "as running in these, in this order.",
     )
     objectives: Annotated[list[Name], Field(max_length=1_000)] | None = Field(
         default=None,
@@ -98,6 +105,9 @@ class LeaseOut(Wire):
     fuse_group: str | None = Field(
         description="Names the leases that were handed out to be trained as one: those of one "
         "study that took one place. Each is a lease like any other. Null: none."
+    )
+    slot: int | None = Field(
+        description="Which of the claim's `slots` the trial is noted in; null: none was left."
     )
     more_ahead: bool = Field(description="Whether the study gives trials to claims with `ahead`.")
 

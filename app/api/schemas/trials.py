@@ -76,6 +76,9 @@ class AttemptOut(Wire):
 
     lease_id: str = Field(description="Id of the lease, `ls_...`.")
     worker_id: str | None = Field(description="The worker that held it, or null for a client.")
+    slot: int | None = Field(
+        description="The worker's slot that it was given for, from 0; null: not known."
+    )
     client_id: str | None = Field(description="The client's name for itself, or null.")
     acquired_at: Instant = Field(description="When the lease was given out.")
     expires_at: Instant = Field(description="Until when the lease was last renewed.")

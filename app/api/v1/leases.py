@@ -121,6 +121,7 @@ async def claim_leases(
             objectives=body.objectives,
             is_ahead=body.ahead,
             fusing=Fusing(most=body.fuse, group=body.fuse_group),
+            slots=body.slots,
             caller=api.caller,
             receipt=api.receipt(_claim_answer),
         )

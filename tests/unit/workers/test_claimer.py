@@ -104,6 +104,20 @@ def test_trials_are_asked_for_ahead_where_slots_are_free_but_none_fits(
     assert link.asked.empty()
 
 
+def test_a_claim_names_the_free_slots_and_a_trial_takes_its_own() -> None:
+    slots = Slots(3)
+    assert slots.take() == 0
+    assert slots.expected(is_ahead=False) == [1, 2]
+    assert slots.take(2) == 2
+    assert slots.take(2) == 1  # another trial took it meanwhile
+    assert slots.take(1) is None
+
+
+@pytest.mark.parametrize(("count", "known"), [(1, [0]), (2, [])])
+def test_ahead_a_slot_is_known_where_there_is_one(count: int, known: list[int]) -> None:
+    assert Slots(count).expected(is_ahead=True) == known
+
+
 def test_a_drained_worker_asks_again_after_a_pause_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "DRAINED_PAUSE_S", 3600.0)
     link: Any = AtOnce()

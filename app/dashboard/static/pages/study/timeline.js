@@ -31,20 +31,44 @@ function badge(state, bars) {
   return made;
 }
 
-// Each bar into the first lane of its holder that is free then.
+const EPS_S = 1e-6;
+
+// Each bar into its slot's lane; where no slot is known, or another trial runs in it, into the first lane of its holder that is free then.
 function intoLanes(bars, names) {
-  const ends = names.map(() => []);
+  const slots = names.map(() => []);
+  const put = (bar, slot) => {
+    const found = slots[bar.holder];
+    while (found.length <= slot) found.push([]);
+    found[slot].push(bar);
+    bar.within = slot;
+  };
+  const rest = [];
   for (const bar of bars) {
-    const slots = ends[bar.holder];
-    let slot = slots.findIndex((end) => end <= bar.from + 1e-6);
-    if (slot < 0) slot = slots.length;
-    slots[slot] = bar.to;
-    bar.slot = slot;
+    const last = bar.slot === null ? null : slots[bar.holder][bar.slot]?.at(-1);
+    if (bar.slot === null || (last && last.to >= bar.to - EPS_S)) rest.push(bar);
+    else {
+      bar.from = Math.max(bar.from, last?.to ?? bar.from); // it waited for the one before it
+      put(bar, bar.slot);
+    }
   }
-  const lanes = names.flatMap((name, holder) => ends[holder].map((_, slot) => ({ name, holder, slot, n: ends[holder].length })));
+  for (const bar of rest) {
+    const found = slots[bar.holder];
+    const isFree = (lane) => lane.every(({ from, to }) => to <= bar.from + EPS_S || from >= bar.to - EPS_S);
+    const slot = found.findIndex(isFree);
+    put(bar, slot < 0 ? found.length : slot);
+  }
+  const lanes = names.flatMap((name, holder) => slots[holder].map((_, slot) => ({ name, holder, slot, n: slots[holder].length })));
   const place = new Map(lanes.map(({ holder, slot }, lane) => [`${holder}/${slot}`, lane]));
-  for (const bar of bars) bar.lane = place.get(`${bar.holder}/${bar.slot}`);
+  for (const bar of bars) bar.lane = place.get(`${bar.holder}/${bar.within}`);
   return lanes;
+}
+
+// `gpu-a/0`: a slot as the page of a trial names it.
+const onWhat = (bar, names) => (bar.slot === null ? names[bar.holder] : `${names[bar.holder]}/${bar.slot}`);
+
+function laneWords(bars) {
+  if (bars.every(({ slot }) => slot === null)) return "a lane is one trial at a time";
+  return bars.some(({ slot }) => slot === null) ? "a lane is a slot; attempts whose slot is not known are where there was room" : "a lane is a slot of a worker";
 }
 
 // Bars too narrow to see become one: "busy (n)".
@@ -120,9 +144,9 @@ class Timeline extends Plot {
   }
 
   bars() {
-    const { columns: { number: numbers, attempt, holder, start_s: start, end_s: end, end: ends } } = this.data;
+    const { columns: { number: numbers, attempt, holder, slot, start_s: start, end_s: end, end: ends } } = this.data;
     const last = Math.max(this.now(), ...start);
-    return numbers.map((trial, k) => ({ number: trial, attempt: attempt[k], holder: holder[k], from: start[k], to: end[k] ?? Math.max(last, start[k]), end: ends[k] }));
+    return numbers.map((trial, k) => ({ number: trial, attempt: attempt[k], holder: holder[k], slot: slot[k], since: start[k], from: start[k], to: end[k] ?? Math.max(last, start[k]), end: ends[k] }));
   }
 
   async render() {
@@ -153,8 +177,8 @@ class Timeline extends Plot {
     const cut = lanes.length > MOST_LANES ? `; ${MOST_LANES} of ${lanes.length} lanes` : "";
     return this.panel.show({
       sentence: `${plural(data.n_shown, "attempt")} on ${plural(names.length, "worker or client", "workers and clients")} within ${duration(high - low)}. Busy: ${busy.map(([name, part]) => `${name} ${share(part)}`).join(", ")}.`,
-      caption: `${data.n_shown} of ${plural(data.n_used, "attempt")} shown${rule}${cut}; a lane is one trial at a time`,
-      table: () => ({ heads: ["Trial", "Attempt", "Worker", "Lane", "From, s", "To, s", "End"], rows: bars.map((bar) => [bar.number, bar.attempt, names[bar.holder], bar.slot + 1, bar.from, bar.end === null ? null : bar.to, endWords(bar)]) }),
+      caption: `${data.n_shown} of ${plural(data.n_used, "attempt")} shown${rule}${cut}; ${laneWords(bars)}`,
+      table: () => ({ heads: ["Trial", "Attempt", "Worker", "Slot", "From, s", "To, s", "End"], rows: bars.map((bar) => [bar.number, bar.attempt, names[bar.holder], bar.slot, bar.since, bar.end === null ? null : bar.to, endWords(bar)]) }),
       points: groups.map((group) => this.point(group, names)),
       pick: (x, y) => this.pick(groups, x, y),
       option: () => this.option(groups, seen, shown, low, high),
@@ -179,7 +203,7 @@ class Timeline extends Plot {
   point(group, names) {
     const [bar] = group.bars;
     if (group.bars.length > 1) return { x: (group.from + group.to) / 2, y: group.lane, tip: [["busy", `(${group.bars.length})`], ["trials", `${bar.number} to ${group.bars.at(-1).number}`], ["on", names[bar.holder]]] };
-    return { x: (bar.from + bar.to) / 2, y: bar.lane, number: bar.number, tip: [["trial", bar.number], ["attempt", bar.attempt], ["on", names[bar.holder]], ["began after", duration(bar.from)], [bar.end === null ? "runs for" : "took", duration(bar.to - bar.from)], ["", endWords(bar)]] };
+    return { x: (bar.from + bar.to) / 2, y: bar.lane, number: bar.number, tip: [["trial", bar.number], ["attempt", bar.attempt], ["on", onWhat(bar, names)], ["began after", duration(bar.since)], [bar.end === null ? "runs for" : "took", duration(bar.to - bar.since)], ["", endWords(bar)]] };
   }
 
   pick(groups, x, y) {
@@ -200,7 +224,7 @@ class Timeline extends Plot {
 
   option(groups, bars, lanes, low, high) {
     const left = this.panel.box.clientWidth < NARROW ? 76 : FRAME.left;
-    const perLane = lanes.map(({ name, slot, n }) => (n > 1 ? `${short(name, left < 100 ? 7 : 13)} ${slot + 1}` : short(name, left < 100 ? 9 : 15)));
+    const perLane = lanes.map(({ name, slot, n }) => (n > 1 ? `${short(name, left < 100 ? 7 : 13)}/${slot}` : short(name, left < 100 ? 9 : 15)));
     return {
       grid: { ...FRAME, left },
       xAxis: axis({ type: "value", min: low, max: high, interval: NICE_S.find((step) => step >= (high - low) / (left < 100 ? 4 : 8)), name: "since the first start", nameGap: 26, axisLabel: { formatter: (value) => (value === 0 ? "0 s" : duration(value)) } }),

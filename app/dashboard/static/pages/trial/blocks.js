@@ -122,7 +122,7 @@ function outcome(attempt) {
 }
 
 function where(attempt, names) {
-  if (attempt.worker_id) return el("a", { href: "/workers" }, named(names.get(attempt.worker_id) || attempt.worker_id));
+  if (attempt.worker_id) return el("a", { href: "/workers" }, named(names.get(attempt.worker_id) || attempt.worker_id), attempt.slot === null ? "" : `/${attempt.slot}`);
   return attempt.client_id ? el("span", {}, "client ", named(attempt.client_id)) : el("span", { class: "soft" }, "a client without a name");
 }
 

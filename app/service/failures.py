@@ -22,8 +22,8 @@ from ..store.transaction import Tx
 from .placement import could_run, is_alive, memory_of
 
 MOST_INFRASTRUCTURE_FAILURES = 3
-"""Trials one after the other that fail on a worker's infrastructure before it is drained, if they
-are more than it has slots.
+"""Trials in a row that fail on a worker's infrastructure before it is drained, if not all of them
+ran at the same time.
 """
 
 _MESSAGE_CHARS = 300
@@ -158,6 +158,7 @@ def judge_worker(tx: Tx, lease: Lease, failure: Failure | None) -> None:
     worker_rows.failed_on_infrastructure(
         tx,
         lease.worker_id,
+        acquired_at=lease.acquired_at,
         most=most,
         reason=f"its last {most} trials failed on its infrastructure; "
         f"the last one said: {_short(failure.message)}",

@@ -317,6 +317,7 @@ workers = Table(
     Column("drain_reason", SafeText),
     # Trials that ended on this worker's infrastructure, one after the other.
     Column("n_infrastructure_failures", Integer, nullable=False, server_default=text("0")),
+    Column("failing_since", Instant),  # when the first of them did; null: none has
     Column("registered_at", Instant, nullable=False),
     Column("last_seen_at", Instant, nullable=False),
     # Free bytes of its devices by index when it last asked for trials; null: it did not say.

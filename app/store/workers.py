@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Update, and_, bindparam, case, or_, select, tuple_, update
+from sqlalchemy import Connection, Update, and_, bindparam, case, func, or_, select, tuple_, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -17,7 +18,7 @@ from .page import Page, bounded, cut, decode
 from .rows import AnyRow
 from .tables import workers
 from .transaction import Tx
-from .types import from_micros, to_micros
+from .types import Instant, from_micros, to_micros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,23 +40,24 @@ _FREE: Update = _ONE.values(
     free_memory=bindparam("b_free"),
     free_memory_at=bindparam("b_now"),
 )
-_DRAINING: Update = _ONE.values(
-    draining=bindparam("b_draining"), drain_reason=None, n_infrastructure_failures=0
-)
+_IS_WELL: dict[str, Any] = {"n_infrastructure_failures": 0, "failing_since": None}
+_DRAINING: Update = _ONE.values(draining=bindparam("b_draining"), drain_reason=None, **_IS_WELL)
 _IS_ONE_TOO_MANY = and_(
     workers.c.n_infrastructure_failures + 1 >= bindparam("b_most"),
     # One mishap takes all that run on a machine, or on a node of a cluster: that is one, not many.
-    workers.c.n_infrastructure_failures + 1 > workers.c.slots,
+    or_(
+        workers.c.failing_since <= bindparam("b_acquired"),
+        workers.c.n_infrastructure_failures + 1 > workers.c.slots,
+    ),
     ~workers.c.draining,
 )
 _FAILED: Update = _ONE.values(
     n_infrastructure_failures=workers.c.n_infrastructure_failures + 1,
+    failing_since=func.coalesce(workers.c.failing_since, bindparam("b_now", type_=Instant)),
     draining=or_(workers.c.draining, _IS_ONE_TOO_MANY),
     drain_reason=case((_IS_ONE_TOO_MANY, bindparam("b_reason")), else_=workers.c.drain_reason),
 )
-_SERVED_WELL: Update = _ONE.where(workers.c.n_infrastructure_failures > 0).values(
-    n_infrastructure_failures=0
-)
+_SERVED_WELL: Update = _ONE.where(workers.c.n_infrastructure_failures > 0).values(_IS_WELL)
 # An INSERT tells how many rows it made only when asked to.
 _INSERTS = {
     name: insert_into(workers).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
@@ -101,7 +103,7 @@ def register(
         restarted = known.boot_id != boot_id
         again: dict[str, Any] = dict(fresh)
         if restarted:
-            again |= {"draining": False, "drain_reason": None, "n_infrastructure_failures": 0}
+            again |= {"draining": False, "drain_reason": None, **_IS_WELL}
         tx.conn.execute(update(workers).where(workers.c.id == known.id).values(again))
     row = tx.conn.execute(_BY_NAME, {"b_name": name}).one()
     return Registered(worker=_worker(row), restarted=restarted)
@@ -179,14 +181,18 @@ def set_draining(tx: Tx, worker_id: str, draining: bool) -> Worker:
     return get(tx.conn, worker_id)
 
 
-def failed_on_infrastructure(tx: Tx, worker_id: str, *, most: int, reason: str) -> None:
-    """Counts a trial that a worker lost to its infrastructure, and drains it at `most` in a row and
-    more than it has slots.
+def failed_on_infrastructure(
+    tx: Tx, worker_id: str, *, acquired_at: datetime, most: int, reason: str
+) -> None:
+    """Counts a trial that a worker lost to its infrastructure, and drains it at `most` in a row, if
+    this one began after the first of them had failed, or they are more than it has slots.
 
     Args:
+        acquired_at: when the worker got the trial.
         reason: why it is drained then, in a sentence.
     """
-    tx.update(_FAILED, {"b_id": worker_id, "b_most": most, "b_reason": reason})
+    said = {"b_most": most, "b_reason": reason, "b_acquired": acquired_at, "b_now": tx.now}
+    tx.update(_FAILED, {"b_id": worker_id, **said})
 
 
 def served_well(tx: Tx, worker_id: str) -> None:

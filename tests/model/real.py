@@ -24,7 +24,7 @@ from app.store.opening import open_store
 from .. import audit
 from ..audit import Ledger
 from ..clock import START, SetClock
-from .values import Holder, Lease, Refused, Study, Trial, Worker
+from .values import SLOTS, Holder, Lease, Refused, Study, Trial, Worker
 
 T = TypeVar("T")
 LEASE_TTL_S = 60.0
@@ -108,7 +108,7 @@ class Real:
     def register(self, name: str, boot: str, objective: str, receipt: Any = None) -> str:
         view = self._services.workers.register(
             name=name, boot_id=boot, labels={}, devices=[],
-            objectives=[ObjectiveOffer(name=objective)], slots=4, receipt=receipt,
+            objectives=[ObjectiveOffer(name=objective)], slots=SLOTS, receipt=receipt,
         )  # fmt: skip
         return view.worker.id
 

@@ -111,7 +111,7 @@ class Reference:
                 values = {"value": lease.trial.reports[-1][3]}
             self._end_attempt(lease, state, "complete")
             lease.trial.state, lease.trial.values = state, values
-            lease.judge(is_bad=False)
+            lease.judge(self.now, is_bad=False)
             lease.trial.study.settle()
 
     def fail(self, lease: Lease, token: str, kind: str) -> None:
@@ -120,7 +120,7 @@ class Reference:
             if kind == "preempted":
                 return self._lose(lease.trial)
             lease.trial.fail(kind, self.now)
-            lease.judge(is_bad=kind == "infrastructure")
+            lease.judge(self.now, is_bad=kind == "infrastructure")
             lease.trial.study.settle()
         return None
 
@@ -151,7 +151,7 @@ class Reference:
                 lease.end, worker = "expired", lease.holder.worker
                 # A worker that lived, and lost the trial all the same, is to blame.
                 if worker and worker.seen_at >= lease.renewed_at + lease.holder.duration_s / 2:
-                    lease.judge(is_bad=True)
+                    lease.judge(self.now, is_bad=True)
                 self._lose(lease.trial, lease)
         return len(expired)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 OPEN_STUDY = ("active", "paused", "stopping")
 OPEN_TRIAL = ("pending", "running")
 MAX_BACKOFF_S = 300.0
+SLOTS = 4
+"""Of each worker."""
 RETRIED = ("user_error", "infrastructure")
 
 
@@ -50,11 +52,15 @@ class Lease:
         is_running = self.end is None or (self.end == "expired" and self.trial.state == "pending")
         return is_running and self.trial.lease is self
 
-    def judge(self, *, is_bad: bool) -> None:
-        """A worker on which three trials in a row failed by its own fault takes no more."""
+    def judge(self, now: float, *, is_bad: bool) -> None:
+        """A worker on which three trials in a row failed by its own fault takes no more, unless all
+        of them ran at the same time.
+        """
         if worker := self.holder.worker:
             worker.n_bad = worker.n_bad + 1 if is_bad else 0
-            worker.is_draining = worker.is_draining or worker.n_bad >= 3
+            worker.bad_since = now if worker.n_bad <= 1 else worker.bad_since
+            is_one_mishap = self.acquired_at < worker.bad_since and worker.n_bad <= SLOTS
+            worker.is_draining |= worker.n_bad >= 3 and not is_one_mishap
 
 
 @dataclass(kw_only=True, eq=False)
@@ -165,3 +171,4 @@ class Worker:
     is_draining: bool = False
     seen_at: float = 0.0
     n_bad: int = 0  # trials in a row that failed on its infrastructure
+    bad_since: float = 0.0  # when the first of them did

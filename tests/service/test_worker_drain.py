@@ -54,7 +54,19 @@ async def test_a_mishap_that_takes_all_slots_at_once_drains_no_worker(
     bench: Bench, services: Services, worker_id: str
 ) -> None:
     large = bench.worker("large", slots=4)
-    await fails(bench, large, *["infrastructure"] * 4)
+    at_once = [await claimed(bench, large) for _ in range(4)]
+    for grant in at_once:
+        bench.fail(grant, "infrastructure", message="the node is gone")
+    assert not seen(services, large).draining
+    await fails(bench, large, "infrastructure")
+    assert seen(services, large).draining
+
+
+async def test_three_one_after_the_other_drain_a_worker_of_many_slots(
+    bench: Bench, services: Services, worker_id: str
+) -> None:
+    large = bench.worker("large", slots=8)
+    await fails(bench, large, "infrastructure", "infrastructure")
     assert not seen(services, large).draining
     await fails(bench, large, "infrastructure")
     assert seen(services, large).draining

@@ -396,6 +396,7 @@ def held_lease(value: HeldLease) -> dict[str, Any]:
         "study_id": lease.study_id,
         "number": value.number,
         "study_name": value.study_name,
+        "slot": lease.slot,
         "acquired_at": instant(lease.acquired_at),
         "renewed_at": instant(lease.renewed_at),
         "expires_at": instant(lease.expires_at),

@@ -1,7 +1,6 @@
 // How trials learn: thousands of faded curves, by state, with the best, the running and the pointed-at one on top. The
 // library's `lines` series draws them as one path for each state; it never names a line, so we find the nearest.
 
-import { getFresh } from "../../lib/api.js";
 import { number, plural, words } from "../../lib/format.js";
 import { axis, axisName, series, stateColour, token } from "../../lib/theme.js";
 import { captionOf, Key, pickedTrials } from "./common.js";
@@ -28,7 +27,7 @@ export class Curves extends Plot {
   }
 
   async fetch(asked) {
-    const data = await getFresh(`${this.context.base}/analysis/curves`, asked);
+    const data = await super.fetch(asked);
     if (data !== this.source) {
       this.source = data;
       this.curves = unpack(data);

@@ -44,6 +44,7 @@ export class Head {
     const unit = el("span", { class: "unit" }, most === 1 ? " trial" : " trials");
     const parts = [most === null ? el("span", {}, plural(done, "trial")) : el("span", {}, `${done} of ${most}`, unit)];
     if (counts.running) parts.push(el("span", {}, `${counts.running} running`));
+    if (counts.paused) parts.push(el("span", { title: "At a rung of early stopping: they go on if they are among its best" }, `${counts.paused} paused`));
     if (counts.pending) parts.push(el("span", {}, `${counts.pending} pending`));
     if (counts.failed) parts.push(el("span", {}, `${counts.failed} failed`));
     const left = this.timeLeft(study);

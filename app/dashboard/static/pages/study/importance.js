@@ -1,21 +1,42 @@
 // Which parameter matters: shares of the metric's variance as a forest of trees sees them, a block for each condition.
 
 import { condition, number, plural, share } from "../../lib/format.js";
+import { el } from "../../lib/dom.js";
+import { change, read } from "../../lib/view.js";
 import { axis, FONT, series, token } from "../../lib/theme.js";
 import { Plot } from "./plot.js";
 import { short } from "./scale.js";
 
 const ROW_PX = 20;
 const LEAST_R2 = 0.3;
+const NOTHING = {
+  value: "All completed trials have the same value: there is nothing to explain. More trials may differ.",
+  duration: "All completed trials took equally long: there is nothing to explain.",
+  failed: "Either all trials failed or none did: there is nothing to explain.",
+};
 const SMALL = 0.05; // smaller shares come out too low: not told to the percent
 const HELP = "How much of the metric's variation each parameter explains, by functional ANOVA on a random forest over the completed trials. R2 says how well the forest foretells trials it has not seen. Bars are means over trees, whiskers 5 to 95 %; the spread shows sampling only, and small shares come out too low.";
+
+const TARGETS = { value: "the value", duration: "how long trials take", failed: "which trials fail" };
+const LEARNED = { value: "completed trials", duration: "completed trials", failed: "ended trials" };
 
 const shareText = (value) => (value < SMALL ? "under 5 %" : share(value));
 
 export class Importance extends Plot {
   constructor(context, { isFull = false } = {}) {
-    super(context, { kind: "importance", id: "importance", title: "Parameter importance", isOfMetric: true, help: HELP, height: isFull ? 420 : 280 });
-    this.isFull = isFull;
+    const select = el("select", { "aria-label": "What is explained", onchange: () => change({ target: select.value === "value" ? null : select.value }) }, ...Object.entries(TARGETS).map(([name, text]) => el("option", { value: name }, text)));
+    super(context, { kind: "importance", keys: isFull ? ["target"] : [], id: "importance", title: "Parameter importance", isOfMetric: true, tools: isFull ? [el("label", {}, "for", select)] : [], help: HELP, height: isFull ? 420 : 280 });
+    Object.assign(this, { isFull, select });
+  }
+
+  // The overview asks for the value only, ahead of its modules.
+  get target() {
+    return this.isFull && read("target") in TARGETS ? read("target") : "value";
+  }
+
+  parameters() {
+    this.select.value = this.target;
+    return this.target === "value" ? {} : { target: this.target };
   }
 
   get height() {
@@ -40,9 +61,9 @@ export class Importance extends Plot {
 
   async render() {
     const { data } = this;
-    if (data.needs) return this.panel.empty(`Needs ${data.needs} completed trials, ${data.n_used} so far.`);
+    if (data.needs) return this.panel.empty(`Needs ${data.needs} ${LEARNED[this.target]}, ${data.n_used} so far.`);
     const rows = this.rows();
-    if (rows.every((row) => row.title || !row.share)) return this.panel.empty("All completed trials have the same value: there is nothing to explain. More trials may differ.");
+    if (rows.every((row) => row.title || !row.share)) return this.panel.empty(NOTHING[this.target]);
     const most = Math.max(4, Math.floor((this.height - 40) / ROW_PX));
     const shown = rows.slice(0, most);
     if (this.isFull) this.panel.box.style.height = `${Math.max(140, shown.length * 26 + 44)}px`;
@@ -52,7 +73,7 @@ export class Importance extends Plot {
     const hidden = rows.length > most ? `; ${shown.filter((row) => !row.title).length} of ${singles.length} rows drawn, the largest first` : "";
     const weak = isWeak ? "; the model explains too little to trust the bars" : "";
     return this.panel.show({
-      sentence: `Of ${this.metric.name}: ${singles.slice(0, 3).map((row) => `${row.name} explains ${shareText(row.share)} (${share(row.low)} to ${share(row.high)})`).join(", ")}. R2 ${number(block.r2_oob, 2)}${isWeak ? ", the model explains too little" : ""}`,
+      sentence: `Of ${this.target === "value" ? this.metric.name : TARGETS[this.target]}: ${singles.slice(0, 3).map((row) => `${row.name} explains ${shareText(row.share)} (${share(row.low)} to ${share(row.high)})`).join(", ")}. R2 ${number(block.r2_oob, 2)}${isWeak ? ", the model explains too little" : ""}`,
       caption: `R2 ${number(block.r2_oob, 2)} on ${plural(block.n, "trial")}${weak}; ${share(block.unexplained)} by no single parameter${data.clip < 1 ? `; the worst ${share(1 - data.clip)} count as one value` : ""}${hidden}`,
       table: () => this.table(),
       points: shown.flatMap((row, k) => (row.title ? [] : [{ x: Math.min(row.share, 1), y: k, tip: [["", row.name], ["share", shareText(row.share)], ["5 to 95 % over trees", `${share(row.low)} to ${share(row.high)}`]] }])),

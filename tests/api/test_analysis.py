@@ -95,12 +95,14 @@ async def test_what_has_changed_since_is_seen(http: httpx.AsyncClient) -> None:
     assert after["change_seq"] > before["change_seq"]
 
 
-async def test_nothing_new_is_304(http: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("kind", get_args(Kind))
+async def test_nothing_new_is_304(http: httpx.AsyncClient, kind: Kind) -> None:
     study = await some_of_everything(http)
-    path = f"/v1/studies/{study['id']}/analysis/history"
+    path = f"/v1/studies/{study['id']}/analysis/{kind}"
     tag = (await http.get(path)).headers["ETag"]
     again = await http.get(path, headers={"If-None-Match": tag})
     assert (again.status_code, again.content) == (304, b"")
+    assert sum(len(name) + len(value) for name, value in again.headers.raw) < 1_000
     await ask(http, study["id"])
     assert (await http.get(path, headers={"If-None-Match": tag})).status_code == 200
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shlex
 import subprocess
@@ -112,6 +113,25 @@ def test_a_charts_table_holds_its_columns(site: Site, visit: Visit) -> None:
     )
     shown = [(int(number), float(value)) for number, value in cells]
     assert shown == list(zip(columns["number"], columns["value"], strict=True))
+
+
+def test_the_call_that_a_plot_copies_brings_its_columns(
+    site: Site, visit: Visit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = site.studies["minimised"]
+    visitor = visit(site, role=Role.READER)
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visitor.open(f"/studies/{study}?tab=parameters&x=x1")
+    expect(page.locator("#slice").first).to_have_attribute("data-drawn", "true")
+    page.locator("#slice summary").first.click()
+    page.locator("#slice").get_by_role("button", name="Copy Python").click()
+    expect(page.get_by_text("Copied Python.")).to_be_visible()
+    monkeypatch.setenv("TUNEWELL_TOKEN", site.tokens[Role.READER])
+    exec(str(page.evaluate("() => navigator.clipboard.readText()")), {})
+    found = ast.literal_eval(capsys.readouterr().out)
+    assert [each["param"] for each in found["slices"]] == ["x1"]
+    path = f"/v1/studies/{study}/analysis/slice?param=x1"
+    assert found["slices"] == site.service.call("GET", path)["slices"]
 
 
 def test_a_maximised_study_looks_like_its_negated_twin(site: Site, visit: Visit) -> None:

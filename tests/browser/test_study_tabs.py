@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -71,6 +73,19 @@ def test_the_table_of_a_plot_equals_its_columns(site: Site, visit: Visit) -> Non
     assert [row[0] for row in cells] == [str(number) for number in columns["number"]]
     assert [row[1] for row in cells] == [str(attempt) for attempt in columns["attempt"]]
     assert [row[3] for row in cells] == slots
+
+
+def test_the_rungs_count_the_trials_that_the_head_counts(site: Site, visit: Visit) -> None:
+    study = site.studies["ordinary"]
+    page = visit(site, role=Role.READER).open(f"/studies/{study}?tab=rungs")
+    shown = page.locator("#counts").inner_text()
+    columns = site.service.call("GET", f"/v1/studies/{study}/analysis/rungs")["columns"]
+    rows = zip(columns["bracket"], columns["rung"], columns["n_entered"], strict=True)
+    entered = sum(n for _, rung, n in rows if rung == 0)
+    done, *others = re.findall(r"(\d+) (?:of|running|paused|failed)", shown)
+    counts = site.service.call("GET", f"/v1/studies/{study}")["trial_counts"]
+    assert int(done) == counts["completed"] + counts["stopped"]
+    assert entered == int(done) + sum(map(int, others)) + counts.get("paused", 0)
 
 
 def test_a_window_of_the_timeline_stands_in_the_address(site: Site, visit: Visit) -> None:

@@ -66,7 +66,15 @@ export function gibibytes(bytes) {
 
 export const rate = (perHour) => (perHour === null || perHour === undefined ? MINUS : `${number(Number(perHour.toPrecision(3)))}/h`);
 
-export const words = (name) => String(name).replaceAll("_", " ");
+const SAID = { oom: "out of memory", nan: "not a number" };
+
+export const words = (name) => SAID[name] || String(name).replaceAll("_", " ");
+
+// What makes a parameter active: `{param, in}` or `{param, low, high}`.
+export function condition({ param, in: choices = null, low = null, high = null }) {
+  if (choices) return `${param} = ${choices.join(" or ")}`;
+  return low === null ? `${param} ≤ ${number(high)}` : high === null ? `${param} ≥ ${number(low)}` : `${param} ${number(low)} to ${number(high)}`;
+}
 
 export const plural = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
 

@@ -32,6 +32,7 @@ export class Panel {
     this.at = -1;
     this.pointed = -1;
     this.pixels = null;
+    this.copies = null; // makes what stands above the table: how to get the same by a call
     this.box = el("div", { class: "chart", role: "img", tabindex: 0, "aria-label": title });
     this.box.style.height = `${height}px`;
     this.message = el("div", { class: "nothing", hidden: true });
@@ -239,6 +240,6 @@ export class Panel {
     const head = el("tr", {}, ...heads.map((name) => el("th", { scope: "col" }, name)));
     const note = rows.length > MOST_ROWS ? el("p", { class: "small" }, `The first ${MOST_ROWS} of ${rows.length} rows.`) : null;
     const table = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of this plot" }, el("table", {}, el("thead", {}, head), el("tbody", {}, ...body)));
-    fill(this.rows, el("summary", {}, "Show as table"), table, note);
+    fill(this.rows, el("summary", {}, "Show as table"), this.copies?.(), table, note);
   }
 }

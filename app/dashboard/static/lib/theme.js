@@ -25,7 +25,12 @@ export function ramp() {
 // Calls `told` when the system goes from light to dark or back.
 export const onTheme = (told) => dark.addEventListener("change", told);
 
-const text = () => ({ color: token("soft"), fontFamily: "system-ui, sans-serif", fontSize: 12 });
+export const FONT = "system-ui, sans-serif";
+
+const text = () => ({ color: token("soft"), fontFamily: FONT, fontSize: 12 });
+
+// The user's own name of a metric or a parameter beside an axis.
+export const axisName = (name, nameGap) => ({ name: name.length > 28 ? `${name.slice(0, 27)}…` : name, nameGap });
 
 // What every axis of every chart looks like.
 export function axis(given = {}) {

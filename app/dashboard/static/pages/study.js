@@ -30,7 +30,7 @@ const TABS = [
   { name: "failures", title: "Failures", count: (study) => study.trial_counts.failed },
   { name: "definition", title: "Definition" },
 ];
-const KNOWN = ["tab", "metric", "from", "to", "param", "log", "over", "x", "y", "axes", "sort", "cols", "state", "sel", "at", "find"];
+const KNOWN = ["tab", "metric", "from", "to", "param", "log", "over", "target", "x", "y", "axes", "sort", "cols", "state", "sel", "at", "find"];
 const RESUME_MS = 400;
 
 const id = decodeURIComponent(location.pathname.split("/")[2] || "");

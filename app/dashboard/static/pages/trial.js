@@ -77,6 +77,7 @@ const buttons = {
   copy: menu("Copy", el("button", { type: "button", onclick: () => copy(curlOf(path), "the curl command") }, "curl"), el("button", { type: "button", onclick: () => copy(pythonOf(`print(client.get_trial(${python(id)}))`), "the Python script") }, "Python"),
     el("button", { type: "button", onclick: () => copy(JSON.stringify(trial.params, null, 2), "the parameters") }, "parameters as JSON")),
 };
+const clone = el("a", { class: "button", hidden: true }, "Clone study");
 let isWriter = false;
 
 function showActions() {
@@ -87,6 +88,8 @@ function offer() {
   const isStudyOpen = ["active", "paused"].includes(study.state);
   buttons.cancel.hidden = !isWriter || !OPEN.includes(trial.state);
   buttons.retry.hidden = !isWriter || trial.state !== "failed";
+  clone.hidden = !isWriter;
+  clone.href = `/new?from=${encodeURIComponent(trial.study_id)}`;
   buttons.enqueue.hidden = !isWriter || !isStudyOpen;
 }
 
@@ -177,7 +180,7 @@ onKey("c", "copy the curl command", () => copy(curlOf(path), "the curl command")
 function build() {
   blocks = { curve: new Curve(), parameters: parametersPanel(), why: whyPanel(), attempts: attemptsPanel(), log: new Log(), note: new Note({ mayWrite: isWriter, onSaved: () => readTrial().catch(explain) }) };
   part("blocks").replaceChildren(...["curve", "parameters", "why", "note", "attempts", "log"].map((name) => blocks[name].element));
-  part("actions").replaceChildren(buttons.cancel, buttons.retry, buttons.enqueue, buttons.copy);
+  part("actions").replaceChildren(buttons.cancel, buttons.retry, buttons.enqueue, clone, buttons.copy);
 }
 
 async function show() {

@@ -82,7 +82,7 @@ export class Form {
   }
 
   option(pointer, name, spec) {
-    const label = words(name);
+    const label = labelOf(name);
     const hint = spec.default === null || spec.default === undefined ? "" : String(spec.default);
     const given = { hint, help: spec.help || "" };
     if (spec.type === "bool") return this.fields.choice(pointer, label, [["", hint ? `default (${hint === "true" ? "yes" : "no"})` : "default"], ["true", "yes"], ["false", "no"]], { ...given, read: (text) => text === "true" });
@@ -182,7 +182,7 @@ export class Form {
   }
 
   limits() {
-    const controls = Object.entries(this.catalog.limits).map(([name, spec]) => this.option(`/limits/${name}`, limitName(name), { ...spec, default: null }));
+    const controls = Object.entries(this.catalog.limits).map(([name, spec]) => this.option(`/limits/${name}`, name, { ...spec, default: null }));
     const progress = [this.fields.number("/limits/no_progress/trials", "End after trials without a gain"), this.fields.number("/limits/no_progress/min_gain", "Least gain that counts", { hint: "any" })];
     return section("Limits", "All optional; without max trials a study runs until somebody stops it.", el("div", { class: "options" }, ...controls, ...progress));
   }
@@ -193,8 +193,14 @@ export class Form {
   }
 }
 
-const UNITS = { max_duration_s: "Longest duration (s)", max_trial_duration_s: "Longest trial (s)", min_gain_per_h: "Least gain per hour", max_resource_total: "Steps in total" };
-const limitName = (name) => UNITS[name] || words(name);
+// The service's own name as a label: `step_s` is "Step (s)".
+function labelOf(name) {
+  if (LABELS[name]) return LABELS[name];
+  const text = words(name.replace(/_s$/, ""));
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${name.endsWith("_s") ? " (s)" : ""}`;
+}
+
+const LABELS = { n_initial: "Points before the model", max_duration_s: "Longest duration (s)", max_trial_duration_s: "Longest trial (s)", target: "Value at which it ends", min_gain_per_h: "Least gain per hour", max_resource_total: "Steps in total" };
 
 const rowsOf = (definition, field) => (Array.isArray(definition[field]) ? definition[field].map((row) => (row !== null && typeof row === "object" ? row : {})) : []);
 

@@ -61,13 +61,11 @@ function troubleOf(study) {
   const failures = Object.entries(kindsOf);
   const nFailed = failures.reduce((sum, [, n]) => sum + n, 0);
   const failed = study.trial_counts.failed || 0;
-  if (failed > 1 && !study.trial_counts.completed && !study.trial_counts.stopped) return `All ${failed} trials that ended failed${last.length ? `; the last one: ${said(last[0].kind)}` : ""}`;
+  if (failed > 1 && !study.trial_counts.completed && !study.trial_counts.stopped) return `All ${failed} trials that ended failed${last.length ? `; the last one: ${words(last[0].kind)}` : ""}`;
   if (!nFailed || (nFailed < 2 && nRecent > 4)) return "";
-  const kinds = failures.map(([kind, n]) => (nFailed === n ? said(kind) : `${said(kind)} ${n}`));
+  const kinds = failures.map(([kind, n]) => (nFailed === n ? words(kind) : `${words(kind)} ${n}`));
   return `${nFailed} of the last ${nRecent} trials failed: ${kinds.join(", ")}`;
 }
-
-const said = (kind) => ({ oom: "out of memory", nan: "not a number" })[kind] || words(kind);
 
 function progress(study) {
   const counts = study.trial_counts;

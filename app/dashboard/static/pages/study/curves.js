@@ -1,9 +1,8 @@
 // How trials learn: thousands of faded curves, by state, with the best, the running and the pointed-at one on top. The
 // library's `lines` series draws them as one path for each state; it never names a line, so we find the nearest.
 
-import { getFresh } from "../../lib/api.js";
 import { number, plural, words } from "../../lib/format.js";
-import { axis, series, stateColour, token } from "../../lib/theme.js";
+import { axis, axisName, series, stateColour, token } from "../../lib/theme.js";
 import { captionOf, Key, pickedTrials } from "./common.js";
 import { Plot } from "./plot.js";
 import { CutSwitch, extent, finite, isMaximized, LogSwitch, padded, valueAxis } from "./scale.js";
@@ -13,13 +12,13 @@ const MOST_OWN = 12; // line series beside the faded ones
 const MOST_POINTS = 60;
 const REACH = 14;
 const NEW_MS = 5_000;
-const GROUPS = { completed: "completed", stopped: "stopped", running: "running", paused: "running" };
+const GROUPS = { completed: "completed", stopped: "stopped", running: "running", paused: "paused" };
 
 export class Curves extends Plot {
   constructor(context) {
     const log = new LogSwitch("curves");
     const cut = new CutSwitch(() => this.redraw());
-    super(context, { kind: "curves", keys: ["log", "at"], id: "curves", title: "Learning curves", isOfMetric: true, tools: [log.element, cut.element], help: "Reported values over steps. Faded: all curves drawn; bold: the best; dashed: running, and those picked in the table. A curve that was stopped early ends in a bar. The band holds the middle 80 % of completed trials, where at least 5 have reported." });
+    super(context, { kind: "curves", keys: ["log", "at"], id: "curves", title: "Learning curves", isOfMetric: true, tools: [log.element, cut.element], help: "Reported values over steps. Faded: all curves drawn; bold: the best; dashed: running ones, and those picked in the table. A curve that was stopped early ends in a bar. The band holds the middle 80 % of completed trials, where at least 5 have reported." });
     Object.assign(this, { log, cut, key: new Key(this.panel), newTimer: null });
   }
 
@@ -28,7 +27,7 @@ export class Curves extends Plot {
   }
 
   async fetch(asked) {
-    const data = await getFresh(`${this.context.base}/analysis/curves`, asked);
+    const data = await super.fetch(asked);
     if (data !== this.source) {
       this.source = data;
       this.curves = unpack(data);
@@ -94,7 +93,7 @@ export class Curves extends Plot {
     this.ends = extent(values, { isWhole: this.cut.isWhole });
     this.cut.show(this.ends);
     const best = this.curves[this.best()] || null;
-    const states = ["completed", "stopped", "running", "failed"].filter((state) => curves.some((curve) => curve.state === state && curve.steps.length > 1));
+    const states = ["completed", "stopped", "running", "paused", "failed"].filter((state) => curves.some((curve) => curve.state === state && curve.steps.length > 1));
     const band = this.data.band.step.length > 1 ? [["band", "middle 80 % of completed"]] : [];
     this.key.show([...states.map((state) => [`${state}-line`, state === "stopped" ? "stopped early" : state]), ...(best ? [["best", "best"]] : []), ...band]);
     const isLines = curves.some((curve) => curve.steps.length > 1);
@@ -145,14 +144,14 @@ export class Curves extends Plot {
     const zoom = chart.getOption()?.dataZoom?.[0];
     const steps = this.curves.flatMap((curve) => (curve.steps.length ? [curve.steps[0], curve.steps.at(-1)] : []));
     const [first, last] = [Math.min(...steps), Math.max(...steps)];
-    const groups = { completed: [], stopped: [], running: [], other: [], rest: [] };
+    const groups = { completed: [], stopped: [], running: [], paused: [], other: [], rest: [] };
     for (const curve of this.curves) groups[context.selection.includes(curve.number) || curve.state === "running" ? GROUPS[curve.state] || "other" : "rest"].push(curve);
     const faded = this.curves.length > 300 ? 0.18 : this.curves.length > 60 ? 0.35 : 0.55;
     const own = [...groups.running.slice(0, MOST_OWN - 2), ...this.pickedCurves()].slice(0, MOST_OWN - 2);
     return {
-      grid: { left: 64, right: 16, top: 12, bottom: 28 },
-      xAxis: axis({ type: "value", min: first === last ? first - 1 : first, max: first === last ? last + 1 : last, minInterval: 1, splitLine: { show: false }, axisLabel: { formatter: (step) => number(step) } }),
-      yAxis: valueAxis(this.ends, isLog),
+      grid: { left: 70, right: 16, top: 12, bottom: 44 },
+      xAxis: axis({ ...axisName("step", 24), type: "value", min: first === last ? first - 1 : first, max: first === last ? last + 1 : last, minInterval: 1, splitLine: { show: false }, axisLabel: { formatter: (step) => number(step) } }),
+      yAxis: valueAxis(this.ends, isLog, axisName(this.metric.name, 50)),
       dataZoom: [{ type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false, filterMode: "none", ...(zoom ? { start: zoom.start, end: zoom.end } : {}) }],
       series: [
         this.band(isLog),
@@ -160,6 +159,7 @@ export class Curves extends Plot {
         bundle(groups.other, stateColour("failed"), faded),
         bundle(groups.completed, stateColour("completed"), faded),
         bundle(groups.stopped, stateColour("stopped"), faded),
+        bundle(groups.paused, stateColour("paused"), faded),
         bundle(groups.running, stateColour("running"), 0.7),
         { type: "scatter", silent: true, progressive: 0, symbol: "rect", symbolSize: [2, 10], itemStyle: { color: stateColour("stopped") }, data: groups.stopped.filter((curve) => curve.steps.length).slice(0, MOST).map((curve) => [curve.steps.at(-1), curve.values.at(-1)]) },
         ...own.map((curve) => line(curve, curve.state === "running" ? { color: stateColour("running"), width: 1.5, type: [5, 3] } : { color: token("ink"), width: 1.5, type: "dashed" })),

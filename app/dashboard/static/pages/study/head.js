@@ -5,7 +5,7 @@ import { announce, el, fill, named, part, shown, stateBadge } from "../../lib/do
 import { number, plural, span } from "../../lib/format.js";
 import { onKey } from "../../lib/keys.js";
 import { held, hold } from "../../lib/live.js";
-import { isEnded, objectives } from "./common.js";
+import { objectives } from "./common.js";
 
 const LEFT_MS = 10_000;
 
@@ -39,10 +39,12 @@ export class Head {
 
   counts(study) {
     const counts = study.trial_counts;
-    const ended = Object.entries(counts).reduce((sum, [state, n]) => sum + (isEnded(state) ? n : 0), 0);
-    const most = study.definition.limits.max_trials;
-    const parts = [el("span", {}, most === null ? plural(ended, "trial") : `${ended} of ${most}`)];
+    const done = (counts.completed || 0) + (counts.stopped || 0) + (counts.infeasible || 0);
+    const most = study.definition.limits.max_trials; // failed ones give their place back
+    const unit = el("span", { class: "unit" }, most === 1 ? " trial" : " trials");
+    const parts = [most === null ? el("span", {}, plural(done, "trial")) : el("span", {}, `${done} of ${most}`, unit)];
     if (counts.running) parts.push(el("span", {}, `${counts.running} running`));
+    if (counts.paused) parts.push(el("span", { title: "At a rung of early stopping: they go on if they are among its best" }, `${counts.paused} paused`));
     if (counts.pending) parts.push(el("span", {}, `${counts.pending} pending`));
     if (counts.failed) parts.push(el("span", {}, `${counts.failed} failed`));
     const left = this.timeLeft(study);
@@ -90,7 +92,7 @@ export class Head {
     const texts = [study.stop_detail, study.pause_detail, ...study.warnings].filter(Boolean);
     if (study.deleted_at) texts.unshift("This study is deleted.");
     part("banner").hidden = !texts.length;
-    const text = texts.join(" ");
+    const text = texts.map((each) => each.charAt(0).toUpperCase() + each.slice(1)).join(" ");
     if (part("banner").textContent !== text) part("banner").textContent = text;
   }
 }

@@ -2,7 +2,7 @@
 
 import { el } from "../../lib/dom.js";
 import { duration, number, plural, words } from "../../lib/format.js";
-import { axis, DASHES, series, stateColour, token } from "../../lib/theme.js";
+import { axis, axisName, DASHES, FONT, series, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
 import { captionOf, isEnded, Key, pickedTrials } from "./common.js";
 import { Plot } from "./plot.js";
@@ -10,6 +10,7 @@ import { brushOn, brushOption, CutSwitch, extent, finite, isMaximized, LogSwitch
 import { VALUE } from "./selection.js";
 
 const MOST = 2_000;
+const MOST_NAMED = 6; // brackets: there are as many colours
 const SOON_MS = 1_500;
 const LABEL_PX = 12;
 const NICE_S = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 172_800, 604_800, 2_419_200];
@@ -106,7 +107,7 @@ export class History extends Plot {
   marks() {
     const { columns, states } = this.data;
     const { name } = this.metric;
-    const found = { completed: [], stopped: [], running: [], failed: [], rest: [] };
+    const found = { completed: [], stopped: [], running: [], paused: [], failed: [], rest: [] };
     columns.number.forEach((trial, k) => {
       const state = states[columns.state[k]];
       const running = state === "running" ? this.context.running.get(trial) : null;
@@ -116,7 +117,7 @@ export class History extends Plot {
       if (state === "failed" || state === "infeasible") found.failed.push({ ...mark, y: 0, grid: 1 });
       else if (!finite(value)) return;
       else if (!this.context.selection.includes(trial)) found.rest.push(mark);
-      else found[state === "completed" || state === "stopped" ? state : "running"].push(mark);
+      else (found[state] || found.running).push(mark);
     });
     return found;
   }
@@ -128,7 +129,7 @@ export class History extends Plot {
 
   async render() {
     const marks = this.marks();
-    const shown = [...marks.completed, ...marks.stopped, ...marks.running, ...marks.rest];
+    const shown = [...marks.completed, ...marks.stopped, ...marks.running, ...marks.paused, ...marks.rest];
     const { name } = this.metric;
     this.over.setAttribute("aria-pressed", String(this.isByTime));
     if (!shown.length) return this.nothing(marks);
@@ -137,13 +138,13 @@ export class History extends Plot {
     const ends = extent(values, { isWhole: this.cut.isWhole });
     this.cut.show(ends);
     const points = [...shown, ...marks.failed].sort((a, b) => a.x - b.x).map((mark) => ({ ...mark, tip: () => this.tip(mark) }));
-    const states = ["completed", "stopped", "running", "failed"].filter((state) => marks[state].length);
-    const word = (state) => (state === "running" ? [...new Set(marks.running.map((mark) => mark.state))].join(", ") : state);
-    this.key.show([...states.map((state) => [state, word(state)]), ...(marks.rest.length ? [["rest", "not selected"]] : []), ...(this.metric.direction ? [["best", this.lines().length > 1 ? "best of each bracket" : "best so far"]] : [])]);
+    const states = ["completed", "stopped", "running", "paused", "failed"].filter((state) => marks[state].length);
+    this.key.show([...states.map((state) => [state, state]), ...(marks.rest.length ? [["rest", "not selected"]] : []), ...(this.metric.direction ? [["best", this.lines().length > 1 ? "best of each bracket" : "best so far"]] : [])]);
+    const brackets = this.lines().length > MOST_NAMED ? `; the ${MOST_NAMED} best of ${this.lines().length} brackets named` : "";
     const cut = ends.outside ? `; ${ends.outside} outside the axis` : "";
     return this.panel.show({
       sentence: this.sentence(shown.length),
-      caption: captionOf(this.data, "", "without a value") + cut,
+      caption: captionOf(this.data, "", "without a value") + brackets + cut,
       table: () => this.table(),
       points,
       onReady: (chart, isNew) => this.brush(chart, isNew, ends),
@@ -187,29 +188,31 @@ export class History extends Plot {
     const hollow = (state) => ({ color: "transparent", borderColor: stateColour(state), borderWidth: 1.5 });
     const hasLane = marks.failed.length > 0;
     const xAxis = this.isByTime
-      ? { type: "value", min: 0, max: most || 1, interval: NICE_S.find((step) => step >= most / 6), axisLabel: { formatter: timeTick, showMaxLabel: false } }
-      : { type: "value", min: 1, max: Math.max(2, most), axisLabel: { formatter: (value) => number(value) } };
+      ? { ...axisName("since the first start", 24), type: "value", min: 0, max: most || 1, interval: NICE_S.find((step) => step >= most / 6), axisLabel: { formatter: timeTick, showMaxLabel: false } }
+      : { ...axisName("trial", 24), type: "value", min: 1, max: Math.max(2, most), axisLabel: { formatter: (value) => number(value) } };
+    const sides = { left: 70, right: this.lines().length > 1 ? 72 : 16 };
     return {
-      grid: [{ left: 64, right: this.lines().length > 1 ? 72 : 16, top: 12, bottom: hasLane ? 44 : 28 }, { left: 64, right: this.lines().length > 1 ? 72 : 16, height: hasLane ? 12 : 0, bottom: 26, show: false }],
-      xAxis: [axis({ ...xAxis, splitLine: { show: false }, axisLabel: { ...xAxis.axisLabel, show: !hasLane } }), axis({ ...xAxis, gridIndex: 1, show: hasLane, splitLine: { show: false } })],
-      yAxis: [valueAxis(ends, this.log.isOn), { type: "value", min: -1, max: 1, gridIndex: 1, show: false }],
+      grid: [{ ...sides, top: 12, bottom: hasLane ? 60 : 44 }, { ...sides, height: hasLane ? 12 : 0, bottom: 42, show: false }],
+      xAxis: [axis({ ...xAxis, name: hasLane ? "" : xAxis.name, splitLine: { show: false }, axisLabel: { ...xAxis.axisLabel, show: !hasLane } }), axis({ ...xAxis, gridIndex: 1, show: hasLane, splitLine: { show: false } })],
+      yAxis: [valueAxis(ends, this.log.isOn, axisName(this.metric.name, 50)), { type: "value", min: -1, max: 1, gridIndex: 1, show: false }],
       dataZoom: [{ type: "inside", xAxisIndex: [0, 1], zoomOnMouseWheel: "ctrl", moveOnMouseMove: "shift", moveOnMouseWheel: false, filterMode: "none" }],
       ...(this.metric.isFirst ? brushOption({ yAxisIndex: 0 }) : {}),
       series: [
         scatter(marks.rest, { id: "rest", itemStyle: { color: token("line") } }),
         scatter(marks.completed, { id: "completed", itemStyle: { color: stateColour("completed") } }),
         scatter(marks.stopped, { id: "stopped", itemStyle: hollow("stopped") }),
+        scatter(marks.paused, { id: "paused", itemStyle: hollow("paused") }),
         scatter(marks.running, { id: "running", itemStyle: hollow("running") }),
         scatter(marks.failed, { id: "failed", xAxisIndex: 1, yAxisIndex: 1, symbol: "rect", symbolSize: [1.5, 9], itemStyle: { color: stateColour("failed") } }),
         { type: "scatter", id: "picked", symbolSize: 13, silent: true, progressive: 0, itemStyle: { color: "transparent", borderColor: token("ink"), borderWidth: 1.5 }, data: pairs(this.picked(marks)) },
-        ...this.lines().map((line, k) => this.bestLine(line, k, most)),
+        ...this.lines().map((line) => this.bestLine(line, most)),
       ],
     };
   }
 
-  picked({ completed, stopped, running, rest }) {
+  picked({ completed, stopped, running, paused, rest }) {
     const picked = pickedTrials();
-    return picked.size ? [...completed, ...stopped, ...running, ...rest].filter((mark) => picked.has(mark.number)) : [];
+    return picked.size ? [...completed, ...stopped, ...running, ...paused, ...rest].filter((mark) => picked.has(mark.number)) : [];
   }
 
   // Drawn over the values: trials are picked by them, those of the first objective. An end beyond the axis is no end.
@@ -229,17 +232,30 @@ export class History extends Plot {
     return this.data.best.filter((line) => line.value.length);
   }
 
-  bestLine(line, k, most) {
+  // Those with a colour and a name of their own: the best ones, where there are more than can be told apart.
+  named() {
+    const sign = isMaximized(this.metric) ? -1 : 1;
+    const lines = this.lines();
+    if (lines.length <= MOST_NAMED) return lines;
+    const best = new Set([...lines].sort((a, b) => sign * (a.value.at(-1) - b.value.at(-1))).slice(0, MOST_NAMED));
+    return lines.filter((line) => best.has(line));
+  }
+
+  bestLine(line, most) {
     const x = this.isByTime ? line.elapsed_s : line.number;
     const corners = steps(x, line.value, most);
-    const name = this.lines().length === 1 ? "" : line.bracket === null ? "no bracket" : `bracket ${line.bracket}`;
+    const named = this.named();
+    const k = named.indexOf(line);
+    const stroke = k < 0 ? { stroke: token("edge"), lineWidth: 1, opacity: 0.4 } : { stroke: series(k), lineWidth: 2, lineDash: DASHES[k % DASHES.length] };
+    const name = k < 0 || named.length === 1 ? "" : line.bracket === null ? "no bracket" : `bracket ${line.bracket}`;
     return {
-      id: `best-${line.bracket ?? "all"}`, type: "custom", silent: true, clip: false, z: 4, data: [[most, line.value.at(-1)]],
+      id: `best-${line.bracket ?? "all"}`, type: "custom", silent: true, clip: false, z: k < 0 ? 3 : 4, data: [[most, line.value.at(-1)]],
       renderItem: ({ coordSys: { x: left, y: top, width, height } }, api) => {
         const points = corners.map((corner) => api.coord(corner));
-        const path = { type: "polyline", shape: { points }, style: { fill: "none", stroke: series(k), lineWidth: 2, lineDash: DASHES[k % DASHES.length] }, clipPath: { type: "rect", shape: { x: left, y: top - 2, width, height: height + 4 } } };
-        const label = { type: "text", style: { text: name, x: left + width + 4, y: labelPlaces(this.lines().map((each) => Math.min(top + height, Math.max(top, api.coord([most, each.value.at(-1)])[1]))))[k], verticalAlign: "middle", fill: token("soft"), fontSize: 11 } };
-        return { type: "group", children: name ? [path, label] : [path] };
+        const path = { type: "polyline", shape: { points }, style: { fill: "none", ...stroke }, clipPath: { type: "rect", shape: { x: left, y: top - 2, width, height: height + 4 } } };
+        if (!name) return { type: "group", children: [path] };
+        const label = { type: "text", style: { text: name, x: left + width + 4, y: labelPlaces(named.map((each) => Math.min(top + height, Math.max(top, api.coord([most, each.value.at(-1)])[1]))))[k], verticalAlign: "middle", fill: token("soft"), fontSize: 11, fontFamily: FONT } };
+        return { type: "group", children: [path, label] };
       },
     };
   }

@@ -5,12 +5,14 @@ import { duration, exact, number, plural } from "../../lib/format.js";
 import { axis, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
 import { together } from "./together.js";
-import { captionOf, objectives } from "./common.js";
+import { captionOf, Key, objectives } from "./common.js";
 import { Plot } from "./plot.js";
 import { extent, valueAxis } from "./scale.js";
 
 const ONE = "A front takes two objectives, this study has one: its best trial is in the overview. A study with two metrics shows here what trades off.";
 const CROSS = "path://M0,0L2,0L5,3L8,0L10,0L6,5L10,10L8,10L5,7L2,10L0,10L4,5Z";
+
+const MARKS = { front: "on the front", beaten: "beaten by another", infeasible: "breaks a constraint" };
 
 // Which two metrics are on the axes, by the address; the third is the size.
 function chosen(names) {
@@ -27,7 +29,7 @@ class Front extends Plot {
     x.hidden = names.length < 3;
     y.hidden = names.length < 3;
     super(context, { kind: "pareto", keys: ["x", "y"], id: "front", title: "Pareto front", height: 340, tools: [x, y], help: "A trial on the front is beaten by no other in all objectives. Crosses break a constraint." });
-    Object.assign(this, { names, selects: { x, y } });
+    Object.assign(this, { names, selects: { x, y }, key: new Key(this.panel) });
   }
 
   async render() {
@@ -45,6 +47,8 @@ class Front extends Plot {
     const nFront = marks.filter(({ isOnFront }) => isOnFront).length;
     const sizes = third ? sizing(marks) : () => null;
     const values = (mark) => names.map((name) => [name, exact(valueOf(data, names, name, mark.k))]);
+    const isThere = { front: nFront, beaten: marks.some((mark) => mark.isFeasible && !mark.isOnFront), infeasible: data.n_infeasible };
+    this.key.show(Object.entries(MARKS).filter(([mark]) => isThere[mark]));
     const nOutside = marks.length - inside.length;
     return this.panel.show({
       sentence: `${plural(nFront, "trial is", "trials are")} on the front of ${names.join(" and ")}: ${this.range(marks, axes)}.`,

@@ -2,8 +2,10 @@
 // read again when enough trials have ended. A panel fails alone.
 
 import { getFresh } from "../../lib/api.js";
+import { copy, el } from "../../lib/dom.js";
 import { Panel } from "../../lib/panel.js";
 import { explain } from "../../lib/session.js";
+import { curlOf, keywords, python, pythonOf } from "../../lib/snippets.js";
 import { onChange } from "../../lib/view.js";
 import { isEnded, metricOf, titled } from "./common.js";
 
@@ -17,6 +19,7 @@ export class Plot {
     const keys = isOfMetric ? [...own, "metric"] : own;
     Object.assign(this, { context, kind, title, isOfMetric });
     this.data = null;
+    this.asked = null;
     this.isOpen = false;
     this.isStale = true;
     this.flight = null;
@@ -96,9 +99,12 @@ export class Plot {
       clearTimeout(this.timer);
       this.timer = null;
       try {
-        const asked = await this.parameters();
+        const chosen = await this.parameters();
+        const asked = chosen !== null && this.isOfMetric ? ofMetric(chosen, this.metric) : chosen;
         this.panel.setTitle(this.titleNow);
-        this.data = asked === null ? null : await this.fetch(this.isOfMetric ? ofMetric(asked, this.metric) : asked);
+        this.asked = asked;
+        this.panel.copies = asked === null ? null : () => this.copies();
+        this.data = asked === null ? null : await this.fetch(asked);
         if (!this.isStale && this.isOpen) await this.render();
         if (this.data?.stale_by) this.timer = setTimeout(() => this.viewChanged(), SOON_MS); // an older answer came first
       } catch (error) {
@@ -108,8 +114,19 @@ export class Plot {
     }
   }
 
+  get path() {
+    return `${this.context.base}/analysis/${this.kind}`;
+  }
+
   fetch(asked) {
-    return getFresh(`${this.context.base}/analysis/${this.kind}`, asked);
+    return getFresh(this.path, asked);
+  }
+
+  // The call that brings what is drawn: of what was asked for last, at the time of the click.
+  copies() {
+    const button = (name, text) => el("button", { type: "button", class: "quiet switch", onclick: () => copy(text(), name) }, `Copy ${name}`);
+    const line = () => `print(client.studies.get(${python(this.context.id)}).analysis(${python(this.kind)}${keywords(this.asked)}))`;
+    return el("p", { class: "copies" }, button("curl", () => curlOf(this.path, { asked: this.asked })), " ", button("Python", () => pythonOf(line())));
   }
 
   update(events) {

@@ -149,7 +149,7 @@ export function parameterAxis(parameter, given = {}) {
   }
   const { low, high } = parameter;
   const ends = low === high ? { min: low - 0.5, max: high + 0.5 } : { min: low, max: high };
-  return axis({ type: isLogParameter(parameter) ? "log" : "value", ...ends, ...given, axisLabel: { formatter: (value) => number(value, 3) } });
+  return axis({ type: isLogParameter(parameter) ? "log" : "value", ...ends, ...given, axisLabel: { formatter: (value) => number(Math.min(high, Math.max(low, value)), 3) } });
 }
 
 export const short = (text, most = 16) => (String(text).length > most ? `${String(text).slice(0, most - 1)}…` : String(text));

@@ -3,7 +3,7 @@
 
 import { el } from "../../lib/dom.js";
 import { number, words } from "../../lib/format.js";
-import { axis, stateColour, token } from "../../lib/theme.js";
+import { axis, axisName, stateColour, token } from "../../lib/theme.js";
 import { change, read } from "../../lib/view.js";
 import { captionOf } from "./common.js";
 import { Plot } from "./plot.js";
@@ -103,7 +103,7 @@ export class Slice extends Plot {
   }
 
   option(marks, ends, nIdle, metric) {
-    const left = 64 + (nIdle ? LANE_PX : 0);
+    const left = 70 + (nIdle ? LANE_PX : 0);
     const scatter = (grid, found, itemStyle) => ({ type: "scatter", symbolSize: 6, progressive: 0, silent: true, xAxisIndex: grid, yAxisIndex: grid, itemStyle, data: found.map(({ x, y }) => [x, y]) });
     const groups = (grid) => {
       const own = marks.filter((mark) => mark.grid === grid);
@@ -114,10 +114,11 @@ export class Slice extends Plot {
       ];
     };
     const y = valueAxis(ends, this.log.isOn);
+    const name = axisName(metric.name, 50);
     return {
-      grid: [{ left, right: 20, top: 12, bottom: 28 }, { left: 64, width: nIdle ? LANE_PX - 8 : 0, top: 12, bottom: 28 }],
-      xAxis: [parameterAxis(this.parameter), axis({ type: "value", gridIndex: 1, min: -0.5, max: 0.5, show: nIdle > 0, splitLine: { show: false }, axisTick: { show: false }, axisLabel: { customValues: [0], formatter: () => "not active" } })],
-      yAxis: [{ ...y, axisLabel: { ...y.axisLabel, show: !nIdle }, axisTick: { show: !nIdle } }, { ...y, gridIndex: 1, show: nIdle > 0 }],
+      grid: [{ left, right: 20, top: 12, bottom: 44 }, { left: 70, width: nIdle ? LANE_PX - 8 : 0, top: 12, bottom: 44 }],
+      xAxis: [parameterAxis(this.parameter, axisName(this.parameter.name, 24)), axis({ type: "value", gridIndex: 1, min: -0.5, max: 0.5, show: nIdle > 0, splitLine: { show: false }, axisTick: { show: false }, axisLabel: { customValues: [0], formatter: () => "not active" } })],
+      yAxis: [{ ...y, ...(nIdle ? {} : name), axisLabel: { ...y.axisLabel, show: !nIdle }, axisTick: { show: !nIdle } }, { ...y, ...(nIdle ? name : {}), gridIndex: 1, show: nIdle > 0 }],
       ...brushOption({ xAxisIndex: 0 }),
       series: [this.boxes(), ...groups(0), ...groups(1)],
     };

@@ -45,7 +45,7 @@ class Slice extends Plot {
     const marks = this.marks(parameter);
     return this.panel.show({
       sentence: this.sentence(data, parameter, metric, isDensity),
-      caption: `${plural(x.length, "place")} along ${parameter.name}${data.at === null ? "" : ` through trial ${data.at}`}; ${marks.length} of ${plural(data.n_used, "trial")} shown, by rule "nearest to the line"${data.stale_by ? `; ${plural(data.stale_by, "change")} old, a newer one is being made` : ""}`,
+      caption: `${plural(x.length, "place")} along ${parameter.name}${data.at === null ? "" : ` through trial ${data.at}`}; ${isDensity ? `densities of ${plural(data.n_used, "trial")}` : `${marks.length} of ${plural(data.n_used, "trial")} shown, by rule "nearest to the line"`}${data.stale_by ? `; ${plural(data.stale_by, "change")} old, a newer one is being made` : ""}`,
       table: () => this.table(data, parameter, metric),
       points: isDensity ? x.map((value, k) => ({ x: spot(parameter, value), y: data.columns.above[k], tip: [[parameter.name, exact(value)], ["good", number(data.columns.below[k])], ["others", number(data.columns.above[k])]] })) : marks.map((mark) => ({ x: mark.x, y: mark.y, number: mark.number, tip: [["trial", mark.number], [parameter.name, exact(mark.raw)], [metric.name, exact(mark.y)]] })),
       option: () => (isDensity ? densities(data, parameter) : prediction(data, parameter, metric, marks)),
@@ -80,6 +80,9 @@ class Slice extends Plot {
   }
 }
 
+// What the lower axis is called.
+const GAINS = { log_ei: "log gain", "log l - log g": "log ratio" };
+
 // A gain that is so many e-folds below the largest is none.
 const LOG_REACH = 20;
 
@@ -101,7 +104,7 @@ function frame(data, parameter, yAxis, series, shown) {
     legend: legend([...shown, { name: "where to look next", icon: LINE }]),
     grid: GRIDS,
     xAxis: [parameterAxis(parameter, { gridIndex: 0 }), parameterAxis(parameter, { gridIndex: 1, name: parameter.name.slice(0, 40), nameGap: 26 })].map((each, k) => ({ ...each, axisLine: atFrame(), axisLabel: { ...each.axisLabel, show: k === 1 } })),
-    yAxis: [yAxis, axis({ type: "value", gridIndex: 1, scale: true, axisLine: atFrame(), min: floor, splitNumber: 2, name: isLog ? "log gain" : data.acquisition_name || "", nameGap: 46, axisLabel: { formatter: (value) => number(value, 3), showMinLabel: false } })],
+    yAxis: [yAxis, axis({ type: "value", gridIndex: 1, scale: true, axisLine: atFrame(), min: floor, splitNumber: 2, name: GAINS[data.acquisition_name] || data.acquisition_name || "", nameGap: 46, axisLabel: { formatter: (value) => number(value, 3), showMinLabel: false } })],
     series: [...series, { name: "where to look next", type: "line", xAxisIndex: 1, yAxisIndex: 1, silent: true, data: next, ...stroke(parameter, token("series-2")), areaStyle: parameter.type === "categorical" ? undefined : { color: token("series-2"), opacity: 0.15, origin: "start" } }],
   };
 }

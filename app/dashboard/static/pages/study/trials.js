@@ -322,7 +322,17 @@ export class Trials {
     const chips = [...selection.rules.keys()].map((name) => el("button", { type: "button", class: "chip picked", title: "Take this out of the selection", onclick: () => selection.set([name, null]) }, named(selection.told(name)), " ×"));
     const picked = pickedTrials();
     const rows = picked.size ? el("button", { type: "button", class: "chip picked", onclick: () => change({ at: null }) }, `${plural(picked.size, "trial")} picked ×`) : null;
-    fill(this.chips, ...states, ...chips, rows);
+    fill(this.chips, ...states, ...chips, rows, picked.size === 1 ? this.enqueueLike([...picked][0]) : null);
+  }
+
+  // A point like the one that is picked, for who may.
+  enqueueLike(number) {
+    if (!this.context.mayWrite || !["active", "paused"].includes(this.context.study().state)) return null;
+    const run = async () => {
+      const [{ enqueue }, { trials }] = await Promise.all([import("./enqueue.js"), get(`${this.context.base}/trials`, { where: `number:${number}`, page_size: 1 })]);
+      if (trials.length) await enqueue(this.context.study(), trials[0].params, number);
+    };
+    return el("button", { type: "button", class: "chip", onclick: () => run().catch(explain) }, `Enqueue like ${number}`);
   }
 
   showFoot() {

@@ -1,7 +1,7 @@
 // The parts of a trial's page that are words and tables: result, parameters, why this point, attempts, failure.
 
 import { el, fill, named, part, shown, stateBadge, timeAgo } from "../../lib/dom.js";
-import { duration, number, plural, words } from "../../lib/format.js";
+import { condition, duration, number, plural, words } from "../../lib/format.js";
 import { details, why } from "./why.js";
 
 const trialPath = (id) => `/trials/${encodeURIComponent(id)}`;
@@ -72,7 +72,7 @@ export function showNeighbours(trial, study, { before, after }) {
 }
 
 function valueOf(parameter, trial) {
-  if (!(parameter.name in trial.params)) return el("span", { class: "soft" }, parameter.when ? `not active (needs ${parameter.when.param})` : "-");
+  if (!(parameter.name in trial.params)) return el("span", { class: "soft" }, parameter.when ? `not active: needs ${condition(parameter.when)}` : "-");
   const value = trial.params[parameter.name];
   return typeof value === "number" ? el("span", { title: String(value) }, number(value, 6)) : named(String(value));
 }

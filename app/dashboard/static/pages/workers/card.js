@@ -81,7 +81,7 @@ function running(worker, state, now) {
   const lines = worker.leases.map((lease) => el("li", {},
     el("a", { href: `/trials/${encodeURIComponent(lease.trial_id)}` }, `#${lease.number}`), " ",
     el("a", { href: `/studies/${encodeURIComponent(lease.study_id)}` }, named(lease.study_name)), " ",
-    el("span", { class: "soft" }, steps(lease), "began ", timeAgo(lease.acquired_at)),
+    el("span", { class: "soft" }, lease.slot === null ? "" : `in slot ${lease.slot}, `, steps(lease), "began ", timeAgo(lease.acquired_at)),
     state === "silent" ? el("span", { class: "trouble" }, ` ${ends(lease, now)}`) : null));
   return [el("ul", { class: "held" }, ...lines)];
 }

@@ -54,6 +54,8 @@ def run_job(control_fd: int, report_fd: int) -> None:
         return
     job = Job.from_line(first)
     os.environ.update(job.environment)
+    if job.waits and not _may_begin(job, lines):
+        return
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # who watches the trial sees each line
     channel = PipeChannel(report_fd, job.checkpoint_dir, to_step=job.to_step, owns_process=True)
@@ -68,6 +70,16 @@ def run_job(control_fd: int, report_fd: int) -> None:
         channel.send(ending)
     except BrokenPipeError:
         os._exit(1)
+
+
+def _may_begin(job: Job, lines: Iterator[bytes]) -> bool:
+    """Makes ready for a trial whose turn is yet to come; whether it has come, or the parent is
+    gone.
+    """
+    # Whatever is wrong is the trial's to tell: it meets the same.
+    with contextlib.suppress(BaseException):
+        load(job)
+    return next(lines, None) is not None
 
 
 def _lines(fd: int) -> Iterator[bytes]:

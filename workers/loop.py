@@ -14,16 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from tunewell.failures import of_exception
-from tunewell.state_folder import store_of
-
-from . import checkpoints
 from .ahead import Ahead
-from .attempt import Attempt, is_sound, lease_of
+from .attempt import Attempt
 from .claimer import Claimer, Placed, Slots
-from .engines.base import Engine, Wanted
+from .engines.base import Engine
 from .heartbeat import Beat, Heartbeat
 from .link import Away, Link, Pauses, Refused
 from .log import Log
@@ -31,7 +26,9 @@ from .offers import Offers
 from .registration import Registration
 from .runner import Outcome
 from .sender import RELEASE_REASON, Sender
-from .spool import Header, SpoolFolder
+from .spool import SpoolFolder
+from .starting import Ready, Starter
+from .waiting import Waiting
 
 OK, WRONG_USAGE, UNREACHABLE = 0, 2, 3
 """Exit statuses."""
@@ -78,7 +75,7 @@ class _Granted:
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    """The attempt's process is gone; its result, if it has one, may still be on the way."""
+    """What the attempt held is free; its result, if it has one, may still be on the way."""
 
     attempt: Attempt
     has_result: bool
@@ -129,19 +126,27 @@ class Worker:
     ) -> None:
         self._link = link
         self._log = log
-        self._offers = offers
         self._registration = registration
         self._spools = spools
         self._engine = engine
-        self._logs_dir = state_dir / "logs"
-        self._state_dir = state_dir
         self._limits = limits or Limits()
         self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
         self._attempts: dict[str, Attempt] = {}
         self._slot_of: dict[str, int] = {}
-        self._ahead = Ahead(engine.devices, engine.n_slots)
         self._lock = threading.Lock()
         self._slots = Slots(engine.n_slots)
+        self._starter = Starter(
+            link,
+            log,
+            offers,
+            registration,
+            spools,
+            engine=engine,
+            state_dir=state_dir,
+            on_gone=self._end_attempt,
+            on_over=lambda over: self._events.put(_Over(over)),
+        )
+        self._waiting = Waiting(Ahead(engine.devices, engine.n_slots), self._starter)
         self._n_signals = 0
         self._drain_until: float | None = None
         self._leave_at = math.inf
@@ -246,7 +251,7 @@ class Worker:
             for granted, slot, refusal in event.leases:
                 self._place(granted, slot, refusal)
         elif isinstance(event, _Gone):
-            self._ahead.note_ended(event.attempt.took_s, has_result=event.has_result)
+            self._waiting.note_ended(event.attempt.took_s, has_result=event.has_result)
             self._pass_slot_on(event.attempt.lease.lease_id)
         elif isinstance(event, _Over):
             self._attempts.pop(event.attempt.lease.lease_id)
@@ -266,9 +271,9 @@ class Worker:
         self._events.put(_Granted([self._received(*each, is_ahead) for each in leases]))
 
     def _received(self, granted: Mapping[str, Any], slot: int | None, is_ahead: bool) -> _Received:
-        if not self._is_ours(granted):
+        if not self._starter.is_ours(granted):
             return granted, slot, RELEASE_REASON
-        if slot is None or self._engine.hold(self._wanted(granted), may_wait=is_ahead):
+        if slot is None or self._engine.hold(self._starter.wanted(granted), may_wait=is_ahead):
             return granted, slot, None
         if is_ahead:
             self._slots.give_back(slot)
@@ -286,10 +291,11 @@ class Worker:
         elif slot is not None:
             self._begin(granted, slot)
         else:
-            with self._lock:
-                self._ahead.add(granted)
+            self._waiting.add(granted)
             slot = self._slots.take()  # one may have become free since
-            if slot is not None and not self._begin_waiting(slot):
+            if slot is None:
+                self._waiting.prepare(granted)
+            elif not self._begin_waiting(slot):
                 self._slots.give_back(slot)
 
     def _pass_slot_on(self, lease_id: str) -> None:
@@ -305,12 +311,12 @@ class Worker:
 
     def _begin_waiting(self, slot: int) -> bool:
         """Begins the trial that has waited longest of those that fit; whether there is one."""
-        with self._lock:
-            waiting = self._ahead.take(
-                lambda granted: self._engine.hold(self._wanted(granted), may_wait=True)
-            )
+        waiting = self._waiting.take(
+            lambda granted: self._engine.hold(self._starter.wanted(granted), may_wait=True)
+        )
         if waiting is not None:
-            self._begin(waiting, slot)
+            granted, ready = waiting
+            self._begin(granted, slot, ready)
         return waiting is not None
 
     def _look_at_signals(self) -> None:
@@ -329,82 +335,24 @@ class Worker:
 
     def _give_back_waiting(self, *, everything: bool) -> None:
         """Trials that wait too long for a slot are for other workers."""
-        with self._lock:
-            late = self._ahead.take_late(everything=everything)
-        for granted in late:
+        for granted in self._waiting.take_late(everything=everything):
             self._decline(granted, None, RELEASE_REASON)
 
     def _decline(self, granted: Mapping[str, Any], slot: int | None, reason: str) -> None:
-        """Gives a lease back that is not to begin here."""
-        self._engine.end(str(granted["lease_id"]))
-        with contextlib.suppress(Away, Refused):
-            path = f"/v1/leases/{quote(str(granted['lease_id']), safe='')}:release"
-            self._link.call("POST", path, {"reason": reason})
+        self._starter.decline(granted, reason)
         if slot is not None:
             self._slots.give_back(slot)
 
-    def _is_ours(self, granted: Mapping[str, Any]) -> bool:
-        """Whether this worker's owner configured what the lease asks for: whatever the service
-        says, nothing else runs here.
-        """
-        name = granted["objective"]["name"]
-        if self._offers.has(name) and is_sound(granted):
-            return True
-        self._log("lease_refused", objective=name, lease_id=granted["lease_id"])
-        return False
-
-    def _wanted(self, granted: Mapping[str, Any]) -> Wanted:
-        name, trial = granted["objective"]["name"], granted["trial"]
-        return Wanted(
-            lease_id=granted["lease_id"],
-            trial_id=trial["id"],
-            objective=name,
-            is_built_in=name not in self._offers.targets and name not in self._offers.commands,
-            resources=granted.get("resources") or {},
-            min_memory_bytes=trial.get("min_memory_bytes") or 0,
-            fuse_group=granted.get("fuse_group"),
-        )
-
-    def _begin(self, granted: Mapping[str, Any], slot: int) -> None:
-        name = granted["objective"]["name"]
-        target, command = self._offers.targets.get(name), self._offers.commands.get(name)
-        place = self._engine.place(self._wanted(granted))
-        lease = lease_of(
-            granted,
-            target=target,
-            command=None if command is None else command.as_job(),
-            folder=self._offers.folder,
-            store_dir=store_of(self._state_dir, quote(name, safe="")),
-            device=place.device,
-            environment=place.environment,
-        )
-        header = Header(url=self._link.url, lease_id=lease.lease_id, trial_id=lease.job.trial_id)
+    def _begin(self, granted: Mapping[str, Any], slot: int, ready: Ready | None = None) -> None:
+        place = self._engine.place(self._starter.wanted(granted))
         try:
-            spool = self._spools.open(header)
+            ready = ready or self._starter.made(granted, place)
         except OSError as error:
-            self._fail_unstarted(header, slot, error)
+            self._starter.fail_unstarted(granted, error)
+            self._slots.give_back(slot)
             return
-        attempt = Attempt(
-            lease,
-            spool,
-            self._log,
-            start=place.start,
-            fetch=lambda given, file: checkpoints.fetch(self._link, given, file, self._log),
-            logs_dir=self._logs_dir,
-            on_gone=self._end_attempt,
-            on_over=lambda over: self._events.put(_Over(over)),
-        )
-        sender = Sender(
-            self._link,
-            spool,
-            self._log,
-            on_answer=attempt.take_answer,
-            on_match=lambda is_known: attempt.runner.answer(is_known=is_known),
-            on_refused=attempt.take_refusal,
-            on_away=attempt.note_silence,
-            on_lost=attempt.abort,
-            before_complete=lambda body: self._tell_data(name, body),
-        )
+        attempt = ready.attempt
+        lease = attempt.lease
         with self._lock:
             self._attempts[lease.lease_id] = attempt
         self._slot_of[lease.lease_id] = slot
@@ -414,32 +362,11 @@ class Worker:
             study_id=lease.job.study_id or None,
             lease_id=lease.lease_id,
             number=lease.job.number,
-            objective=name,
+            objective=lease.job.objective,
             params=dict(lease.job.params),
         )
-        attempt.begin(sender)
-        self._slots.want_ahead(self._ahead.room if granted.get("more_ahead") else 0)
-
-    def _fail_unstarted(self, header: Header, slot: int, error: OSError) -> None:
-        """Fails a trial for which no file of reports can be made: a service that hears of it drains
-        a worker whose disk stays full.
-        """
-        self._log("spool_failed", lease_id=header.lease_id, detail=str(error))
-        failure = of_exception(error, kind="infrastructure").bounded()
-        self._engine.end(header.lease_id)
-        with contextlib.suppress(Away, Refused):
-            path = f"/v1/trials/{quote(header.trial_id, safe='')}:fail"
-            self._link.call("POST", path, {"lease_id": header.lease_id, **failure})
-        self._slots.give_back(slot)
-
-    def _tell_data(self, objective: str, body: Mapping[str, Any]) -> None:
-        """Before a result with new data pins the study to them, the service hears that we have
-        them.
-        """
-        try:
-            self._registration.offer_data(objective, body.get("data"))
-        except Refused as refusal:
-            self._log("worker_refused", detail=str(refusal))
+        attempt.begin(ready.sender, place)
+        self._slots.want_ahead(self._waiting.room if granted.get("more_ahead") else 0)
 
     def _end_attempt(self, attempt: Attempt, outcome: Outcome) -> int | None:
         """Frees what a trial took, then has one that waits begin; in the attempt's thread."""
@@ -458,13 +385,14 @@ class Worker:
 
     def _beats(self) -> list[Beat]:
         with self._lock:
-            return [attempt.beat() for attempt in self._attempts.values()] + self._ahead.beats()
+            running = list(self._attempts.values())
+        return [attempt.beat() for attempt in running] + self._waiting.beats()
 
     def _direct(self, lease_id: str, directive: str) -> None:
         with self._lock:
             found = self._attempts.get(lease_id)
-            if directive == "abort":
-                self._ahead.drop(lease_id)
+        if directive == "abort":
+            self._waiting.drop(lease_id)
         if found is not None:
             self._log("directive", lease_id=lease_id, directive=directive)
             found.obey(directive)
@@ -490,6 +418,7 @@ class Worker:
         for attempt in list(self._attempts.values()):
             attempt.give_up()
             attempt.join()
+        self._waiting.close()
         self._engine.close()
         self._spools.close()
 

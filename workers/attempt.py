@@ -159,6 +159,13 @@ class Attempt:
             message = f"the service refused the report of step {step}: {detail}"
             self.runner.fail(Failure(kind="user_error", message=message))
 
+    def fail_for_the_disk(self, error: OSError) -> None:
+        """Ends a trial whose reports are no longer kept: they are sent from memory, and no more
+        come.
+        """
+        self._log("spool_failed", lease_id=self.lease.lease_id, detail=str(error))
+        self.runner.fail(of_exception(error, kind="infrastructure"))
+
     def _go_on(self, step: int, budget: Mapping[str, Any] | None) -> None:
         before = self._to_step
         if budget is not None:

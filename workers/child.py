@@ -17,6 +17,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,17 @@ def run_job(control_fd: int, report_fd: int) -> None:
         return
     job = Job.from_line(first)
     os.environ.update(job.environment)
-    if job.waits and not _may_begin(job, lines):
-        return
+    ready = None
+    if job.waits:
+        ready = _made_ready_early(job)
+        if next(lines, None) is None:
+            return  # the parent is gone
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # who watches the trial sees each line
     channel = PipeChannel(report_fd, job.checkpoint_dir, to_step=job.to_step, owns_process=True)
     threading.Thread(target=_obey, args=(lines, channel), daemon=True).start()
     try:
-        ending = evaluate(job, channel)
+        ending = evaluate(job, channel, ready)
         if "fail" in ending:
             ending = {**ending, "usage": used()}
         channel.settle()
@@ -72,14 +76,27 @@ def run_job(control_fd: int, report_fd: int) -> None:
         os._exit(1)
 
 
-def _may_begin(job: Job, lines: Iterator[bytes]) -> bool:
-    """Makes ready for a trial whose turn is yet to come; whether it has come, or the parent is
-    gone.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a trial begins with: its objective and what was kept of its checkpoint, with its folder
+    made.
     """
-    # Whatever is wrong is the trial's to tell: it meets the same.
-    with contextlib.suppress(BaseException):
-        load(job)
-    return next(lines, None) is not None
+
+    loaded: Loaded
+    resumed: archive.Saved | None
+
+
+def _made_ready(job: Job) -> Ready:
+    loaded = load(job)
+    return Ready(loaded, _resumed(job, loaded))
+
+
+def _made_ready_early(job: Job) -> Ready | BaseException:
+    """Does what can be done before a trial begins; what is wrong there is the trial's to tell."""
+    try:
+        return _made_ready(job)
+    except BaseException as error:
+        return error
 
 
 def _lines(fd: int) -> Iterator[bytes]:
@@ -99,10 +116,18 @@ def _obey(lines: Iterator[bytes], channel: PipeChannel) -> None:
     os._exit(1)
 
 
-def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
-    """Runs the objective; the last message of the process, a failure included."""
+def evaluate(
+    job: Job, channel: PipeChannel, ready: Ready | BaseException | None = None
+) -> dict[str, Any]:
+    """Runs the objective; the last message of the process, a failure included.
+
+    Args:
+        ready: what was made, or raised, before the trial began; None: nothing was.
+    """
     try:
-        return _evaluated(job, channel)
+        if isinstance(ready, BaseException):
+            raise ready
+        return _evaluated(job, channel, ready or _made_ready(job))
     except BrokenPipeError:
         raise
     except CommandFailed as error:
@@ -116,11 +141,11 @@ def evaluate(job: Job, channel: PipeChannel) -> dict[str, Any]:
         return {"fail": failure.bounded()}
 
 
-def _evaluated(job: Job, channel: PipeChannel) -> dict[str, Any]:
+def _evaluated(job: Job, channel: PipeChannel, ready: Ready) -> dict[str, Any]:
     """Evaluates the trial; from its beginning where that does not work from its checkpoint."""
-    loaded = load(job)
+    loaded = ready.loaded
     channel.saved_by = job.objective, loaded.version
-    trial = _trial(job, loaded, channel, _resumed(job, loaded))
+    trial = _trial(job, loaded, channel, ready.resumed)
     point = canonical_point(loaded.equivalent, trial)
     if point is not None and channel.owns_process and not loaded.is_own:
         channel.ask_ahead(point)
@@ -135,6 +160,7 @@ def _evaluated(job: Job, channel: PipeChannel) -> dict[str, Any]:
         traceback.print_exc()
         _tell_anew(began_at, failures.of_exception(error).message)
     # Not within the handler: it would keep what the first try has in memory.
+    _empty_folder(job)
     return _result(loaded, _trial(job, loaded, channel, None), channel)
 
 
@@ -152,16 +178,19 @@ def _tell_anew(step: int, reason: str) -> None:
 
 
 def _resumed(job: Job, loaded: Loaded) -> archive.Saved | None:
-    """What was kept of the checkpoint to go on from, its files unpacked; None: begin anew."""
+    """What was kept of the checkpoint to go on from, its files unpacked in the trial's folder;
+    None: begin anew, with an empty one.
+    """
+    _empty_folder(job)
     folder = _own_folder(job)
     if job.resume is None or folder is None:
         return None
-    folder.mkdir()
     source = Path(job.resume["path"])
     try:
         return archive.unpack(source, folder, objective=job.objective, version=loaded.version)
     except archive.Unusable as error:
         _tell_anew(job.resume["step"], str(error))
+        _empty_folder(job)
         return None
     finally:
         source.unlink(missing_ok=True)
@@ -172,12 +201,15 @@ def _own_folder(job: Job) -> Path | None:
     return None if job.checkpoint_dir is None else Path(job.checkpoint_dir) / "trial"
 
 
-def _trial(job: Job, loaded: Loaded, channel: PipeChannel, resumed: archive.Saved | None) -> Trial:
-    """The trial as the objective sees it: going on, or at its beginning with an empty folder."""
+def _empty_folder(job: Job) -> None:
     folder = _own_folder(job)
-    if folder is not None and resumed is None:
+    if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
+
+
+def _trial(job: Job, loaded: Loaded, channel: PipeChannel, resumed: archive.Saved | None) -> Trial:
+    """The trial as the objective sees it: going on, or at its beginning."""
     return Trial(
         id=job.trial_id,
         number=job.number,
@@ -187,7 +219,7 @@ def _trial(job: Job, loaded: Loaded, channel: PipeChannel, resumed: archive.Save
         device=job.device,
         data_digest=job.data_digest,
         metrics=loaded.metrics if loaded.is_own else None,
-        checkpoint_dir=folder,
+        checkpoint_dir=_own_folder(job),
         last_step=0 if resumed is None or job.resume is None else int(job.resume["step"]),
         last_values=None if resumed is None else resumed.values,
         store_dir=None if job.store_dir is None else Path(job.store_dir),

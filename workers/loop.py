@@ -26,7 +26,7 @@ from .offers import Offers
 from .registration import Registration
 from .runner import Outcome
 from .sender import RELEASE_REASON, Sender
-from .spool import SpoolFolder
+from .spool_folder import SpoolFolder
 from .starting import Ready, Starter
 from .waiting import Waiting
 

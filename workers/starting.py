@@ -24,7 +24,8 @@ from .offers import Offers
 from .registration import Registration
 from .runner import Outcome
 from .sender import Sender
-from .spool import Header, SpoolFolder
+from .spool import Header
+from .spool_folder import SpoolFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ class Starter:
             on_lost=attempt.abort,
             before_complete=lambda body: self._tell_data(name, body),
         )
+        spool.on_broken = attempt.fail_for_the_disk
         return Ready(attempt, sender)
 
     def _header(self, granted: Mapping[str, Any]) -> Header:

@@ -7,27 +7,27 @@ from __future__ import annotations
 import contextlib
 import math
 import queue
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .ahead import Ahead
 from .attempt import Attempt
-from .claimer import Claimer, Placed, Slots
+from .claimer import Claimer, Slots
 from .engines.base import Engine
 from .heartbeat import Beat, Heartbeat
+from .intake import Intake, Received
 from .link import Away, Link, Pauses, Refused
 from .log import Log
 from .offers import Offers
 from .registration import Registration
 from .runner import Outcome
-from .sender import RELEASE_REASON, Sender
+from .sender import Sender
+from .signals import noted_signals
 from .spool_folder import SpoolFolder
-from .starting import Ready, Starter
+from .starting import Starter
 from .waiting import Waiting
 
 OK, WRONG_USAGE, UNREACHABLE = 0, 2, 3
@@ -43,8 +43,6 @@ LEAVE_S = 5.0
 """How long the worker then waits for the service to take what it has to say; the rest stays on
 disk.
 """
-NO_ROOM_REASON = "no device has room for the trial"
-"""Why a trial is given back that fits nowhere."""
 TICK_S = 0.5
 """How often the loop looks at the clock."""
 WEIGH_EVERY_S = 2.0
@@ -64,13 +62,9 @@ class Limits:
     drain_s: float = DRAIN_S
 
 
-_Received = tuple[Mapping[str, Any], int | None, str | None]
-"""A lease, with its slot where there is room for it (None: it waits), or why it is given back."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Granted:
-    leases: Sequence[_Received]
+    leases: Sequence[Received]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +126,9 @@ class Worker:
         self._limits = limits or Limits()
         self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
         self._attempts: dict[str, Attempt] = {}
-        self._slot_of: dict[str, int] = {}
         self._lock = threading.Lock()
         self._slots = Slots(engine.n_slots)
-        self._starter = Starter(
+        starter = Starter(
             link,
             log,
             offers,
@@ -146,7 +139,16 @@ class Worker:
             on_gone=self._end_attempt,
             on_over=lambda over: self._events.put(_Over(over)),
         )
-        self._waiting = Waiting(Ahead(engine.devices, engine.n_slots), self._starter)
+        self._waiting = Waiting(Ahead(engine.devices, engine.n_slots), starter)
+        self._intake = Intake(
+            self._slots,
+            engine,
+            starter,
+            self._waiting,
+            log,
+            is_ending=self._is_ending,
+            on_begin=self._note_begin,
+        )
         self._n_signals = 0
         self._drain_until: float | None = None
         self._leave_at = math.inf
@@ -169,7 +171,7 @@ class Worker:
             wait_s=IDLE_WAIT_S if exit_when_idle else CLAIM_WAIT_S,
             room=engine.ask,
             worker_id=lambda: registration.worker_id,
-            on_leases=self._receive,
+            on_leases=lambda *claimed: self._events.put(_Granted(self._intake.receive(*claimed))),
             on_forgotten=registration.register_again,
             on_idle=self._idle if exit_when_idle else lambda: None,
             on_refused=self._refused,
@@ -177,7 +179,7 @@ class Worker:
 
     def run(self) -> int:
         """Serves until the end; the exit status."""
-        with _signals(self._on_signal):
+        with noted_signals(self._on_signal):
             try:
                 status = self._introduce()
                 if status is None:
@@ -228,17 +230,19 @@ class Worker:
                 self._handle(self._events.get(timeout=TICK_S))
             self._look_at_signals()
             self._weigh()
-            self._give_back_waiting(everything=self._drain_until is not None)
+            self._intake.give_back_waiting(everything=self._drain_until is not None)
             if self._attempts and self._link.silent_s > self._limits.outage_s:
                 return self._give_up()
             if time.monotonic() >= self._leave_at:
                 return OK
             if not self._attempts and self._link.silent_s > self._limits.outage_s:
                 return UNREACHABLE
-            is_ending = self._status is not None or self._drain_until is not None
             is_quiet = not self._attempts and not self._claimer.is_alive
-            if is_ending and is_quiet and self._events.empty():
+            if self._is_ending() and is_quiet and self._events.empty():
                 return self._status or OK
+
+    def _is_ending(self) -> bool:
+        return self._status is not None or self._drain_until is not None
 
     def _tell_draining(self) -> None:
         """Lets people see it; a worker's token may not be allowed to, which does no harm."""
@@ -248,76 +252,18 @@ class Worker:
 
     def _handle(self, event: _Event | None) -> None:
         if isinstance(event, _Granted):
-            for granted, slot, refusal in event.leases:
-                self._place(granted, slot, refusal)
+            for received in event.leases:
+                self._intake.place(*received)
         elif isinstance(event, _Gone):
             self._waiting.note_ended(event.attempt.took_s, has_result=event.has_result)
-            self._pass_slot_on(event.attempt.lease.lease_id)
+            self._intake.pass_on(event.attempt.lease.lease_id)
         elif isinstance(event, _Over):
             self._attempts.pop(event.attempt.lease.lease_id)
             event.attempt.join()
-            self._pass_slot_on(event.attempt.lease.lease_id)
-            slot = self._slot_of.pop(event.attempt.lease.lease_id, None)
-            if slot is not None:
-                self._slots.give_back(slot)
+            self._intake.end(event.attempt.lease.lease_id)
         elif isinstance(event, _Ended):
             self._status = event.status
             self._claimer.stop()
-
-    def _receive(self, leases: Sequence[Placed], is_ahead: bool) -> None:
-        """Takes what a claim brought. Called where claims are made: before the next one is, what
-        these trials take is held.
-        """
-        self._events.put(_Granted([self._received(*each, is_ahead) for each in leases]))
-
-    def _received(self, granted: Mapping[str, Any], slot: int | None, is_ahead: bool) -> _Received:
-        if not self._starter.is_ours(granted):
-            return granted, slot, RELEASE_REASON
-        if slot is None or self._engine.hold(self._starter.wanted(granted), may_wait=is_ahead):
-            return granted, slot, None
-        if is_ahead:
-            self._slots.give_back(slot)
-            return granted, None, None
-        lease_id, name = granted["lease_id"], granted["objective"]["name"]
-        self._log("trial_without_room", objective=name, lease_id=lease_id)
-        return granted, slot, NO_ROOM_REASON
-
-    def _place(self, granted: Mapping[str, Any], slot: int | None, refusal: str | None) -> None:
-        """Begins a trial, has it wait for a slot and for room, or gives it back."""
-        if self._drain_until is not None or self._status is not None:
-            refusal = refusal or RELEASE_REASON
-        if refusal is not None:
-            self._decline(granted, slot, refusal)
-        elif slot is not None:
-            self._begin(granted, slot)
-        else:
-            self._waiting.add(granted)
-            slot = self._slots.take()  # one may have become free since
-            if slot is None:
-                self._waiting.prepare(granted)
-            elif not self._begin_waiting(slot):
-                self._slots.give_back(slot)
-
-    def _pass_slot_on(self, lease_id: str) -> None:
-        """Where a trial's process is gone one that waits begins, while the result is on its way.
-
-        Only such a one: a new point is to know the result, so it is claimed when that has arrived.
-        """
-        if lease_id not in self._slot_of:
-            return
-        self._slots.want_ahead(0)
-        if self._begin_waiting(self._slot_of[lease_id]):
-            del self._slot_of[lease_id]
-
-    def _begin_waiting(self, slot: int) -> bool:
-        """Begins the trial that has waited longest of those that fit; whether there is one."""
-        waiting = self._waiting.take(
-            lambda granted: self._engine.hold(self._starter.wanted(granted), may_wait=True)
-        )
-        if waiting is not None:
-            granted, ready = waiting
-            self._begin(granted, slot, ready)
-        return waiting is not None
 
     def _look_at_signals(self) -> None:
         if self._n_signals and self._drain_until is None:
@@ -333,29 +279,10 @@ class Worker:
             for attempt in self._attempts.values():
                 attempt.release()
 
-    def _give_back_waiting(self, *, everything: bool) -> None:
-        """Trials that wait too long for a slot are for other workers."""
-        for granted in self._waiting.take_late(everything=everything):
-            self._decline(granted, None, RELEASE_REASON)
-
-    def _decline(self, granted: Mapping[str, Any], slot: int | None, reason: str) -> None:
-        self._starter.decline(granted, reason)
-        if slot is not None:
-            self._slots.give_back(slot)
-
-    def _begin(self, granted: Mapping[str, Any], slot: int, ready: Ready | None = None) -> None:
-        place = self._engine.place(self._starter.wanted(granted))
-        try:
-            ready = ready or self._starter.made(granted, place)
-        except OSError as error:
-            self._starter.fail_unstarted(granted, error)
-            self._slots.give_back(slot)
-            return
-        attempt = ready.attempt
+    def _note_begin(self, attempt: Attempt) -> None:
         lease = attempt.lease
         with self._lock:
             self._attempts[lease.lease_id] = attempt
-        self._slot_of[lease.lease_id] = slot
         self._log(
             "trial_started",
             trial_id=lease.job.trial_id,
@@ -365,8 +292,6 @@ class Worker:
             objective=lease.job.objective,
             params=dict(lease.job.params),
         )
-        attempt.begin(ready.sender, place)
-        self._slots.want_ahead(self._waiting.room if granted.get("more_ahead") else 0)
 
     def _end_attempt(self, attempt: Attempt, outcome: Outcome) -> int | None:
         """Frees what a trial took, then has one that waits begin; in the attempt's thread."""
@@ -421,18 +346,3 @@ class Worker:
         self._waiting.close()
         self._engine.close()
         self._spools.close()
-
-
-@contextlib.contextmanager
-def _signals(note: Callable[[], None]) -> Iterator[None]:
-    """Has SIGTERM and SIGINT noted; in another thread than the main one there are none to note."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: note()) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

@@ -52,6 +52,10 @@ class Ahead:
         """Holds a lease."""
         self._held.append((time.monotonic(), granted))
 
+    def holds(self, lease_id: str) -> bool:
+        """Whether it is one of those held."""
+        return any(granted["lease_id"] == lease_id for _, granted in self._held)
+
     def take(self, fits: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any] | None:
         """The lease that has waited longest of those that fit, held no more."""
         for entry in self._held:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,13 @@ from tunewell.checkpoints import Saved
 from tunewell.failures import Failure, of_exception
 
 from . import memory, output
+from .engines.base import Place
 from .heartbeat import Beat
 from .jobs import Job
+from .lease import Lease
 from .log import Log
 from .output import Output
-from .runner import Cause, Child, Outcome, Runner
+from .runner import Cause, Outcome, Runner
 from .sender import PAUSED, RELEASE_REASON, Sender
 from .spool import Record, Spool
 
@@ -31,16 +32,6 @@ _RELEASES = {"paused": PAUSED, "left": RELEASE_REASON}
 """Why a trial is given back, by how its process has ended."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """What a claim brought for one trial; `checkpoint` is where it goes on from."""
-
-    lease_id: str
-    job: Job
-    time_limit_s: float | None = None
-    checkpoint: Mapping[str, Any] | None = None
-
-
 class Attempt:
     """Runs a lease to its end.
 
@@ -48,13 +39,14 @@ class Attempt:
         lease: what to run.
         spool: where its writes go first; closed or dropped when the attempt is over.
         log: the worker's lines.
-        start: starts the process of a job, in the thread of the attempt.
+        place: where the process is started, in the thread of the attempt.
         fetch: reads a checkpoint into a file; whether it is there.
         logs_dir: where the end of the trial's output is kept.
-        on_gone: called from another thread when the process is gone, with how it ended; gives the
-            bytes that the next attempt needs after one that ran out of memory, or None.
+        on_gone: called from another thread when what the trial held is free, with how it ended;
+            gives the bytes that the next attempt needs after one that ran out of memory, or None.
         on_over: called from another thread when the process is gone and the service has the result
             (or the lease is lost, or the worker closes).
+        waits: whether `prepare` is called before `begin`, or `discard` in its place.
     """
 
     def __init__(
@@ -63,11 +55,12 @@ class Attempt:
         spool: Spool,
         log: Log,
         *,
-        start: Callable[[Job], Child],
+        place: Place,
         fetch: Callable[[Mapping[str, Any], Path], bool],
         logs_dir: Path,
         on_gone: Callable[[Attempt, Outcome], int | None],
         on_over: Callable[[Attempt], None],
+        waits: bool = False,
     ) -> None:
         self.lease = lease
         self._spool = spool
@@ -75,17 +68,23 @@ class Attempt:
         self._logs_dir = logs_dir
         self._on_gone = on_gone
         self._on_over = on_over
+        self._place = place
         self._began_at = time.monotonic()
         self._fetch = fetch
+        self._waits = waits
+        self._is_discarded = False
+        self._has_left = False
         self._seq = -1
         self._waiting: Path | None = None
         self._gives_back = False
         self._to_step = lease.job.to_step
         self.runner = Runner(
-            lambda: start(self._prepared()),
+            lambda: self._place.start(self._prepared()),
             self,
             output=Output(self._printed),
             time_limit_s=lease.time_limit_s,
+            waits=waits,
+            on_end=self._has_come_to_its_end,
         )
         name = f"trial-{lease.job.trial_id}"
         self._process_thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -101,12 +100,31 @@ class Attempt:
         """Seconds since it began."""
         return time.monotonic() - self._began_at
 
-    def begin(self, sender: Sender) -> None:
-        """Starts the process, and the sending of what it reports."""
+    def prepare(self) -> None:
+        """Has the process made ready for the trial's turn."""
+        self._process_thread.start()
+
+    def discard(self) -> None:
+        """Ends a trial that was made ready and is not to begin. The thread ends soon."""
+        self._is_discarded = True
+        self.abort()
+
+    def join_process(self) -> None:
+        """Waits until the process of a trial that was discarded is gone."""
+        self._process_thread.join()
+
+    def begin(self, sender: Sender, place: Place) -> None:
+        """Starts the process, or has it begin where it was made ready, and the sending of what it
+        reports.
+        """
+        self._place, self._began_at = place, time.monotonic()
+        if self._waits:
+            self.runner.begin()
+        else:
+            self._process_thread.start()
         self._send_thread = threading.Thread(
             target=self._serve, args=(sender,), name=f"send-{self.lease.job.trial_id}", daemon=True
         )
-        self._process_thread.start()
         self._send_thread.start()
 
     def _serve(self, sender: Sender) -> None:
@@ -140,6 +158,13 @@ class Attempt:
         if self._to_step is not None and step >= self._to_step:
             message = f"the service refused the report of step {step}: {detail}"
             self.runner.fail(Failure(kind="user_error", message=message))
+
+    def fail_for_the_disk(self, error: OSError) -> None:
+        """Ends a trial whose reports are no longer kept: they are sent from memory, and no more
+        come.
+        """
+        self._log("spool_failed", lease_id=self.lease.lease_id, detail=str(error))
+        self.runner.fail(of_exception(error, kind="infrastructure"))
 
     def _go_on(self, step: int, budget: Mapping[str, Any] | None) -> None:
         before = self._to_step
@@ -236,7 +261,7 @@ class Attempt:
         """The job with a folder for checkpoints, and the one that it goes on from."""
         folder = self._spool.checkpoint_dir
         folder.mkdir(exist_ok=True)
-        job = replace(self.lease.job, checkpoint_dir=str(folder))
+        job = replace(self.lease.job, checkpoint_dir=str(folder), waits=self._waits)
         given, file = self.lease.checkpoint, folder / "resume"
         if given is None or not self._fetch(given, file):
             return job
@@ -249,13 +274,25 @@ class Attempt:
         except Exception as error:
             # E.g. a full disk, which does not take a report.
             outcome = Outcome(failure=of_exception(error, kind="infrastructure"))
-        needed_bytes = self._on_gone(self, outcome)
+        if self._is_discarded:
+            self._spool.drop()  # the folder may have been made since
+            return
+        needed_bytes = self._leave(outcome)
         self.runner.output.end()
         output.keep(self._logs_dir, self.lease.job.trial_id, self.runner.output.kept)
         record = self._record(outcome, needed_bytes)
         if record is not None:
             self._tell(record)
         self._note(outcome)
+
+    def _has_come_to_its_end(self, end: Mapping[str, Any]) -> None:
+        """Does not wait for the exit of a process that does nothing more."""
+        if self._place.ends_clean:
+            self._leave(Outcome(end=end))
+
+    def _leave(self, outcome: Outcome) -> int | None:
+        has_left, self._has_left = self._has_left, True
+        return None if has_left else self._on_gone(self, outcome)
 
     def _tell(self, record: Record) -> None:
         """Puts the last write under the lease in the way of the others, with or without a disk."""
@@ -301,48 +338,3 @@ class Attempt:
             self._log("trial_failed", **fields, kind=failure.kind, message=failure.message)
         else:
             self._log("trial_ended", **fields, cause=outcome.cause)
-
-
-_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-
-
-def is_sound(granted: Mapping[str, Any]) -> bool:
-    """Whether a lease's ids can name files: they come from outside."""
-    ids = (granted["lease_id"], granted["trial"]["id"])
-    return all(isinstance(each, str) and _ID.fullmatch(each) for each in ids)
-
-
-def lease_of(
-    granted: Mapping[str, Any],
-    *,
-    target: str | None,
-    command: Mapping[str, Any] | None = None,
-    folder: str,
-    store_dir: Path | None = None,
-    device: str,
-    environment: Mapping[str, str],
-) -> Lease:
-    """A lease as a claim answers it, made ready to run."""
-    trial, objective = granted["trial"], granted["objective"]
-    job = Job(
-        trial_id=trial["id"],
-        number=trial["number"],
-        objective=objective["name"],
-        target=target,
-        command=command,
-        folder=folder,
-        params=trial["params"],
-        options=objective.get("options") or {},
-        device=device,
-        store_dir=None if store_dir is None else str(store_dir),
-        data_digest=objective.get("data_digest"),
-        environment=environment,
-        study_id=trial.get("study_id") or "",
-        to_step=granted["budget"]["to_step"],
-    )
-    return Lease(
-        lease_id=granted["lease_id"],
-        job=job,
-        time_limit_s=granted.get("max_trial_duration_s"),
-        checkpoint=granted.get("checkpoint"),
-    )

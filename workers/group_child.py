@@ -20,7 +20,8 @@ from typing import Any, TextIO
 
 from tunewell.together import Left, Seat, Together, seated
 
-from .child import PipeChannel, evaluate
+from .channel import PipeChannel
+from .child import evaluate
 from .jobs import Job
 from .parent_death import die_with
 

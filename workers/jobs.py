@@ -28,6 +28,7 @@ class Job:
             nothing would keep them.
         store_dir: folder that trials of the objective share, or None.
         resume: `path` and `step` of the checkpoint to go on from, or None.
+        waits: whether the process is only to make ready for the trial, until it is told to begin.
         to_step: at this step the trial waits to hear what comes next; None: it goes to its end.
     """
 
@@ -47,6 +48,7 @@ class Job:
     resume: Mapping[str, Any] | None = None
     to_step: int | None = None
     study_id: str = ""
+    waits: bool = False
 
     def to_line(self) -> bytes:
         """One JSON line."""

@@ -7,31 +7,28 @@ from __future__ import annotations
 import contextlib
 import math
 import queue
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
-from tunewell.failures import of_exception
-from tunewell.state_folder import store_of
-
-from . import checkpoints
 from .ahead import Ahead
-from .attempt import Attempt, is_sound, lease_of
-from .claimer import Claimer, Placed, Slots
-from .engines.base import Engine, Wanted
+from .attempt import Attempt
+from .claimer import Claimer, Slots
+from .engines.base import Engine
 from .heartbeat import Beat, Heartbeat
+from .intake import Intake, Received
 from .link import Away, Link, Pauses, Refused
 from .log import Log
 from .offers import Offers
 from .registration import Registration
 from .runner import Outcome
-from .sender import RELEASE_REASON, Sender
-from .spool import Header, SpoolFolder
+from .sender import Sender
+from .signals import noted_signals
+from .spool_folder import SpoolFolder
+from .starting import Starter
+from .waiting import Waiting
 
 OK, WRONG_USAGE, UNREACHABLE = 0, 2, 3
 """Exit statuses."""
@@ -46,8 +43,6 @@ LEAVE_S = 5.0
 """How long the worker then waits for the service to take what it has to say; the rest stays on
 disk.
 """
-NO_ROOM_REASON = "no device has room for the trial"
-"""Why a trial is given back that fits nowhere."""
 TICK_S = 0.5
 """How often the loop looks at the clock."""
 WEIGH_EVERY_S = 2.0
@@ -67,18 +62,14 @@ class Limits:
     drain_s: float = DRAIN_S
 
 
-_Received = tuple[Mapping[str, Any], int | None, str | None]
-"""A lease, with its slot where there is room for it (None: it waits), or why it is given back."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Granted:
-    leases: Sequence[_Received]
+    leases: Sequence[Received]
 
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    """The attempt's process is gone; its result, if it has one, may still be on the way."""
+    """What the attempt held is free; its result, if it has one, may still be on the way."""
 
     attempt: Attempt
     has_result: bool
@@ -129,19 +120,35 @@ class Worker:
     ) -> None:
         self._link = link
         self._log = log
-        self._offers = offers
         self._registration = registration
         self._spools = spools
         self._engine = engine
-        self._logs_dir = state_dir / "logs"
-        self._state_dir = state_dir
         self._limits = limits or Limits()
         self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
         self._attempts: dict[str, Attempt] = {}
-        self._slot_of: dict[str, int] = {}
-        self._ahead = Ahead(engine.devices, engine.n_slots)
         self._lock = threading.Lock()
         self._slots = Slots(engine.n_slots)
+        starter = Starter(
+            link,
+            log,
+            offers,
+            registration,
+            spools,
+            engine=engine,
+            state_dir=state_dir,
+            on_gone=self._end_attempt,
+            on_over=lambda over: self._events.put(_Over(over)),
+        )
+        self._waiting = Waiting(Ahead(engine.devices, engine.n_slots), starter)
+        self._intake = Intake(
+            self._slots,
+            engine,
+            starter,
+            self._waiting,
+            log,
+            is_ending=self._is_ending,
+            on_begin=self._note_begin,
+        )
         self._n_signals = 0
         self._drain_until: float | None = None
         self._leave_at = math.inf
@@ -164,7 +171,7 @@ class Worker:
             wait_s=IDLE_WAIT_S if exit_when_idle else CLAIM_WAIT_S,
             room=engine.ask,
             worker_id=lambda: registration.worker_id,
-            on_leases=self._receive,
+            on_leases=lambda *claimed: self._events.put(_Granted(self._intake.receive(*claimed))),
             on_forgotten=registration.register_again,
             on_idle=self._idle if exit_when_idle else lambda: None,
             on_refused=self._refused,
@@ -172,7 +179,7 @@ class Worker:
 
     def run(self) -> int:
         """Serves until the end; the exit status."""
-        with _signals(self._on_signal):
+        with noted_signals(self._on_signal):
             try:
                 status = self._introduce()
                 if status is None:
@@ -223,17 +230,19 @@ class Worker:
                 self._handle(self._events.get(timeout=TICK_S))
             self._look_at_signals()
             self._weigh()
-            self._give_back_waiting(everything=self._drain_until is not None)
+            self._intake.give_back_waiting(everything=self._drain_until is not None)
             if self._attempts and self._link.silent_s > self._limits.outage_s:
                 return self._give_up()
             if time.monotonic() >= self._leave_at:
                 return OK
             if not self._attempts and self._link.silent_s > self._limits.outage_s:
                 return UNREACHABLE
-            is_ending = self._status is not None or self._drain_until is not None
             is_quiet = not self._attempts and not self._claimer.is_alive
-            if is_ending and is_quiet and self._events.empty():
+            if self._is_ending() and is_quiet and self._events.empty():
                 return self._status or OK
+
+    def _is_ending(self) -> bool:
+        return self._status is not None or self._drain_until is not None
 
     def _tell_draining(self) -> None:
         """Lets people see it; a worker's token may not be allowed to, which does no harm."""
@@ -243,75 +252,18 @@ class Worker:
 
     def _handle(self, event: _Event | None) -> None:
         if isinstance(event, _Granted):
-            for granted, slot, refusal in event.leases:
-                self._place(granted, slot, refusal)
+            for received in event.leases:
+                self._intake.place(*received)
         elif isinstance(event, _Gone):
-            self._ahead.note_ended(event.attempt.took_s, has_result=event.has_result)
-            self._pass_slot_on(event.attempt.lease.lease_id)
+            self._waiting.note_ended(event.attempt.took_s, has_result=event.has_result)
+            self._intake.pass_on(event.attempt.lease.lease_id)
         elif isinstance(event, _Over):
             self._attempts.pop(event.attempt.lease.lease_id)
             event.attempt.join()
-            self._pass_slot_on(event.attempt.lease.lease_id)
-            slot = self._slot_of.pop(event.attempt.lease.lease_id, None)
-            if slot is not None:
-                self._slots.give_back(slot)
+            self._intake.end(event.attempt.lease.lease_id)
         elif isinstance(event, _Ended):
             self._status = event.status
             self._claimer.stop()
-
-    def _receive(self, leases: Sequence[Placed], is_ahead: bool) -> None:
-        """Takes what a claim brought. Called where claims are made: before the next one is, what
-        these trials take is held.
-        """
-        self._events.put(_Granted([self._received(*each, is_ahead) for each in leases]))
-
-    def _received(self, granted: Mapping[str, Any], slot: int | None, is_ahead: bool) -> _Received:
-        if not self._is_ours(granted):
-            return granted, slot, RELEASE_REASON
-        if slot is None or self._engine.hold(self._wanted(granted), may_wait=is_ahead):
-            return granted, slot, None
-        if is_ahead:
-            self._slots.give_back(slot)
-            return granted, None, None
-        lease_id, name = granted["lease_id"], granted["objective"]["name"]
-        self._log("trial_without_room", objective=name, lease_id=lease_id)
-        return granted, slot, NO_ROOM_REASON
-
-    def _place(self, granted: Mapping[str, Any], slot: int | None, refusal: str | None) -> None:
-        """Begins a trial, has it wait for a slot and for room, or gives it back."""
-        if self._drain_until is not None or self._status is not None:
-            refusal = refusal or RELEASE_REASON
-        if refusal is not None:
-            self._decline(granted, slot, refusal)
-        elif slot is not None:
-            self._begin(granted, slot)
-        else:
-            with self._lock:
-                self._ahead.add(granted)
-            slot = self._slots.take()  # one may have become free since
-            if slot is not None and not self._begin_waiting(slot):
-                self._slots.give_back(slot)
-
-    def _pass_slot_on(self, lease_id: str) -> None:
-        """Where a trial's process is gone one that waits begins, while the result is on its way.
-
-        Only such a one: a new point is to know the result, so it is claimed when that has arrived.
-        """
-        if lease_id not in self._slot_of:
-            return
-        self._slots.want_ahead(0)
-        if self._begin_waiting(self._slot_of[lease_id]):
-            del self._slot_of[lease_id]
-
-    def _begin_waiting(self, slot: int) -> bool:
-        """Begins the trial that has waited longest of those that fit; whether there is one."""
-        with self._lock:
-            waiting = self._ahead.take(
-                lambda granted: self._engine.hold(self._wanted(granted), may_wait=True)
-            )
-        if waiting is not None:
-            self._begin(waiting, slot)
-        return waiting is not None
 
     def _look_at_signals(self) -> None:
         if self._n_signals and self._drain_until is None:
@@ -327,119 +279,19 @@ class Worker:
             for attempt in self._attempts.values():
                 attempt.release()
 
-    def _give_back_waiting(self, *, everything: bool) -> None:
-        """Trials that wait too long for a slot are for other workers."""
-        with self._lock:
-            late = self._ahead.take_late(everything=everything)
-        for granted in late:
-            self._decline(granted, None, RELEASE_REASON)
-
-    def _decline(self, granted: Mapping[str, Any], slot: int | None, reason: str) -> None:
-        """Gives a lease back that is not to begin here."""
-        self._engine.end(str(granted["lease_id"]))
-        with contextlib.suppress(Away, Refused):
-            path = f"/v1/leases/{quote(str(granted['lease_id']), safe='')}:release"
-            self._link.call("POST", path, {"reason": reason})
-        if slot is not None:
-            self._slots.give_back(slot)
-
-    def _is_ours(self, granted: Mapping[str, Any]) -> bool:
-        """Whether this worker's owner configured what the lease asks for: whatever the service
-        says, nothing else runs here.
-        """
-        name = granted["objective"]["name"]
-        if self._offers.has(name) and is_sound(granted):
-            return True
-        self._log("lease_refused", objective=name, lease_id=granted["lease_id"])
-        return False
-
-    def _wanted(self, granted: Mapping[str, Any]) -> Wanted:
-        name, trial = granted["objective"]["name"], granted["trial"]
-        return Wanted(
-            lease_id=granted["lease_id"],
-            trial_id=trial["id"],
-            objective=name,
-            is_built_in=name not in self._offers.targets and name not in self._offers.commands,
-            resources=granted.get("resources") or {},
-            min_memory_bytes=trial.get("min_memory_bytes") or 0,
-            fuse_group=granted.get("fuse_group"),
-        )
-
-    def _begin(self, granted: Mapping[str, Any], slot: int) -> None:
-        name = granted["objective"]["name"]
-        target, command = self._offers.targets.get(name), self._offers.commands.get(name)
-        place = self._engine.place(self._wanted(granted))
-        lease = lease_of(
-            granted,
-            target=target,
-            command=None if command is None else command.as_job(),
-            folder=self._offers.folder,
-            store_dir=store_of(self._state_dir, quote(name, safe="")),
-            device=place.device,
-            environment=place.environment,
-        )
-        header = Header(url=self._link.url, lease_id=lease.lease_id, trial_id=lease.job.trial_id)
-        try:
-            spool = self._spools.open(header)
-        except OSError as error:
-            self._fail_unstarted(header, slot, error)
-            return
-        attempt = Attempt(
-            lease,
-            spool,
-            self._log,
-            start=place.start,
-            fetch=lambda given, file: checkpoints.fetch(self._link, given, file, self._log),
-            logs_dir=self._logs_dir,
-            on_gone=self._end_attempt,
-            on_over=lambda over: self._events.put(_Over(over)),
-        )
-        sender = Sender(
-            self._link,
-            spool,
-            self._log,
-            on_answer=attempt.take_answer,
-            on_match=lambda is_known: attempt.runner.answer(is_known=is_known),
-            on_refused=attempt.take_refusal,
-            on_away=attempt.note_silence,
-            on_lost=attempt.abort,
-            before_complete=lambda body: self._tell_data(name, body),
-        )
+    def _note_begin(self, attempt: Attempt) -> None:
+        lease = attempt.lease
         with self._lock:
             self._attempts[lease.lease_id] = attempt
-        self._slot_of[lease.lease_id] = slot
         self._log(
             "trial_started",
             trial_id=lease.job.trial_id,
             study_id=lease.job.study_id or None,
             lease_id=lease.lease_id,
             number=lease.job.number,
-            objective=name,
+            objective=lease.job.objective,
             params=dict(lease.job.params),
         )
-        attempt.begin(sender)
-        self._slots.want_ahead(self._ahead.room if granted.get("more_ahead") else 0)
-
-    def _fail_unstarted(self, header: Header, slot: int, error: OSError) -> None:
-        """Fails a trial for which no file of reports can be made: a service that hears of it drains
-        a worker whose disk stays full.
-        """
-        self._log("spool_failed", lease_id=header.lease_id, detail=str(error))
-        failure = of_exception(error, kind="infrastructure").bounded()
-        self._engine.end(header.lease_id)
-        with contextlib.suppress(Away, Refused):
-            path = f"/v1/trials/{quote(header.trial_id, safe='')}:fail"
-            self._link.call("POST", path, {"lease_id": header.lease_id, **failure})
-        self._slots.give_back(slot)
-
-    def _tell_data(self, objective: str, body: Mapping[str, Any]) -> None:
-        """Before a result with new data pins the study to them, the service hears that we have
-        them.
-        """
-        try:
-            self._registration.offer_data(objective, body.get("data"))
-        except Refused as refusal:
-            self._log("worker_refused", detail=str(refusal))
 
     def _end_attempt(self, attempt: Attempt, outcome: Outcome) -> int | None:
         """Frees what a trial took, then has one that waits begin; in the attempt's thread."""
@@ -458,13 +310,14 @@ class Worker:
 
     def _beats(self) -> list[Beat]:
         with self._lock:
-            return [attempt.beat() for attempt in self._attempts.values()] + self._ahead.beats()
+            running = list(self._attempts.values())
+        return [attempt.beat() for attempt in running] + self._waiting.beats()
 
     def _direct(self, lease_id: str, directive: str) -> None:
         with self._lock:
             found = self._attempts.get(lease_id)
-            if directive == "abort":
-                self._ahead.drop(lease_id)
+        if directive == "abort":
+            self._waiting.drop(lease_id)
         if found is not None:
             self._log("directive", lease_id=lease_id, directive=directive)
             found.obey(directive)
@@ -490,20 +343,6 @@ class Worker:
         for attempt in list(self._attempts.values()):
             attempt.give_up()
             attempt.join()
+        self._waiting.close()
         self._engine.close()
         self._spools.close()
-
-
-@contextlib.contextmanager
-def _signals(note: Callable[[], None]) -> Iterator[None]:
-    """Has SIGTERM and SIGINT noted; in another thread than the main one there are none to note."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: note()) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

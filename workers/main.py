@@ -23,7 +23,7 @@ from .loop import WRONG_USAGE, Limits, Worker
 from .offers import CannotOffer, Offers
 from .peaks import Peaks
 from .registration import Registration
-from .spool import NoStateFolder, SpoolFolder
+from .spool_folder import NoStateFolder, SpoolFolder
 
 
 def run(

@@ -206,9 +206,16 @@ class Placement:
         return Need(
             memory_bytes=fitting.estimate(peaks, self._priors.get(name), floor),
             gpu=min(1.0, wanted),
-            cores=max(self._threads, math.ceil(float(resources.get("cpu") or 1.0))),
+            cores=self._cores(resources),
             n_devices=max(1, math.ceil(wanted)),
         )
+
+    def _cores(self, resources: Mapping[str, Any]) -> int:
+        return max(self._threads, math.ceil(float(resources.get("cpu") or 1.0)))
+
+    def cores_of(self, wanted: Wanted) -> int:
+        """How many a trial has."""
+        return self._cores(wanted.resources)
 
     def _spaces(self) -> list[Space]:
         """The devices' memory now; one that says nothing counts as free, as far as is known."""

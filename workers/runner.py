@@ -7,31 +7,30 @@ flags and a byte on a pipe; every decision is made in this thread.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
-import selectors
+import select
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from tunewell import failures
 from tunewell.failures import Failure
 
 from .output import Output
+from .session import Child, Session, Sink
 
 GRACE_S = 3.0
 """From SIGTERM to SIGKILL."""
 EXIT_S = 10.0
 """How long a process may take to exit after it has sent its values."""
-POLL_S = 0.1
-"""How often an exit is looked for where no file descriptor tells it."""
-_CHUNK_BYTES = 1 << 16
+_BEGIN = {"order": "begin"}
+"""What a process waits for that was made ready before its trial's turn."""
 
 
 class Cause(StrEnum):
@@ -41,57 +40,6 @@ class Cause(StrEnum):
     RELEASE = "release"  # the worker ends: the trial is given back
     TIME_LIMIT = "time_limit"
     REFUSED = "refused"  # what it reports is not taken, and it cannot go on without
-
-
-class Child(Protocol):
-    """A trial's process with its pipes, wherever it runs.
-
-    Attributes:
-        pid: its id on this machine; None where it runs on another.
-        report_fd: gives the trial's messages, one JSON line each.
-        output_fd: gives what it prints.
-        exit_fd: readable once it is over, or None where the system has no such thing.
-    """
-
-    pid: int | None
-    report_fd: int
-    output_fd: int
-    exit_fd: int | None
-
-    def has_exited(self) -> bool:
-        """Whether it is over; asked only where no `exit_fd` tells it."""
-
-    def signal_group(self, number: int) -> None:
-        """Signals the whole group; to be called before `close` only."""
-
-    def order(self, order: Mapping[str, Any]) -> None:
-        """Sends an order; one to a process that is over is lost."""
-
-    def close(self) -> int:
-        """Ends what is left of the group, closes the pipes; the exit status, negative for a
-        signal.
-        """
-
-    def failure_of(self, status: int, output: str) -> Failure:
-        """What it is when it was over without a word of how it ended.
-
-        Args:
-            status: as `close` gave it.
-            output: the end of what it printed.
-        """
-
-
-class Sink(Protocol):
-    """Where a trial's reports go, each safe once the call returns."""
-
-    def report(self, points: list[dict[str, Any]]) -> None:
-        """Takes measurements that came together."""
-
-    def checkpoint(self, step: int, path: str) -> None:
-        """Takes a checkpoint's file over, which comes after all reports up to its step."""
-
-    def ask_equal(self, point: Mapping[str, Any]) -> None:
-        """Takes a trial's canonical point, whose process waits for `Runner.answer`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +69,9 @@ class Runner:
         output: takes what the process prints.
         time_limit_s: how long the trial may run, or None.
         grace_s: from SIGTERM to SIGKILL.
+        waits: whether the process is only made ready at first and waits for `begin`; its job says
+            so too.
+        on_end: told how a trial has come to its end when its process says so; it has yet to exit.
     """
 
     def __init__(
@@ -131,11 +82,17 @@ class Runner:
         output: Output | None = None,
         time_limit_s: float | None = None,
         grace_s: float = GRACE_S,
+        waits: bool = False,
+        on_end: Callable[[Mapping[str, Any]], None] = lambda end: None,
     ) -> None:
         self._start = start
         self._sink = sink
         self._time_limit_s = time_limit_s
         self._grace_s = grace_s
+        self._waits = waits
+        self._on_end = on_end
+        self._begun = threading.Event()
+        self._ready: Child | None = None
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_w, False)
         self._lock = threading.Lock()
@@ -146,6 +103,13 @@ class Runner:
         self.output = output or Output()
         self.last_step: int | None = None
         self.pid: int | None = None
+
+    def begin(self) -> None:
+        """Has a trial begin whose process was made ready, or is being made so."""
+        with self._lock:
+            if self._ready is not None:
+                self._ready.order(_BEGIN)
+            self._begun.set()
 
     def stop(self) -> None:
         """Has the trial told to end by itself, soon."""
@@ -176,12 +140,13 @@ class Runner:
         self._wake()
 
     def kill(self, cause: Cause) -> None:
-        """Has the process group ended; the first cause given stays, but an abort replaces a
-        release.
+        """Has the process group ended, also one that waits; the first cause given stays, but an
+        abort replaces a release.
         """
         with self._lock:
             if self._cause is None or cause is Cause.ABORT:
                 self._cause = cause
+        self._begun.set()
         self._wake()
 
     def fail(self, failure: Failure) -> None:
@@ -202,12 +167,15 @@ class Runner:
     def run(self) -> Outcome:
         """Starts the process and stays with it until its whole group is gone."""
         try:
-            child = self._start()
+            child = self._made_ready() if self._waits else self._start()
         except OSError as error:
             self._end()
             return Outcome(failure=failures.of_exception(error, kind="infrastructure"))
+        if child is None:
+            self._end()
+            return Outcome(cause=self._cause)
         self.pid = child.pid
-        session = _Session(child, self.output, self._sink)
+        session = Session(child, self.output, self._sink, self._on_end)
         try:
             self._attend(child, session)
         finally:
@@ -218,13 +186,35 @@ class Runner:
         self.last_step = session.last_step
         return self._outcome(session, child, status)
 
+    def _made_ready(self) -> Child | None:
+        """Starts the process and waits until the trial begins, or is ended before; None: there is
+        none to end.
+        """
+        child = None
+        with contextlib.suppress(OSError):  # another try is made when the trial begins
+            child = self._start()
+        with self._lock:
+            self._ready = child
+            if child is not None and self._begun.is_set():
+                child.order(_BEGIN)
+        self._begun.wait()
+        with self._lock:
+            self._ready = None
+        if self._cause is None and (child is None or _is_over(child)):
+            # It died while it waited: that costs no trial.
+            if child is not None:
+                child.close()
+            child = self._start()
+            child.order(_BEGIN)
+        return child
+
     def _end(self) -> None:
         with self._lock:
             self._is_over = True
             os.close(self._wake_r)
             os.close(self._wake_w)
 
-    def _attend(self, child: Child, session: _Session) -> None:
+    def _attend(self, child: Child, session: Session) -> None:
         """Reads the pipes and follows orders until the process has exited."""
         clock = _Clock(child, self._time_limit_s, self._grace_s)
         with session.watching(self._wake_r) as selector:
@@ -244,7 +234,7 @@ class Runner:
         child.signal_group(signal.SIGKILL)
         session.drain()
 
-    def _outcome(self, session: _Session, child: Child, status: int) -> Outcome:
+    def _outcome(self, session: Session, child: Child, status: int) -> Outcome:
         if self._cause is Cause.ABORT:
             return Outcome(cause=Cause.ABORT)
         # Values that were sent before the end came count.
@@ -259,6 +249,13 @@ class Runner:
         if self._cause is Cause.REFUSED:
             return Outcome(failure=self._refused)
         return Outcome(failure=child.failure_of(status, self.output.text))
+
+
+def _is_over(child: Child) -> bool:
+    """Whether a process has exited already."""
+    if child.exit_fd is None:
+        return child.has_exited()
+    return bool(select.select([child.exit_fd], [], [], 0)[0])
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:
@@ -307,82 +304,3 @@ class _Clock:
         elif self._n_signals == 1 and time.monotonic() >= self._kill_at:
             self._n_signals = 2
             self._child.signal_group(signal.SIGKILL)
-
-
-class _Session:
-    """What a process has sent so far."""
-
-    def __init__(self, child: Child, output: Output, sink: Sink) -> None:
-        self._child = child
-        self._output = output
-        self._sink = sink
-        self._rest = b""
-        self.last_step: int | None = None
-        self.end: Mapping[str, Any] | None = None
-        self.failure: Failure | None = None
-        self.usage: Mapping[str, Any] = {}
-        self.has_exited = False
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it has said how it ended."""
-        return self.end is not None or self.failure is not None
-
-    @contextlib.contextmanager
-    def watching(self, wake_fd: int) -> Iterator[selectors.BaseSelector]:
-        """A selector over everything that a trial's thread waits for."""
-        with selectors.DefaultSelector() as selector:
-            child = self._child
-            for fd in (child.report_fd, child.output_fd, child.exit_fd, wake_fd):
-                if fd is not None:
-                    selector.register(fd, selectors.EVENT_READ)
-            for fd in (child.report_fd, child.output_fd, wake_fd):
-                os.set_blocking(fd, False)
-            yield selector
-
-    def pump(self, selector: selectors.BaseSelector, wait_s: float | None) -> None:
-        """Waits for something to happen and takes what came."""
-        if self._child.exit_fd is None:
-            wait_s = POLL_S if wait_s is None else min(wait_s, POLL_S)
-        for key, _ in selector.select(wait_s):
-            if key.fd == self._child.exit_fd:
-                self.has_exited = True
-            elif self._take(key.fd) == 0:
-                selector.unregister(key.fd)
-        if self._child.exit_fd is None:
-            self.has_exited = self._child.has_exited()
-
-    def drain(self) -> None:
-        """Takes what is left in the pipes of a process that has exited."""
-        for fd in (self._child.report_fd, self._child.output_fd):
-            while (self._take(fd) or 0) > 0:
-                pass
-
-    def _take(self, fd: int) -> int | None:
-        """Takes a piece from a pipe; its size, 0 at the end, None when there is nothing now."""
-        try:
-            chunk = os.read(fd, _CHUNK_BYTES)
-        except BlockingIOError:
-            return None
-        if fd == self._child.output_fd:
-            self._output.add(chunk)
-        elif fd == self._child.report_fd:
-            *lines, self._rest = (self._rest + chunk).split(b"\n")
-            self._read([json.loads(line) for line in lines])
-        return len(chunk)
-
-    def _read(self, messages: list[dict[str, Any]]) -> None:
-        points = [message["report"] for message in messages if "report" in message]
-        if points:
-            self.last_step = points[-1]["step"]
-            self._sink.report(points)
-        for message in messages:
-            if "equivalent" in message:
-                self._sink.ask_equal(message["equivalent"])
-            elif "checkpoint" in message:
-                self._sink.checkpoint(**message["checkpoint"])
-            elif "end" in message:
-                self.end = message["end"]
-            elif "fail" in message:
-                self.failure = Failure(**message["fail"])
-                self.usage = message.get("usage", {})  # a lost node says nothing

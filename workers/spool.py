@@ -1,7 +1,8 @@
 """Reports that wait for the service: one append-only file of JSON lines per lease, synced to disk.
 
 A record is on disk before anybody hears of it, so neither an outage of the service nor the end of
-the worker loses one. Sending a record twice is harmless (the service knows a lease's `seq` and
+the worker loses one. Threads beside the trials' sync, so that none that reads a trial waits for the
+disk. Sending a record twice is harmless (the service knows a lease's `seq` and
 replays the answer to a write that ended it), so what has been sent is not noted: the file goes when
 its lease ends.
 """
@@ -9,22 +10,18 @@ its lease ends.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 import threading
-import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 TERMINAL = frozenset({"complete", "fail", "release"})
 """Records after which a lease has nothing more to say."""
-KEEP_S = 7 * 86_400.0
-"""How long the file of a lease that nobody can replay is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,17 +54,29 @@ class Spool:
     Args:
         path: the file; it may hold records of an earlier process.
         header: written first into a new file.
+        soon: runs a call in another thread; None: what syncs the file is run at once.
     """
 
-    def __init__(self, path: Path, header: Header) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: Header,
+        soon: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
         self.path = path
         self.header = header
+        self._soon = soon
+        self.on_broken: Callable[[OSError], None] = lambda error: None
+        """Told that the disk did not keep what was written: it is sent from memory."""
         self.checkpoint_dir = path.with_suffix(".checkpoints")
         """Where the checkpoints of the lease wait; it goes with the file."""
         self._changed = threading.Condition()
         self._file = path.open("ab+")
         self._end = _repair(self._file)
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._is_broken = False
+        self._is_syncing = False
+        self._syncing = threading.Lock()
         self._is_listed = self._end > 0
         if self._end == 0:
             try:
@@ -78,10 +87,13 @@ class Spool:
                 os.close(self._fd)
                 path.unlink()
                 raise
+        self._safe = self._end
+        """Up to where peek may read: the rest is not sure to be on the disk yet."""
         self._file.seek(0)
         self._position = len(self._file.readline())
         self._next: tuple[dict[str, Any], int] | None = None
-        self._held: Record | None = None
+        self._unsafe: deque[Record] = deque()
+        self._held: deque[Record] = deque()
         self.is_closed = False
 
     @classmethod
@@ -99,7 +111,8 @@ class Spool:
             raise ValueError(f"{path} is no file of reports") from error
 
     def append(self, record: Record) -> None:
-        """Puts a record on disk; one for a lease that is given up is not kept.
+        """Puts a record in the file; one for a lease that is given up is not kept. `peek` gives it
+        once it is safe on the disk.
 
         Raises:
             OSError: the disk does not take it.
@@ -107,47 +120,98 @@ class Spool:
         with self._changed:
             if self.is_closed:
                 return
-            self._write({"kind": record.kind, "body": dict(record.body)}, is_synced=True)
+            if self._is_broken:
+                self._held.append(record)
+                self._changed.notify_all()
+                return
+            self._write({"kind": record.kind, "body": dict(record.body)})
+            self._unsafe.append(record)
+            if self._is_syncing:
+                return  # it goes on until all is safe
+            self._is_syncing = True
+        if self._soon is None:
+            self._make_safe()
+        else:
+            self._soon(self._make_safe)
+
+    def _make_safe(self) -> None:
+        """Has all that was written on the disk; by one thread at a time."""
+        while True:
+            with self._changed:
+                end = self._end
+                self._is_syncing = self._safe < end and not self.is_closed
+                if not self._is_syncing:
+                    return
+                n_records = len(self._unsafe)
+            try:
+                self._sync()
+            except OSError as error:
+                self._break(error)
+                continue
+            with self._changed:
+                self._safe = end
+                for _ in range(n_records):
+                    self._unsafe.popleft()
+                self._changed.notify_all()
+
+    def _break(self, error: OSError) -> None:
+        """Keeps in memory what the disk did not."""
+        with self._changed:
+            if self.is_closed:
+                return
+            self._cut(self._safe)
+            self._held.extendleft(reversed(self._unsafe))
+            self._unsafe.clear()
+            self._is_broken = True
             self._changed.notify_all()
+        self.on_broken(error)
+
+    def _cut(self, end: int) -> None:
+        """Shortens the file to what is good of it."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, end)
+        self._end = end
 
     def hold(self, record: Record) -> None:
         """Keeps a record in memory that the disk did not take: the one that ends the lease, to be
         sent after all that are on disk. It is lost with this process, and the lease then expires.
         """
         with self._changed:
-            self._held = record
+            self._held.append(record)
             self._changed.notify_all()
 
-    def _write(self, line: Mapping[str, Any], *, is_synced: bool = False) -> None:
+    def _write(self, line: Mapping[str, Any]) -> None:
         content = json.dumps(line).encode() + b"\n"
         try:
             _write_all(self._fd, content)
-            if is_synced:
-                self._sync()
         except OSError:
             # A part of a line would hide whatever comes after it.
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, self._end)
+            self._cut(self._end)
             raise
         self._end += len(content)
 
     def _sync(self) -> None:
-        """Has all that was written on the disk, and at first the file in its folder too."""
-        os.fsync(self._fd)
-        if not self._is_listed:
-            _sync_folder(self.path.parent)
-            self._is_listed = True
+        """Has all that was written on the disk, and at first the file in its folder too; nothing of
+        a file that is closed.
+        """
+        with self._syncing:
+            if self.is_closed:
+                return
+            os.fsync(self._fd)
+            if not self._is_listed:
+                _sync_folder(self.path.parent)
+                self._is_listed = True
 
     def peek(self, wait_s: float) -> Record | None:
-        """The first record not yet taken, waiting up to `wait_s` for one; None when there is
-        none.
+        """The first record not yet taken that is safe, waiting up to `wait_s` for one; None when
+        there is none.
         """
         with self._changed:
             self._changed.wait_for(lambda: self.is_closed or self._is_waiting, timeout=wait_s)
             if self.is_closed:
                 return None
-            if self._position >= self._end:
-                return self._held
+            if self._position >= self._safe:
+                return self._held[0] if self._is_waiting else None
             if self._next is None:
                 self._next = self._read_on()
             if self._next is None:
@@ -162,17 +226,20 @@ class Spool:
                 self._position = self._next[1]
                 self._next = None
             else:
-                self._held = None
+                self._held.popleft()
 
     @property
     def has_waiting(self) -> bool:
         """Whether records are still to be sent."""
         with self._changed:
-            return not self.is_closed and self._is_waiting
+            return not self.is_closed and (self._is_waiting or bool(self._unsafe))
 
     @property
     def _is_waiting(self) -> bool:
-        return self._position < self._end or self._held is not None
+        if self._position < self._safe:
+            return True
+        # One that is held ends the lease: what is yet to become safe comes before it.
+        return bool(self._held) and not self._unsafe
 
     def _read_on(self) -> tuple[dict[str, Any], int] | None:
         self._file.seek(self._position)
@@ -189,7 +256,10 @@ class Spool:
 
     def close(self) -> None:
         """Closes the file, which stays for a later process."""
-        with self._changed:
+        if self._safe < self._end and self.path.exists():
+            with contextlib.suppress(OSError):
+                self._sync()
+        with self._syncing, self._changed:
             if not self.is_closed:
                 self.is_closed = True
                 self._file.close()
@@ -232,94 +302,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-class NoStateFolder(Exception):
-    """Nothing can be kept; the message says why, and what to do."""
-
-
-class SpoolFolder:
-    """Where one worker process keeps its files; those of dead processes are taken over.
-
-    A process owns a folder of its own by a lock on a file, which ends with the process however it
-    ends.
-
-    Args:
-        state_dir: the user's state folder.
-    """
-
-    def __init__(self, state_dir: Path) -> None:
-        """Makes the folder.
-
-        Raises:
-            NoStateFolder: it cannot be written.
-        """
-        try:
-            self._make(state_dir)
-        except OSError as error:
-            raise NoStateFolder(
-                f"the state folder {state_dir} cannot be written: {error}; reports that wait for "
-                "the service are kept there. Make room or choose another one, with --state-dir or "
-                "TUNEWELL_STATE_DIR"
-            ) from error
-
-    def _make(self, state_dir: Path) -> None:
-        self._base = state_dir / "spool"
-        self._own = self._base / uuid.uuid4().hex
-        self._base.mkdir(parents=True, exist_ok=True)
-        with self._gate():
-            self._own.mkdir()
-            self._lock = (self._own / "lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-
-    @contextlib.contextmanager
-    def _gate(self) -> Iterator[None]:
-        """Keeps a folder that is being made from being taken for an abandoned one."""
-        with (self._base / "gate").open("w") as gate:
-            fcntl.flock(gate, fcntl.LOCK_EX)
-            yield
-
-    def open(self, header: Header) -> Spool:
-        """A file for a new lease."""
-        return Spool(self._own / f"{header.lease_id}.jsonl", header)
-
-    def orphans(self, url: str) -> Iterator[Spool]:
-        """The files that dead processes left for a service, oldest first; each is now ours."""
-        with self._gate():
-            found = [path for folder in self._abandoned() for path in folder.glob("*.jsonl")]
-        for path in sorted(found, key=lambda each: each.stat().st_mtime):
-            is_old = time.time() - path.stat().st_mtime > KEEP_S
-            try:
-                spool = Spool.reopen(path)
-            except ValueError:
-                path.unlink()
-                continue
-            if spool.header.url == url:
-                yield spool
-            elif is_old:
-                spool.drop()
-            else:
-                spool.close()
-
-    def _abandoned(self) -> Iterator[Path]:
-        """Folders whose owner is dead, each held locked while it is looked at."""
-        for folder in self._base.iterdir():
-            if folder == self._own or not folder.is_dir():
-                continue
-            with contextlib.suppress(OSError), (folder / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield folder
-                _remove_if_empty(folder)
-
-    def close(self) -> None:
-        """Gives the folder up; files in it are left for a later process."""
-        self._lock.close()
-        _remove_if_empty(self._own)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if any(folder.glob("*.jsonl")):
-        return
-    with contextlib.suppress(OSError):
-        (folder / "lock").unlink()
-        folder.rmdir()

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from ..devices import Device
 from ..jobs import Job
-from ..runner import Child, Outcome
+from ..runner import Outcome
+from ..session import Child
 
 
 class NoEngine(Exception):
@@ -49,11 +50,14 @@ class Place:
         environment: variables set for the process; they hide the other devices.
         start: starts the process of a job, in the thread that holds it. Raises OSError where it
             cannot.
+        ends_clean: whether what the trial held is free once its process has said how it ended:
+            it then does nothing but exit.
     """
 
     device: str
     environment: Mapping[str, str]
     start: Callable[[Job], Child]
+    ends_clean: bool = False
 
 
 class Engine(Protocol):
@@ -83,6 +87,11 @@ class Engine(Protocol):
 
         Args:
             may_wait: whether it then waits here; if not it is given back.
+        """
+
+    def place_ahead(self, wanted: Wanted) -> Place | None:
+        """The place that a trial will have which waits for a slot, where that is sure before it is
+        held: its process may be made ready there. None: it is not. In the worker's main thread.
         """
 
     def place(self, wanted: Wanted) -> Place:

@@ -17,7 +17,8 @@ from ..group import Group
 from ..group_child import LOST
 from ..jobs import Job
 from ..log import Log
-from ..runner import Child, Outcome
+from ..runner import Outcome
+from ..session import Child
 from .base import NoEngine, Place, Wanted
 from .local import LocalEngine
 
@@ -213,6 +214,9 @@ class FusedEngine:
         shared = Shared(key, wanted.objective, time.monotonic())
         self._shared[key] = shared
         return shared
+
+    def place_ahead(self, wanted: Wanted) -> None:
+        """Not known before the trial is held."""
 
     def place(self, wanted: Wanted) -> Place:
         """The place in a process, which is started where there is none."""

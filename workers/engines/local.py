@@ -13,7 +13,9 @@ from ..nurseries import Nurseries, threads_of, trial_environment
 from ..offers import Offers
 from ..peaks import Peaks
 from ..placement import Placement
-from ..runner import Child, Outcome
+from ..processes import Nursery
+from ..runner import Outcome
+from ..session import Child
 from .base import Place, Wanted
 
 
@@ -87,11 +89,23 @@ class LocalEngine:
         # A forked process has its threads counted already.
         is_forked = device == "cpu" and wanted.is_built_in and not is_wide
         nursery = self._nurseries.of(wanted.objective) if is_forked else None
+        return self._at(device, environment, nursery)
 
+    def place_ahead(self, wanted: Wanted) -> Place | None:
+        """One of a nursery's processes, where the trial will be given one."""
+        is_wide = self._placement.cores_of(wanted) > self._threads
+        if self._placement.kind != "cpu" or is_wide or not wanted.is_built_in:
+            return None
+        nursery = self._nurseries.of(wanted.objective)
+        device, environment = devices.of_index(self.devices[0].index, "cpu")
+        return None if nursery is None else self._at(device, environment, nursery)
+
+    def _at(self, device: str, environment: Mapping[str, str], nursery: Nursery | None) -> Place:
         def start(job: Job) -> Child:
             return processes.start(job, self.environment, nursery)
 
-        return Place(device=device, environment=environment, start=start)
+        ends_clean = nursery is not None
+        return Place(device=device, environment=environment, start=start, ends_clean=ends_clean)
 
     def note(self, lease_id: str, pid: int) -> None:
         """Looks at the memory of a trial's process and all it started."""

@@ -17,7 +17,8 @@ from typing import Any
 from ..devices import Device, NoSuchDevice, plan
 from ..jobs import Job
 from ..log import Log
-from ..runner import Child, Outcome
+from ..runner import Outcome
+from ..session import Child
 from .base import NoEngine, Place, Wanted
 from .relay import Lost, RelayedChild
 
@@ -91,6 +92,9 @@ class RayEngine:
     def hold(self, wanted: Wanted, *, may_wait: bool) -> bool:
         """Ray keeps the room."""
         return True
+
+    def place_ahead(self, wanted: Wanted) -> None:
+        """Not known before the trial is held."""
 
     def place(self, wanted: Wanted) -> Place:
         """A place in Ray's queue; which node it becomes is Ray's to say."""

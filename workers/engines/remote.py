@@ -21,7 +21,7 @@ from tunewell.state_folder import state_folder, store_of
 
 from ..jobs import Job
 from ..processes import LocalChild, start
-from ..runner import POLL_S
+from ..session import POLL_S
 from .trial_folder import TrialFolder
 
 PIECE_BYTES = 4 << 20

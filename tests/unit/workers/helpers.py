@@ -20,7 +20,8 @@ from typing import Any
 from tunewell import archive
 from workers.jobs import Job
 from workers.processes import ROOT, start
-from workers.runner import Child, Outcome, Runner
+from workers.runner import Outcome, Runner
+from workers.session import Child
 
 HERE = Path(__file__).parent
 LIMIT_S = 30.0

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tunewell.objective import TrialEnded
-from workers.child import CHECKPOINT_EVERY_S, Ending, PipeChannel
+from workers.channel import CHECKPOINT_EVERY_S, Ending, PipeChannel
 
 from .helpers import LIMIT_S, files_of
 

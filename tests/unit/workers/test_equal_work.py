@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from workers.spool import Header, Record, SpoolFolder
+from workers.spool import Header, Record
+from workers.spool_folder import SpoolFolder
 
 from .fake_service import FakeService
 from .helpers import HERE

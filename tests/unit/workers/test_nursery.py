@@ -29,7 +29,9 @@ def nurseries() -> Iterator[Nurseries]:
     made.close()
 
 
-def runner(nurseries: Nurseries, sink: Reports, **options: object) -> Runner:
+def runner(
+    nurseries: Nurseries, sink: Reports, *, waits: bool = False, **options: object
+) -> Runner:
     of = Job(
         trial_id="tr_1",
         number=1,
@@ -37,9 +39,10 @@ def runner(nurseries: Nurseries, sink: Reports, **options: object) -> Runner:
         params={"x0": 2.0},
         options=options,
         environment={"MARK": "set"},
+        waits=waits,
     )
     nursery = nurseries.of("function")
-    return Runner(lambda: start(of, ENVIRONMENT, nursery), sink)
+    return Runner(lambda: start(of, ENVIRONMENT, nursery), sink, waits=waits)
 
 
 def waiting(made: Runner, sink: Reports) -> int:
@@ -105,6 +108,53 @@ def test_a_spare_that_was_killed_costs_no_trial(nurseries: Nurseries) -> None:
     end = runner(nurseries, Reports()).run().end
     assert end is not None
     assert end["values"] == {"value": 4.0}
+
+
+def made_ready(nurseries: Nurseries) -> psutil.Process:
+    """The process of a trial that has its job and waits for its turn."""
+    nursery = nurseries.of("function")
+    assert nursery is not None
+    parent = psutil.Process(nursery.pid)
+    while True:
+        for child in parent.children():
+            with contextlib.suppress(OSError):  # a process that has just gone
+                if pipes_of(child.pid) - pipes_of(parent.pid):
+                    return child
+
+
+def test_a_trial_that_was_made_ready_begins_when_it_is_told_to(nurseries: Nurseries) -> None:
+    sink = Reports()
+    made = runner(nurseries, sink, waits=True)
+    with running(made) as outcome:
+        process = made_ready(nurseries)
+        assert sink.points == []
+        made.begin()
+        end = outcome().end
+    assert end is not None
+    assert end["values"] == {"value": 4.0}
+    assert not process.is_running()
+
+
+def test_one_that_dies_while_it_waits_costs_no_trial(nurseries: Nurseries) -> None:
+    made = runner(nurseries, Reports(), waits=True)
+    with running(made) as outcome:
+        process = made_ready(nurseries)
+        gone = watch(process.pid)
+        process.kill()
+        assert gone()
+        made.begin()
+        assert outcome().end is not None
+
+
+def test_one_that_is_not_to_begin_is_ended(nurseries: Nurseries) -> None:
+    sink = Reports()
+    made = runner(nurseries, sink, waits=True)
+    with running(made) as outcome:
+        gone = watch(made_ready(nurseries).pid)
+        made.kill(Cause.ABORT)
+        assert outcome().cause is Cause.ABORT
+        assert gone()
+    assert sink.points == []
 
 
 def test_a_spare_with_the_data_of_other_options_is_not_used(nurseries: Nurseries) -> None:

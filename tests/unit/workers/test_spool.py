@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import json
 import resource
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from workers.spool import KEEP_S, Header, Record, Spool, SpoolFolder
+from workers.spool import Header, Record, Spool
+from workers.spool_folder import KEEP_S, SpoolFolder
 
 HEADER = Header(url="http://a", lease_id="ls_1", trial_id="tr_1")
 
@@ -94,6 +97,51 @@ def test_each_record_is_synced_before_append_returns(
     spool.close()
 
 
+def test_a_record_is_given_out_once_it_is_synced_and_nobody_waits_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Callable[[], None]] = []
+    synced: list[int] = []
+    spool = Spool(tmp_path / "a", HEADER, calls.append)
+    monkeypatch.setattr("workers.spool.os.fsync", synced.append)
+    spool.append(record(0))
+    spool.append(record(1))
+    assert (spool.peek(0.0), synced, len(calls)) == (None, [], 1)
+    assert spool.has_waiting
+    calls.pop()()
+    assert all_of(spool) == [0, 1]
+    file_and_folder = 2
+    assert len(synced) == file_and_folder
+    spool.append(record(2))
+    spool.close()
+    assert len(synced) == file_and_folder + 1
+    monkeypatch.undo()
+    later = Spool.reopen(tmp_path / "a")
+    assert all_of(later) == [0, 1, 2]
+    later.close()
+
+
+def test_what_the_disk_does_not_keep_is_given_out_from_memory_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Callable[[], None]] = []
+    told: list[OSError] = []
+    spool = Spool(tmp_path / "a", HEADER, calls.append)
+    spool.on_broken = told.append
+    spool.append(record(0))
+    calls.pop()()
+    spool.append(record(1))
+    spool.hold(record(2))  # which did not fit
+    error = OSError(5, "Input/output error")
+    monkeypatch.setattr("workers.spool.os.fsync", Mock(side_effect=error))
+    calls.pop()()
+    spool.append(record(3))
+    assert told == [error]
+    assert all_of(spool) == [0, 1, 2, 3]
+    assert not spool.has_waiting
+    spool.close()
+
+
 def test_a_dropped_spool_leaves_nothing_and_takes_nothing(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "a", HEADER)
     spool.drop()
@@ -135,7 +183,7 @@ def test_files_for_another_service_are_left_until_they_are_old(
         assert list(later.orphans("http://other")) == []
     assert spool.path.exists()
     written_at = spool.path.stat().st_mtime
-    monkeypatch.setattr("workers.spool.time.time", lambda: written_at + KEEP_S + 1)
+    monkeypatch.setattr("workers.spool_folder.time.time", lambda: written_at + KEEP_S + 1)
     with closing(SpoolFolder(tmp_path)) as later:
         assert list(later.orphans("http://other")) == []
     assert not spool.path.exists()

@@ -1,0 +1,111 @@
+"""The folder of a worker's files of reports, and what dead workers have left beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .spool import Header, Spool
+
+KEEP_S = 7 * 86_400.0
+"""How long the file of a lease that nobody can replay is kept."""
+SYNCS = 16
+"""Files that are synced at once at most."""
+
+
+class NoStateFolder(Exception):
+    """Nothing can be kept; the message says why, and what to do."""
+
+
+class SpoolFolder:
+    """Where one worker process keeps its files; those of dead processes are taken over.
+
+    A process owns a folder of its own by a lock on a file, which ends with the process however it
+    ends.
+
+    Args:
+        state_dir: the user's state folder.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        """Makes the folder.
+
+        Raises:
+            NoStateFolder: it cannot be written.
+        """
+        try:
+            self._make(state_dir)
+        except OSError as error:
+            raise NoStateFolder(
+                f"the state folder {state_dir} cannot be written: {error}; reports that wait for "
+                "the service are kept there. Make room or choose another one, with --state-dir or "
+                "TUNEWELL_STATE_DIR"
+            ) from error
+
+    def _make(self, state_dir: Path) -> None:
+        self._base = state_dir / "spool"
+        self._own = self._base / uuid.uuid4().hex
+        self._syncs = ThreadPoolExecutor(SYNCS, thread_name_prefix="sync")
+        self._base.mkdir(parents=True, exist_ok=True)
+        with self._gate():
+            self._own.mkdir()
+            self._lock = (self._own / "lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    @contextlib.contextmanager
+    def _gate(self) -> Iterator[None]:
+        """Keeps a folder that is being made from being taken for an abandoned one."""
+        with (self._base / "gate").open("w") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            yield
+
+    def open(self, header: Header) -> Spool:
+        """A file for a new lease."""
+        return Spool(self._own / f"{header.lease_id}.jsonl", header, self._syncs.submit)
+
+    def orphans(self, url: str) -> Iterator[Spool]:
+        """The files that dead processes left for a service, oldest first; each is now ours."""
+        with self._gate():
+            found = [path for folder in self._abandoned() for path in folder.glob("*.jsonl")]
+        for path in sorted(found, key=lambda each: each.stat().st_mtime):
+            is_old = time.time() - path.stat().st_mtime > KEEP_S
+            try:
+                spool = Spool.reopen(path)
+            except ValueError:
+                path.unlink()
+                continue
+            if spool.header.url == url:
+                yield spool
+            elif is_old:
+                spool.drop()
+            else:
+                spool.close()
+
+    def _abandoned(self) -> Iterator[Path]:
+        """Folders whose owner is dead, each held locked while it is looked at."""
+        for folder in self._base.iterdir():
+            if folder == self._own or not folder.is_dir():
+                continue
+            with contextlib.suppress(OSError), (folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield folder
+                _remove_if_empty(folder)
+
+    def close(self) -> None:
+        """Gives the folder up; files in it are left for a later process."""
+        self._syncs.shutdown()
+        self._lock.close()
+        _remove_if_empty(self._own)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if any(folder.glob("*.jsonl")):
+        return
+    with contextlib.suppress(OSError):
+        (folder / "lock").unlink()
+        folder.rmdir()

@@ -212,6 +212,19 @@ def open_of_client(
     return [lease_of(row) for row in conn.execute(_OPEN_OF_CLIENT, values)]
 
 
+_HAS_OTHER_OPEN = select(
+    _OPEN_OF_CLIENT.where(leases.c.id != bindparam("b_but")).order_by(None).exists()
+)
+
+
+def has_other_open(
+    conn: Connection, study_id: str, client_id: str | None, token_id: str | None, but: str
+) -> bool:
+    """Whether `open_of_client` would find another lease than one."""
+    values = {"b_study_id": study_id, "b_client_id": client_id, "b_token_id": token_id}
+    return bool(conn.execute(_HAS_OTHER_OPEN, {**values, "b_but": but}).scalar_one())
+
+
 _STUDY_FOR_CLIENT = select(*studies.c, _OPEN_OF_CLIENT.order_by(None).exists()).where(
     studies.c.id == bindparam("b_study_id"), studies.c.deleted_at.is_(None)
 )

@@ -9,6 +9,7 @@ import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
 _TIME_CHARS, _RANDOM_CHARS = 9, 13
+_PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 
 
 def new_id(prefix: str, *, now_ms: int | None = None) -> str:
@@ -24,4 +25,6 @@ def new_id(prefix: str, *, now_ms: int | None = None) -> str:
 
 
 def _spell(number: int, n_chars: int) -> str:
-    return "".join(_ALPHABET[(number >> (5 * i)) & 31] for i in reversed(range(n_chars)))
+    """The last `n_chars` digits of a number, an odd number of them."""
+    pairs = [_PAIRS[(number >> shift) & 1023] for shift in range(5 * n_chars - 10, 0, -10)]
+    return "".join(pairs) + _ALPHABET[number & 31]

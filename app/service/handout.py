@@ -7,8 +7,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from ..domain.copies import with_fields
 from ..domain.lease import Lease
 from ..domain.space import point_key
 from ..domain.study import Study
@@ -329,7 +330,7 @@ def start(study: LockedStudy, trial: Trial, holder: Holder) -> Grant:
         **place,
     )
     stopping.begun(study, running)
-    return grant(study, replace(running, lease_expires_at=lease.expires_at), lease)
+    return grant(study, with_fields(running, lease_expires_at=lease.expires_at), lease)
 
 
 def start_new(study: LockedStudy, suggestion: Suggestion, holder: Holder) -> Grant:

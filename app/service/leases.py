@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ..domain.checkpoint import CheckpointState
+from ..domain.copies import with_fields
 from ..domain.equivalence import digest_of
 from ..domain.fidelity import Directive
 from ..domain.lease import Lease, LeaseEnd
@@ -264,7 +265,7 @@ class LeaseService:
             if state is TrialState.STOPPED:
                 note_spared(held.study, trial, reached)
             note_best(held.study, trial)
-            ended = replace(held.lease, last_step=max(held.lease.reached, reached or 0))
+            ended = with_fields(held.lease, last_step=max(held.lease.reached, reached or 0))
             finish(held.study, ended, _END_OF[state], answer=_kept("complete", trial))
             judge_worker(tx, held.lease, None)
             after(held.study)

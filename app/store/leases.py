@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from ..domain.copies import with_fields
 from ..domain.ids import new_id
 from ..domain.lease import Lease, LeaseEnd
 from ..domain.study import Study
@@ -277,7 +277,7 @@ def renew(
         values |= {"b_seq": changes["last_seq"], "b_step": changes["last_step"]}
         statement = _RENEW
     tx.update(statement, values, lambda: _stale(lease))
-    return replace(lease, **changes)
+    return with_fields(lease, **changes)
 
 
 def extend(tx: Tx, lease: Lease, to_step: int) -> Lease:
@@ -287,7 +287,7 @@ def extend(tx: Tx, lease: Lease, to_step: int) -> Lease:
         StaleLease: it has ended.
     """
     tx.update(_EXTEND, {"b_id": lease.id, "b_to_step": to_step}, lambda: _stale(lease))
-    return replace(lease, to_step=to_step)
+    return with_fields(lease, to_step=to_step)
 
 
 def revive(tx: Tx, lease: Lease) -> Lease:
@@ -297,7 +297,9 @@ def revive(tx: Tx, lease: Lease) -> Lease:
         StaleLease: it ended in another way, or the trial is under another lease.
     """
     tx.update(_REVIVE, _times(tx, lease), lambda: _stale(lease))
-    return replace(lease, renewed_at=tx.now, expires_at=_expiry(tx, lease), ended_at=None, end=None)
+    return with_fields(
+        lease, renewed_at=tx.now, expires_at=_expiry(tx, lease), ended_at=None, end=None
+    )
 
 
 def finish(
@@ -325,7 +327,7 @@ def finish(
         "b_answer": None if answer is None else dict(answer),
     }
     tx.update(_FINISH, values, lambda: _stale(lease))
-    return replace(lease, ended_at=tx.now, end=end, failure=failure, answer=answer)
+    return with_fields(lease, ended_at=tx.now, end=end, failure=failure, answer=answer)
 
 
 def _times(tx: Tx, lease: Lease) -> dict[str, Any]:

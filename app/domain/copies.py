@@ -35,7 +35,7 @@ def with_fields(value: T, **changes: Any) -> T:
     read, setters = _fields(kind)
     if not changes.keys() <= setters.keys():
         raise TypeError(f"{kind.__name__} has no field {min(changes.keys() - setters.keys())!r}")
-    copy = object.__new__(kind)
+    copy: T = object.__new__(kind)
     for put, found in zip(setters.values(), read(value), strict=True):
         put(copy, found)
     for name, new in changes.items():

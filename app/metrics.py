@@ -54,6 +54,10 @@ class Metrics:
             ("holder",),
             registry=self.registry,
         )
+        self._holders = {
+            True: self._granted.labels("worker"),
+            False: self._granted.labels("client"),
+        }
         self.expired_leases = self._counter(
             "tunewell_leases_expired", "Leases that ran out and were taken back by this process."
         )
@@ -107,7 +111,7 @@ class Metrics:
 
     def granted(self, *, to_worker: bool) -> None:
         """Counts a trial that was handed out."""
-        self._granted.labels("worker" if to_worker else "client").inc()
+        self._holders[to_worker].inc()
 
     def suggested(self, suggester: str, seconds: float) -> None:
         """Counts an ask for new points and how long it waited."""

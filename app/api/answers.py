@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from ..domain.json_text import json_encoder
 from ..store.idempotency import Answer
 
 
@@ -27,7 +28,7 @@ def number(value: float) -> float | str:
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode = json_encoder(is_ascii=False)
 
 
 def dumps(value: Any) -> str:

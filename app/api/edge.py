@@ -8,7 +8,6 @@ import asyncio
 import logging
 import math
 import re
-import secrets
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..domain.ids import request_id
 from ..errors import AppError
 from ..logs import serving
 from ..store.actor import Actor, acting_as
@@ -69,8 +69,8 @@ class Edge:
         state = scope.setdefault("state", {})
         state["request_id"] = _request_id(Headers(scope=scope))
         outgoing = _Outgoing(send, state)
-        request_id = state["request_id"]
-        with serving(request_id), acting_as(Actor(request_id=request_id)):
+        its_id = state["request_id"]
+        with serving(its_id), acting_as(Actor(request_id=its_id)):
             try:
                 await self._answer(scope, receive, outgoing)
             finally:
@@ -230,4 +230,4 @@ class _Outgoing:
 
 def _request_id(headers: Headers) -> str:
     given: Any = headers.get(REQUEST_ID, "")
-    return given if _GIVEN_ID.fullmatch(given) else f"rq_{secrets.token_hex(12)}"
+    return given if _GIVEN_ID.fullmatch(given) else request_id()

@@ -7,8 +7,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from ..domain.copies import with_fields
 from ..domain.lease import Lease
 from ..domain.space import point_key
 from ..domain.study import Study
@@ -227,8 +228,8 @@ def _start_all(
     tx: Tx, study_id: str, shares: Sequence[Share], batch: Batch
 ) -> tuple[list[Taken], bool]:
     study = study_rows.lock(tx, study_id)
-    points = _Points(study, batch)
-    grants = [_start_some(study, share, points) for share in shares]
+    points = Points(study, batch)
+    grants = [start_some(study, share, points) for share in shares]
     if any(grants):
         study.tx.signal(EVENTS)
     if batch.exhausted and points.are_used_up:
@@ -236,7 +237,8 @@ def _start_all(
     return [Taken(study.study, some) for some in grants], points.has_clashed
 
 
-def _start_some(study: LockedStudy, share: Share, points: _Points) -> list[Grant]:
+def start_some(study: LockedStudy, share: Share, points: Points) -> list[Grant]:
+    """Starts trials for a share: pending ones, then new points; as many as there are."""
     grants: list[Grant] = []
     study.tx.actor = share.actor
     while len(grants) < share.want:
@@ -263,7 +265,7 @@ def _next_pending(study: LockedStudy, holder: Holder) -> Trial | None:
     )
 
 
-class _Points:
+class Points:
     """The points of a batch, while the study has room and nobody made the next one meanwhile."""
 
     def __init__(self, study: LockedStudy, batch: Batch) -> None:
@@ -297,8 +299,9 @@ def _made_since(study: LockedStudy, index: int) -> frozenset[str]:
 
 def _clashes(suggestion: Suggestion, made_since: frozenset[str]) -> bool:
     """Whether a point repeats one that was made after it was; a replicate is meant to."""
-    is_meant = suggestion.source is TrialSource.REPLICATE
-    return not is_meant and point_key(suggestion.params) in made_since
+    if not made_since or suggestion.source is TrialSource.REPLICATE:
+        return False
+    return point_key(suggestion.params) in made_since
 
 
 def _note_exhausted(study: LockedStudy, batch: Batch) -> None:
@@ -332,7 +335,7 @@ def start(study: LockedStudy, trial: Trial, holder: Holder, k: int) -> Grant:
         **place,
     )
     stopping.begun(study, running)
-    return grant(study, replace(running, lease_expires_at=lease.expires_at), lease)
+    return grant(study, with_fields(running, lease_expires_at=lease.expires_at), lease)
 
 
 def start_new(study: LockedStudy, suggestion: Suggestion, holder: Holder, k: int) -> Grant:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from ..domain.checkpoint import CheckpointState
+from ..domain.copies import with_fields
 from ..domain.equivalence import digest_of
 from ..domain.fidelity import Directive
 from ..domain.lease import Lease, LeaseEnd
@@ -27,8 +28,10 @@ from ..store.idempotency import Receipt
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from . import duplicates
+from .asks import Holder
 from .failures import judge_worker, pause_when_broken, use_attempt
 from .fence import Held, after, directive_of, hold, lose, loss, obeyed, renewed, stale
+from .following import Following
 from .grants import advance, finish, note_spared
 from .points import PointSource
 from .settle import last_values, note_best, wake
@@ -218,12 +221,14 @@ class LeaseService:
         data: Mapping[str, Any] | None,
         equivalent: Mapping[str, Any] | None = None,
         report: Report | None = None,
+        following: Following | None = None,
         caller: Caller,
     ) -> Todo[Trial]:
         """Ends a trial with its values; the same call again gets the first answer.
 
         Args:
             report: the last measurements, taken in before the end and with it, or not at all.
+            following: the ask that comes with it; made by itself where it brings no answer here.
             equivalent: the canonical point that the values stand for, see `match`; kept of a
                 completed trial only.
 
@@ -241,6 +246,7 @@ class LeaseService:
             held = hold(tx, lease_id, trial_id, caller, replays="complete")
             if held.lease.answer is not None:
                 return _first_answer(held.lease)
+            follow = _looked(following, held)
             held = _taken(held, report)
             final = _final_values(held, state, values)
             reached = step if step is not None else held.lease.last_step
@@ -259,14 +265,15 @@ class LeaseService:
             if state is TrialState.STOPPED:
                 note_spared(held.study, trial, reached)
             note_best(held.study, trial)
-            ended = replace(held.lease, last_step=max(held.lease.reached, reached or 0))
+            ended = with_fields(held.lease, last_step=max(held.lease.reached, reached or 0))
             finish(held.study, ended, _END_OF[state], answer=_kept("complete", trial))
             judge_worker(tx, held.lease, None)
             after(held.study)
+            follow(held.study)
             changed[:] = [held.study.study]
             return trial
 
-        return Todo(self._store, complete, lambda: self._kick(changed))
+        return Todo(self._store, complete, lambda: self._ended(changed, following))
 
     def fail(
         self,
@@ -279,11 +286,12 @@ class LeaseService:
         caller: Caller,
         min_memory_bytes: int | None = None,
         report: Report | None = None,
+        following: Following | None = None,
     ) -> Todo[Failed]:
         """Notes a failed attempt; the trial runs again while its failure policy allows it.
 
         Args:
-            report: as in `complete`.
+            report, following: as in `complete`.
             min_memory_bytes: after `oom`, what the next attempt needs; None: more than its device
                 has.
         """
@@ -299,6 +307,7 @@ class LeaseService:
             held = hold(tx, lease_id, trial_id, caller, replays="fail")
             if held.lease.answer is not None:
                 return _failed_as(_first_answer(held.lease))
+            follow = _looked(following, held)
             held = _taken(held, report)
             trial = _failed(held, failure, min_memory_bytes)
             answer = _kept("fail", trial)
@@ -306,10 +315,23 @@ class LeaseService:
             judge_worker(tx, held.lease, failure)
             after(held.study)
             pause_when_broken(held.study, held.trial, failure)
+            follow(held.study)
             changed[:] = [held.study.study]
             return _failed_as(trial)
 
-        return Todo(self._store, fail, lambda: self._kick(changed))
+        return Todo(self._store, fail, lambda: self._ended(changed, following))
+
+    def following(
+        self, *, count: int, client_id: str | None, lease_s: float, caller: Caller
+    ) -> Following:
+        """An ask for the end of a trial to bring along; as `ClaimService.suggest`."""
+        holder = Holder(client_id=client_id, token_id=caller.token_id, duration_s=lease_s)
+        return Following(holder, count, self._points, self._metrics)
+
+    def _ended(self, changed: Sequence[Study], following: Following | None) -> None:
+        self._kick(changed)
+        if following is not None:
+            following.note()
 
     def _kick(self, changed: Sequence[Study]) -> None:
         """Prepares the next points of the studies that a write has changed, as it left them."""
@@ -319,6 +341,18 @@ class LeaseService:
                 self._points.kick(study)
             else:
                 self._points.forget(study.id)
+
+
+def _looked(following: Following | None, held: Held) -> Callable[[LockedStudy], None]:
+    """What gives the client its next trial, once the end of this one is written."""
+    if following is None:
+        return _nothing
+    following.look(held)
+    return following.take
+
+
+def _nothing(study: LockedStudy) -> None:
+    """No next trial was asked for."""
 
 
 def _renewed(held: Held) -> BeatAnswer:

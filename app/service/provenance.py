@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
+from ..domain.copies import with_fields
 from ..domain.study import Study
 from ..domain.trial import DUPLICATE_OF, TrialSource
 from ..suggest.base import Decision, Suggestion, SuggestRequest
@@ -100,7 +101,7 @@ def traced(
         "cpu_seconds": round(spent.cpu_s, 6),
     }
     return tuple(
-        replace(s, provenance={**s.provenance, **known, "batch_position": k})
+        with_fields(s, provenance={**s.provenance, **known, "batch_position": k})
         for k, s in enumerate(decision.suggestions)
     )
 

@@ -4,10 +4,11 @@ lease begins with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import bindparam, literal_column, select
 
+from ..domain.copies import with_fields
 from ..domain.lease import Lease
 from ..domain.trial import Trial
 from . import studies as study_rows
@@ -63,6 +64,6 @@ def find(tx: Tx, lease_id: str) -> Found | None:
     lease = lease_of(LeaseRow._make(row[_TRIAL_END:_LEASE_END]))
     trial = trial_of(TrialRow(*row[_STUDY_END:_TRIAL_END], None))
     if trial.lease_id == lease.id and lease.end is None:
-        trial = replace(trial, lease_expires_at=lease.expires_at)
+        trial = with_fields(trial, lease_expires_at=lease.expires_at)
     study = study_rows.hold(tx, study_of(StudyRow._make(row[:_STUDY_END])))
     return Found(study, trial, lease)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from ..domain.copies import with_fields
 from ..domain.ids import new_id
 from ..domain.lease import Lease, LeaseEnd
 from ..domain.study import Study
@@ -214,6 +214,19 @@ def open_of_client(
     return [lease_of(row) for row in conn.execute(_OPEN_OF_CLIENT, values)]
 
 
+_HAS_OTHER_OPEN = select(
+    _OPEN_OF_CLIENT.where(leases.c.id != bindparam("b_but")).order_by(None).exists()
+)
+
+
+def has_other_open(
+    conn: Connection, study_id: str, client_id: str | None, token_id: str | None, but: str
+) -> bool:
+    """Whether `open_of_client` would find another lease than one."""
+    values = {"b_study_id": study_id, "b_client_id": client_id, "b_token_id": token_id}
+    return bool(conn.execute(_HAS_OTHER_OPEN, {**values, "b_but": but}).scalar_one())
+
+
 _STUDY_FOR_CLIENT = select(*studies.c, _OPEN_OF_CLIENT.order_by(None).exists()).where(
     studies.c.id == bindparam("b_study_id"), studies.c.deleted_at.is_(None)
 )
@@ -266,7 +279,7 @@ def renew(
         values |= {"b_seq": changes["last_seq"], "b_step": changes["last_step"]}
         statement = _RENEW
     tx.update(statement, values, lambda: _stale(lease))
-    return replace(lease, **changes)
+    return with_fields(lease, **changes)
 
 
 def extend(tx: Tx, lease: Lease, to_step: int) -> Lease:
@@ -276,7 +289,7 @@ def extend(tx: Tx, lease: Lease, to_step: int) -> Lease:
         StaleLease: it has ended.
     """
     tx.update(_EXTEND, {"b_id": lease.id, "b_to_step": to_step}, lambda: _stale(lease))
-    return replace(lease, to_step=to_step)
+    return with_fields(lease, to_step=to_step)
 
 
 def revive(tx: Tx, lease: Lease) -> Lease:
@@ -286,7 +299,9 @@ def revive(tx: Tx, lease: Lease) -> Lease:
         StaleLease: it ended in another way, or the trial is under another lease.
     """
     tx.update(_REVIVE, _times(tx, lease), lambda: _stale(lease))
-    return replace(lease, renewed_at=tx.now, expires_at=_expiry(tx, lease), ended_at=None, end=None)
+    return with_fields(
+        lease, renewed_at=tx.now, expires_at=_expiry(tx, lease), ended_at=None, end=None
+    )
 
 
 def finish(
@@ -314,7 +329,7 @@ def finish(
         "b_answer": None if answer is None else dict(answer),
     }
     tx.update(_FINISH, values, lambda: _stale(lease))
-    return replace(lease, ended_at=tx.now, end=end, failure=failure, answer=answer)
+    return with_fields(lease, ended_at=tx.now, end=end, failure=failure, answer=answer)
 
 
 def _times(tx: Tx, lease: Lease) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Update, bindparam, insert, literal_column, select, update
 
+from ..domain.copies import with_fields
 from ..domain.study import (
     OPEN_STUDY_STATES,
     STUDY_TRANSITIONS,
@@ -61,7 +61,7 @@ class LockedStudy:
     def study(self) -> Study:
         """The study as it stands in this transaction."""
         if self._changes:
-            self._study = replace(self._study, **self._changes)
+            self._study = with_fields(self._study, **self._changes)
             self._changes = {}
         return self._study
 

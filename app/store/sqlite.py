@@ -274,6 +274,9 @@ def _prepare_writer(raw: sqlite3.Connection) -> None:
     raw.execute("PRAGMA journal_mode = WAL").close()
     raw.execute("PRAGMA synchronous = FULL").close()
     raw.execute("PRAGMA foreign_keys = ON").close()
+    # What a savepoint needs to be undone: a file for it would be made, written and removed each
+    # time. It holds no more than the pages that one transaction changes, and nothing lasting.
+    raw.execute("PRAGMA temp_store = MEMORY").close()
 
 
 def _prepare_reader(raw: sqlite3.Connection) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Table, Update
 from sqlalchemy.dialects import sqlite
@@ -24,7 +24,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from .writes import KEPT_STATEMENTS, Fixed, Write, insert_into, run_singly
 
-MOST_ROWS = 4
+MOST_ROWS = 6
 """Inserts of more rows are sent by themselves: each number of rows would need a trigger."""
 
 _MADE = "tunewell_triggers"
@@ -93,25 +93,17 @@ def _shape(write: Write) -> _Shape:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A parameter of one of the writes: whose it is, and how its value is handed to the driver.
+class _Column(NamedTuple):
+    """A parameter of one row of a write, and how its value is handed to the driver.
 
     Attributes:
-        part, row, key: place of the value among the writes.
-        constant: value of a parameter that the statement brings along; then `key` is None.
+        key: the value's name in the row; None for one that the statement brings along.
+        constant: that one.
     """
 
-    part: int
-    row: int
     key: str | None
     process: _Processor
     constant: Any = None
-
-    def value(self, writes: Sequence[Write]) -> Any:
-        """The value as the driver takes it."""
-        raw = self.constant if self.key is None else writes[self.part].rows[self.row][self.key]
-        return raw if self.process is None else self.process(raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,25 +113,36 @@ class _Trigger:
     Attributes:
         made_by: the statements that make them.
         call: the insert that does the writes.
+        rows: part and place of each row of the writes, and its columns, in the order of `call`.
     """
 
     name: str
     made_by: tuple[str, ...]
     call: str
-    columns: tuple[_Column, ...]
+    rows: tuple[tuple[int, int, tuple[_Column, ...]], ...]
 
     def values(self, writes: Sequence[Write]) -> tuple[Any, ...]:
-        """The parameters of `call`."""
-        return tuple(column.value(writes) for column in self.columns)
+        """The parameters of `call`, as the driver takes them."""
+        values: list[Any] = []
+        for part, place, columns in self.rows:
+            row = writes[part].rows[place]
+            for key, process, constant in columns:
+                raw = constant if key is None else row[key]
+                # None is NULL whatever the type.
+                values.append(raw if process is None or raw is None else process(raw))
+        return tuple(values)
 
 
 @lru_cache(maxsize=KEPT_STATEMENTS)
 def _trigger(shapes: tuple[_Shape, ...]) -> _Trigger:
     columns: list[_Column] = []
+    rows: list[tuple[int, int, tuple[_Column, ...]]] = []
     body: list[str] = []
     for part, (target, fixed, keys, n_rows, is_guarded) in enumerate(shapes):
         for row in range(n_rows):
-            body.append(_statement(part, row, target, fixed, keys, columns))
+            n_before = len(columns)
+            body.append(_statement(target, fixed, keys, columns))
+            rows.append((part, row, tuple(columns[n_before:])))
         if is_guarded:
             body.append(f"SELECT RAISE(ABORT, '{_MISSED}{part}') WHERE changes() <> 1")
     name = f"writes_{next(_names)}"
@@ -154,13 +157,11 @@ def _trigger(shapes: tuple[_Shape, ...]) -> _Trigger:
             + "END",
         ),
         call=f"INSERT INTO {name} VALUES ({places})",
-        columns=tuple(columns),
+        rows=tuple(rows),
     )
 
 
 def _statement(
-    part: int,
-    row: int,
     target: Table | Update,
     fixed: Fixed,
     keys: tuple[str, ...],
@@ -175,16 +176,14 @@ def _statement(
         )
 
     def named(match: re.Match[str]) -> str:
-        columns.append(_column(compiled, part, row, match[1], keys))
+        columns.append(_column(compiled, match[1], keys))
         return f"NEW.p{len(columns) - 1}"
 
     return _PARAMETER.sub(named, str(compiled))
 
 
-def _column(
-    compiled: SQLCompiler, part: int, row: int, name: str, keys: tuple[str, ...]
-) -> _Column:
+def _column(compiled: SQLCompiler, name: str, keys: tuple[str, ...]) -> _Column:
     process: Any = compiled._bind_processors.get(name)
     is_given = name in keys
     constant = None if is_given else compiled.params[name]
-    return _Column(part, row, name if is_given else None, process, constant)
+    return _Column(name if is_given else None, process, constant)

@@ -7,7 +7,7 @@ database with the same commit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Update, bindparam
 from sqlalchemy import update as update_of
 
+from ..domain.copies import with_fields
 from ..domain.ids import new_id
 from ..domain.lease import Lease
 from ..domain.space import Params
@@ -140,7 +141,7 @@ def insert_running(
     """
     pending = _new_trial(study, params, source, TrialState.PENDING, provenance, lease.trial_id)
     _emit(study, pending, None)
-    running = replace(
+    running = with_fields(
         pending,
         state=TrialState.RUNNING,
         lease_id=lease.id,
@@ -190,7 +191,7 @@ def _new_trial(
 
 
 def _ended_trial(trial: Trial, ended: Finished, now: datetime) -> Trial:
-    return replace(
+    return with_fields(
         trial,
         values={name: float(value) for name, value in ended.values.items()},
         step=ended.step,
@@ -277,9 +278,9 @@ def update(study: LockedStudy, trial: Trial, **changes: Any) -> Trial:
     """
     if "note" in changes:
         changes.setdefault("revision", trial.revision + 1)
-    changed = _change(study, trial, trial.state, changes, {})
-    _emit(study, changed, trial.state)
-    return changed
+    updated = _change(study, trial, trial.state, changes, {})
+    _emit(study, updated, trial.state)
+    return updated
 
 
 def mark(study: LockedStudy, trial: Trial, **changes: Any) -> Trial:
@@ -310,7 +311,7 @@ def _change(
         return illegal("trial", trial.id, current, to, TRIAL_TRANSITIONS[current])
 
     study.tx.update(_update(frozenset(columns)), {**values, **guards}, moved_on)
-    return replace(trial, **changes)
+    return with_fields(trial, **changes)
 
 
 @lru_cache(maxsize=_KEPT_STATEMENTS)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Dialect, Text
 from sqlalchemy.types import TypeDecorator
+
+from ..domain.json_text import json_encoder
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROS_PER_S = 1_000_000
@@ -36,17 +38,45 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-class Instant(TypeDecorator[datetime]):
+T = TypeVar("T")
+
+
+class _Lean(TypeDecorator[T]):
+    """A type whose values go to the driver and come back by one call, not by three."""
+
+    __abstract__ = True
+    cache_ok = True
+    to_driver: Callable[[Any], Any]
+    from_driver: Callable[[Any], Any] | None = None
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        return self.to_driver
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        return self.from_driver
+
+    def process_bind_param(self, value: T | None, dialect: Dialect) -> Any:
+        return self.to_driver(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return value if self.from_driver is None else self.from_driver(value)
+
+
+def _micros(value: datetime | None) -> int | None:
+    return None if value is None else to_micros(value)
+
+
+def _instant(value: int | None) -> datetime | None:
+    return None if value is None else from_micros(value)
+
+
+class Instant(_Lean[datetime]):
     """An aware UTC instant, stored as microseconds since the epoch."""
 
     impl = BigInteger
     cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else to_micros(value)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else from_micros(value)
+    to_driver = staticmethod(_micros)
+    from_driver = staticmethod(_instant)
 
 
 def storable_text(text: str) -> str:
@@ -56,14 +86,16 @@ def storable_text(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-class SafeText(TypeDecorator[str]):
+def _text(value: str | None) -> str | None:
+    return None if value is None else storable_text(str(value))
+
+
+class SafeText(_Lean[str]):
     """Text from anywhere, ids out of a path included; see `storable_text`."""
 
     impl = Text
     cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else storable_text(str(value))
+    to_driver = staticmethod(_text)
 
 
 def finite_json(value: Any) -> Any:
@@ -84,7 +116,7 @@ def spell_float(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_encode = json_encoder(is_ascii=True)
 
 
 def dump_json(value: Any) -> str:
@@ -95,49 +127,49 @@ def dump_json(value: Any) -> str:
         return _encode(finite_json(value))
 
 
-class Json(TypeDecorator[Any]):
+def _json(value: Any) -> str | None:
+    return None if value is None else dump_json(value)
+
+
+def _loaded(value: str | None) -> Any:
+    return None if value is None else json.loads(value)
+
+
+class Json(_Lean[Any]):
     """Any JSON value as text. Non-finite floats come back as the strings that stand for them."""
 
     impl = Text
     cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else dump_json(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else json.loads(value)
+    to_driver = staticmethod(_json)
+    from_driver = staticmethod(_loaded)
 
 
-class MetricValues(TypeDecorator[Mapping[str, float]]):
+def _values(value: str | None) -> dict[str, float] | None:
+    if value is None:
+        return None
+    raw: dict[str, Any] = json.loads(value)
+    return {name: float(item) for name, item in raw.items()}
+
+
+class MetricValues(_Lean[Mapping[str, float]]):
     """Values by metric as JSON text. Non-finite ones are strings there and floats again here."""
 
     impl = Text
     cache_ok = True
-
-    def process_bind_param(self, value: Mapping[str, float] | None, dialect: Dialect) -> str | None:
-        return None if value is None else dump_json(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, float] | None:
-        if value is None:
-            return None
-        raw: dict[str, Any] = json.loads(value)
-        return {name: float(item) for name, item in raw.items()}
+    to_driver = staticmethod(_json)
+    from_driver = staticmethod(_values)
 
 
-class Rungs(TypeDecorator[tuple[tuple[int, float], ...]]):
+def _rungs(value: str | None) -> tuple[tuple[int, float], ...] | None:
+    if value is None:
+        return None
+    return () if value == "[]" else tuple((step, float(v)) for step, v in json.loads(value))
+
+
+class Rungs(_Lean[tuple[tuple[int, float], ...]]):
     """Steps with a value each, as JSON text; values that are not finite are strings there."""
 
     impl = Text
     cache_ok = True
-
-    def process_bind_param(
-        self, value: tuple[tuple[int, float], ...] | None, dialect: Dialect
-    ) -> str | None:
-        return None if value is None else dump_json(value)
-
-    def process_result_value(
-        self, value: str | None, dialect: Dialect
-    ) -> tuple[tuple[int, float], ...] | None:
-        if value is None:
-            return None
-        return () if value == "[]" else tuple((step, float(v)) for step, v in json.loads(value))
+    to_driver = staticmethod(_json)
+    from_driver = staticmethod(_rungs)

@@ -161,7 +161,8 @@ def drawn(
         params = new_point(request, taken, functools.partial(_next, attempts_of(index, rng)), rng)
         if params is None:
             return Decision(suggestions=tuple(found), exhausted=True)
-        taken.add(point_key(params))
+        if index + 1 < request.index + request.count:
+            taken.add(point_key(params))  # for those that come behind it
         found.append(Suggestion(params=params, provenance=provenance(request, name, index)))
     return Decision(suggestions=tuple(found))
 
@@ -196,7 +197,7 @@ def new_point(
         if not satisfies(space, params):
             continue
         last = params
-        if point_key(params) not in taken:
+        if not taken or point_key(params) not in taken:
             return params
     if last is None and space.constraints:
         last = repaired_point(space, rng)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from types import MappingProxyType
 
 from ..domain.space import FloatParameter, Parameter, Space
@@ -38,9 +39,13 @@ class Entry:
 
     def load(self) -> SuggestFunction:
         """The function; imported when it is first needed, since some load large libraries."""
-        module = importlib.import_module(f".{self.module}", __package__)
-        function: SuggestFunction = module.suggest
-        return function
+        return _loaded(self.module)
+
+
+@cache
+def _loaded(module: str) -> SuggestFunction:
+    function: SuggestFunction = importlib.import_module(f".{module}", __package__).suggest
+    return function
 
 
 ENTRIES: Mapping[str, Entry] = MappingProxyType(

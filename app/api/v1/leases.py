@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ...domain.trial import Trial, TrialState
 from ...errors import Denied, NotFound
+from ...service.following import Following
 from ...service.fusing import Fusing
 from ...service.views import Beat, Caller, Claim, DeviceFree, Grant, Point, Report, Suggested
 from ...store.idempotency import Answer, Receipt
@@ -304,6 +305,7 @@ async def complete_trial(
     """End a trial with its final values; the same call again gets the first answer."""
     _check_may_ask(api, body)
     data: dict[str, Any] | None = body.data.model_dump() if body.data else None
+    following = _following(api, body)
     trial = await api.write(
         api.services.leases.complete(
             trial_id,
@@ -315,10 +317,11 @@ async def complete_trial(
             data=data,
             equivalent=body.equivalent,
             report=_last_report(body),
+            following=following,
             caller=api.caller,
         )
     )
-    return await _ended(api, body, trial)
+    return await _ended(api, body, trial, following)
 
 
 def _check_may_ask(api: Api, body: EndBody) -> None:
@@ -332,17 +335,34 @@ def _last_report(body: EndBody) -> Report | None:
     return None if last is None else Report(seq=last.seq, points=_points(last))
 
 
-async def _ended(api: Api, body: EndBody, trial: Trial, **more: Any) -> Response:
+def _following(api: Api, body: EndBody) -> Following | None:
+    """The ask for the next trial, as the end of this one may bring it along."""
+    asked = body.next
+    if asked is None:
+        return None
+    return api.services.leases.following(
+        count=asked.count, client_id=asked.client_id, lease_s=asked.lease_s, caller=api.caller
+    )
+
+
+async def _ended(
+    api: Api, body: EndBody, trial: Trial, following: Following | None, **more: Any
+) -> Response:
     """The answer to the end of an attempt; its trial is as the end has left it, whatever comes
     with `next`.
     """
     shown = {**render.trial(trial), **more, "next": None}
-    if body.next is not None:
-        shown["next"] = await _next(api, trial.study_id, body.next)
+    if body.next is not None and following is not None:
+        shown["next"] = await _next(api, trial.study_id, body.next, following)
     return respond(json_answer(shown, headers=trial_headers(trial)))
 
 
-async def _next(api: Api, study_id: str, body: NextBody) -> dict[str, Any] | None:
+async def _next(
+    api: Api, study_id: str, body: NextBody, following: Following
+) -> dict[str, Any] | None:
+    if (given := following.answer) is not None:
+        await _recheck(api, given.grants)
+        return render.suggested(given)
     try:
         answer = await _suggested(api, study_id, body)
     except NotFound:  # deleted just now: the trial has ended all the same
@@ -369,6 +389,7 @@ async def fail_trial(
 ) -> Response:
     """Report a failed attempt; the trial runs again while its failure policy allows it."""
     _check_may_ask(api, body)
+    following = _following(api, body)
     failed = await api.write(
         api.services.leases.fail(
             trial_id,
@@ -378,7 +399,8 @@ async def fail_trial(
             traceback=body.traceback,
             min_memory_bytes=body.min_memory_bytes,
             report=_last_report(body),
+            following=following,
             caller=api.caller,
         )
     )
-    return await _ended(api, body, failed.trial, will_retry=failed.will_retry)
+    return await _ended(api, body, failed.trial, following, will_retry=failed.will_retry)

@@ -41,7 +41,7 @@ def test_every_block_of_the_page_runs(
     names: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = blocks(PAGE)
-    assert len(found) == 8
+    assert len(found) == 9
     kept = {}
     for k, block in enumerate(found):
         exec(compile(block, f"{PAGE.name}-{k + 1}", "exec"), names)

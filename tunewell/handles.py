@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import calls, identity
-from .asked import AskedBase, AskedTrial, AsyncAskedTrial, fetching
+from .asked import AskedBase, AskedTrial, AsyncAskedTrial
 from .errors import TunewellError
 from .exchange import Call, Item, Pause
+from .leased import fetching
 from .listed import AsyncTrials, Trials
 from .models import ENDED_STUDY, Event, Suggested, SuggestedTrial, read
 from .models import Study as StudyInfo

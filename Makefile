@@ -9,7 +9,7 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: install browser demo test test-slow fuzz crash-matrix mutations check openapi docs pictures vendor clean
+.PHONY: install browser demo test test-slow test-callbacks fuzz crash-matrix mutations check openapi docs pictures vendor clean
 
 install: $(STAMP)
 
@@ -32,6 +32,18 @@ test: check browser
 
 test-slow: install
 	$(PYTEST) --numprocesses 2 -m slow --timeout 1800
+
+# The callbacks in the trainers of Lightning and Hugging Face, in a venv on top of the first one: torch is there already.
+CALLBACKS := $(VENV)-callbacks
+test-callbacks: $(CALLBACKS)/.installed
+	$(CALLBACKS)/bin/python -m pytest -rs tests/sdk/test_lightning.py tests/sdk/test_huggingface.py
+
+$(CALLBACKS)/.installed: $(STAMP) requirements/callbacks.txt
+	$(PYTHON) -m venv --clear $(CALLBACKS)
+	@$(CALLBACKS)/bin/python -c 'import pathlib, sys, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "first.pth").write_text(f"import site; site.addsitedir({sys.argv[1]!r})\n")' \
+		"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	$(CALLBACKS)/bin/python -m pip install --quiet --constraint requirements/constraints.txt --requirement requirements/callbacks.txt
+	@touch $(CALLBACKS)/.installed
 
 # More than 50,000 generated requests; shows how many by caller and status.
 fuzz: install
@@ -70,4 +82,4 @@ vendor:
 	cd $(VENDORED) && sha256sum --check SHA256SUMS
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-callbacks build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,152 +10,24 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
-import time
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Protocol
+from typing import Any
 
-from . import archive, calls, failures, identity
-from .checkpoints import Saved, uploading
-from .errors import ApiError, NotFound, Retryable, StaleLease, TunewellError, Unreachable
-from .exchange import Await, Call, Download, Request
+from . import calls, identity
+from .ending import INTERRUPTED_S, Evaluated
+from .errors import ApiError, NotFound, StaleLease, Unreachable
+from .exchange import Await, Call, Request
+from .leased import AsyncRunner, LeaseChannel, Runner, Session
 from .models import Study, Suggested, SuggestedTrial, read
-from .objective import Trial, Values, final_values
+from .objective import Trial, final_values
 from .sender import Held, Sender
 from .space import Infeasible
 
 log = logging.getLogger("tunewell")
-
-CHECKPOINT_EVERY_S = 60.0
-"""How long after a checkpoint `should_checkpoint` asks for the next one."""
-_INTERRUPTED_S = 5.0
-"""For how long a script that was told to end tries to give its trial back."""
-_OBJECTIVE, _VERSION = "ask", ""
-"""What our checkpoints say that they were saved by."""
-
-
-class Session(Protocol):
-    """What a trial needs of a client, of either kind."""
-
-    url: str
-    retry_s: float
-
-    @property
-    def sender(self) -> Sender:
-        """Sends what trials report."""
-        ...
-
-
-class LeaseChannel:
-    """Where the reports of one lease go: to the sender.
-
-    Args:
-        held: the lease.
-        session: the client.
-    """
-
-    def __init__(self, held: Held, session: Session) -> None:
-        self.held = held
-        self.session = session
-        self.has_seen_end = False
-        self._started = self.saved_at = time.monotonic()
-
-    @property
-    def should_stop(self) -> bool:
-        """Whether the training is to end; what has been seen of it decides how the trial ends."""
-        self.has_seen_end = self.has_seen_end or self.held.must_end
-        return self.held.must_end
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why, in words."""
-        if self.held.problem is not None:
-            return self.held.problem.detail
-        return self.held.reason if self.held.directive else None
-
-    @property
-    def to_step(self) -> int | None:
-        """The end of the budget."""
-        return self.held.to_step
-
-    @property
-    def should_checkpoint(self) -> bool:
-        """Whether the last one is old enough, the trial is to pause, or one was asked for."""
-        held = self.held
-        is_old = time.monotonic() - self.saved_at >= CHECKPOINT_EVERY_S
-        return is_old or held.wants_checkpoint or held.directive == "pause"
-
-    def elapsed_s(self) -> float:
-        """Seconds since the trial was handed out."""
-        return time.monotonic() - self._started
-
-    def put(self, step: int, values: Values, elapsed_s: float) -> None:
-        """Takes a point in.
-
-        Raises:
-            ApiError: an earlier one was refused; `StaleLease` where the trial is somebody else's.
-        """
-        if self.held.problem is not None:
-            raise self.held.problem
-        self.held.put(step, values, elapsed_s)
-
-    def reaching(self, step: int) -> Call[None]:
-        """At the end of the budget, waits for what comes next.
-
-        Raises:
-            Unreachable: the service does not say.
-        """
-        held = self.held
-        if held.to_step is None or step < held.to_step or step <= held.known_step:
-            return
-        if not (yield Await(self.session.sender.flush(held), self.session.retry_s)):
-            reason = f"it has not said how trial {held.trial_id} goes on after step {step}"
-            raise Unreachable(self.session.url, reason)
-
-    def saving(self, step: int, path: Path, name: str, values: Values) -> Call[None]:
-        """Packs a checkpoint, and has it kept by the service.
-
-        Raises:
-            ApiError, Unreachable: it does not take it.
-            OSError: it cannot be written or read here.
-        """
-        yield Await(self.session.sender.flush(self.held), self.session.retry_s)
-        with tempfile.TemporaryDirectory(prefix="tunewell-") as folder:
-            target = Path(folder) / "checkpoint"
-            saved = archive.Saved(objective=_OBJECTIVE, version=_VERSION, values=values)
-            archive.pack(path, name, saved, target)
-            yield from uploading(self.held.trial_id, self.held.lease_id, Saved.of(step, target))
-        self.held.wants_checkpoint, self.saved_at = False, time.monotonic()
-
-    def report(self, step: int, values: Values, elapsed_s: float) -> None:
-        """Not used: the trial itself carries out what a report brings."""
-        raise NotImplementedError
-
-    def save(self, step: int, path: Path, name: str) -> None:
-        """Not used, as `report`."""
-        raise NotImplementedError
-
-
-def fetching(given: SuggestedTrial, folder: Path) -> Call[bool]:
-    """Reads and unpacks the checkpoint that an attempt goes on from; whether there is one."""
-    if given.checkpoint is None:
-        return False
-    target = folder.with_suffix(".checkpoint")
-    try:
-        yield Download(given.checkpoint.url, target)
-        if Saved.of(0, target).sha256 != given.checkpoint.sha256:
-            raise archive.Unusable("it did not come as it was announced")
-        archive.unpack(target, folder, objective=_OBJECTIVE, version=_VERSION)
-    except (TunewellError, archive.Unusable) as error:
-        log.warning("trial %d begins anew, its checkpoint is no use: %s", given.number, error)
-        return False
-    finally:
-        target.unlink(missing_ok=True)
-    return True
 
 
 class AskedBase(Trial):
@@ -252,7 +124,7 @@ class AskedBase(Trial):
         """
         held, session = self._lease.held, self._lease.session
         is_told_to_end = error is not None and not isinstance(error, Exception)
-        patience_s = _INTERRUPTED_S if is_told_to_end else session.retry_s
+        patience_s = INTERRUPTED_S if is_told_to_end else session.retry_s
         try:
             if not (yield from self._ending_at_once(error, patience_s)):
                 is_sent = yield Await(session.sender.flush(held), patience_s)
@@ -317,7 +189,7 @@ class AskedBase(Trial):
     def declining(self) -> Call[None]:
         """Gives back the next trial, which nobody will evaluate."""
         for each in self.taking_next():
-            yield calls.release(each.lease_id, "interrupted", retry_s=_INTERRUPTED_S)
+            yield calls.release(each.lease_id, "interrupted", retry_s=INTERRUPTED_S)
 
     def _telling(
         self, ending: Request, is_sent: bool, patience_s: float, whole: Request | None = None
@@ -337,7 +209,7 @@ class AskedBase(Trial):
         except (StaleLease, NotFound) as error:
             self._is_lost(error)
         except Unreachable as error:
-            if patience_s == _INTERRUPTED_S:
+            if patience_s == INTERRUPTED_S:
                 raise
             path = identity.keep(
                 self._lease.session.url, held.lease_id, [*held.take_unsent(), ending]
@@ -346,66 +218,16 @@ class AskedBase(Trial):
 
     def _ending(self, error: BaseException | None) -> Request:
         """How the trial ends, as a request."""
-        held = self._lease.held
-        if isinstance(error, Infeasible):
-            return self._completed("infeasible", {})
-        if isinstance(error, (Unreachable, Retryable)):
-            return calls.release(held.lease_id, "service away")
-        if isinstance(error, Exception):
-            return self._failed(failures.of_exception(error))
-        if error is not None:
-            return calls.release(held.lease_id, "interrupted", retry_s=_INTERRUPTED_S)
-        if self._lease.has_seen_end and held.directive == "pause":
-            return calls.release(held.lease_id, "paused")
-        values = self.last_values if self._returned is None else self._returned
-        if held.problem is not None:
-            return self._failed(failures.Failure(kind="user_error", message=str(held.problem)))
-        if (problem := self._problem_of(values)) is not None:
-            log.warning("trial %d failed: %s", self.number, problem.message)
-            return self._failed(problem)
-        is_stopped = self._lease.has_seen_end and held.directive == "stop"
-        return self._completed("stopped" if is_stopped else "completed", values)
-
-    def _problem_of(self, values: Values) -> failures.Failure | None:
-        if not values:
-            return failures.Failure(kind="user_error", message="no metric reported")
-        missing = [name for name in self._declared if name not in values]
-        if missing:
-            message = (
-                f"the metric {missing[0]!r} was not reported, only {', '.join(sorted(values))}"
-            )
-            return failures.Failure(kind="user_error", message=message)
-        return failures.of_values({name: values[name] for name in self._declared})
-
-    def _completed(self, state: str, values: Values) -> Request:
-        held, step = self._lease.held, self.last_step or None
-        finite = {name: value for name, value in values.items() if abs(value) < float("inf")}
-        return calls.complete(
-            held.trial_id, held.lease_id, state, finite, step=step, data=self.data
+        evaluated = Evaluated(
+            number=self.number,
+            held=self._lease.held,
+            has_seen_end=self._lease.has_seen_end,
+            values=self.last_values if self._returned is None else self._returned,
+            last_step=self.last_step,
+            declared=self._declared,
+            data=self.data,
         )
-
-    def _failed(self, failure: failures.Failure) -> Request:
-        held = self._lease.held
-        said = failure.bounded()
-        return calls.fail(
-            held.trial_id, held.lease_id, said["kind"], said["message"], said["traceback"]
-        )
-
-
-class Runner(Session, Protocol):
-    """A client that blocks."""
-
-    def run(self, call: Call[Any]) -> Any:
-        """Carries a call out."""
-        ...
-
-
-class AsyncRunner(Session, Protocol):
-    """A client for asyncio."""
-
-    async def run(self, call: Call[Any]) -> Any:
-        """Carries a call out."""
-        ...
+        return evaluated.ending(error)
 
 
 class AskedTrial(AskedBase):

@@ -15,9 +15,11 @@ from typing import Any
 
 from . import calls
 from ._version import __version__
+from .aconnection import AsyncConnection
+from .address import DEFAULT_URL, RETRY_S, Address
 from .asked import AskedTrial, AsyncAskedTrial
 from .catalogue import AsyncStudies, Studies
-from .connection import DEFAULT_URL, RETRY_S, Address, AsyncConnection, Connection
+from .connection import Connection
 from .errors import TunewellError
 from .exchange import Call, quoted, sendable
 from .handles import AsyncStudy, Study

@@ -1,24 +1,23 @@
-"""Connections to a service, one that blocks and one for asyncio: the two drivers of the calls that
-`exchange.py` and those above it write as generators.
+"""A connection to a service that blocks: it carries out what the calls want that `exchange.py` and
+those above it write as generators. `aconnection.py` is its twin for asyncio.
 
 Nothing here knows what the service is for; `client.py` does.
 """
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
 import json
 import os
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import httpx
 
-from .errors import ApiError, Retryable, TunewellError, WrongAddress
+from .address import RETRY_S, Address
+from .errors import ApiError, Retryable, TunewellError
 from .exchange import (
     Await,
     Call,
@@ -32,54 +31,14 @@ from .exchange import (
     exchange,
     pause_s,
     read,
+    resume,
     unreachable,
 )
-
-DEFAULT_URL = "http://127.0.0.1:8700"
-RETRY_S = 60.0
-"""For how long a call is tried again while the service is busy or away."""
 
 _STREAM_SILENCE_S = 60.0
 """How long an event stream may be silent: the service says something every 15 s."""
 
 R = TypeVar("R")
-
-
-class Address:
-    """Where a service is, and how it is spoken to: what both kinds of connection have.
-
-    Args:
-        url: address of the service; `TUNEWELL_URL`, else http://127.0.0.1:8700.
-        token: bearer token; `TUNEWELL_TOKEN`, else none. The empty one: none.
-        timeout_s: how long one answer may take.
-        retry_s: for how long a call is tried again when the service is busy or away.
-
-    Attributes:
-        url: the address.
-        timeout_s, retry_s: as given; may be changed at any time.
-
-    Raises:
-        WrongAddress: the address is none.
-    """
-
-    def __init__(
-        self, url: str | None, token: str | None, *, timeout_s: float, retry_s: float
-    ) -> None:
-        self.url = (url or os.environ.get("TUNEWELL_URL") or DEFAULT_URL).rstrip("/")
-        self.timeout_s = timeout_s
-        self.retry_s = retry_s
-        self.token = (os.environ.get("TUNEWELL_TOKEN") or "" if token is None else token).strip()
-        self._host = _host(self.url)
-
-    def _settings(self) -> dict[str, Any]:
-        """For an httpx client, of either kind."""
-        return {
-            "base_url": self.url,
-            "headers": {"Authorization": f"Bearer {self.token}"} if self.token else {},
-            "timeout": self.timeout_s,
-            # A proxy for the outer world cannot reach this machine's own addresses.
-            "trust_env": not _is_loopback(self._host),
-        }
 
 
 class Connection(Address):
@@ -114,7 +73,7 @@ class Connection(Address):
 
     def _open(self) -> tuple[int, httpx.Client]:
         """Connections of this process; closed when nobody has this object any more."""
-        opened = os.getpid(), httpx.Client(transport=self._transport, **self._settings())
+        opened = os.getpid(), httpx.Client(transport=self._transport, **self.settings())
         weakref.finalize(self, _close, *opened)
         return opened
 
@@ -171,7 +130,7 @@ class Connection(Address):
         outcome: Any = None
         while True:
             try:
-                effect = _resume(call, outcome)
+                effect = resume(call, outcome)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             outcome = self._outcome(effect)
@@ -181,7 +140,7 @@ class Connection(Address):
         outcome: Any = None
         try:
             while True:
-                effect = _resume(call, outcome)
+                effect = resume(call, outcome)
                 outcome = None
                 if isinstance(effect, Item):
                     yield effect.value
@@ -301,125 +260,9 @@ class Connection(Address):
                 fields = {}
 
 
-class AsyncConnection(Address):
-    """A connection to one service for asyncio; to be used from one event loop.
-
-    Args:
-        url, token, timeout_s, retry_s: see `Address`.
-        transport: replaces the network, for tests.
-    """
-
-    def __init__(
-        self,
-        url: str | None = None,
-        token: str | None = None,
-        *,
-        timeout_s: float = 30.0,
-        retry_s: float = RETRY_S,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        super().__init__(url, token, timeout_s=timeout_s, retry_s=retry_s)
-        self._is_closing = False
-        self._http = httpx.AsyncClient(transport=transport, **self._settings())
-
-    async def close(self) -> None:
-        """Closes the connections; a call that waits to try again gives up after its pause."""
-        self._is_closing = True
-        await self._http.aclose()
-
-    async def send(self, request: Request) -> Any:
-        """As `Connection.send`."""
-        return await self.run(exchange(request, self._terms()))
-
-    async def run(self, call: Call[R]) -> R:
-        """As `Connection.run`."""
-        outcome: Any = None
-        while True:
-            try:
-                effect = _resume(call, outcome)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            outcome = await self._outcome(effect)
-
-    async def items(self, call: Call[Any]) -> AsyncIterator[Any]:
-        """As `Connection.items`."""
-        outcome: Any = None
-        try:
-            while True:
-                effect = _resume(call, outcome)
-                outcome = None
-                if isinstance(effect, Item):
-                    yield effect.value
-                else:
-                    outcome = await self._outcome(effect)
-        except StopIteration:
-            return
-        finally:
-            call.close()
-
-    async def _outcome(self, effect: Effect) -> Any:
-        try:
-            return await self._carry_out(effect)
-        except TunewellError as error:
-            return error
-
-    async def _carry_out(self, effect: Effect) -> Any:
-        match effect:
-            case Request():
-                return await self.send(effect)
-            case Send(request):
-                try:
-                    return await self._http.send(request)
-                except httpx.RequestError as error:
-                    return error
-            case Pause(seconds):
-                await asyncio.sleep(seconds)
-            case Await(future, seconds):
-                waiting = asyncio.wrap_future(future)
-                done, _ = await asyncio.wait([waiting], timeout=seconds)
-                return bool(done)
-            case Download(path, target):
-                await self._download(path, target)
-            case _:
-                raise TypeError(f"nobody asks for items here: {effect!r}")
-        return None
-
-    async def _download(self, path: str, target: Any) -> None:
-        try:
-            async with self._http.stream("GET", path) as answer:
-                if answer.is_error:
-                    await answer.aread()
-                    read(answer)
-                with target.open("wb") as file:
-                    async for piece in answer.aiter_bytes():
-                        file.write(piece)
-        except httpx.RequestError as error:
-            raise unreachable(self.url, error) from error
-
-    def _terms(self) -> Terms:
-        return Terms(
-            url=self.url,
-            build=self._http.build_request,
-            timeout_s=self.timeout_s,
-            retry_s=self.retry_s,
-            is_closing=lambda: self._is_closing,
-        )
-
-
 def _close(pid: int, http: httpx.Client) -> None:
     if pid == os.getpid():
         http.close()
-
-
-def _resume(call: Call[Any], outcome: Any) -> Effect:
-    """Goes on with a call until its next effect; what went wrong is the call's to handle.
-
-    Raises:
-        StopIteration: it has returned.
-    """
-    if isinstance(outcome, TunewellError):
-        return call.throw(outcome)
-    return call.send(outcome)
 
 
 def _is_done(future: Any, seconds: float) -> bool:
@@ -429,22 +272,3 @@ def _is_done(future: Any, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _host(url: str) -> str:
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise WrongAddress(f"{url!r} is no address of a service: {error}") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise WrongAddress(f"{url!r} is no address of a service; one looks like {DEFAULT_URL}")
-    return parsed.host
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

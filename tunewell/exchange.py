@@ -2,8 +2,8 @@
 read.
 
 A call is a generator that yields effects (send this, wait so long, here is an item) and is sent
-their results. `connection.py` has the two drivers that carry effects out, one that blocks and one
-for asyncio, so that everything above is written once.
+their results. Two drivers carry effects out, `connection.py` blocking and `aconnection.py` for
+asyncio, so that everything above is written once.
 """
 
 from __future__ import annotations
@@ -243,3 +243,14 @@ def _problem(answer: httpx.Response) -> Mapping[str, Any]:
     if isinstance(found, Mapping):
         return found
     return {"code": "unknown", "detail": answer.text[:500] or answer.reason_phrase}
+
+
+def resume(call: Call[Any], outcome: Any) -> Effect:
+    """Goes on with a call until its next effect; what went wrong is the call's to handle.
+
+    Raises:
+        StopIteration: it has returned.
+    """
+    if isinstance(outcome, TunewellError):
+        return call.throw(outcome)
+    return call.send(outcome)

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import calls, identity
-from .asked import AskedBase, AskedTrial, AsyncAskedTrial, fetching
+from .asked import AskedBase, AskedTrial, AsyncAskedTrial
 from .errors import TunewellError
 from .exchange import Call, Item, Pause
+from .leased import fetching
 from .listed import AsyncTrials, Trials
 from .models import ENDED_STUDY, Event, Suggested, SuggestedTrial, read
 from .models import Study as StudyInfo
@@ -130,7 +131,8 @@ class StudyCore:
         """What a plot of the study shows, as columns.
 
         Args:
-            kind: "history", "curves", "importance", "slice", "contour", "parallel", "timeline", ...
+            kind: "history", "curves", "importance", "slice", "contour", "parallel", "rungs",
+                "timeline", "pareto", "surrogate", "failures".
             params: as the service takes them, such as `param=["lr"]` or `max_points=500`.
 
         Raises:
@@ -143,16 +145,17 @@ class StudyCore:
         """Draws a plot of the dashboard's with matplotlib, and gives the figure.
 
         Args:
-            kind, params: as `analysis`.
+            kind, params: as `analysis`; `metric="loss"` for another than the first objective.
 
         Raises:
             NotInstalled: matplotlib is not.
-            ValueError: the kind cannot be drawn.
+            ValueError: the kind cannot be drawn, or is not about one metric.
+            ApiError: as `analysis`.
         """
         from .plots import draw, known
 
-        known(kind)
-        return draw((yield from self._analysis(kind, **params)), self.info)
+        known(kind, params)
+        return draw((yield from self._analysis(kind, **params)), self.info, params)
 
     def _asking(self, count: int, wait_s: float, on_error: str) -> Call[list[Any]]:
         yield from identity.sending_kept(self._client.url)

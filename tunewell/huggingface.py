@@ -27,7 +27,7 @@ else:
     except ModuleNotFoundError as error:
         raise NotInstalled(
             "TunewellCallback needs transformers, which is not installed",
-            next_step="pip install transformers",
+            next_step="pip install 'tunewell[huggingface]'",
         ) from error
 
 
@@ -54,12 +54,16 @@ class TunewellCallback(TrainerCallback):  # type: ignore[misc]
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any
     ) -> None:
-        """Reports on rank 0; all ranks stop together."""
-        stop = False
+        """Reports on rank 0; all ranks stop together, and save before a pause."""
+        stop = save = False
         if state.is_world_process_zero and self._monitor is not None:
             stop = self._monitor.report(int(state.global_step), dict(metrics or {}))
-        if _from_rank_0(stop):
+            save = stop and self._monitor.trial.should_checkpoint
+        stop, save = _from_rank_0((stop, save))
+        if stop:
             control.should_training_stop = True
+        if save:
+            control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keeps what the trainer has just saved as the trial's checkpoint, once it has reported."""
@@ -76,7 +80,7 @@ def _step_of(path: Path) -> int:
     return int(number) if number.isdigit() else -1
 
 
-def _from_rank_0(decision: bool) -> bool:
+def _from_rank_0(decision: tuple[bool, bool]) -> tuple[bool, bool]:
     """What the process of rank 0 has decided."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.distributed.is_available():

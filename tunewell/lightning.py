@@ -28,7 +28,7 @@ else:
         except ModuleNotFoundError as error:
             raise NotInstalled(
                 "TunewellCallback needs lightning, which is not installed",
-                next_step="pip install lightning",
+                next_step="pip install 'tunewell[lightning]'",
             ) from error
 
 FILE = "lightning.ckpt"

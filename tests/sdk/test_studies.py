@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,23 +103,6 @@ def test_frames_have_a_column_a_parameter_and_na_for_what_is_absent(done: tw.Stu
     other = done.trials(state="infeasible").to_polars()
     assert other["number"].to_list() == [3]
     assert done.trials.to_polars()["momentum"].null_count() == int(absent.sum())
-
-
-@pytest.mark.parametrize(
-    "kind", ["history", "curves", "importance", "slice", "contour", "parallel", "timeline"]
-)
-def test_a_plot_is_drawn_from_the_same_columns(kind: str, done: tw.Study, tmp_path: Path) -> None:
-    params = {"param": ["lr", "model"]} if kind == "contour" else {}
-    figure = done.plot(kind, **params)
-    assert f"done: {kind}, " in figure.axes[0].get_title()
-    drawn = sum(len(axes.lines) + len(axes.collections) + len(axes.patches) for axes in figure.axes)
-    assert drawn > 0
-    figure.savefig(tmp_path / "plot.png")
-
-
-def test_a_plot_that_is_not_there_is_refused_before_any_call(done: tw.Study) -> None:
-    with pytest.raises(ValueError, match="'histroy' cannot be drawn, only history, curves"):
-        done.plot("histroy")
 
 
 def test_a_study_is_watched_to_its_end(study: tw.Study) -> None:

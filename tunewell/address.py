@@ -1,0 +1,71 @@
+"""Where a service is, and how it is spoken to."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import Any
+
+import httpx
+
+from .errors import WrongAddress
+
+DEFAULT_URL = "http://127.0.0.1:8700"
+RETRY_S = 60.0
+"""For how long a call is tried again while the service is busy or away."""
+
+
+class Address:
+    """Where a service is, and how it is spoken to: what both kinds of connection have.
+
+    Args:
+        url: address of the service; `TUNEWELL_URL`, else http://127.0.0.1:8700.
+        token: bearer token; `TUNEWELL_TOKEN`, else none. The empty one: none.
+        timeout_s: how long one answer may take.
+        retry_s: for how long a call is tried again when the service is busy or away.
+
+    Attributes:
+        url: the address.
+        timeout_s, retry_s: as given; may be changed at any time.
+
+    Raises:
+        WrongAddress: the address is none.
+    """
+
+    def __init__(
+        self, url: str | None, token: str | None, *, timeout_s: float, retry_s: float
+    ) -> None:
+        self.url = (url or os.environ.get("TUNEWELL_URL") or DEFAULT_URL).rstrip("/")
+        self.timeout_s = timeout_s
+        self.retry_s = retry_s
+        self.token = (os.environ.get("TUNEWELL_TOKEN") or "" if token is None else token).strip()
+        self._host = _host(self.url)
+
+    def settings(self) -> dict[str, Any]:
+        """For an httpx client, of either kind."""
+        return {
+            "base_url": self.url,
+            "headers": {"Authorization": f"Bearer {self.token}"} if self.token else {},
+            "timeout": self.timeout_s,
+            # A proxy for the outer world cannot reach this machine's own addresses.
+            "trust_env": not _is_loopback(self._host),
+        }
+
+
+def _host(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise WrongAddress(f"{url!r} is no address of a service: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise WrongAddress(f"{url!r} is no address of a service; one looks like {DEFAULT_URL}")
+    return parsed.host
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

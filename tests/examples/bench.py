@@ -28,12 +28,14 @@ class Bench:
     Attributes:
         env: the shell's environment.
         given: what the reader puts in place of a page's own names, longest first.
+        said: what the last lines before one that goes on have written.
     """
 
     def __init__(self, folder: Path, stack: ExitStack, url: str | None = None) -> None:
         self.folder = folder
         self._stack = stack
         self.given: dict[str, str] = {}
+        self.said = self.url = ""
         commands = folder / ".venv" / "bin"
         commands.mkdir(parents=True)
         (commands / "tunewell").write_text(
@@ -93,7 +95,7 @@ class Bench:
         *first, last = self.filled(text).strip().splitlines()
         env = dict(self.env)
         if first:
-            self.run("\n".join([*first, f"env -0 > {self._errors}/env"]))
+            self.said = self.run("\n".join([*first, f"env -0 > {self._errors}/env"]))
             pairs = (self._errors / "env").read_text().split("\0")
             env = dict(pair.split("=", 1) for pair in pairs if pair)
         return self.start(last, env)

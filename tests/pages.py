@@ -12,9 +12,12 @@ A comment before a block says how it is run:
 from __future__ import annotations
 
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -24,6 +27,12 @@ NOT_RUN = {
     "tests run cells of it",
 }
 """The blocks that no test runs, each with its reason. There are no others."""
+
+PROGRAMS = {
+    "nginx": "the blocks for nginx run where it is installed: apt-get install nginx-light",
+    "caddy": "the blocks for Caddy run where it is installed: apt-get install caddy",
+}
+"""What some blocks need that pip cannot install; a test that finds it missing is skipped so."""
 
 WHOLE_PAGES = {
     "examples/curl.md": "examples/test_curl.py",
@@ -92,3 +101,11 @@ def marks(kind: str) -> dict[str, Block]:
 def marked(name: str) -> str:
     """The text of the block `<!-- test: NAME -->`."""
     return marks("test")[name].text
+
+
+def program(name: str) -> str:
+    """The path of one of `PROGRAMS`; skips the test that asks where it is not installed."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        pytest.skip(PROGRAMS[name])
+    return found

@@ -31,13 +31,14 @@ class Bench:
         env: the shell's environment.
         given: what the reader puts in place of a page's own names, longest first.
         said: what the last lines before one that goes on have written.
+        heard: what commands that are run for themselves wrote to their standard error.
     """
 
     def __init__(self, folder: Path, stack: ExitStack, url: str | None = None) -> None:
         self.folder = folder
         self._stack = stack
         self.given: dict[str, str] = {}
-        self.said = self.url = ""
+        self.said = self.heard = self.url = ""
         commands = folder / ".venv" / "bin"
         commands.mkdir(parents=True)
         (commands / "tunewell").write_text(
@@ -92,7 +93,8 @@ class Bench:
             said = "".join(line for line in iter(process.lines.get, None) if line)
         finally:
             process.end()
-        assert status == 0, f"{said}\n{process.errors.read_text()}"
+        self.heard += process.errors.read_text()
+        assert status == 0, f"{said}\n{self.heard}"
         return said
 
     def python(self, text: str) -> str:

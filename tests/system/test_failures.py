@@ -32,6 +32,7 @@ def test_trials_that_fail_wait_and_use_up_their_attempts(service: Service, folde
     for trial in failed:
         assert (trial["n_attempts"], trial["losses"]) == (2, 0)
         assert [attempt["end"] for attempt in trial["attempts"]] == ["failed", "failed"]
+        assert {attempt["slot"] for attempt in trial["attempts"]} == {0}
         assert trial["failure"]["kind"] == "user_error"
 
 

@@ -178,6 +178,7 @@ def _facts(trial: TrialDetail, study: Study) -> Iterator[tuple[str, Any]]:
         yield "data", f"{trial.data.get('dataset')} (digest {trial.data.get('digest')})"
     for attempt in trial.attempts:
         who = attempt.worker_id or attempt.client_id or "a client"
+        who += "" if attempt.slot is None else f" in slot {attempt.slot}"
         how = attempt.end or "running"
         why = f" ({attempt.failure.kind})" if attempt.failure else ""
         yield "attempt", f"{cell(attempt.acquired_at)} by {who}: {how}{why}"

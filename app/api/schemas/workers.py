@@ -118,7 +118,7 @@ class HeldLease(Wire):
     study_id: str = Field(description="The trial's study.")
     number: int = Field(description="The trial's number within its study.")
     study_name: str = Field(description="The study's name.")
-    slot: int | None = Field(description="The worker's slot that it was given for; null: not known.")
+    slot: int | None = Field(description="The worker's slot it was given for; null: not known.")
     acquired_at: Instant = Field(description="When the attempt began.")
     renewed_at: Instant = Field(description="When it was last heard of.")
     expires_at: Instant = Field(description="When it ends unless renewed.")

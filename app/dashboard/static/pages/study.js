@@ -156,9 +156,9 @@ function notLoaded(error) {
 
 function take(events) {
   if (events.some((event) => event.kind === "reset")) return refresh().catch(explain);
-  const news = events.filter((event) => Number(event.seq) > study.change_seq);
+  // One by one: an event may come twice, also in one lot.
+  const news = events.filter((event) => Number(event.seq) > study.change_seq && apply(event));
   if (!news.length) return undefined;
-  for (const event of news) apply(event);
   head.show(study);
   showTabs();
   context.selection.update(news);
@@ -189,6 +189,7 @@ function apply(event) {
     head.best(event);
     readSoon();
   } else if (event.kind === "study.state") readSoon();
+  return true;
 }
 
 let soon = null;

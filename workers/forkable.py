@@ -1,18 +1,19 @@
 """A user's objective in a process that forks trials off: imported once, if a fork is then as good
 as a process that imports it anew.
 
-It is not where threads run, which a fork does not take along, or where the module has made a
-generator of random numbers from nothing: each trial would draw the same. Then each trial has an
-interpreter of its own.
+It is not where threads run, which a fork does not take along: then each trial has an interpreter of
+its own.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
 import sys
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,13 @@ class Imported:
         obstacle: why no trial is to be forked off; None: nothing speaks against it.
         printed: what it printed.
         files: the modules of the user's folder, each with its time and size.
+        unseeded: generators of random numbers that would draw the same in each forked process.
     """
 
     obstacle: str | None
     printed: bytes
     files: Mapping[str, tuple[int, int]]
+    unseeded: Sequence[Any]
 
 
 def imported(target: str, folder: str) -> Imported:
@@ -63,7 +66,10 @@ def imported(target: str, folder: str) -> Imported:
     sys.stdout.flush()
     sys.stderr.flush()
     return Imported(
-        obstacle=obstacle, printed=os.pread(output_fd, SHOWN_BYTES, 0), files=_files_below(folder)
+        obstacle=obstacle,
+        printed=os.pread(output_fd, SHOWN_BYTES, 0),
+        files=_files_below(folder),
+        unseeded=_unseeded(),
     )
 
 
@@ -76,42 +82,41 @@ def _obstacle() -> str | None:
     n_threads = len(os.listdir("/proc/self/task"))
     if n_threads > 1:
         return f"{n_threads - 1} more threads run once it is imported"
-    if _has_unseeded():
-        return "it makes a generator of random numbers without a seed when it is imported"
     return None
 
 
-def _global() -> Any:
-    """What numpy's own functions draw from; None where it is not loaded."""
-    mtrand = sys.modules.get("numpy.random.mtrand")
-    return None if mtrand is None else mtrand._rand._bit_generator
-
-
-def _has_unseeded() -> bool:
+def _unseeded() -> list[Any]:
+    """numpy's generators of random numbers that nobody has given a seed, its own one among them."""
     random = sys.modules.get("numpy.random")
     if random is None:
-        return False
-    others = (
-        each
-        for each in gc.get_objects()
-        if isinstance(each, random.BitGenerator) and each is not _global()
-    )
-    return any(_is_of_the_system(getattr(each, "_seed_seq", None)) for each in others)
+        return []
+    found = [each for each in gc.get_objects() if isinstance(each, random.BitGenerator)]
+    return [each for each in found if _is_of_the_system(getattr(each, "_seed_seq", None))]
 
 
 def _is_of_the_system(sequence: Any) -> bool:
+    # One that was given a number later has no sequence any more.
     entropy = getattr(sequence, "entropy", 0)
     return isinstance(entropy, int) and entropy.bit_length() > SEED_BITS
 
 
-def reseed() -> None:
+def reseed(generators: Sequence[Any]) -> None:
     """Has a forked process draw numbers of its own where nobody has set a seed. Python's `random`
     does so by itself.
     """
-    generator = _global()
-    # One that was given a seed has none of these any more.
-    if generator is not None and getattr(generator, "_seed_seq", None) is not None:
-        sys.modules["numpy.random"].seed()
+    for each in generators:
+        each.state = type(each)().state
+
+
+def end_as_an_interpreter() -> None:
+    """Waits for threads, and runs what was registered for the exit. What an interpreter does then,
+    taking all modules apart, takes a third of a second where many are imported, and nobody has it
+    promised.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # ends idle executors too
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def _files_below(folder: str) -> dict[str, tuple[int, int]]:

@@ -22,14 +22,13 @@ import select
 import signal
 import socket
 import struct
-import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from . import child
-from .forkable import Imported, imported, reseed
+from .forkable import Imported, end_as_an_interpreter, imported, reseed
 from .objectives.offers import BUILT_IN
 from .parent_death import die_with
 
@@ -224,13 +223,12 @@ def _be_a_trial(pipes: socket.socket, nursery_pid: int, own: Imported | None) ->
         pipes.close()
         if len(fds) == N_FDS:  # else the nursery is gone
             _run(fds, own)
+            if own is not None:
+                end_as_an_interpreter()
     except BaseException:
         # Nothing may unwind into the nursery's own loop.
         traceback.print_exc()
         os._exit(1)
-    if own is not None:
-        # As an interpreter ends: threads are waited for, what was registered for the exit is run.
-        sys.exit(0)
     os._exit(0)
 
 
@@ -243,7 +241,7 @@ def _run(fds: list[int], own: Imported | None) -> None:
         os.set_inheritable(fd, False)
     if own is not None:
         os.write(1, own.printed)
-        reseed()
+        reseed(own.unseeded)
     child.run_job(control_fd, report_fd)
 
 

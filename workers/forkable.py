@@ -1,8 +1,8 @@
 """A user's objective in a process that forks trials off: imported once, if a fork is then as good
 as a process that imports it anew.
 
-It is not where threads run, which a fork does not take along: then each trial has an interpreter of
-its own.
+It is not where threads run, which a fork does not take along, or where files or connections are
+open, which all trials would read from and write to: then each trial has an interpreter of its own.
 """
 
 from __future__ import annotations
@@ -55,11 +55,12 @@ def imported(target: str, folder: str) -> Imported:
     output_fd = os.memfd_create("printed")
     for standard in (1, 2):
         os.dup2(output_fd, standard)
+    before = _open()
     try:
         found = load(target, folder)
         if found.prepare is not None:
             prepare_once(found.prepare)
-        obstacle = _obstacle()
+        obstacle = _obstacle(before)
     except BaseException as error:
         # To be told by a trial, which meets the same.
         obstacle = of_exception(error).message
@@ -73,7 +74,16 @@ def imported(target: str, folder: str) -> Imported:
     )
 
 
-def _obstacle() -> str | None:
+def _open() -> set[str]:
+    """What this process has open, as the system names it; not its devices."""
+    names = set()
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the folder that is being read
+            names.add(os.readlink(f"/proc/self/fd/{fd}"))
+    return {name for name in names if not name.startswith(("/dev/", "/proc/"))}
+
+
+def _obstacle(was_open: set[str]) -> str | None:
     # OpenBLAS ends its threads when its process forks, and makes them anew when they are needed.
     pid = os.fork()
     if pid == 0:
@@ -82,6 +92,8 @@ def _obstacle() -> str | None:
     n_threads = len(os.listdir("/proc/self/task"))
     if n_threads > 1:
         return f"{n_threads - 1} more threads run once it is imported"
+    if opened := sorted(_open() - was_open):
+        return f"{opened[0]} is open once it is imported"
     return None
 
 

@@ -106,6 +106,7 @@ def test_trials_share_an_import_and_nothing_else(mine: Mine) -> None:
             "threading.Thread(target=E.wait, daemon=True).start()",
             "1 more threads",
         ),
+        ("R = open(__file__)", "training.py is open"),
         ("raise RuntimeError('not today')", "not today"),
         ("os._exit(3)", "its import ended it"),
     ],

@@ -21,7 +21,7 @@ from .lease import Lease
 from .log import Log
 from .output import Output
 from .runner import Cause, Outcome, Runner
-from .sender import PAUSED, RELEASE_REASON, Sender
+from .sender import MATCH_S, PAUSED, RELEASE_REASON, Sender
 from .spool import Record, Spool
 
 MAX_POINTS = 100
@@ -74,6 +74,9 @@ class Attempt:
         self._waits = waits
         self._is_discarded = False
         self._has_left = False
+        self.is_sent = threading.Event()
+        """Set when the service has its result, or the worker gives up."""
+        self._after: threading.Event | None = None
         self._seq = -1
         self._waiting: Path | None = None
         self._gives_back = False
@@ -109,15 +112,14 @@ class Attempt:
         self._is_discarded = True
         self.abort()
 
-    def join_process(self) -> None:
-        """Waits until the process of a trial that was discarded is gone."""
-        self._process_thread.join()
-
-    def begin(self, sender: Sender, place: Place) -> None:
+    def begin(self, sender: Sender, place: Place, after: threading.Event | None = None) -> None:
         """Starts the process, or has it begin where it was made ready, and the sending of what it
         reports.
+
+        Args:
+            after: `is_sent` of the trial before it in its slot.
         """
-        self._place, self._began_at = place, time.monotonic()
+        self._place, self._began_at, self._after = place, time.monotonic(), after
         if self._waits:
             self.runner.begin()
         else:
@@ -133,12 +135,19 @@ class Attempt:
         finally:
             self._process_thread.join()
             self._spool.close()
+            self.is_sent.set()
             self._on_over(self)
 
+    def await_the_last(self) -> None:
+        """Waits, not for long, until the service has the result of the trial before: it may be the
+        one that is asked for.
+        """
+        if self._after is not None:
+            self._after.wait(MATCH_S)
+
     def join(self) -> None:
-        """Waits until both threads are done."""
-        if self._send_thread is not None:
-            self._send_thread.join()
+        """Waits until its threads are done."""
+        (self._send_thread or self._process_thread).join()
 
     def take_answer(self, report: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         """Follows the answer to a report: what the trial does next."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -52,6 +53,7 @@ class Intake:
         self._is_ending = is_ending
         self._on_begin = on_begin
         self._slot_of: dict[str, int] = {}
+        self._last_sent: dict[int, threading.Event] = {}
 
     def receive(self, leases: Sequence[Placed], is_ahead: bool) -> list[Received]:
         """Takes what a claim brought. Called where claims are made: before the next one is, what
@@ -131,7 +133,8 @@ class Intake:
         attempt = ready.attempt
         self._slot_of[attempt.lease.lease_id] = slot
         self._on_begin(attempt)
-        attempt.begin(ready.sender, place)
+        attempt.begin(ready.sender, place, self._last_sent.get(slot))
+        self._last_sent[slot] = attempt.is_sent
         self._slots.want_ahead(self._waiting.room if granted.get("more_ahead") else 0)
 
     def give_back_waiting(self, *, everything: bool) -> None:

@@ -61,7 +61,7 @@ def load(job: Job) -> Loaded:
     _check_names("option", job.options, found.options)
     _check_names("parameter", job.params, found.params)
     if found.prepare is not None:
-        _prepare_once(found.prepare)
+        prepare_once(found.prepare)
     return Loaded(
         run=found.run,
         metrics=found.metrics,
@@ -70,7 +70,8 @@ def load(job: Job) -> Loaded:
     )
 
 
-def _prepare_once(prepare: Callable[[], None]) -> None:
+def prepare_once(prepare: Callable[[], None]) -> None:
+    """Calls it unless this process has done so before."""
     with _PREPARING:
         if prepare not in _PREPARED:
             prepare()

@@ -1,5 +1,4 @@
-"""A process that has imported one built-in objective and loaded its data, and forks a trial off at
-a time.
+"""A process that has imported one objective and loaded its data, and forks a trial off at a time.
 
 It saves each trial the imports and the reading of the data (seconds of CPU). It never computes, so
 no thread pool exists that a fork could break. Every trial still has a process, a session and a
@@ -29,6 +28,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import child
+from .forkable import Imported, end_as_an_interpreter, imported, reseed
 from .objectives.offers import BUILT_IN
 from .parent_death import die_with
 
@@ -40,6 +40,8 @@ N_FDS = 3
 
 Data = tuple[Any, str | None]
 """Which data a trial needs: the objective's options, and the digest."""
+NO_DATA: Data = {}, None
+"""Of a user's objective: what it loads it loads once, whatever the options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class Brood:
         preload: reads an objective's data into memory.
         orders: the nursery's own socket, which no trial may hold.
         n_spares: how many processes are to wait.
+        own: what was imported of a user's; None: the objective is one of ours.
     """
 
     def __init__(
@@ -65,17 +68,19 @@ class Brood:
         preload: Callable[[Any, str | None], None],
         orders: socket.socket,
         n_spares: int,
+        own: Imported | None = None,
     ) -> None:
+        self._own = own
         self._preload = preload
         self._orders = orders
         self._n_spares = n_spares
         self._pids: set[int] = set()
         self._spares: list[Spare] = []
-        self._data: Data | None = None
+        self._data: Data | None = None if own is None else NO_DATA
 
     def hand_out(self, data: Data, fds: list[int]) -> int:
         """Gives a trial's pipes to the spare, or to a new process; its process id."""
-        if data != self._data:
+        if self._own is None and data != self._data:
             self._discard_all()
             self._data = data
         spare = self._spares.pop(0) if self._spares else None
@@ -124,7 +129,7 @@ class Brood:
         if pid == 0:
             for each in (ours, self._orders, *(spare.socket for spare in self._spares)):
                 each.close()
-            _be_a_trial(theirs, nursery_pid)
+            _be_a_trial(theirs, nursery_pid, self._own)
         theirs.close()
         ours.recv(1)
         return Spare(pid=pid, socket=ours, data=data)
@@ -144,15 +149,32 @@ def _discard(spare: Spare) -> None:
     reap(spare.pid)
 
 
-def main(socket_fd: str, parent_pid: str, objective: str, n_spares: str) -> None:
-    """Serves the parent's orders until it hangs up."""
+def main(socket_fd: str, parent_pid: str, objective: str, n_spares: str, *own_place: str) -> None:
+    """Serves the parent's orders until it hangs up.
+
+    Args:
+        own_place: "module:name" and folder of a user's objective: then the parent is told at first
+            how the import went.
+    """
     die_with(int(parent_pid))
-    module = importlib.import_module(f".objectives.{BUILT_IN[objective].module}", __package__)
     orders = socket.socket(fileno=int(socket_fd))
     orders.set_inheritable(False)
-    brood = Brood(
-        getattr(module, "preload", lambda options, data_digest: None), orders, int(n_spares)
-    )
+    if own_place:
+        own = imported(*own_place)
+        hello = json.dumps({"obstacle": own.obstacle, "files": own.files}).encode()
+        orders.sendall(HEADER.pack(len(hello)) + hello)
+        if own.obstacle is None:
+            _serve(orders, Brood(_nothing, orders, int(n_spares), own))
+        return
+    module = importlib.import_module(f".objectives.{BUILT_IN[objective].module}", __package__)
+    _serve(orders, Brood(getattr(module, "preload", _nothing), orders, int(n_spares)))
+
+
+def _nothing(options: Any, data_digest: str | None) -> None:
+    """Loads nothing."""
+
+
+def _serve(orders: socket.socket, brood: Brood) -> None:
     while True:
         if not _is_waiting(orders) and brood.prepare():
             continue
@@ -191,7 +213,7 @@ def _receive(orders: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     return json.loads(body), fds
 
 
-def _be_a_trial(pipes: socket.socket, nursery_pid: int) -> None:
+def _be_a_trial(pipes: socket.socket, nursery_pid: int, own: Imported | None) -> None:
     """The life of a forked process, which waits for its pipes at first; never returns."""
     try:
         os.setsid()
@@ -200,7 +222,9 @@ def _be_a_trial(pipes: socket.socket, nursery_pid: int) -> None:
         _, fds, _, _ = socket.recv_fds(pipes, 1, N_FDS)
         pipes.close()
         if len(fds) == N_FDS:  # else the nursery is gone
-            _run(*fds)
+            _run(fds, own)
+            if own is not None:
+                end_as_an_interpreter()
     except BaseException:
         # Nothing may unwind into the nursery's own loop.
         traceback.print_exc()
@@ -208,12 +232,16 @@ def _be_a_trial(pipes: socket.socket, nursery_pid: int) -> None:
     os._exit(0)
 
 
-def _run(control_fd: int, report_fd: int, output_fd: int) -> None:
+def _run(fds: list[int], own: Imported | None) -> None:
+    control_fd, report_fd, output_fd = fds
     for standard in (1, 2):
         os.dup2(output_fd, standard)
     os.close(output_fd)
     for fd in (control_fd, report_fd):
         os.set_inheritable(fd, False)
+    if own is not None:
+        os.write(1, own.printed)
+        reseed(own.unseeded)
     child.run_job(control_fd, report_fd)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -26,6 +27,8 @@ from .nursery import HEADER
 
 ENTRY = Path(__file__).with_name("entry.py")
 ROOT = Path(tunewell.__file__).parent.parent
+HANG_UP_S = 5.0
+"""How long a nursery may take to end once it is hung up on."""
 HAS_PIDFD = hasattr(os, "pidfd_open")
 
 
@@ -135,22 +138,43 @@ class Nursery:
         objective: its name.
         environment: of the trials.
         n_spares: how many processes wait for the next trials.
+        own: "module:name" and folder of a user's objective.
     """
 
-    def __init__(self, objective: str, environment: Mapping[str, str], n_spares: int = 1) -> None:
+    def __init__(
+        self,
+        objective: str,
+        environment: Mapping[str, str],
+        n_spares: int = 1,
+        own: tuple[str, str] | None = None,
+    ) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._popen = subprocess.Popen(
-                command("nursery", theirs.fileno(), os.getpid(), objective, n_spares),
+                command("nursery", theirs.fileno(), os.getpid(), objective, n_spares, *own or ()),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
+                cwd=own[1] or None if own else None,
                 env=dict(environment),
                 start_new_session=True,
             )
         self.pid = self._popen.pid
         self._orders = ours
         self._lock = threading.Lock()
+        self._hello: Mapping[str, Any] | None = None
+
+    def hello(self) -> Mapping[str, Any] | None:
+        """What the process of a user's objective has said when it had imported it: why it forks
+        nothing (`obstacle`), and the `files` that it read; None: nothing yet.
+        """
+        with self._lock:
+            if self._hello is None and select.select([self._orders], [], [], 0)[0]:
+                header = self._orders.recv(HEADER.size, socket.MSG_WAITALL)
+                size = HEADER.unpack(header)[0] if len(header) == HEADER.size else 0
+                body = self._orders.recv(size, socket.MSG_WAITALL) if size else b""
+                self._hello = json.loads(body) if body else {"obstacle": "its import ended it"}
+            return self._hello
 
     @property
     def is_alive(self) -> bool:
@@ -187,10 +211,14 @@ class Nursery:
             raise ConnectionResetError("the process that forks trials off is gone")
         return int(HEADER.unpack(answer)[0])
 
+    def kill(self) -> None:
+        """Ends one that may never come to read that it is to end."""
+        self._popen.kill()
+
     def close(self) -> None:
         """Hangs up, which ends it."""
         self._orders.close()
-        wait_quietly(self._popen, 5.0)
+        wait_quietly(self._popen, HANG_UP_S)
 
 
 class _Forked:

@@ -46,6 +46,7 @@ class Sender:
         on_away: told after each try that nobody answered.
         on_lost: told that the lease is lost.
         before_complete: called before a completed trial is sent.
+        before_match: called before equal work is asked for.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Sender:
         on_away: Callable[[], None] = lambda: None,
         on_lost: Callable[[], None] = lambda: None,
         before_complete: Callable[[Mapping[str, Any]], None] = lambda body: None,
+        before_match: Callable[[], None] = lambda: None,
     ) -> None:
         self._link = link
         self._spool = spool
@@ -70,6 +72,7 @@ class Sender:
         self._on_away = on_away
         self._on_lost = on_lost
         self._before_complete = before_complete
+        self._before_match = before_match
         self._checkpoint_id: str | None = None
         self._takes_logs = True
         self._takes_matches = True
@@ -159,6 +162,7 @@ class Sender:
         """
         if self._is_replay:  # it has been trained
             return False
+        self._before_match()
         header = self._spool.header
         is_known = False
         try:

@@ -149,6 +149,7 @@ class Starter:
             on_away=attempt.note_silence,
             on_lost=attempt.abort,
             before_complete=lambda body: self._tell_data(name, body),
+            before_match=attempt.await_the_last,
         )
         spool.on_broken = attempt.fail_for_the_disk
         return Ready(attempt, sender)

@@ -23,7 +23,7 @@ _NEXT = {
 _UNSAID = frozenset(
     {
         "lease_ended", "memory_learned", "checkpoint_committed", "heartbeat_unanswered",
-        "claim_unanswered", "match_unanswered",
+        "claim_unanswered", "match_unanswered", "objective_not_forked",
     }
 )  # fmt: skip
 """Events for programs alone: what they tell is said elsewhere, or is of no use to people."""

@@ -99,4 +99,4 @@ class Waiting:
         """Ends all that was made ready; the leases are left to run out."""
         self.take_late(everything=True)
         for attempt in self._discarded:
-            attempt.join_process()
+            attempt.join()

@@ -55,7 +55,14 @@ class LocalEngine:
             n_cores=self._n_cores,
             log=log,
         )
-        self._nurseries = Nurseries(self.environment, self.n_slots)
+        self._targets = offers.targets
+        self._nurseries = Nurseries(
+            self.environment,
+            self.n_slots,
+            targets=offers.targets,
+            folder=offers.folder,
+            log=log,
+        )
 
     def plan(self) -> Mapping[str, Any]:
         """What the slots run on, and what is expected of a trial, for the worker's first line."""
@@ -87,24 +94,32 @@ class LocalEngine:
         if is_wide:
             environment = {**environment, "OMP_NUM_THREADS": str(held.cores)}
         # A forked process has its threads counted already.
-        is_forked = device == "cpu" and wanted.is_built_in and not is_wide
-        nursery = self._nurseries.of(wanted.objective) if is_forked else None
-        return self._at(device, environment, nursery)
+        is_forked = device == "cpu" and not is_wide
+        nursery = self._nursery(wanted) if is_forked else None
+        return self._at(wanted, device, environment, nursery)
 
     def place_ahead(self, wanted: Wanted) -> Place | None:
-        """One of a nursery's processes, where the trial will be given one."""
+        """A process on the CPU that has as many threads as any."""
         is_wide = self._placement.cores_of(wanted) > self._threads
-        if self._placement.kind != "cpu" or is_wide or not wanted.is_built_in:
+        if self._placement.kind != "cpu" or is_wide:
             return None
-        nursery = self._nurseries.of(wanted.objective)
+        nursery = self._nursery(wanted)
         device, environment = devices.of_index(self.devices[0].index, "cpu")
-        return None if nursery is None else self._at(device, environment, nursery)
+        return self._at(wanted, device, environment, nursery)
 
-    def _at(self, device: str, environment: Mapping[str, str], nursery: Nursery | None) -> Place:
+    def _nursery(self, wanted: Wanted) -> Nursery | None:
+        """None of a command's: it may have the name of one of ours."""
+        is_code = wanted.is_built_in or wanted.objective in self._targets
+        return self._nurseries.of(wanted.objective) if is_code else None
+
+    def _at(
+        self, wanted: Wanted, device: str, environment: Mapping[str, str], nursery: Nursery | None
+    ) -> Place:
         def start(job: Job) -> Child:
             return processes.start(job, self.environment, nursery)
 
-        ends_clean = nursery is not None
+        # What a user's has left to do at its exit is not known.
+        ends_clean = nursery is not None and wanted.is_built_in
         return Place(device=device, environment=environment, start=start, ends_clean=ends_clean)
 
     def note(self, lease_id: str, pid: int) -> None:

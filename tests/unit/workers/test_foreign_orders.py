@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from workers import main
-from workers.attempt import is_sound
+from workers.lease import is_sound
 from workers.objectives.offers import BUILT_IN
 from workers.processes import ROOT
 
@@ -76,7 +76,7 @@ def test_imports_by_name_take_their_name_from_the_owner_alone() -> None:
                 ):
                     code_loading.add((path.name, called))
     assert code_loading == {
-        ("child.py", "import_module"),  # BUILT_IN[...].module, our own table
+        ("loading.py", "import_module"),  # BUILT_IN[...].module, our own table
         ("nursery.py", "import_module"),  # likewise
         ("user_objective.py", "import_module"),  # `--objective module:name` of the command line
         ("mnist.py", "eval"),  # torch's Module.eval(), which runs no text

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from workers import loop, main, sender
+from workers import intake, loop, main, sender
 from workers.processes import ROOT
 
 from .fake_service import FakeService
@@ -460,7 +460,7 @@ def test_a_trial_that_fits_nowhere_is_given_back_and_says_why(
         gate.touch()
         service.wait_for(lambda: len(service.ends()) == 2)
     what, body = service.ends()[0]
-    assert (what, body["reason"]) == ("release", loop.NO_ROOM_REASON)
+    assert (what, body["reason"]) == ("release", intake.NO_ROOM_REASON)
     assert n_claims <= 3  # no spinning
 
 

@@ -11,7 +11,7 @@ import re
 from time import perf_counter
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -219,12 +219,14 @@ class _Outgoing:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.waited_s = self.age_s()
-            headers = MutableHeaders(scope=message)
-            headers[REQUEST_ID] = self.request_id
-            for name, value in self._state.get("rate_headers", {}).items():
-                headers[name] = value
-            given = {name for name, _ in headers.raw}
-            headers.raw.extend(each for each in _RAW_SECURITY if each[0] not in given)
+            given = message.get("headers", ())
+            named = {REQUEST_ID: self.request_id, **self._state.get("rate_headers", {})}
+            ours = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in named.items()]
+            decided = {name for name, _ in ours}
+            headers = [each for each in given if each[0] not in decided] + ours
+            present = {name for name, _ in headers}
+            headers += [each for each in _RAW_SECURITY if each[0] not in present]
+            message = {**message, "headers": headers}
         await self._send(message)
 
 

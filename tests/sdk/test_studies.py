@@ -68,7 +68,7 @@ def test_a_near_miss_is_named(client: tw.Client) -> None:
         client.studies.create("wrong", space, tw.minimize("value"))
     assert caught.value.errors[0]["pointer"] == "/space/0/lwo"
     with pytest.raises(
-        tw.InvalidStudy, match='1 fault:\n  /lables: .*did you mean "labels"'
+        tw.InvalidStudy, match=r'1 fault:\n  /lables: .*did you mean "labels"'
     ) as one:
         client.studies.create("wrong", SPACE, tw.minimize("value"), lables={"a": "b"})
     assert str(one.value).count("did you mean") == 1

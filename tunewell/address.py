@@ -41,6 +41,9 @@ class Address:
         self.token = (os.environ.get("TUNEWELL_TOKEN") or "" if token is None else token).strip()
         self._host = _host(self.url)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.url}>"
+
     def settings(self) -> dict[str, Any]:
         """For an httpx client, of either kind."""
         return {

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from . import calls, identity
+from . import calls, failures, identity
 from .ending import INTERRUPTED_S, Evaluated
 from .errors import ApiError, NotFound, StaleLease, Unreachable
 from .exchange import Await, Call, Request
@@ -138,7 +138,10 @@ class AskedBase(Trial):
             self._end()
         if isinstance(error, (Infeasible, StaleLease)):
             return True
-        return self._on_error == "continue" and isinstance(error, Exception)
+        if self._on_error != "continue" or not isinstance(error, Exception):
+            return False
+        log.warning("trial %d failed: %s", self.number, failures.of_exception(error).message)
+        return True
 
     def _is_lost(self, problem: ApiError | None) -> bool:
         if not isinstance(problem, (StaleLease, NotFound)):

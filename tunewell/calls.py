@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from .errors import ApiError, NotFound
@@ -49,7 +50,7 @@ def find_study(id_or_name: str) -> Call[Any]:
     """A study by its id or name.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none; it says which of the newest may be meant, if a name is near.
     """
     if id_or_name.startswith("st_"):
         try:
@@ -68,7 +69,12 @@ def find_study(id_or_name: str) -> Call[Any]:
         token = page.get("next_page_token")
         if not token:
             break
-    raise NotFound(404, {"code": "not-found", "detail": f"there is no study {id_or_name!r}"})
+    detail = f"there is no study {id_or_name!r}"
+    newest = yield Request("GET", "/v1/studies", params={"page_size": PAGE_SIZE})
+    names = [str(study["name"]) for study in newest["studies"]]
+    if near := get_close_matches(id_or_name, names, n=1):
+        detail += f", did you mean {near[0]!r}?"
+    raise NotFound(404, {"code": "not-found", "detail": detail})
 
 
 def pages(path: str, name: str, filters: Mapping[str, Any]) -> Call[None]:

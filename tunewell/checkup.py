@@ -162,6 +162,7 @@ def _token(probe: Probe) -> Finding:
     until = "has no end" if left_s is None else f"ends in {duration(left_s)}"
     text = f"token tk_..{clean(str(token_id))[-2:]}: role {role}, {until}"
     is_soon = left_s is not None and left_s < SOON_S
+    text += "; make another before: tunewell token create" if is_soon else ""
     return Finding(check="token", verdict="warn" if is_soon else "ok", text=text, data=data)
 
 

@@ -17,6 +17,7 @@ The text of each ends with what to type next.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,8 +80,9 @@ class Unreachable(TunewellError):
 
     def __init__(self, url: str, reason: str, *, spool: str | None = None) -> None:
         kept = f"; what it has not taken is kept in {spool} and sent by the next run" * bool(spool)
+        said = re.sub(r"^\[Errno -?\d+\] ", "", reason)
         super().__init__(
-            f"no answer from {url}: {reason}{kept}",
+            f"no answer from {url}: {said}{kept}",
             next_step="say where the service is with TUNEWELL_URL, or start one: tunewell serve",
         )
         self.url = url
@@ -119,8 +121,12 @@ class ApiError(TunewellError):
 
     def _said(self) -> str:
         """The sentence, and each fault that it does not name itself."""
-        faults = (f"{f.get('pointer') or '/'}: {f.get('detail', '')}" for f in self.errors)
-        return "\n  ".join([self.detail, *(fault for fault in faults if fault != self.detail)])
+        faults = [f"{f.get('pointer') or '/'}: {f.get('detail', '')}" for f in self.errors]
+        said = self.detail
+        if self.errors and (first := str(self.errors[0].get("detail", ""))):
+            # Where it ends with the first fault, that is said once, with its place.
+            said = said.removesuffix(f" {first}") if said.endswith(f": {first}") else said
+        return "\n  ".join([said, *(fault for fault in faults if fault != said)])
 
     def _next(self) -> str:
         found = self.problem.get("study_id") or "NAME"
@@ -193,14 +199,20 @@ class DefinitionMismatch(ApiError):
 
     def _said(self) -> str:
         changes = (
-            f"{change.get('pointer')}: is {change.get('stored')!r}, given {change.get('given')!r}"
-            for change in self.diff
+            f"{each.get('pointer')}: is {_given(each, 'stored')}, given {_given(each, 'given')}"
+            for each in self.diff
         )
         return "\n  ".join([self.detail, *changes])
 
     def _next(self) -> str:
         found = self.problem.get("study_id") or "NAME"
         return f"give the study another name, or see what it is: tunewell study show {found}"
+
+
+def _given(change: Mapping[str, Any], which: str) -> str:
+    """One side of a difference, as it is typed in Python."""
+    found = change.get(which)
+    return "nothing" if found is None else repr(found)
 
 
 _NEXT: Mapping[str, str] = {

@@ -159,7 +159,8 @@ def exchange(request: Request, terms: Terms) -> Call[Any]:
         pause = pause_s(attempt, None if has_failed else answer.headers.get("Retry-After"))
         if terms.now() + pause > deadline or terms.is_closing():
             if has_failed:
-                raise unreachable(terms.url, answer) from answer
+                # Not from it: thirty lines of the network's innards say less than its reason.
+                raise unreachable(terms.url, answer) from None
             return read(answer)
         yield Pause(pause)
         attempt += 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .models import Study, Trial
 
-_FIXED_LOW, _FIXED_HIGH = 1e-3, 1e4
+_FIXED_LOW, _FIXED_HIGH = 0.1, 1e4
 _LONGEST_MESSAGE = 200
 
 
@@ -64,9 +64,11 @@ def duration(seconds: float) -> str:
 
 
 def took(seconds: float) -> str:
-    """A duration to the second: "12.3 s", "2 min 04 s", "3 h 05 min"."""
+    """A duration to the second: "36 ms", "12.3 s", "2 min 04 s", "3 h 05 min"."""
+    if seconds < 0.1:
+        return f"{1000 * max(seconds, 0):.0f} ms"
     if seconds < 60:
-        return f"{max(seconds, 0):.1f} s"
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"

@@ -46,7 +46,9 @@ def secret_of(authorization: str | None) -> str:
     """
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
-        raise Denied("send Authorization: Bearer <token>", code="unauthenticated")
+        raise Denied(
+            "a token is needed: send Authorization: Bearer <token>", code="unauthenticated"
+        )
     return secret.strip()
 
 

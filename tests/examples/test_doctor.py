@@ -94,7 +94,9 @@ def test_a_token_is_named_with_its_role_and_its_end(tmp_path: Path, doctor: Doct
         service.end()
     assert lasting["text"] == f"token tk_..{made['id'][-2:]}: role admin, has no end"
     assert ending["verdict"] == "warn"
-    assert ending["text"].endswith(": role reader, ends in 2 h")
+    assert ending["text"].endswith(
+        ": role reader, ends in 2 h; make another before: tunewell token create"
+    )
     assert refused["token"]["verdict"] == "FAIL"
     assert "--token or TUNEWELL_TOKEN" in refused["token"]["text"]
 

@@ -67,8 +67,11 @@ def test_a_near_miss_is_named(client: tw.Client) -> None:
     with pytest.raises(tw.InvalidStudy, match='did you mean "low"') as caught:
         client.studies.create("wrong", space, tw.minimize("value"))
     assert caught.value.errors[0]["pointer"] == "/space/0/lwo"
-    with pytest.raises(tw.InvalidStudy, match='did you mean "labels"'):
+    with pytest.raises(
+        tw.InvalidStudy, match=r'1 fault:\n  /lables: .*did you mean "labels"'
+    ) as one:
         client.studies.create("wrong", SPACE, tw.minimize("value"), lables={"a": "b"})
+    assert str(one.value).count("did you mean") == 1
 
 
 def test_a_study_that_is_not_there_and_a_name_that_is_taken(
@@ -76,6 +79,8 @@ def test_a_study_that_is_not_there_and_a_name_that_is_taken(
 ) -> None:
     with pytest.raises(tw.NotFound, match="no study 'nowhere'"):
         client.studies.get("nowhere")
+    with pytest.raises(tw.NotFound, match="no study 'dnoe', did you mean 'done'"):
+        client.studies.get("dnoe")
     with pytest.raises(tw.ApiError, match=rf"already-exists(.|\n)*tunewell study show {done.id}$"):
         client.studies.create("done", SPACE, tw.minimize("value"))
 

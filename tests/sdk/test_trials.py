@@ -213,7 +213,9 @@ def test_a_loop_whose_body_is_not_under_with_is_told_so(study: tw.Study, client:
     assert [each.state for each in study.trials] == ["pending"]
 
 
-def test_on_error_continue_goes_on_with_the_next_trial(study: tw.Study) -> None:
+def test_on_error_continue_says_it_and_goes_on_with_the_next_trial(
+    study: tw.Study, caplog: pytest.LogCaptureFixture
+) -> None:
     for n, trial in enumerate(study.ask_until_done(on_error="continue")):
         with trial:
             if n == 0:
@@ -221,6 +223,7 @@ def test_on_error_continue_goes_on_with_the_next_trial(study: tw.Study) -> None:
             trial.report(1, value=1.0)
     assert study.refresh().state == "completed"
     assert study.info.n_finished == 3
+    assert "trial 1 failed: ValueError: boom" in caplog.text
 
 
 def test_a_paused_study_is_waited_for_and_said(

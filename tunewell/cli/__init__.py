@@ -79,7 +79,7 @@ def _tell(error: TunewellError, *, as_json: bool) -> int:
     from .output import print_json, problem_lines, unreachable_lines
 
     if isinstance(error, Unreachable):
-        _tell_json(as_json, "service-unreachable", str(error))
+        _tell_json(as_json, "service-unreachable", error.summary)
         _complain(unreachable_lines(error))
         return UNREACHABLE
     if isinstance(error, ApiError):
@@ -87,7 +87,7 @@ def _tell(error: TunewellError, *, as_json: bool) -> int:
             print_json({"type": "error", "error": {"status": error.status, **error.problem}})
         _complain(problem_lines(error))
         return _status_of(error)
-    _tell_json(as_json, "failed", str(error))
+    _tell_json(as_json, "failed", error.summary)
     first, *more = str(error).splitlines() or [type(error).__name__]
     _complain([f"error: {first}", *(f"  {line.strip().removeprefix('next: ')}" for line in more)])
     return error.exit_status

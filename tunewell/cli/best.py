@@ -15,7 +15,6 @@ from .output import (
     TokenOption,
     Url,
     connect,
-    find_study,
     print_json,
     print_table,
     say,
@@ -40,7 +39,7 @@ def best(
     from ..models import Study, read
 
     with connect(url, token) as client:
-        raw = find_study(client, study)
+        raw = client.find_study(study)
         found = client.ranking(raw["id"], k, by)
     if json:
         print_json(found)

@@ -20,7 +20,6 @@ from .output import (
     Yes,
     complain,
     connect,
-    find_study,
     go_on_or_leave,
     print_json,
     say,
@@ -134,7 +133,7 @@ def csv(
 
     history = read_csv(file)
     with connect(url, token) as client:
-        found = find_study(client, study)
+        found = client.find_study(study)
         _import(client, found, history, renames, skip_refused=skip_refused, yes=yes, json=json)
 
 
@@ -157,7 +156,7 @@ def jsonl(
 
     history = read_jsonl(file)
     with connect(url, token) as client:
-        found = find_study(client, study)
+        found = client.find_study(study)
         _import(client, found, history, renames, skip_refused=skip_refused, yes=yes, json=json)
 
 
@@ -182,7 +181,7 @@ def _study(
     client: Client, name: str, history: History, make: Callable[..., Any] | None
 ) -> Mapping[str, Any]:
     try:
-        found: Mapping[str, Any] = find_study(client, name)
+        found: Mapping[str, Any] = client.find_study(name)
     except ApiError as error:
         if error.status != 404:
             raise

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from difflib import get_close_matches
-from itertools import islice
 from textwrap import wrap
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,12 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Column", "DatabaseRefused", "Json", "NotInstalled", "TokenOption", "Url", "Yes", "complain",
-    "confirmed", "connect", "find_study", "go_on_or_leave", "load", "opened", "print_facts",
+    "confirmed", "connect", "go_on_or_leave", "load", "opened", "print_facts",
     "print_json", "print_table", "problem_lines", "refusals", "say", "unreachable_lines",
     "usage_lines",
 ]  # fmt: skip
 
-_NAMES_LOOKED_AT = 500
 
 _NEEDS = {
     "pause": "active",
@@ -146,29 +143,6 @@ def go_on_or_leave(question: str, *, yes: bool) -> None:
     if not confirmed(question, yes=yes):
         complain("nothing was done")
         raise typer.Exit(1)
-
-
-def find_study(client: Client, id_or_name: str) -> Any:
-    """A study by its id or name.
-
-    Raises:
-        ApiError: 404 when there is none; it names the one that is meant, if a name is near.
-    """
-    try:
-        return client.find_study(id_or_name)
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        near = get_close_matches(id_or_name, _some_names(client), n=1)
-        if not near:
-            raise
-        detail = f"there is no study {id_or_name!r}, did you mean {near[0]!r}?"
-        raise ApiError(404, {"code": "not-found", "detail": detail}) from error
-
-
-def _some_names(client: Client) -> list[str]:
-    """Names of the newest studies; enough to find the one that was misspelt."""
-    return [str(study["name"]) for study in islice(client.list_studies(), _NAMES_LOOKED_AT)]
 
 
 def unreachable_lines(error: Unreachable) -> list[str]:

@@ -16,7 +16,6 @@ from .output import (
     TokenOption,
     Url,
     connect,
-    find_study,
     opened,
     print_json,
     print_table,
@@ -68,7 +67,7 @@ def _pages(
     """The verdicts on a study, page by page: worked out by the service, or here."""
     if local is None:
         with connect(url, token) as client:
-            yield client.replay(find_study(client, study)["id"], force=force)
+            yield client.replay(client.find_study(study)["id"], force=force)
         return
     database = local if "://" in local else f"sqlite:///{Path(local).absolute()}"
     with opened("local_replay", database) as replays:

@@ -25,7 +25,6 @@ from .output import (
     Yes,
     complain,
     connect,
-    find_study,
     go_on_or_leave,
     load,
     print_json,
@@ -150,7 +149,7 @@ def watch(
 
     goal = Goal.parsed(until)
     with connect(url, token) as client:
-        found = find_study(client, study)["id"]
+        found = client.find_study(study)["id"]
         if json or WISHES.is_quiet or not is_screen(sys.stdout):
             raise typer.Exit(follow(client, found, as_json=json, goal=goal))
         from ..watching import watch_live
@@ -191,7 +190,7 @@ app.command()(show)
 
 def _steer(verb: str, study: str, url: str | None, token: str | None, json: bool) -> None:
     with connect(url, token) as client:
-        _act(client, find_study(client, study), verb, json=json)
+        _act(client, client.find_study(study), verb, json=json)
 
 
 def _act(client: Client, found: Mapping[str, Any], verb: str, *, json: bool) -> None:
@@ -234,7 +233,7 @@ def cancel(
 ) -> None:
     """End a study at once; running trials are aborted."""
     with connect(url, token) as client:
-        found = find_study(client, study)
+        found = client.find_study(study)
         n_running = (found.get("trial_counts") or {}).get("running", 0)
         if n_running:
             what = f"{n_running} running trials of {cell(found['name'])} are aborted"
@@ -252,7 +251,7 @@ def delete(
 ) -> None:
     """Delete a study; it can be restored for a time."""
     with connect(url, token) as client:
-        found = find_study(client, study)
+        found = client.find_study(study)
         go_on_or_leave(f"Delete {cell(found['name'])} with its trials?", yes=yes)
         deleted = client.delete_study(found["id"])
     if json:

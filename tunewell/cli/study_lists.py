@@ -20,7 +20,6 @@ from .output import (
     TokenOption,
     Url,
     connect,
-    find_study,
     print_facts,
     print_json,
     print_table,
@@ -101,7 +100,7 @@ def show(study: StudyName, url: Url = None, token: TokenOption = None, json: Jso
     from ..models import Study, read
 
     with connect(url, token) as client:
-        raw = find_study(client, study)
+        raw = client.find_study(study)
     if json:
         print_json(raw)
         return
@@ -147,7 +146,7 @@ def export(
     --json means JSON lines.
     """
     with connect(url, token) as client:
-        found = find_study(client, study)
+        found = client.find_study(study)
         chunks = client.export(found["id"], file_format or ("jsonl" if json else "csv"))
         if output is None:
             for chunk in chunks:

@@ -71,7 +71,8 @@ def create(
         print_json(made)
         return
     print(made["secret"])
-    until = f", until {made['expires_at']}" if made["expires_at"] else ""
+    ends = made["expires_at"] and datetime.fromisoformat(str(made["expires_at"]))
+    until = f", until {cell(ends)} UTC" if ends else ""
     say(f"{made['role']} token {cell(made['name'])} ({made['id']}){until}; not shown again")
 
 

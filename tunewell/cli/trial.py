@@ -18,7 +18,6 @@ from .output import (
     TokenOption,
     Url,
     connect,
-    find_study,
     print_facts,
     print_json,
     print_table,
@@ -36,7 +35,7 @@ def _id(client: Client, of: str, number: int | None) -> str:
     """The id of a trial: given as such, or by its number in a study."""
     if number is None:
         return of
-    study = find_study(client, of)
+    study = client.find_study(of)
     for trial in client.trials(study["id"]):
         if trial["number"] == number:
             return str(trial["id"])
@@ -61,7 +60,7 @@ def list_trials(
     from ..models import Study, Trial, read
 
     with connect(url, token) as client:
-        raw = find_study(client, study)
+        raw = client.find_study(study)
         trials = list(client.trials(raw["id"], state=state, order_by=order_by))
     if json:
         print_json({"trials": trials})
@@ -89,13 +88,13 @@ _HEADS = {"took_s": "took", "number": "#"}
 
 
 def _columns(study: Study) -> list[Column]:
-    """Where there is no room, the id goes first, then the last parameters."""
+    """Where there is no room, the id goes first, then the source, then the last parameters."""
     return [
         Column(name="number", is_number=True),
         Column(name="state", is_state=True),
         *(Column(name=name, is_number=True, rank=10 + k) for k, name in enumerate(study.params)),
         *(Column(name=name, is_number=True) for name in study.metrics),
-        Column(name="source", rank=5),
+        Column(name="source", rank=500),
         Column(name="id", rank=1_000),
         Column(name="took_s", is_number=True, rank=4),
         Column(name="failure", rank=3),
@@ -155,11 +154,11 @@ def _print_logs(log: Any, *, as_json: bool) -> None:
         print("\n".join(clean(line) for line in part["text"].splitlines()))
         end = part["offset"] + len(part["text"].encode())
     if not log["parts"]:
-        say("The trial has printed nothing.")
+        say("No output: the trial has printed nothing, or ran in a script, which shows it itself.")
 
 
 def _facts(trial: TrialDetail, study: Study) -> Iterator[tuple[str, Any]]:
-    yield "trial", trial_line(trial, study)
+    yield "trial", trial_line(trial, study).removeprefix("trial ")
     yield "id", trial.id
     yield "study", f"{study.name} ({study.id})"
     yield "state", trial.state

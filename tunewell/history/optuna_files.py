@@ -230,7 +230,8 @@ def _from_journal(path: Path) -> list[_Study]:
             if is_last and isinstance(error, ValueError):
                 break  # it is still being written
             where = f"{path}, line {number}"
-            raise BadHistory(f"{where} is no entry of an Optuna journal: {error!r}") from error
+            why = "no JSON" if isinstance(error, json.JSONDecodeError) else repr(error)
+            raise BadHistory(f"{where} is no entry of an Optuna journal: {why}") from error
     return list(played.studies.values())
 
 

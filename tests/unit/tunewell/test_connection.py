@@ -72,9 +72,12 @@ def test_calls_under_a_lease_and_reads_carry_no_idempotency_key() -> None:
 def test_no_retries_raise_at_once() -> None:
     service = FakeService({PATH: AWAY})
     client = service.client(retry_s=0)
-    with pytest.raises(Unreachable, match=r"no answer from http://tune\.example: refused"):
+    with pytest.raises(Unreachable, match=r"no answer from http://tune\.example: refused") as away:
         client.get_study("st_1")
     assert client.pauses == []
+    # A traceback ends with what to do, not with the network's innards.
+    assert away.value.__suppress_context__
+    assert away.value.__cause__ is None
 
 
 def test_the_last_try_gives_the_services_own_words() -> None:

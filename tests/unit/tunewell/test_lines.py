@@ -91,7 +91,7 @@ def test_what_was_saved_is_said_where_something_was(
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.0061234, "0.0061"),
+        (0.0061234, "0.006123"),
         (0.94651, "0.9465"),
         (0.0, "0.0000"),
         (-3.25, "-3.2500"),

@@ -116,6 +116,6 @@ def test_fields_can_be_taken_apart_again() -> None:
 
 def test_durations_and_rates_have_their_units() -> None:
     assert [took(s) for s in (0.04, 59.9, 124.1, 11100)] == [
-        "0.0 s", "59.9 s", "2 min 04 s", "3 h 05 min",
+        "40 ms", "59.9 s", "2 min 04 s", "3 h 05 min",
     ]  # fmt: skip
     assert [rate(r) for r in (4870.1, 31.24, 0.5)] == ["4,870/h", "31.2/h", "0.5/h"]

@@ -1,4 +1,4 @@
-"""No container engine runs here: the image's scripts are run as they are, the files are parsed."""
+"""No container engine runs here: the images' scripts are run with what the files give them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tunewell.client import Client
+
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
+JOB = ROOT / "examples" / "cluster" / "kubernetes-job.yaml"
 
 
 @pytest.fixture
@@ -65,7 +68,47 @@ def with_tunewell_on_path(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
-def test_the_service_makes_a_token_of_each_role_at_its_first_start(tmp_path: Path) -> None:
+def run_the_containers_of_workers(url: str, env: dict[str, str], folder: Path) -> None:
+    """Two studies, one by the pods of the Kubernetes Job, one by the compose file's worker."""
+    admin = (folder / "tokens" / "admin").read_text().strip()
+    secret = (folder / "tokens" / "worker").read_text().strip()
+    (container,) = yaml.safe_load(JOB.read_text())["spec"]["template"]["spec"]["containers"]
+    of_pod = {each["name"]: each.get("value", secret) for each in container["env"]}
+    worker = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["worker"]
+    ways = {"pod": (of_pod, container["args"]), "compose": (worker["environment"], [])}
+    for name, (given, arguments) in ways.items():
+        own = {**env, **given, "TUNEWELL_URL": url, "TUNEWELL_STATE_DIR": str(folder / name)}
+        with Client(url, token=admin) as client:
+            study = client.request("POST", "/v1/studies", body=function_study(name))
+            with subprocess.Popen(
+                [str(DOCKER / "start-worker.sh"), *arguments], env=own, stdout=subprocess.DEVNULL
+            ) as process:
+                if arguments:  # the workers of the Job end by themselves
+                    assert process.wait(timeout=120) == 0
+                wait_until_it_ends(client, study["id"])
+                process.terminate()
+
+
+def function_study(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "objective": {"name": "function"},
+        "metrics": [{"name": "value", "direction": "minimize"}],
+        "space": [{"name": "x0", "type": "float", "low": -5, "high": 5}],
+        "suggester": {"name": "random"},
+        "limits": {"max_trials": 3},
+    }
+
+
+def wait_until_it_ends(client: Client, study_id: str) -> None:
+    after = 0
+    while (study := client.request("GET", f"/v1/studies/{study_id}"))["state"] == "active":
+        feed = client.request("GET", "/v1/events", params={"after": after, "wait_s": 5})
+        after = feed["next_after"]
+    assert (study["state"], study["trial_counts"]) == ("completed", {"completed": 3})
+
+
+def test_a_service_and_workers_start_as_their_containers_do(tmp_path: Path) -> None:
     folder = tmp_path / "tokens"
     folder.mkdir()
     env = {
@@ -82,11 +125,15 @@ def test_the_service_makes_a_token_of_each_role_at_its_first_start(tmp_path: Pat
         text=True,
     ) as process:
         assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        ready = next(line for line in lines if "ready" in line)
-        process.terminate()
+        try:
+            lines = iter(process.stdout.readline, "")
+            ready = next(line for line in lines if "ready at " in line)
+            found = re.search(r"ready at (http://\S+)", ready)
+            assert found is not None
+            run_the_containers_of_workers(found[1].replace("0.0.0.0", "127.0.0.1"), env, tmp_path)
+        finally:
+            process.terminate()
         process.wait(timeout=20)
-    assert "http://" in ready
     roles = {path.name: path.read_text().strip() for path in folder.iterdir()}
     assert set(roles) == {"admin", "submitter", "worker", "reader"}
     assert all(secret.startswith("tw_") for secret in roles.values())

@@ -110,9 +110,7 @@ def worker(
         own = ("--url", service.url, "--name", "head", "--objective", "own:waits", "--json")
         # What says on a machine to which cluster it belongs lies in Ray's folder there.
         place = {"RAY_TMPDIR": cluster.folder} if block == HERE else {}
-        started.append(
-            Process(tunewell(*words[1:], *own), folder, {**env, **place}, cwd=code)
-        )
+        started.append(Process(tunewell(*words[1:], *own), folder, {**env, **place}, cwd=code))
         return started[-1]
 
     yield start

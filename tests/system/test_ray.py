@@ -96,8 +96,9 @@ def go(tmp_path: Path) -> Path:
 def worker(
     service: Service, cluster: Cluster, folder: Path, tmp_path: Path, go: Path
 ) -> Iterator[Callable[..., Process]]:
-    """Starts a worker as the page has it, on the head's machine or elsewhere, from a folder with code
-    of its own.
+    """Starts a worker as the page has it, on the head's machine or elsewhere.
+
+    It has a folder with code of its own.
     """
     code = tmp_path / "code"
     code.mkdir()

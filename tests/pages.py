@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 NOT_RUN = {
-    "containers": "no container engine is at hand; packaging/test_containers.py runs the scripts of "
-    "the images with what the compose file and the manifests give them",
+    "containers": "no container engine is at hand; packaging/test_containers.py runs the images' "
+    "scripts with what the compose file and the manifests give them",
     "the tests": "`make test` is what runs this; `make crash-matrix` takes an hour, and the "
     "tests run cells of it",
 }

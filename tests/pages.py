@@ -32,6 +32,7 @@ NOT_RUN = {
 
 PROGRAMS = {
     "nginx": "the blocks for nginx run where it is installed: apt-get install nginx-light",
+    "systemd-analyze": "the unit is held against systemd's rules where systemd is installed",
     "caddy": "the blocks for Caddy run where it is installed: apt-get install caddy",
 }
 """What some blocks need that pip cannot install; a test that finds it missing is skipped so."""

@@ -65,9 +65,11 @@ check: install
 openapi: install
 	$(BIN)/python -m app.api.openapi docs/openapi.json
 
-# The reference's tables, then the site in build/site.
+# The reference's tables, then the site in build/site, of pages at the places that they have here.
 docs: install
 	$(BIN)/python docs/make_reference.py
+	rm -rf build/pages && mkdir -p build/pages
+	cp -r README.md LICENSE NOTICE docker-compose.yml docs examples build/pages
 	$(BIN)/zensical build --clean
 
 # The pages as the browser tests see them, for the documentation.

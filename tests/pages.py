@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 NOT_RUN = {
+    "containers": "no container engine is at hand; packaging/test_containers.py runs the images' "
+    "scripts with what the compose file and the manifests give them",
     "the tests": "`make test` is what runs this; `make crash-matrix` takes an hour, and the "
     "tests run cells of it",
 }
@@ -30,6 +32,7 @@ NOT_RUN = {
 
 PROGRAMS = {
     "nginx": "the blocks for nginx run where it is installed: apt-get install nginx-light",
+    "systemd-analyze": "the unit is held against systemd's rules where systemd is installed",
     "caddy": "the blocks for Caddy run where it is installed: apt-get install caddy",
 }
 """What some blocks need that pip cannot install; a test that finds it missing is skipped so."""

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -56,12 +55,12 @@ def test_the_readmes_two_machines_meet(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def second(machines: Machines) -> Iterator[Bench]:
+def second(machines: Machines) -> Bench:
     """The other machine, with the worker's token."""
     other = machines.other
     (other.folder / "gpu-a.token").write_text(machines.secret("gpu-a"))
     other.given["tw_..."] = machines.secret("gpu-a")
-    yield other
+    return other
 
 
 def test_a_worker_on_another_machine_runs_a_study(machines: Machines, second: Bench) -> None:

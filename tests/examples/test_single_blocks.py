@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -11,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from tests.pages import marked
+from tests.pages import marked, program
 from tests.postgres import Postgres
 
 from .bench import Bench
@@ -74,6 +76,26 @@ study.optimize(lambda trial: trial.params["x"] ** 2)
     bench.run(marked("a study replayed"))
     assert bench.heard.count("6 equal") == 2, bench.heard
     service.end()
+
+
+def test_the_unit_of_systemd_is_sound_and_starts_the_service(bench: Bench) -> None:
+    checker = program("systemd-analyze")
+    bench.given |= {
+        "/opt/tunewell/bin": f"{bench.folder}/.venv/bin",
+        "/var/lib/tunewell": str(bench.folder),
+    }
+    text = bench.filled(marked("a unit of systemd"))
+    unit = bench.folder / "tunewell.service"
+    unit.write_text(text)
+    checked = subprocess.run(
+        [checker, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+    given = dict(re.findall(r"^(ExecStart|Environment)=(.*)$", text, re.MULTILINE))
+    name, _, value = given["Environment"].partition("=")
+    bench.env[name] = value
+    bench.start(given["ExecStart"].replace(f"{bench.folder}/.venv/bin/", ""))
+    assert (bench.folder / "tunewell.db").exists()
 
 
 def test_the_running_statistics_are_torchs() -> None:

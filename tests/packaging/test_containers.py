@@ -1,4 +1,4 @@
-"""No container engine runs here: the image's scripts are run as they are, the files are parsed."""
+"""No container engine runs here: the images' scripts are run with what the files give them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tunewell.client import Client
+
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
+JOB = ROOT / "examples" / "cluster" / "kubernetes-job.yaml"
 
 
 @pytest.fixture
@@ -65,7 +68,38 @@ def with_tunewell_on_path(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
-def test_the_service_makes_a_token_of_each_role_at_its_first_start(tmp_path: Path) -> None:
+def run_a_container_of_workers(url: str, env: dict[str, str], folder: Path) -> None:
+    """With the environment that compose gives, and the arguments of the Kubernetes Job."""
+    worker = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["worker"]
+    (container,) = yaml.safe_load(JOB.read_text())["spec"]["template"]["spec"]["containers"]
+    own = {
+        **env,
+        **worker["environment"],
+        "TUNEWELL_URL": url,
+        "TUNEWELL_STATE_DIR": str(folder / "state"),
+    }
+    with Client(url, token=(folder / "tokens" / "admin").read_text().strip()) as client:
+        study = client.request("POST", "/v1/studies", body=function_study("contained"))
+        subprocess.run(
+            [str(DOCKER / "start-worker.sh"), *container["args"]],
+            env=own, stdout=subprocess.DEVNULL, check=True, timeout=150,
+        )  # fmt: skip
+        ended = client.request("GET", f"/v1/studies/{study['id']}")
+    assert (ended["state"], ended["trial_counts"]) == ("completed", {"completed": 3})
+
+
+def function_study(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "objective": {"name": "function"},
+        "metrics": [{"name": "value", "direction": "minimize"}],
+        "space": [{"name": "x0", "type": "float", "low": -5, "high": 5}],
+        "suggester": {"name": "random"},
+        "limits": {"max_trials": 3},
+    }
+
+
+def test_a_service_and_a_worker_start_as_their_containers_do(tmp_path: Path) -> None:
     folder = tmp_path / "tokens"
     folder.mkdir()
     env = {
@@ -82,11 +116,15 @@ def test_the_service_makes_a_token_of_each_role_at_its_first_start(tmp_path: Pat
         text=True,
     ) as process:
         assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        ready = next(line for line in lines if "ready" in line)
-        process.terminate()
+        try:
+            lines = iter(process.stdout.readline, "")
+            ready = next(line for line in lines if "ready at " in line)
+            found = re.search(r"ready at (http://\S+)", ready)
+            assert found is not None
+            run_a_container_of_workers(found[1].replace("0.0.0.0", "127.0.0.1"), env, tmp_path)
+        finally:
+            process.terminate()
         process.wait(timeout=20)
-    assert "http://" in ready
     roles = {path.name: path.read_text().strip() for path in folder.iterdir()}
     assert set(roles) == {"admin", "submitter", "worker", "reader"}
     assert all(secret.startswith("tw_") for secret in roles.values())

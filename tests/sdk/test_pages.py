@@ -1,4 +1,4 @@
-"""The Python of the README and of the page on the SDK, as it stands there."""
+"""The Python of the page on the SDK, as it stands there."""
 
 from __future__ import annotations
 
@@ -15,17 +15,9 @@ PAGE = ROOT / "docs" / "how-to" / "python.md"
 
 
 def blocks(path: Path) -> list[str]:
-    """The blocks of Python, but for that of Lightning, which test_lightning.py runs; of the README
-    that which connects.
-    """
+    """The blocks of Python, but for that of Lightning, which test_lightning.py runs."""
     found: list[str] = re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
-    kept = [block for block in found if "tunewell.lightning" not in block]
-    return [block for block in kept if path == PAGE or "tw.connect()" in block]
-
-
-def train(params: dict[str, Any]) -> float:
-    """What is the reader's own."""
-    return 1.0 - abs(params["lr"] - 0.01)
+    return [block for block in found if "tunewell.lightning" not in block]
 
 
 @pytest.fixture
@@ -37,7 +29,7 @@ def names(
     monkeypatch.setenv("TUNEWELL_TOKEN", client.token)
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".tunewell").symlink_to(folder)
-    return {"__name__": "__main__", "train": train}
+    return {"__name__": "__main__"}
 
 
 def test_every_block_of_the_page_runs(
@@ -75,10 +67,3 @@ def test_every_block_of_the_page_runs(
     assert kept["study"].refresh().state == "completed"
     assert kept["study"].info.n_finished == 20
     assert "accuracy=" in capsys.readouterr().out
-
-
-def test_the_readmes_lines_run(names: dict[str, Any], client: tw.Client) -> None:
-    (block,) = blocks(ROOT / "README.md")
-    exec(block.replace('name="cnn"', 'name="readme-cnn"'), names)
-    study = client.studies.get("readme-cnn")
-    assert (study.state, study.info.n_finished) == ("completed", 20)

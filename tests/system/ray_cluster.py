@@ -35,7 +35,9 @@ def main() -> None:
         cluster = Cluster(initialize_head=True, head_node_args={**node, "num_gpus": 1})
         other = cluster.add_node(**node)
         raylet = other.all_processes["raylet"][0].process.pid
-        sys.stdout.write(json.dumps({"address": cluster.address, "raylet": raylet, "folder": folder}) + "\n")
+        sys.stdout.write(
+            json.dumps({"address": cluster.address, "raylet": raylet, "folder": folder}) + "\n"
+        )
         sys.stdout.flush()
         signal.sigwait({signal.SIGTERM})
         cluster.shutdown()

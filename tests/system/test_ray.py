@@ -96,8 +96,9 @@ def go(tmp_path: Path) -> Path:
 def worker(
     service: Service, cluster: Cluster, folder: Path, tmp_path: Path, go: Path
 ) -> Iterator[Callable[..., Process]]:
-    """Starts a worker as the page has it, on the head's machine or elsewhere, from a folder with code
-    of its own.
+    """Starts a worker as the page has it, on the head's machine or elsewhere.
+
+    It has a folder with code of its own.
     """
     code = tmp_path / "code"
     code.mkdir()
@@ -110,9 +111,7 @@ def worker(
         own = ("--url", service.url, "--name", "head", "--objective", "own:waits", "--json")
         # What says on a machine to which cluster it belongs lies in Ray's folder there.
         place = {"RAY_TMPDIR": cluster.folder} if block == HERE else {}
-        started.append(
-            Process(tunewell(*words[1:], *own), folder, {**env, **place}, cwd=code)
-        )
+        started.append(Process(tunewell(*words[1:], *own), folder, {**env, **place}, cwd=code))
         return started[-1]
 
     yield start

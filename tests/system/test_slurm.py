@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages import marked
 from tests.packaging.test_cluster import SLURM
 from tests.packaging.test_containers import ROOT, with_tunewell_on_path
+from tests.pages import marked
 
 from .running import Service, function_study
-
 
 SBATCH = """#!/bin/bash
 # As sbatch: takes the script over, has two of its tasks run, and goes.

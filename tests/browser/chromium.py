@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,10 +79,17 @@ def _places() -> Iterator[Path]:
     for name in NAMES:
         if found := shutil.which(name):
             yield Path(found)
-    with sync_playwright() as playwright:
-        downloaded = Path(playwright.chromium.executable_path)
+    # In a thread of its own: playwright refuses a second one in a thread that has it open.
+    with ThreadPoolExecutor(1) as apart:
+        downloaded = apart.submit(_downloaded).result()
     if downloaded.exists():
         yield downloaded
+
+
+def _downloaded() -> Path:
+    """Where playwright's own browser is, or would be."""
+    with sync_playwright() as playwright:
+        return Path(playwright.chromium.executable_path)
 
 
 def _installed() -> Path:

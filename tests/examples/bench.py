@@ -22,8 +22,8 @@ _PLAIN = re.compile(r"(\.venv/bin/)?tunewell [\w ./:=@?%,+-]*(#.*)?")
 class Bench:
     """Runs what pages say. `tunewell` is this checkout's, and so is `.venv/bin/tunewell`.
 
-    Where a block has nothing but commands of ours, they are forked off a process that has all loaded;
-    how they start for themselves is tested by `test_local.py` and `tests/packaging`.
+    Where a block has nothing but commands of ours, they are forked off a process that has all
+    loaded; how they start for themselves is tested by `test_local.py` and `tests/packaging`.
 
     Args:
         folder: empty; the working folder and the home.

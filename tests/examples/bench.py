@@ -15,12 +15,15 @@ from tests.system.running import Process, tunewell
 
 TIMEOUT_S = 150
 USUAL = "http://127.0.0.1:8700"
-_PLAIN = re.compile(r"tunewell [\w ./:=@?%,+-]*")
+_PLAIN = re.compile(r"(\.venv/bin/)?tunewell [\w ./:=@?%,+-]*(#.*)?")
 """A line that says the same to any shell and to none."""
 
 
 class Bench:
     """Runs what pages say. `tunewell` is this checkout's, and so is `.venv/bin/tunewell`.
+
+    Where a block has nothing but commands of ours, they are forked off a process that has all
+    loaded; how they start for themselves is tested by `test_local.py` and `tests/packaging`.
 
     Args:
         folder: empty; the working folder and the home.
@@ -80,9 +83,8 @@ class Bench:
     def run(self, text: str) -> str:
         """Runs lines of shell; what they wrote."""
         lines = self.filled(text).replace("\\\n", " ").strip().splitlines()
-        words = [shlex.split(line, comments=True) for line in lines]
-        if all(_PLAIN.fullmatch(" ".join(line)) for line in words):
-            return "".join(self._warm(line) for line in words)
+        if all(_PLAIN.fullmatch(line) for line in lines):
+            return "".join(self._warm(shlex.split(line, comments=True)) for line in lines)
         return self._run(["bash", "-euo", "pipefail", "-c", self.filled(text)])
 
     def _warm(self, words: list[str]) -> str:
@@ -125,10 +127,8 @@ class Bench:
         words = shlex.split(line, comments=True)
         if "serve" in words:
             env.pop("TUNEWELL_URL", None)
-        # What is called by its name alone is forked off a process that has everything loaded.
-        is_warm = words[0] == "tunewell"
-        command = tunewell(*words[1:]) if is_warm else words
-        process = Process(command, self._errors, env, cwd=self.folder)
+        assert words[0] in ("tunewell", ".venv/bin/tunewell")
+        process = Process(tunewell(*words[1:]), self._errors, env, cwd=self.folder)
         self._stack.callback(process.end)
         if "serve" in words:
             found = re.search(r"ready at (http://\S+)", process.line("ready at "))

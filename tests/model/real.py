@@ -47,14 +47,14 @@ class Keyed:
 
 
 class Counted:
-    """Stands in for `secrets` in the making of ids: of one instant, the later made sorts later."""
+    """Stands in for random bytes in the making of ids: of one instant, later ones sort later."""
 
     def __init__(self) -> None:
         self._made = itertools.count()
 
-    def randbits(self, _n_bits: int) -> int:
+    def __call__(self, n_bytes: int) -> bytes:
         """The next number."""
-        return next(self._made)
+        return next(self._made).to_bytes(n_bytes, "big")
 
 
 class Real:

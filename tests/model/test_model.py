@@ -18,7 +18,7 @@ STEPS = 50
 
 @pytest.fixture
 def real(migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Real]:
-    monkeypatch.setattr("app.domain.ids.secrets", Counted())
+    monkeypatch.setattr("app.domain.ids._random", Counted())
     opened = Real(migrated_url)
     yield opened
     opened.close()

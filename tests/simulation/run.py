@@ -41,25 +41,25 @@ class Outcome:
 
 
 class CountedIds:
-    """Stands in for `secrets` in the making of ids, so that a seed gives the same run each time."""
+    """Stands in for random bytes in the making of ids, so that a seed gives the same run again."""
 
     def __init__(self) -> None:
         self._made = itertools.count()
 
-    def randbits(self, _n_bits: int) -> int:
+    def __call__(self, n_bytes: int) -> bytes:
         """The next number."""
-        return next(self._made)
+        return next(self._made).to_bytes(n_bytes, "big")
 
 
 @contextmanager
 def counted_ids() -> Iterator[None]:
     """Ids that are counted, not drawn, while the block runs."""
-    drawn = ids.secrets
-    ids.secrets = CountedIds()  # type: ignore[assignment]
+    drawn = ids._random
+    ids._random = CountedIds()
     try:
         yield
     finally:
-        ids.secrets = drawn
+        ids._random = drawn
 
 
 def simulate(seed: int) -> Outcome:

@@ -203,7 +203,7 @@ async def test_a_lease_is_looked_at_again_when_the_content_has_been_read(
 
         def take(tx: Any) -> None:
             study = study_rows.lock(tx, study_id)
-            start(study, trial_rows.get(tx.conn, first.trial.id), Holder(duration_s=60))
+            start(study, trial_rows.get(tx.conn, first.trial.id), Holder(duration_s=60), 0)
 
         store.write(take)
 

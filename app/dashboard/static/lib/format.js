@@ -64,7 +64,7 @@ export function gibibytes(bytes) {
   return size >= 0.1 ? `${size.toFixed(1)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
-export const rate = (perHour) => (perHour === null || perHour === undefined ? MINUS : `${number(Number(perHour.toPrecision(3)))}/h`);
+export const rate = (perHour) => (perHour === null || perHour === undefined ? MINUS : `${Number(perHour.toPrecision(3)).toLocaleString("en")}/h`);
 
 const SAID = { oom: "out of memory", nan: "not a number" };
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -11,20 +11,26 @@ from .envelope import Envelope, floats, integers
 from .sampling import cells
 from .table import RANKED, Floats, Ints, TrialTable
 from .wild import cut
+from .worked import worked_s
+
+Axis: TypeAlias = Literal["number", "elapsed", "worked"]
+"""Trial numbers; seconds since the first start; those of them in which trials ran."""
 
 _UNSEEN = (TrialState.PENDING, TrialState.CANCELLED)
 _VALUELESS = (TrialState.FAILED, TrialState.INFEASIBLE)
 
 
-def history(table: TrialTable, *, by_time: bool, max_points: int) -> Envelope:
+def history(table: TrialTable, axis: Axis, *, max_points: int) -> Envelope:
     """Every trial that has begun, by number or by the time of its end; one best line for each
     bracket of the early-stopping rule.
 
     A trial that has no final value stands at the one that it reported last; those that end without
     one are there without a value. `excluded` counts the trials that stand at no value, by state, or
-    as `nan` where the value is not finite.
+    as `nan` where the value is not finite. Over "worked" all times are without `idle_s`, the
+    seconds in which nothing ran.
     """
-    x = table.elapsed_s if by_time else table.number.astype(np.float64)
+    elapsed_s, idle_s = worked_s(table) if axis == "worked" else (table.elapsed_s, 0.0)
+    x = table.number.astype(np.float64) if axis == "number" else elapsed_s
     value = table.shown
     used = np.flatnonzero(~table.is_in(*_UNSEEN))
     keep = np.zeros(len(table), dtype=np.bool_)
@@ -43,14 +49,17 @@ def history(table: TrialTable, *, by_time: bool, max_points: int) -> Envelope:
         excluded=_excluded(table),
         columns={
             "number": integers(table.number[shown]),
-            "elapsed_s": floats(table.elapsed_s[shown]),
+            "elapsed_s": floats(elapsed_s[shown]),
             "value": floats(value[shown]),
             "state": integers(table.state[shown]),
             "bracket": integers(table.bracket[shown], none=-1),
         },
         more={
-            "best": [_best(table, x, int(bracket)) for bracket in np.unique(table.bracket)],
+            "best": [
+                _best(table, x, elapsed_s, int(bracket)) for bracket in np.unique(table.bracket)
+            ],
             "axis": cut(value[used]),
+            "idle_s": idle_s,
         },
     )
 
@@ -62,7 +71,7 @@ def _excluded(table: TrialTable) -> dict[str, int]:
     return found | ({"nan": n_nan} if n_nan else {})
 
 
-def _best(table: TrialTable, x: Floats, bracket: int) -> dict[str, Any]:
+def _best(table: TrialTable, x: Floats, elapsed_s: Floats, bracket: int) -> dict[str, Any]:
     """The improvements within a bracket, in the order of `x`."""
     inside = np.flatnonzero((table.bracket == bracket) & np.isfinite(x))
     order: Ints = inside[np.argsort(x[inside], kind="stable")]
@@ -70,6 +79,6 @@ def _best(table: TrialTable, x: Floats, bracket: int) -> dict[str, Any]:
     return {
         "bracket": None if bracket < 0 else bracket,
         "number": integers(table.number[steps]),
-        "elapsed_s": floats(table.elapsed_s[steps]),
+        "elapsed_s": floats(elapsed_s[steps]),
         "value": floats(table.value[steps]),
     }

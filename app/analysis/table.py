@@ -52,6 +52,7 @@ class Row:
             that was not finite; NaN where there is none.
         elapsed_s: seconds from the study's first start to the trial's end, NaN before it.
         duration_s: seconds from the trial's start to its end, NaN before it.
+        begun_s: seconds from the study's first start to the trial's, NaN before it.
         bracket: of the early-stopping rule, -1 for none.
         has_reported: whether it has reported anything.
         is_feasible: whether it keeps the thresholds of the constraint metrics, if there are any.
@@ -69,6 +70,7 @@ class Row:
     params: Mapping[str, Value]
     last: float = math.nan
     duration_s: float = math.nan
+    begun_s: float = math.nan
     has_reported: bool = False
     is_feasible: bool = True
     values: tuple[float, ...] = ()
@@ -97,6 +99,7 @@ class TrialTable:
     last: Floats
     elapsed_s: Floats
     duration_s: Floats
+    begun_s: Floats
     bracket: Ints
     reported: Mask
     feasible: Mask
@@ -122,6 +125,7 @@ class TrialTable:
             last=np.array([row.last for row in rows], dtype=np.float64),
             elapsed_s=np.array([row.elapsed_s for row in rows], dtype=np.float64),
             duration_s=np.array([row.duration_s for row in rows], dtype=np.float64),
+            begun_s=np.array([row.begun_s for row in rows], dtype=np.float64),
             bracket=np.array([row.bracket for row in rows], dtype=np.int64),
             reported=np.array([row.has_reported for row in rows], dtype=np.bool_),
             feasible=np.array([row.is_feasible for row in rows], dtype=np.bool_),
@@ -204,6 +208,7 @@ _COLUMNS = (
     "last",
     "elapsed_s",
     "duration_s",
+    "begun_s",
     "bracket",
     "reported",
     "feasible",

@@ -18,7 +18,7 @@ from ..analysis import curves as curve_plots
 from ..analysis.envelope import Envelope, floats, integers
 from ..analysis.explained import Target, contour, explained
 from ..analysis.failures import Failed, failures
-from ..analysis.history import history
+from ..analysis.history import Axis, history
 from ..analysis.parallel import parallel
 from ..analysis.pareto import pareto
 from ..analysis.rungs import rungs
@@ -83,7 +83,7 @@ class Query:
     """What is asked of an analysis.
 
     Attributes:
-        x: "number" or "elapsed", the axis of `history`.
+        x: the axis of `history`.
         params: names of parameters; empty: those that come first.
         max_points: how many points are drawn at most.
         from_s, to_s: window of the timeline, in seconds from the study's first start.
@@ -96,7 +96,7 @@ class Query:
             (0, 1].
     """
 
-    x: str = "number"
+    x: Axis = "number"
     params: tuple[str, ...] = ()
     max_points: int = 2_000
     from_s: float = 0.0
@@ -152,7 +152,7 @@ class AnalysisService:
 
     def _history(self, study_id: str, query: Query) -> Envelope:
         _, table = self._tables.look(study_id, query.metric)
-        return history(table, by_time=query.x == "elapsed", max_points=query.max_points)
+        return history(table, query.x, max_points=query.max_points)
 
     def _slice(self, study_id: str, query: Query) -> Envelope:
         study, table = self._tables.look(study_id, query.metric)

@@ -264,6 +264,7 @@ class _Rows:
             last=math.nan if not found.last else self._last(found.last),
             elapsed_s=_between(self.begun, found.ended),
             duration_s=_between(found.started, found.ended),
+            begun_s=_between(self.begun, found.started),
             bracket=-1 if bracket is None else bracket,
             has_reported=found.n_measurements > 0,
             params=params,

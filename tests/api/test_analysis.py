@@ -63,6 +63,11 @@ async def test_what_each_kind_shows(http: httpx.AsyncClient) -> None:
     assert history["columns"]["number"] == [1, 2, 3]
     assert history["columns"]["value"] == [3.0, None, 4.0]
     assert history["best"][0]["number"] == [1]
+    assert history["idle_s"] == 0
+    worked = await get(http, study, "history", x="worked")
+    assert worked["idle_s"] >= 0
+    ends = zip(worked["columns"]["elapsed_s"], history["columns"]["elapsed_s"], strict=True)
+    assert all(w is e is None or 0 <= w <= e for w, e in ends)
     curves = await get(http, study, "curves")
     assert curves["columns"]["number"] == [1, 3]
     assert curves["columns"]["length"] == [2, 1]

@@ -101,6 +101,8 @@ def test_history_over_time_of_another_metric(study: tw.Study) -> None:
     assert axes.get_xlabel() == "time since the first start, s"
     assert axes.get_ylabel() == "accuracy"
     assert "history (accuracy)" in figure.get_suptitle()
+    (axes,) = study.plot("history", x="worked").axes
+    assert axes.get_xlabel() == "time since the first start without pauses, s"
 
 
 def test_curves_are_those_reported_with_the_best_bold(study: tw.Study) -> None:

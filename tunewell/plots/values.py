@@ -11,20 +11,25 @@ _VALUELESS = ("failed", "infeasible")
 
 
 def history(shown: Shown, figure: Any) -> None:
-    """Each trial at its value, and the best so far, over trials or (`x="elapsed"`) over time."""
+    """Each trial at its value, and the best so far, over trials, (`x="elapsed"`) over time, or
+    (`x="worked"`) over the time in which trials ran. One that runs stands at the last end.
+    """
     axes, columns = figure.subplots(), shown.found["columns"]
     if not columns["number"]:
         return nothing(axes, "No trial has begun. Start a worker, or ask for trials in a script.")
-    is_time = shown.params.get("x") == "elapsed"
-    size, unit = unit_of(max(columns["elapsed_s"])) if is_time else (1.0, "")
-    key = "elapsed_s" if is_time else "number"
-    x = [at / size for at in columns[key]]
+    axis = shown.params.get("x", "number")
+    key = "number" if axis == "number" else "elapsed_s"
+    last = max((at for at in columns[key] if at is not None), default=0.0)
+    size, unit = (1.0, "") if axis == "number" else unit_of(last)
+    x = [(last if at is None else at) / size for at in columns[key]]
     by_state(axes, shown, x, columns)
     _feet(axes, shown.found, x)
     for best in shown.found["best"]:
         _best(axes, best, [at / size for at in best[key]], max(x))
     cut(axes, shown.found)
-    label(axes, f"time since the first start, {unit}" if is_time else "trial", said(shown.metric))
+    pauses = " without pauses" if axis == "worked" else ""
+    time = f"time since the first start{pauses}, {unit}"
+    label(axes, "trial" if axis == "number" else time, said(shown.metric))
     return None
 
 

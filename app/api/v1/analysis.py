@@ -9,6 +9,7 @@ from pydantic import StringConstraints
 from starlette.responses import Response
 
 from ...analysis.explained import Target
+from ...analysis.history import Axis
 from ...service import analysis as service
 from ...store.idempotency import Answer
 from .. import render
@@ -45,8 +46,11 @@ async def get_analysis(
     ],
     api: ApiDep,
     x: Annotated[
-        Literal["number", "elapsed"],
-        Query(description="`history`: over trial numbers, or over time."),
+        Axis,
+        Query(
+            description="`history`: over trial numbers, over time, or over the time in which "
+            "trials ran."
+        ),
     ] = "number",
     param: Annotated[
         list[Annotated[str, StringConstraints(max_length=service.MOST_NAME)]] | None,

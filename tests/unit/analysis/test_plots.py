@@ -53,7 +53,7 @@ MIXED = (
 
 
 def test_a_history_has_every_trial_that_began_and_the_improvements() -> None:
-    found = history(table(*MIXED), by_time=False, max_points=100)
+    found = history(table(*MIXED), "number", max_points=100)
     assert found.columns["number"] == [1, 2, 3, 4, 5, 6]
     assert found.columns["value"] == [3.0, 4.0, None, 1.0, 2.0, 0.5]
     assert found.columns["elapsed_s"][-1] is None
@@ -72,7 +72,7 @@ def test_what_is_not_finite_is_counted_and_stands_nowhere() -> None:
         row(5, state=TrialState.STOPPED, last=2.0),
         row(6, 1.0, is_feasible=False),
     )
-    found = history(table(*rows), by_time=False, max_points=100)
+    found = history(table(*rows), "number", max_points=100)
     assert found.columns["value"] == [3.0, None, None, None, 2.0, 1.0]
     assert found.excluded == {"nan": 2}
     assert found.more["best"][0]["number"] == [1]
@@ -81,30 +81,30 @@ def test_what_is_not_finite_is_counted_and_stands_nowhere() -> None:
 def test_a_few_wild_values_have_the_axis_cut() -> None:
     tame = [0.9 + k / 100 for k in range(10)]
     rows = [row(n, value) for n, value in enumerate([*tame, 1e308, -1e308], start=1)]
-    found = history(table(*rows), by_time=False, max_points=100)
+    found = history(table(*rows), "number", max_points=100)
     assert found.more["axis"] == {"low": 0.9, "high": 0.99, "n_outside": 2}
-    assert history(table(*rows[:10]), by_time=False, max_points=100).more["axis"] is None
+    assert history(table(*rows[:10]), "number", max_points=100).more["axis"] is None
     equal = [row(n, value) for n, value in enumerate([1.0] * 20 + [9.0], start=1)]
-    found = history(table(*equal), by_time=False, max_points=100)
+    found = history(table(*equal), "number", max_points=100)
     assert found.more["axis"] == {"low": 1.0, "high": 1.0, "n_outside": 1}
 
 
 def test_the_best_line_follows_the_direction_and_the_time() -> None:
     late = (row(1, 3.0, elapsed_s=9.0), row(2, 4.0, elapsed_s=2.0), row(3, 5.0, elapsed_s=5.0))
-    found = history(table(*late, direction=Direction.MAXIMIZE), by_time=True, max_points=100)
+    found = history(table(*late, direction=Direction.MAXIMIZE), "elapsed", max_points=100)
     assert found.more["best"][0]["number"] == [2, 3]
 
 
 def test_each_bracket_has_a_best_line() -> None:
     rows = (row(1, 3.0, bracket=0), row(2, 2.0, bracket=1), row(3, 1.0, bracket=0))
-    best = history(table(*rows), by_time=False, max_points=100).more["best"]
+    best = history(table(*rows), "number", max_points=100).more["best"]
     assert [(line["bracket"], line["number"]) for line in best] == [(0, [1, 3]), (1, [2])]
 
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_studies_with_next_to_nothing_have_plots(n: int) -> None:
     small = table(*(row(number + 1, 1.0) for number in range(n)))
-    assert history(small, by_time=True, max_points=100).n_shown == n
+    assert history(small, "elapsed", max_points=100).n_shown == n
     assert slices(small, [LR], max_points=100).n_shown == n
     assert parallel(small, [LR], max_points=100, seed=1).n_shown == n
     chosen = curve_plots.choose(small, max_curves=100, seed=1)

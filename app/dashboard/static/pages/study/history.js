@@ -19,18 +19,24 @@ const ID = "history";
 export class History extends Plot {
   constructor(context) {
     const log = new LogSwitch(ID);
-    const over = el("button", { type: "button", class: "quiet switch", onclick: () => change({ over: read("over") === "time" ? null : "time" }) }, "over time");
+    const over = el("button", { type: "button", class: "quiet switch", onclick: () => change({ over: this.isByTime ? null : "time" }) }, "over time");
+    const pauses = el("button", { type: "button", class: "quiet switch", onclick: () => change({ over: read("over") === "work" ? "time" : "work" }) }, "without pauses");
+    pauses.hidden = true; // until it is known whether the plot is over time
     const cut = new CutSwitch(() => this.redraw());
-    super(context, { kind: "history", keys: ["log", "over", "at"], id: ID, title: "Best so far", isOfMetric: true, tools: [over, log.element, cut.element], help: "Each trial's final value, and the best of those before it. Trials that were stopped early never count as the best of completed ones in importance." });
-    Object.assign(this, { log, over, cut, key: new Key(this.panel) });
+    super(context, { kind: "history", keys: ["log", "over", "at"], id: ID, title: "Best so far", isOfMetric: true, tools: [over, pauses, log.element, cut.element], help: "Each trial's final value, and the best of those before it. Trials that were stopped early never count as the best of completed ones in importance." });
+    Object.assign(this, { log, over, pauses, cut, key: new Key(this.panel) });
   }
 
   get isByTime() {
-    return read("over") === "time";
+    return ["time", "work"].includes(read("over"));
+  }
+
+  get isWithoutPauses() {
+    return read("over") === "work";
   }
 
   parameters() {
-    return { x: this.isByTime ? "elapsed" : "number", max_points: MOST };
+    return { x: this.isWithoutPauses ? "worked" : this.isByTime ? "elapsed" : "number", max_points: MOST };
   }
 
   async fetch(asked) {
@@ -59,7 +65,7 @@ export class History extends Plot {
     const isHidden = news.state === "pending" || news.state === "cancelled";
     const value = news.values[this.metric.name] ?? null;
     const begun = this.context.study().started_at;
-    const elapsed = news.ended_at && begun ? (Date.parse(news.ended_at) - Date.parse(begun)) / 1000 : null;
+    const elapsed = news.ended_at && begun ? (Date.parse(news.ended_at) - Date.parse(begun)) / 1000 - this.data.idle_s : null;
     let k = this.places.get(news.number);
     if (k === undefined) {
       if (isHidden) return false;
@@ -124,7 +130,7 @@ export class History extends Plot {
 
   now() {
     const { started_at: begun, ended_at: ended } = this.context.study();
-    return begun ? ((ended ? Date.parse(ended) : Date.now()) - Date.parse(begun)) / 1000 : 0;
+    return begun ? ((ended ? Date.parse(ended) : Date.now()) - Date.parse(begun)) / 1000 - this.data.idle_s : 0;
   }
 
   async render() {
@@ -132,6 +138,8 @@ export class History extends Plot {
     const shown = [...marks.completed, ...marks.stopped, ...marks.running, ...marks.paused, ...marks.rest];
     const { name } = this.metric;
     this.over.setAttribute("aria-pressed", String(this.isByTime));
+    this.pauses.setAttribute("aria-pressed", String(this.isWithoutPauses));
+    this.pauses.hidden = !this.isByTime;
     if (!shown.length) return this.nothing(marks);
     const values = shown.map((mark) => mark.y);
     this.log.allow(values);
@@ -188,7 +196,7 @@ export class History extends Plot {
     const hollow = (state) => ({ color: "transparent", borderColor: stateColour(state), borderWidth: 1.5 });
     const hasLane = marks.failed.length > 0;
     const xAxis = this.isByTime
-      ? { ...axisName("since the first start", 24), type: "value", min: 0, max: most || 1, interval: NICE_S.find((step) => step >= most / 6), axisLabel: { formatter: timeTick, showMaxLabel: false } }
+      ? { ...axisName(this.isWithoutPauses ? "since the first start, without pauses" : "since the first start", 24), type: "value", min: 0, max: most || 1, interval: NICE_S.find((step) => step >= most / 6), axisLabel: { formatter: timeTick, showMaxLabel: false } }
       : { ...axisName("trial", 24), type: "value", min: 1, max: Math.max(2, most), axisLabel: { formatter: (value) => number(value) } };
     const sides = { left: 70, right: this.lines().length > 1 ? 72 : 16 };
     return {

@@ -62,6 +62,7 @@ def test_rows_stay_where_they_are_until_they_are_asked_to_move(
     visitor = visit(own_site)
     page = visitor.open("/")
     visitor.live()
+    expect(page.locator("#studies tbody tr")).to_have_count(2)
     assert names(page) == ["second", "first"]
     call(
         "POST",
@@ -75,6 +76,7 @@ def test_rows_stay_where_they_are_until_they_are_asked_to_move(
     expect(page.locator("#changed")).to_contain_text("changed place or are new")
     assert names(page) == ["second", "first"]
     page.locator("#changed").get_by_role("button", name="Show").click()
+    expect(page.locator("#studies tbody tr")).to_have_count(3)
     assert names(page) == ["third", "first", "second"]
     row.get_by_role("link", name="team=vision").click()
     expect(page.locator("#studies tbody tr")).to_have_count(1)

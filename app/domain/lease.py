@@ -38,6 +38,8 @@ class Lease:
     Attributes:
         worker_id: the worker that holds it, or None for a client of `:suggest`.
         slot: the worker's slot that it was given for, from 0; None where that is not known.
+        memory_bytes, utilisation: memory in use, and the share of the device in 0..1, as the last
+            beat that told of them said; None where none has.
         client_id: the client's own name for itself, or None.
         token_id: the token it was taken with, or None with auth off.
         duration_s: how long a renewal lasts.
@@ -54,6 +56,8 @@ class Lease:
     study_id: str
     worker_id: str | None = None
     slot: int | None = None
+    memory_bytes: int | None = None
+    utilisation: float | None = None
     client_id: str | None = None
     token_id: str | None = None
     duration_s: float

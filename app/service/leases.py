@@ -20,6 +20,7 @@ from ..errors import AppError, Conflict, Fault, InvalidInput, NotFound, StaleLea
 from ..logs import bind
 from ..metrics import Metrics
 from ..store import checkpoints as checkpoint_rows
+from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
 from ..store import trials as trial_rows
 from ..store import workers as worker_rows
@@ -77,6 +78,7 @@ class LeaseService:
         def renew(tx: Tx) -> BeatAnswer:
             held = hold(tx, beat.lease_id, None, caller)
             answer = _renewed(held)
+            _note_use(held, beat, answer)
             if drains and answer.directive is Directive.CONTINUE and _has_unsaved(held):
                 return replace(answer, directive=Directive.CHECKPOINT)
             return answer
@@ -360,6 +362,15 @@ def _renewed(held: Held) -> BeatAnswer:
     directive = directive_of(held)
     lease = held.lease if directive is Directive.ABORT else renewed(held)
     return BeatAnswer(lease_id=lease.id, expires_at=lease.expires_at, directive=directive)
+
+
+def _note_use(held: Held, beat: Beat, answer: BeatAnswer) -> None:
+    """Keeps what a beat says that its trial uses."""
+    memory_bytes, utilisation = beat.memory_bytes, beat.utilisation
+    is_said = memory_bytes is not None or utilisation is not None
+    if is_said and answer.directive is not Directive.ABORT:
+        tx = held.study.tx
+        lease_rows.note_use(tx, held.lease, memory_bytes=memory_bytes, utilisation=utilisation)
 
 
 def _has_unsaved(held: Held) -> bool:

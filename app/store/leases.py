@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Connection,
+    Float,
     Update,
     bindparam,
     case,
     exists,
+    func,
     literal_column,
     or_,
     select,
@@ -103,6 +105,10 @@ _RENEW: Update = _OPEN_ONE.values(
 )
 _EXTEND: Update = _OPEN_ONE.values(to_step=bindparam("b_to_step", type_=BigInteger))
 _BEAT: Update = _OPEN_ONE.values(**_NEW_TIMES)
+_USE: Update = _OPEN_ONE.values(
+    memory_bytes=func.coalesce(bindparam("b_memory", type_=BigInteger), leases.c.memory_bytes),
+    utilisation=func.coalesce(bindparam("b_utilisation", type_=Float), leases.c.utilisation),
+)
 _FINISH: Update = _OPEN_ONE.values(
     ended_at=bindparam("b_now"),
     outcome=bindparam("b_outcome"),
@@ -280,6 +286,16 @@ def renew(
         statement = _RENEW
     tx.update(statement, values, lambda: _stale(lease))
     return with_fields(lease, **changes)
+
+
+def note_use(tx: Tx, lease: Lease, *, memory_bytes: int | None, utilisation: float | None) -> None:
+    """Notes what a trial uses; None: as it was. The caller has renewed the lease just now.
+
+    Raises:
+        StaleLease: it has ended.
+    """
+    values = {"b_id": lease.id, "b_memory": memory_bytes, "b_utilisation": utilisation}
+    tx.update(_USE, values, lambda: _stale(lease))
 
 
 def extend(tx: Tx, lease: Lease, to_step: int) -> Lease:

@@ -155,6 +155,8 @@ def lease_of(row: AnyRow) -> Lease:
         study_id=row.study_id,
         worker_id=row.worker_id,
         slot=row.slot,
+        memory_bytes=row.memory_bytes,
+        utilisation=row.utilisation,
         client_id=row.client_id,
         token_id=row.token_id,
         duration_s=row.duration_s,

@@ -220,6 +220,9 @@ leases = Table(
     Column("to_step", BigInteger),
     Column("answer", Json),
     Column("slot", Integer),
+    # What the last beat that told of it said: bytes, and the share of the device in use.
+    Column("memory_bytes", BigInteger),
+    Column("utilisation", Float),
     CheckConstraint(_one_of("outcome", LeaseEnd), name="outcome"),
     CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),
     CheckConstraint("duration_s > 0", name="duration"),

@@ -44,6 +44,7 @@ def test_a_killed_service_is_said_and_heals_without_lost_or_double_rows(
     page = looking.open(f"/studies/{ids[0]}")
     listing.live()
     looking.live()
+    expect(listing.page.locator("#studies tbody tr")).to_have_count(len(wanted))
     assert sorted(names(listing.page)) == wanted
 
     own_site.service.kill()

@@ -29,7 +29,10 @@ def filled(site: Site) -> str:
     }
     made = call("POST", "/v1/studies", study | {"objective": {"name": "function"}})["id"]
     free = [{"index": 0, "memory_free_bytes": 40 * GIB}]
-    call("POST", "/v1/leases:claim", {"worker_id": worker, "devices_free": free, "wait_s": 10})
+    asked = {"worker_id": worker, "devices_free": free, "wait_s": 10}
+    (lease,) = call("POST", "/v1/leases:claim", asked)["leases"]
+    beat = {"lease_id": lease["lease_id"], "memory_bytes": 3 * GIB, "utilisation": 0.83}
+    call("POST", "/v1/leases:heartbeat", {"leases": [beat]})
     return str(made)
 
 
@@ -39,6 +42,7 @@ def test_an_admin_sees_what_runs_where_and_drains(own_site: Site, visit: Visit) 
     page = visitor.open("/workers")
     card = page.get_by_role("region", name="gpu-a")
     expect(card).to_contain_text("1 of 2 slots")
+    expect(card).to_contain_text("3.0 GiB, busy 83 %")
     expect(card).to_contain_text("60.0 GiB of 100.0 GiB in use or kept for what runs")
     expect(card.get_by_role("link", name="held")).to_have_attribute("href", f"/studies/{study}")
     expect(page.get_by_role("heading", name=HOSTILE)).to_be_visible()

@@ -46,6 +46,17 @@ async def test_an_expired_lease_makes_its_trial_pending_again(
     assert view.attempts[0].end is LeaseEnd.EXPIRED
 
 
+async def test_a_beat_tells_what_its_trial_uses(bench: Bench, services: Services) -> None:
+    worker_id, _ = bench.worker(), bench.study(worker_study())
+    grant = await bench.claim(worker_id)
+    assert grant is not None
+    for said in ({"memory_bytes": 2**40, "utilisation": 0.5}, {}, {"memory_bytes": 7}):
+        beat = Beat(lease_id=grant.lease.id, **said)
+        services.leases.beat([beat], worker_id=worker_id, caller=bench.caller)
+    (held,) = services.workers.get(worker_id).leases
+    assert (held.lease.memory_bytes, held.lease.utilisation) == (7, 0.5)
+
+
 async def test_a_late_beat_revives_an_unclaimed_lease(
     bench: Bench, store: Store, services: Services
 ) -> None:

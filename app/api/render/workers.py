@@ -55,6 +55,8 @@ def held_lease(value: HeldLease) -> dict[str, Any]:
         "expires_at": instant(lease.expires_at),
         "last_step": lease.last_step,
         "to_step": lease.to_step,
+        "memory_bytes": lease.memory_bytes,
+        "utilisation": lease.utilisation,
     }
 
 

@@ -124,6 +124,10 @@ class HeldLease(Wire):
     expires_at: Instant = Field(description="When it ends unless renewed.")
     last_step: int | None = Field(description="Highest step reported.")
     to_step: int | None = Field(description="The step that it may go on to, where that is known.")
+    memory_bytes: int | None = Field(description="Memory in use at its last beat; null: not said.")
+    utilisation: float | None = Field(
+        description="Share of the device in use at its last beat, 0 to 1; null: not said."
+    )
 
 
 class DeviceOut(Wire):

@@ -81,7 +81,7 @@ function running(worker, state, now) {
   const lines = worker.leases.map((lease) => el("li", {},
     el("a", { href: `/trials/${encodeURIComponent(lease.trial_id)}` }, `#${lease.number}`), " ",
     el("a", { href: `/studies/${encodeURIComponent(lease.study_id)}` }, named(lease.study_name)), " ",
-    el("span", { class: "soft" }, lease.slot === null ? "" : `in slot ${lease.slot}, `, steps(lease), "began ", timeAgo(lease.acquired_at)),
+    el("span", { class: "soft" }, lease.slot === null ? "" : `in slot ${lease.slot}, `, steps(lease), uses(lease), "began ", timeAgo(lease.acquired_at)),
     state === "silent" ? el("span", { class: "trouble" }, ` ${ends(lease, now)}`) : null));
   return [el("ul", { class: "held" }, ...lines)];
 }
@@ -89,6 +89,12 @@ function running(worker, state, now) {
 function steps(lease) {
   if (lease.last_step === null) return lease.to_step === null ? "" : `step 0 of ${lease.to_step}, `;
   return `step ${lease.last_step}${lease.to_step === null ? "" : ` of ${lease.to_step}`}, `;
+}
+
+// What its last beat said: memory, and the share of its device.
+function uses({ memory_bytes: memory, utilisation }) {
+  const said = [memory === null ? "" : `${gibibytes(memory)}, `, utilisation === null ? "" : `busy ${share(utilisation)}, `];
+  return said.join("");
 }
 
 function ends(lease, now) {

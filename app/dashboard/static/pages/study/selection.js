@@ -89,7 +89,7 @@ export class Selection {
     this.listeners = new Set();
     this.timer = null;
     onChange((names) => (names === null || names.includes("sel")) && this.changed());
-    if (this.rules.size) this.look();
+    if (this.rules.size) this.look().then(() => this.tell()); // panels may be there before the answer
   }
 
   fromAddress() {

@@ -24,8 +24,10 @@ let shownFor = null; // the address that the rows were made for
 
 async function read() {
   const asked = filters.asked();
+  const { search } = location;
   const found = await get("/v1/studies", { ...asked, view: "summary", page_size: PAGE });
   part("new").hidden = !(await mayWrite());
+  if (location.search !== search) return; // filtered anew meanwhile: that answer follows
   if (location.search !== shownFor) draw(found);
   else renew(found);
 }

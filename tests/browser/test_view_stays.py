@@ -16,7 +16,10 @@ from .seeding import ask, box, bring, complete, create, finished, report
 from .site import Site
 
 N_EVENTS = 100
-PLOTS = ("history", "importance", "curves", "slice", "parallel", "contour")
+PLOTS = {
+    "overview": ("history", "importance", "curves", "slice", "parallel"),
+    "parameters": ("contour",),
+}
 
 _SET_UP = """async () => {
   const { getInstanceByDom } = await import("/static/vendor/echarts-6.1.0.min.js");
@@ -73,14 +76,9 @@ def test_every_panel_says_of_how_many_it_shows_how_many(site: Site, visit: Visit
     study = create(site.service.call, "captions", box(2))
     bring(site.service.call, study, finished(12, 2, 3))
     visitor = visit(site, role=Role.READER)
-    seen = set()
-    for tab in ("overview", "parameters"):
+    for tab, names in PLOTS.items():
         page = visitor.open(f"/studies/{study}?tab={tab}")
-        for name in PLOTS:
-            caption = page.locator(f"#{name} .caption")
-            if caption.count():
-                caption.first.scroll_into_view_if_needed()
-                said = re.compile(r"\d+ of \d+ (lines )?shown|on \d+ trials")
-                expect(caption.first).to_contain_text(said)
-                seen.add(name)
-    assert seen == set(PLOTS)
+        for name in names:
+            caption = page.locator(f"#{name} .caption").first
+            caption.scroll_into_view_if_needed()
+            expect(caption).to_contain_text(re.compile(r"\d+ of \d+ (lines )?shown|on \d+ trials"))

@@ -10,7 +10,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ..domain.json_text import json_encoder
 from ..store.idempotency import Answer
 
 
@@ -28,7 +27,7 @@ def number(value: float) -> float | str:
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
-_encode = json_encoder(is_ascii=False)
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def dumps(value: Any) -> str:

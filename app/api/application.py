@@ -26,8 +26,6 @@ from .idempotency import InFlight
 from .pages import add_pages
 from .problems import problem_response
 from .rate import RateLimiter, count_call
-from .route import ServiceRoute
-from .shortcuts import Shortcuts
 from .v1 import (
     analysis,
     audit,
@@ -46,10 +44,10 @@ from .v1 import (
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 _ROUTERS = (
+    leases,  # what every trial calls stands first: one route after another is tried
     studies,
     analysis,
     trials,
-    leases,
     logs,
     checkpoints,
     workers,
@@ -96,9 +94,8 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     app.state.limiter = anyio.CapacityLimiter(settings.pool_size)
     app.state.submitted = anyio.CapacityLimiter(MOST_SUBMITTED)
     app.state.unlimited = anyio.CapacityLimiter(math.inf)  # who has a place gets a thread
-    routes = [route for module in _ROUTERS for route in module.router.routes]
-    app.router.routes.append(Shortcuts([each for each in routes if isinstance(each, ServiceRoute)]))
-    app.router.routes.extend(routes)
+    for module in _ROUTERS:
+        app.router.routes.extend(module.router.routes)
     for error in (AppError, HTTPException, RequestValidationError):
         app.add_exception_handler(error, _on_error)
     add_pages(app)

@@ -14,8 +14,6 @@ from typing import Any, TypeVar
 from sqlalchemy import BigInteger, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-from ..domain.json_text import json_encoder
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROS_PER_S = 1_000_000
 _MICROS_PER_DAY = 86_400 * _MICROS_PER_S
@@ -116,7 +114,7 @@ def spell_float(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-_encode = json_encoder(is_ascii=True)
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 def dump_json(value: Any) -> str:

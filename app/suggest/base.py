@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -178,6 +178,15 @@ def rng_of(request: SuggestRequest, name: str, index: int) -> np.random.Generato
 def memory_of(request: SuggestRequest) -> SuggestMemory:
     """The study's memory, or a new one."""
     return SuggestMemory() if request.memory is None else request.memory
+
+
+def in_order(request: SuggestRequest) -> SuggestRequest:
+    """The same request with its trials by number, in whichever order they came."""
+    return replace(
+        request,
+        finished=tuple(sorted(request.finished, key=lambda t: t.number)),
+        pending=tuple(sorted(request.pending, key=lambda t: t.number)),
+    )
 
 
 def taken_keys(request: SuggestRequest) -> set[str]:

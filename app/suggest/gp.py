@@ -18,7 +18,16 @@ from ..domain.space import Value, point_key
 from ..domain.study import Direction
 from ..domain.trial import EXPECTED_GAIN, TrialSource
 from . import gp_several
-from .base import Decision, Suggestion, SuggestRequest, provenance, rng_of, taken_keys, targets
+from .base import (
+    Decision,
+    Suggestion,
+    SuggestRequest,
+    in_order,
+    provenance,
+    rng_of,
+    taken_keys,
+    targets,
+)
 from .belief import Belief
 from .design import design_point, new_point, satisfies
 from .gp_candidates import Region
@@ -56,7 +65,7 @@ def suggest(request: SuggestRequest) -> Decision:
     """
     if len(request.metrics) > 1:
         return gp_several.suggest(request)
-    maker = _Maker(_in_order(request))
+    maker = _Maker(in_order(request))
     made: list[Suggestion] = []
     for index in range(request.index, request.index + request.count):
         suggestion = maker.next(index)
@@ -72,7 +81,7 @@ def sees_noise(request: SuggestRequest) -> bool:
 
     The fits are those of the next point, and kept for it.
     """
-    maker = _Maker(_in_order(request))
+    maker = _Maker(in_order(request))
     if maker.is_design():
         return False
     try:
@@ -91,7 +100,7 @@ def believed(request: SuggestRequest) -> Belief | None:
     """
     if len(request.metrics) > 1:
         return gp_several.believed(request)
-    maker = _Maker(_in_order(request))
+    maker = _Maker(in_order(request))
     return None if maker.is_design() else maker.believed(request.index)
 
 
@@ -102,14 +111,6 @@ def design_size(request: SuggestRequest, p: int) -> int:
         return max(1, int(given))
     size = min(max(p + 1, 4), 10)
     return size if request.max_trials is None else max(1, min(size, request.max_trials // 5))
-
-
-def _in_order(request: SuggestRequest) -> SuggestRequest:
-    return replace(
-        request,
-        finished=tuple(sorted(request.finished, key=lambda t: t.number)),
-        pending=tuple(sorted(request.pending, key=lambda t: t.number)),
-    )
 
 
 class _Maker:

@@ -7,7 +7,6 @@ points pending for later ones. Pure: a function of the request.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from .base import (
     Suggestion,
     SuggestRequest,
     constraint_excess,
+    in_order,
     objective_targets,
     provenance,
     rng_of,
@@ -49,7 +49,7 @@ def suggest(request: SuggestRequest) -> Decision:
     Returns:
         `request.count` distinct points, fewer with `exhausted` when no more exist.
     """
-    maker = _Maker(_in_order(request))
+    maker = _Maker(in_order(request))
     made: list[Suggestion] = []
     for index in range(request.index, request.index + request.count):
         suggestion = maker.next(index)
@@ -66,16 +66,8 @@ def believed(request: SuggestRequest) -> Belief | None:
     Raises:
         LinAlgError, ArithmeticError, ValueError: the history cannot be fitted.
     """
-    maker = _Maker(_in_order(request))
+    maker = _Maker(in_order(request))
     return None if maker.is_design() else maker.believed(request.index)
-
-
-def _in_order(request: SuggestRequest) -> SuggestRequest:
-    return replace(
-        request,
-        finished=tuple(sorted(request.finished, key=lambda t: t.number)),
-        pending=tuple(sorted(request.pending, key=lambda t: t.number)),
-    )
 
 
 class _Maker:

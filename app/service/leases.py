@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ from ..domain.fidelity import Directive
 from ..domain.lease import Lease, LeaseEnd
 from ..domain.study import OPEN_STUDY_STATES, Study
 from ..domain.trial import Failure, FailureKind, Trial, TrialState
-from ..errors import AppError, Conflict, Fault, InvalidInput, NotFound, StaleLease
+from ..errors import AppError, NotFound, StaleLease
 from ..logs import bind
 from ..metrics import Metrics
 from ..store import checkpoints as checkpoint_rows
@@ -30,13 +29,14 @@ from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from . import duplicates
 from .asks import Holder
-from .failures import judge_worker, pause_when_broken, use_attempt
-from .fence import Held, after, directive_of, hold, lose, loss, obeyed, renewed, stale
+from .ends import failed, final_values, given_back, paused, pin_data
+from .failures import judge_worker, pause_when_broken
+from .fence import Held, after, directive_of, hold, renewed, stale
 from .following import Following
 from .grants import advance, finish, note_spared
 from .points import PointSource
-from .settle import last_values, note_best, wake
-from .stopping import judged, may_pause
+from .settle import note_best, wake
+from .stopping import judged
 from .todo import Todo
 from .views import Beat, BeatAnswer, Budget, Caller, Failed, Matched, Point, Report, Reported
 from .wake import EVENTS, study_topic
@@ -45,8 +45,6 @@ MESSAGE_CHARS, TRACEBACK_CHARS = 2_000, 20_000
 """How much of a failure's message and traceback is kept."""
 
 _TRIAL: TypeAdapter[Trial] = TypeAdapter(Trial)
-_COUNTS_AS_LOSS = frozenset({FailureKind.PREEMPTED})
-"""Failures that count as a loss, not as an attempt."""
 
 _END_OF = {
     TrialState.COMPLETED: LeaseEnd.COMPLETED,
@@ -128,7 +126,7 @@ class LeaseService:
             if checkpoint_id is not None:
                 _check_committed(held, checkpoint_id)
             is_pause = reason == "paused"
-            trial = _paused(held) if is_pause else _given_back(held)
+            trial = paused(held) if is_pause else given_back(held)
             end = LeaseEnd.PAUSED if is_pause else LeaseEnd.RELEASED
             finish(held.study, held.lease, end, answer=_kept("release", trial))
             after(held.study)
@@ -250,7 +248,7 @@ class LeaseService:
                 return _first_answer(held.lease)
             follow = _looked(following, held)
             held = _taken(held, report)
-            final = _final_values(held, state, values)
+            final = final_values(held, state, values)
             reached = step if step is not None else held.lease.last_step
             advance(held.study, held.lease, reached)
             trial = trial_rows.move(
@@ -263,7 +261,7 @@ class LeaseService:
                 data=dict(data) if data else None,
                 equivalent=digest,
             )
-            _pin_data(held.study, trial)
+            pin_data(held.study, trial)
             if state is TrialState.STOPPED:
                 note_spared(held.study, trial, reached)
             note_best(held.study, trial)
@@ -311,7 +309,7 @@ class LeaseService:
                 return _failed_as(_first_answer(held.lease))
             follow = _looked(following, held)
             held = _taken(held, report)
-            trial = _failed(held, failure, min_memory_bytes)
+            trial = failed(held, failure, min_memory_bytes)
             answer = _kept("fail", trial)
             finish(held.study, held.lease, LeaseEnd.FAILED, failure=failure, answer=answer)
             judge_worker(tx, held.lease, failure)
@@ -388,81 +386,8 @@ def _check_committed(held: Held, checkpoint_id: str) -> None:
         raise NotFound(f"trial {held.trial.id} has no committed checkpoint {checkpoint_id}")
 
 
-def _final_values(held: Held, state: TrialState, values: Mapping[str, float]) -> dict[str, float]:
-    """The values to keep; for a stopped trial without any, those of its last measurement."""
-    final = dict(values)
-    if not final and state is TrialState.STOPPED:
-        final = last_values(held.study, held.trial)
-    faults = [
-        Fault(
-            pointer=f"/values/{_escape(name)}",
-            code="not-finite",
-            detail=f"{name} is {value}; report such a trial by :fail with kind nan",
-        )
-        for name, value in final.items()
-        if not math.isfinite(value)
-    ]
-    if state is TrialState.COMPLETED:
-        faults += [
-            Fault(
-                pointer=f"/values/{_escape(metric.name)}",
-                code="missing-metric",
-                detail=f"the study declares the metric {metric.name!r}; a completed trial needs it",
-            )
-            for metric in held.study.study.definition.metrics
-            if metric.name not in final
-        ]
-    if faults:
-        raise InvalidInput("the trial's final values are not complete", faults=faults)
-    return final
-
-
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
-
-
-def _pin_data(study: LockedStudy, trial: Trial) -> None:
-    """The first completed trial pins the data set that all others must use."""
-    digest = (trial.data or {}).get("digest")
-    if digest and study.study.data_digest is None and trial.state is TrialState.COMPLETED:
-        study.set(data_digest=str(digest))
-
-
-def _failed(held: Held, failure: Failure, needed_bytes: int | None) -> Trial:
-    """A trial after an attempt that failed; one that had been told to pause or stop does that."""
-    if held.trial.directive is not None:
-        return obeyed(held.study, held.trial, failure=failure)
-    if failure.kind in _COUNTS_AS_LOSS:
-        return lose(held.study, held.trial, failure)
-    return use_attempt(
-        held.study,
-        held.trial,
-        failure,
-        worker_id=held.lease.worker_id,
-        needed_bytes=needed_bytes,
-    )
-
-
 def _failed_as(trial: Trial) -> Failed:
     return Failed(trial=trial, will_retry=trial.state is TrialState.PENDING)
-
-
-def _given_back(held: Held) -> Trial:
-    return lose(held.study, held.trial, loss("released too often"))
-
-
-def _paused(held: Held) -> Trial:
-    """A trial that pauses at its rung; pending at once if it has been promoted meanwhile."""
-    trial = held.trial
-    if not may_pause(trial, held.lease):
-        raise Conflict(
-            "a trial pauses at a rung only, when its early-stopping rule says so",
-            members={"current_state": trial.state.value, "allowed": ["pending"]},
-        )
-    if trial.directive is not None:
-        return obeyed(held.study, trial)
-    rank = -len(trial.rungs)
-    return trial_rows.move(held.study, trial, TrialState.PENDING, rank=rank, lease_id=None)
 
 
 def _taken(held: Held, report: Report | None) -> Held:

@@ -208,7 +208,7 @@ class Sender:
 
     def _begins(self, held: Held) -> bool:
         with self._changed:
-            held.is_sending = not held.is_ending
+            held.is_sending = held.has_unsent and not held.is_ending
             return held.is_sending
 
     def _report(self, held: Held) -> None:

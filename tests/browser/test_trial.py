@@ -88,8 +88,10 @@ def test_a_note_meets_that_of_another(site: Site, visit: Visit) -> None:
     visitor = visit(site)
     visitor.watch.expect("answered 412")
     page = visitor.open(f"/trials/{found['id']}")
+    visitor.live()
     page.get_by_role("textbox", name="Note").fill("mine <b>")
-    change(site, f"/v1/trials/{found['id']}", {"note": "theirs"})
+    with page.expect_response(re.compile(f"/v1/trials/{found['id']}$")):  # the page has seen theirs
+        change(site, f"/v1/trials/{found['id']}", {"note": "theirs"})
     page.get_by_role("button", name="Save note").click()
     expect(page.locator("#note .fault")).to_contain_text('The note is now: "theirs"')
     expect(page.get_by_role("textbox", name="Note")).to_have_value("mine <b>")

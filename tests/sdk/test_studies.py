@@ -133,7 +133,7 @@ def test_a_function_is_optimized_here_with_a_bar(
 
 @pytest.fixture
 def sent(client: tw.Client, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ends of the paths that this thread calls."""
+    """The ends of the paths that this thread calls; what is reported waits for the trial's end."""
     paths: list[str] = []
 
     def send(request: Request) -> Any:
@@ -141,6 +141,7 @@ def sent(client: tw.Client, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return tw.Client.send(client, request)
 
     monkeypatch.setattr(client, "send", send)
+    monkeypatch.setattr(client.sender, "_batch_s", 600.0)
     return paths
 
 

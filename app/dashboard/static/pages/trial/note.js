@@ -31,10 +31,10 @@ export class Note {
   }
 
   show(trial) {
-    const wasChanged = this.isChanged();
-    this.trial = trial;
-    if (!wasChanged) this.text.value = trial.note;
-    this.saved = trial.note;
+    const isTyped = this.isChanged();
+    // What is typed stays one for the note that it was begun on: saving it meets a newer one, and tells it.
+    if (!isTyped || trial.note === this.saved) [this.trial, this.saved] = [trial, trial.note];
+    if (!isTyped) this.text.value = trial.note;
     fill(this.read, trial.note || "No note. Whoever may write can leave one here.");
     this.mark();
   }

@@ -32,7 +32,7 @@ export function showFilters(counts) {
   const open = OPEN.split(",").reduce((sum, name) => sum + (counts[name] || 0), 0);
   const options = [["", `any (${total})`], [OPEN, `open (${open})`], ...STATES.map((name) => [name, `${words(name)} (${counts[name] || 0})`])];
   if (!options.some(([value]) => value === state)) options.push([state, words(state)]);
-  fill(part("state"), ...options.map(([value, text]) => el("option", { value }, text)));
+  showOptions(part("state"), options);
   part("state").value = state;
   for (const [id, text] of [["label", view.readAll("label").join(", ")], ["search", view.read("name") || ""]]) {
     if (document.activeElement !== part(id)) part(id).value = text;
@@ -41,6 +41,13 @@ export function showFilters(counts) {
   part("clear").hidden = !isFiltered();
   const shown = state ? state.split(",").reduce((sum, name) => sum + (counts[name] || 0), 0) : total;
   part("done").textContent = `Show ${plural(shown, "study", "studies")}`;
+}
+
+// The same options get new texts in place: somebody may be going through them.
+function showOptions(select, options) {
+  const isSame = [...select.options].map((option) => option.value).join() === options.map(([value]) => value).join();
+  if (!isSame) fill(select, ...options.map(([value]) => el("option", { value })));
+  for (const [k, [, text]] of options.entries()) if (select.options[k].text !== text) select.options[k].text = text;
 }
 
 export function showLabels(studies) {

@@ -28,7 +28,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tunewell import together
 from tunewell.objective import Trial
 
-from . import data, mnist_data
+from . import data, mixed_batches, mnist_data
 from .mnist_data import N_PIXELS, Part
 from .running_statistics import RunningStatistics
 from .training_record import Record, Step, record_key
@@ -396,7 +396,8 @@ def _training(trial: Trial, settings: Settings, source: data.DataSet, parts: Par
 
 
 def pack_key(params: Mapping[str, Any], options: Mapping[str, Any]) -> Hashable | None:
-    """Names the trials that may be trained as one: the same network, batch size and images.
+    """Names the trials that may be trained as one: the same network, images, and bucket of batch
+    sizes.
 
     Those with batch normalisation are trained one at a time: what they share is a training, see
     `training_record`.
@@ -405,7 +406,8 @@ def pack_key(params: Mapping[str, Any], options: Mapping[str, Any]) -> Hashable 
     if settings.model != "simple":
         return None
     shared = [options.get("dataset", "auto"), bool(options.get("validation", False))]
-    return (settings.model, settings.batch_size, options.get("steps_per_epoch", 1), *shared)
+    size = mixed_batches.bucket(settings.batch_size)
+    return (settings.model, size, options.get("steps_per_epoch", 1), *shared)
 
 
 def cost(params: Mapping[str, Any], resource: int) -> float:

@@ -160,16 +160,16 @@ def test_nothing_is_fused_for_a_while_after_a_group_was_lost(
 def test_where_trials_fit_no_others_fewer_are_asked_for_and_more_again_where_they_do(
     inner: Inner, now: list[float]
 ) -> None:
-    of = engine(inner, most=16)
-    begin(of, *"abcdefgh")
-    Process.made[0].n_stacks = 8  # each alone
-    assert of.ask(8) is None
-    for lease in "abcdefgh":
+    of, alone = engine(inner, most=32), "abcdefghijklmnop"
+    begin(of, *alone)
+    Process.made[0].n_stacks = len(alone)
+    assert of.ask(16) is None
+    for lease in alone:
         of.end(lease)
-    assert (of.ask(16) or {})["fuse"] == {"mnist": 4}
-    begin(of, *"abcd", group="fg_2")
+    assert (of.ask(32) or {})["fuse"] == {"mnist": 8}
+    begin(of, *"abcdefgh", group="fg_2")
     Process.made[0].n_stacks = 1
-    assert (of.ask(12) or {})["max_leases"] == 4
+    assert (of.ask(24) or {})["max_leases"] == 8
 
 
 def test_a_failure_ends_the_process_when_the_others_are_done(

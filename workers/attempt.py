@@ -14,11 +14,13 @@ from tunewell.checkpoints import Saved
 from tunewell.failures import Failure, of_exception
 
 from . import memory, output
+from .busy import Busy
 from .engines.base import Place
 from .heartbeat import Beat
 from .jobs import Job
 from .lease import Lease
 from .log import Log
+from .nurseries import threads_of
 from .output import Output
 from .runner import Cause, Outcome, Runner
 from .sender import MATCH_S, PAUSED, RELEASE_REASON, Sender
@@ -69,6 +71,7 @@ class Attempt:
         self._on_gone = on_gone
         self._on_over = on_over
         self._place = place
+        self._busy = Busy(threads_of(place.environment))
         self._began_at = time.monotonic()
         self._fetch = fetch
         self._waits = waits
@@ -120,6 +123,7 @@ class Attempt:
             after: `is_sent` of the trial before it in its slot.
         """
         self._place, self._began_at, self._after = place, time.monotonic(), after
+        self._busy = Busy(threads_of(place.environment))
         if self._waits:
             self.runner.begin()
         else:
@@ -228,11 +232,13 @@ class Attempt:
         self._spool.close()
 
     def beat(self) -> Beat:
-        """Its sign of life."""
+        """Its sign of life, with what it uses; how busy a GPU is, is not known of one trial."""
+        pids = memory.family(self.runner.pid)
         return Beat(
             lease_id=self.lease.lease_id,
             step=self.runner.last_step,
-            memory_bytes=memory.resident_bytes(memory.family(self.runner.pid)) or None,
+            memory_bytes=memory.resident_bytes(pids) or None,
+            utilisation=self._busy.share(pids) if self._place.device == "cpu" else None,
         )
 
     def report(self, points: list[dict[str, Any]]) -> None:

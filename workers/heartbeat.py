@@ -29,6 +29,7 @@ class Beat:
     lease_id: str
     step: int | None = None
     memory_bytes: int | None = None
+    utilisation: float | None = None
 
     def as_sent(self) -> dict[str, Any]:
         """As the service takes it."""
@@ -36,6 +37,7 @@ class Beat:
             "lease_id": self.lease_id,
             "step": self.step,
             "memory_bytes": self.memory_bytes,
+            "utilisation": self.utilisation,
         }
         return {key: value for key, value in fields.items() if value is not None}
 

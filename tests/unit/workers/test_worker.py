@@ -96,6 +96,8 @@ def test_heartbeats_go_on_while_a_child_spins(service: FakeService) -> None:
         service.wait_for(lambda: len(service.beats) >= 4)
         assert service.beats[-1]["leases"][0]["lease_id"] == "ls_1"
         assert service.beats[-1]["worker_id"] == "wk_1"
+        service.wait_for(lambda: service.beats[-1]["leases"][0].get("utilisation", 0) > 0)
+        assert service.beats[-1]["leases"][0]["memory_bytes"] > 2**20
         # What is free is said now and then, not ten times a second.
         said = [beat["devices_free"] for beat in service.beats if "devices_free" in beat]
         [free] = said

@@ -127,6 +127,7 @@ class Trial:
         last_step: int = 0,
         last_values: Values | None = None,
         store_dir: Path | None = None,
+        cores_now: Callable[[], int] | None = None,
     ) -> None:
         self.id = id
         self.number = number
@@ -141,6 +142,15 @@ class Trial:
         self._metrics = metrics
         self._checkpoint_dir = checkpoint_dir
         self._channel = channel
+        self._cores_now = cores_now
+
+    @property
+    def n_cores(self) -> int:
+        """How many cores the trial may compute on now, at least 1. The worker lends those of its
+        idle slots to trials of `random-forest` and takes them back when a slot is taken: to be
+        asked for again every second or so. To all others nothing is lent, and it is 1.
+        """
+        return 1 if self._cores_now is None else self._cores_now()
 
     @property
     def seed(self) -> int:

@@ -84,6 +84,7 @@ class Attempt:
         self._waiting: Path | None = None
         self._gives_back = False
         self._to_step = lease.job.to_step
+        self._n_cores = 1
         self.runner = Runner(
             lambda: self._place.start(self._prepared()),
             self,
@@ -202,6 +203,12 @@ class Attempt:
     @property
     def _is_at_its_budgets_end(self) -> bool:
         return self._to_step is None or (self.runner.last_step or 0) >= self._to_step
+
+    def lend(self, n_cores: int) -> None:
+        """Tells the trial how many cores it may compute on now, where that has changed."""
+        if n_cores != self._n_cores:
+            self._n_cores = n_cores
+            self.runner.lend(n_cores)
 
     def note_silence(self) -> None:
         """A report was not answered. A trial that waits for the answer waits on, but not in a

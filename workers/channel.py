@@ -80,6 +80,8 @@ class PipeChannel:
         self._held_s = 0.0
         self._has_seen_end = False
         self._last_values: dict[str, float] = {}
+        self.n_cores = 1
+        """How many the trial may compute on now; more once its parent says so."""
         self.saved_by = "", ""
         """Name and version of the objective, which its checkpoints say."""
 
@@ -196,6 +198,9 @@ class PipeChannel:
         name = order["order"]
         if name == "checkpoint":
             self.want_checkpoint()
+            return
+        if name == "cores":
+            self.n_cores = order["n_cores"]
             return
         with self._told:
             if name == "continue":

@@ -223,6 +223,7 @@ def _trial(job: Job, loaded: Loaded, channel: PipeChannel, resumed: archive.Save
         last_step=0 if resumed is None or job.resume is None else int(job.resume["step"]),
         last_values=None if resumed is None else resumed.values,
         store_dir=None if job.store_dir is None else Path(job.store_dir),
+        cores_now=lambda: channel.n_cores,
     )
 
 

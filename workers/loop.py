@@ -228,6 +228,7 @@ class Worker:
         while True:
             with contextlib.suppress(queue.Empty):
                 self._handle(self._events.get(timeout=TICK_S))
+            self._lend()
             self._look_at_signals()
             self._weigh()
             self._intake.give_back_waiting(everything=self._drain_until is not None)
@@ -307,6 +308,14 @@ class Worker:
         for lease_id, attempt in self._attempts.items():
             if (pid := attempt.runner.pid) is not None:
                 self._engine.note(lease_id, pid)
+
+    def _lend(self) -> None:
+        """Lends the cores of idle slots, and takes them back. After each event: what a trial that
+        begins needs is held before it does.
+        """
+        for lease_id, n_cores in self._engine.cores().items():
+            if (attempt := self._attempts.get(lease_id)) is not None:
+                attempt.lend(n_cores)
 
     def _beats(self) -> list[Beat]:
         with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +36,7 @@ class Placement:
         n_slots: trials at once.
         threads: of one trial, where its study asks for no more cores.
         n_cores: of the CPU, for all trials together.
+        borrowers: built-in objectives whose trials compute on more cores while some are idle.
         log: the worker's lines.
 
     Attributes:
@@ -53,6 +54,7 @@ class Placement:
         n_slots: int,
         threads: int,
         n_cores: int,
+        borrowers: Collection[str] = (),
         log: Log,
     ) -> None:
         self._found = found
@@ -63,6 +65,11 @@ class Placement:
         self._objectives = list(objectives)
         self._threads = threads
         self._n_cores = max(n_cores, n_slots * threads)
+        # Not what the slots leave over, where the user has said how many threads a trial has; and
+        # slots beyond the cores have none to lend.
+        self._n_lendable = min(n_cores, n_slots * threads)
+        self._borrowers = frozenset(borrowers)
+        self._borrowing: set[str] = set()
         self._log = log
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
@@ -138,6 +145,8 @@ class Placement:
                 need, *(space for space in spaces if space.index in indices)
             )
             self._objective_of[wanted.lease_id] = wanted.objective
+            if wanted.is_built_in and wanted.objective in self._borrowers:
+                self._borrowing.add(wanted.lease_id)
             return True
 
     def held(self, lease_id: str) -> Held:
@@ -177,6 +186,7 @@ class Placement:
         with self._lock:
             if self._held.pop(lease_id, None) is None:
                 return
+            self._borrowing.discard(lease_id)
             self._ask_again_at = -math.inf
             name = self._objective_of.pop(lease_id)
             if usage is not None and (peak := self._peak(lease_id, usage)) > 0:
@@ -216,6 +226,19 @@ class Placement:
     def cores_of(self, wanted: Wanted) -> int:
         """How many a trial has."""
         return self._cores(wanted.resources)
+
+    def cores(self) -> dict[str, int]:
+        """How many cores trials that borrow may compute on now, by lease: their own, and an equal
+        share of those that no trial holds.
+        """
+        with self._lock:
+            idle = max(0, self._n_lendable - sum(each.cores for each in self._held.values()))
+            borrowing = [(key, held) for key, held in self._held.items() if key in self._borrowing]
+            each, rest = divmod(idle, max(1, len(borrowing)))
+            return {
+                lease_id: held.cores + each + (1 if k < rest else 0)
+                for k, (lease_id, held) in enumerate(borrowing)
+            }
 
     def _spaces(self) -> list[Space]:
         """The devices' memory now; one that says nothing counts as free, as far as is known."""

@@ -135,6 +135,10 @@ class Runner:
         """Has the trial told to save a checkpoint, if it can."""
         self._order(order="checkpoint")
 
+    def lend(self, n_cores: int) -> None:
+        """Has the trial told how many cores it may compute on from now on."""
+        self._order(order="cores", n_cores=n_cores)
+
     def _order(self, **order: Any) -> None:
         self._orders.append(order)
         self._wake()

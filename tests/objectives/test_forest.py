@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,56 @@ def test_a_trials_result_is_scikit_learns_own_to_the_last_bit_at_twelve_points(
     alone = evaluated(n_estimators)
     evaluated(30)
     assert alone == evaluated(n_estimators) == {"mse": -np.mean(scores)}
+
+
+@OF_THE_PINNED_VERSION
+@pytest.mark.parametrize("n_estimators", [1, 7, 23])
+@pytest.mark.parametrize("max_depth", [2, 5, 9, 50])
+@pytest.mark.parametrize("cores", [(2,), (5,), (3, 1, 1, 2, 4)], ids=["2", "5", "changing"])
+def test_folds_that_grow_on_several_cores_give_the_same_bits_at_twelve_points(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    n_estimators: int,
+    max_depth: int,
+    cores: tuple[int, ...],
+) -> None:
+    """Without a store, with an empty one, with one that holds more trees, and read by one core."""
+    x, y = (part[::60] for part in california.load())
+    monkeypatch.setattr(california, "load", lambda: (x, y))
+    lent = itertools.cycle(cores)
+
+    def curve(n_trees: int, store: Path | None, now: Callable[[], int] | None = None) -> Any:
+        kept = Kept()
+        point = {"n_estimators": n_trees, "max_depth": max_depth}
+        made = trial(point, {"folds": 3}, kept=kept, store_dir=store, cores_now=now)
+        forest.evaluate(made)
+        return kept.reports
+
+    model = RandomForestRegressor(
+        n_estimators=n_estimators, max_depth=max_depth, random_state=42, n_jobs=1
+    )
+    scores = cross_val_score(model, x, y, cv=3, scoring="neg_mean_squared_error")
+    one_core = curve(n_estimators, None)
+    assert one_core[-1] == (n_estimators, {"mse": -np.mean(scores)})
+    assert curve(n_estimators, None, lambda: next(lent)) == one_core
+    assert curve(n_estimators, tmp_path, lambda: next(lent)) == one_core
+    assert curve(30, tmp_path, lambda: next(lent)) == curve(30, None)
+    assert curve(n_estimators, tmp_path, lambda: next(lent)) == one_core
+    assert curve(n_estimators, tmp_path) == one_core
+
+
+def test_folds_grow_at_once_where_there_are_several_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = (part[::60] for part in california.load())
+    monkeypatch.setattr(california, "load", lambda: (x, y))
+    meeting, fit = threading.Barrier(3), RandomForestRegressor.fit
+
+    def meet(self: Any, *args: Any) -> Any:
+        meeting.wait(30.0)  # in vain for one that is grown alone
+        return fit(self, *args)
+
+    monkeypatch.setattr(RandomForestRegressor, "fit", meet)
+    made = trial({"n_estimators": 10, "max_depth": 4}, {"folds": 3}, cores_now=lambda: 3)
+    assert forest.evaluate(made)["mse"] > 0
 
 
 @OF_THE_PINNED_VERSION

@@ -89,6 +89,35 @@ def test_no_tree_is_grown_twice(data: Any, tmp_path: Path, grown: Callable[[], i
     assert grown() == 5 * FOLDS
 
 
+def test_folds_on_several_cores_write_all_that_they_grow(
+    data: Any, tmp_path: Path, grown: Callable[[], int]
+) -> None:
+    params = {"n_estimators": 45, "max_depth": 50}
+    forest.evaluate(trial(params, {"folds": 7}, store_dir=tmp_path, cores_now=lambda: 7))
+    assert grown() == 45 * 7
+    kept, alone = Kept(), Kept()
+    forest.evaluate(trial(params, {"folds": 7}, kept=kept, store_dir=tmp_path))
+    assert grown() == 0
+    forest.evaluate(trial(params, {"folds": 7}, kept=alone))
+    assert kept.reports == alone.reports
+    assert not list(tmp_path.glob("*/*.part"))
+
+
+def test_a_trial_that_is_killed_leaves_the_trees_that_it_had_grown_by_the_hundred(
+    data: Any, tmp_path: Path, grown: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forest, "FLUSH_EVERY", 10)
+    for each in forest.fold_forests(
+        *data, n_folds=FOLDS, max_depth=50, random_state=42, store_dir=tmp_path
+    ):
+        growing = each.growing(40)
+        for _ in range(15):
+            next(growing)
+    assert grown() == 15 * FOLDS
+    run(tmp_path, 20, 50)
+    assert grown() == 10 * FOLDS
+
+
 def test_a_tree_that_stayed_below_the_limit_serves_other_limits(
     data: Any, tmp_path: Path, grown: Callable[[], int]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def trial(
     checkpoint_dir: Path | None = None,
     last_step: int = 0,
     store_dir: Path | None = None,
+    cores_now: Callable[[], int] | None = None,
 ) -> Trial:
     """A trial of a point."""
     return Trial(
@@ -57,4 +58,5 @@ def trial(
         checkpoint_dir=checkpoint_dir,
         last_step=last_step,
         store_dir=store_dir,
+        cores_now=cores_now,
     )

@@ -100,6 +100,11 @@ class Engine(Protocol):
     def note(self, lease_id: str, pid: int) -> None:
         """Looks at what a running trial takes; called every few seconds."""
 
+    def cores(self) -> Mapping[str, int]:
+        """How many cores trials may compute on now, by lease: only of those that take what other
+        slots leave idle.
+        """
+
     def end(self, lease_id: str, outcome: Outcome | None = None) -> int | None:
         """A trial is over, or never began: what it held is free.
 

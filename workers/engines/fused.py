@@ -257,6 +257,10 @@ class FusedEngine:
         """Looks at what a trial with a process of its own takes."""
         self._inner.note(lease_id, pid)
 
+    def cores(self) -> Mapping[str, int]:
+        """As of one trial a slot: trials that are trained as one take none but their slot's."""
+        return self._inner.cores()
+
     def end(self, lease_id: str, outcome: Outcome | None = None) -> int | None:
         """A trial is over, or never began. A process without trials waits for others."""
         with self._lock:

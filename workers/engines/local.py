@@ -10,6 +10,7 @@ from ..devices import Device, MemoryReader
 from ..jobs import Job
 from ..log import Log
 from ..nurseries import Nurseries, threads_of, trial_environment
+from ..objectives.offers import BUILT_IN
 from ..offers import Offers
 from ..peaks import Peaks
 from ..placement import Placement
@@ -53,6 +54,7 @@ class LocalEngine:
             n_slots=self.n_slots,
             threads=self._threads,
             n_cores=self._n_cores,
+            borrowers=[name for name, built_in in BUILT_IN.items() if built_in.borrows],
             log=log,
         )
         self._targets = offers.targets
@@ -126,6 +128,10 @@ class LocalEngine:
         """Looks at the memory of a trial's process and all it started."""
         if pids := memory.family(pid):
             self._placement.note(lease_id, pids, memory.resident_bytes(pids))
+
+    def cores(self) -> Mapping[str, int]:
+        """Those of a trial's slot, and its share of what is idle."""
+        return self._placement.cores()
 
     def end(self, lease_id: str, outcome: Outcome | None = None) -> int | None:
         """Learns from what a trial took, and frees it; what it needs after an `oom`."""

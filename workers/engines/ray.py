@@ -116,6 +116,10 @@ class RayEngine:
     def note(self, lease_id: str, pid: int) -> None:
         """Nothing: the process is on another machine."""
 
+    def cores(self) -> Mapping[str, int]:
+        """Lends none: what is idle is Ray's to give."""
+        return {}
+
     def end(self, lease_id: str, outcome: Outcome | None = None) -> None:
         """Nothing: Ray sees that it is over."""
 

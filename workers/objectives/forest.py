@@ -4,13 +4,14 @@ trees.
 The first n trees of a larger forest are the forest of n trees, so one growing forest per fold gives
 the loss at every n. Predictions are summed tree by tree, in scikit-learn's own order: each reported
 value is the very float that `cross_val_score` gives at that n. Trees that another trial has grown
-are not grown again, see `forest_store`.
+are not grown again, see `forest_store`. The folds grow side by side where the trial has several
+cores: scikit-learn lets go of Python's lock while it grows a tree.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ from tunewell.objective import Trial
 
 from . import california, data
 from .forest_store import DiskStore, FoldStore, NoStore, fold_key
+from .side_by_side import finish
 
 Array = npt.NDArray[np.float64]
 FIRST_RUNG = 10
 SUMS_EVERY = 20
 """Sums over so many more trees are kept for other trials."""
+FLUSH_EVERY = 100
+"""So many trees of a fold wait in memory at most until they are written: 3 MB."""
 
 
 def rungs(n_estimators: int) -> list[int]:
@@ -109,27 +113,33 @@ class FoldForest:
         depths = self._store.depths(n_trees)
         return depths is not None and max(depths) < self._max_depth
 
-    def grow(self, n_trees: int) -> float:
-        """Grows on to `n_trees` and gives the mean squared error of that forest on the test
-        rows.
+    def growing(self, n_trees: int) -> Iterator[None]:
+        """Grows on to `n_trees`, one new tree whenever it is advanced; the forest is that of
+        `n_trees` once this is exhausted.
         """
-        if n_trees > self._n_grown:
-            known = self._store.sums(self._max_depth, n_trees)
-            if known is not None and known[0] > self._n_grown:
-                self.restore(*known)
-            for index in range(self._n_grown, n_trees):
-                self._sum += self._predictions(index)
-                if (index + 1) % SUMS_EVERY == 0 or index + 1 == n_trees:
-                    self._store.put_sums(self._max_depth, index + 1, self._sum)
-            self._n_grown = n_trees
-            self._store.flush()
-        return float(mean_squared_error(self._y_test, self._sum / n_trees))
+        if n_trees <= self._n_grown:
+            return
+        known = self._store.sums(self._max_depth, n_trees)
+        if known is not None and known[0] > self._n_grown:
+            self.restore(*known)
+        for index in range(self._n_grown, n_trees):
+            found = self._store.tree(index, self._max_depth)
+            self._sum += self._grown(index) if found is None else found
+            self._n_grown = index + 1
+            if self._n_grown % SUMS_EVERY == 0 or self._n_grown == n_trees:
+                self._store.put_sums(self._max_depth, self._n_grown, self._sum)
+            if self._n_grown % FLUSH_EVERY == 0:
+                self._store.flush()
+            if found is None:
+                yield
+        self._store.flush()
 
-    def _predictions(self, index: int) -> Array:
-        """Of one tree, shape (test rows,): grown before, or now."""
-        known = self._store.tree(index, self._max_depth)
-        if known is not None:
-            return known
+    def loss(self) -> float:
+        """The mean squared error on the test rows of the forest as it is grown; it has a tree."""
+        return float(mean_squared_error(self._y_test, self._sum / self._n_grown))
+
+    def _grown(self, index: int) -> Array:
+        """The predictions of a tree that is not known, shape (test rows,)."""
         # Growing on, scikit-learn only asks how many trees there are. A tree is dropped once it is
         # counted: five forests of full-depth trees would take over a gigabyte.
         self._forest.estimators_ = [None] * index
@@ -160,9 +170,17 @@ def fold_forests(
     ]
 
 
-def curve(forests: Sequence[FoldForest], n_trees: int) -> float:
-    """The loss at `n_trees`: the mean over the folds, as `-cross_val_score(...).mean()`."""
-    return float(np.mean([forest.grow(n_trees) for forest in forests]))
+def curve(
+    forests: Sequence[FoldForest], n_trees: int, n_cores: Callable[[], int] = lambda: 1
+) -> float:
+    """The loss at `n_trees`: the mean over the folds, as `-cross_val_score(...).mean()`.
+
+    Args:
+        forests: of the folds, none with more trees.
+        n_cores: says how many cores there are for growing now. The loss does not depend on it.
+    """
+    finish([forest.growing(n_trees) for forest in forests], n_cores)
+    return float(np.mean([forest.loss() for forest in forests]))
 
 
 def saved(forests: Sequence[FoldForest]) -> bytes:
@@ -230,10 +248,10 @@ def evaluate(trial: Trial) -> dict[str, float]:
     state = trial.checkpoint_dir / "state"
     if state.exists():
         restore(forests, state.read_bytes())
-    mse = curve(forests, done) if done else float("nan")
+    mse = curve(forests, done, lambda: trial.n_cores) if done else float("nan")
     while done < n_estimators:
         done = next_report(done, n_estimators, trial.to_step)
-        mse = curve(forests, done)
+        mse = curve(forests, done, lambda: trial.n_cores)
         trial.report(done, mse=mse)
         if trial.should_checkpoint:
             state.write_bytes(saved(forests))

@@ -112,6 +112,7 @@ class BuiltIn:
         needs: top-level modules that must be installed.
         fuses: whether trials may be trained as one, see `pack_key(params, options)`.
         data_sets: those it can measure on, the preferred one first.
+        borrows: whether a trial computes on as many cores as `trial.n_cores` says at the moment.
     """
 
     module: str
@@ -119,6 +120,7 @@ class BuiltIn:
     needs: Sequence[str] = ()
     data_sets: Sequence[data.DataSet] = ()
     fuses: bool = False
+    borrows: bool = False
 
     def is_available(self) -> bool:
         """Whether everything it needs is installed."""
@@ -138,6 +140,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         offer=_RANDOM_FOREST,
         needs=("sklearn", "numpy"),
         data_sets=(data.CALIFORNIA,),
+        borrows=True,
     ),
     "function": BuiltIn(module="function", offer=_FUNCTION),
 }

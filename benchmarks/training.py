@@ -10,23 +10,27 @@ Each part is a real service and a real worker on this machine:
 - `search`: the article's random search, 10 trials of `mnist-mlp` on two slots. The article's own
   loop is estimated from its trials in benchmarks/results/mnist.jsonl: seconds = a + b / batch size.
 - `forest`: 50 forests by TPE on two slots; every tree is grown at most once.
+- `folds`: one forest of 107 trees on one core, over the same on two slots with one of them idle: its
+  folds grow on both cores.
 - `momentum`: 8 trials with batch normalisation that differ in momentum only, on one slot, over one.
 - `fused`: trials of `mnist-mlp` with one batch size on one slot, trained as one stacked model over
   one at a time: trials a second. Batch 64, 8 at once; on a GPU batch 16, 32 at once.
 
-Run: python benchmarks/training.py [--parts overhead,many,idle,search,forest,momentum,fused]
+Run: python benchmarks/training.py [--parts overhead,many,idle,search,forest,folds,momentum,fused]
      [--rounds 3] [--out benchmarks/results/training.jsonl]
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -137,6 +141,60 @@ def forest(local: Local, client: Client, round_: int) -> dict[str, float]:
     return {"wall_s": wall_s, "best": min(trial["values"]["mse"] for trial in trials)}
 
 
+def folds(local: Local, client: Client, round_: int) -> dict[str, float]:
+    """A forest on one core over one that has an idle slot's core too; both grow all trees."""
+    two_s, cpu_s = grown(local, client, f"two-{round_}")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Local(Path(folder)) as other,
+        other.client() as others,
+    ):
+        with one_thread():
+            other.start_worker(1)
+        one_s, one_cpu_s = grown(other, others, f"one-{round_}")
+    return {
+        "one_s": one_s,
+        "two_s": two_s,
+        "ratio": one_s / two_s,
+        "cpu_ratio": cpu_s / one_cpu_s,
+    }
+
+
+def grown(local: Local, client: Client, name: str) -> tuple[float, float]:
+    """Wall and CPU seconds of one forest, once the worker is warm."""
+    run(local, client, forest_study(f"warm-{name}", 1, random_state=1))
+    wall_s, (trial,) = run(local, client, forest_study(name, 107, random_state=42))
+    return wall_s, trial["usage"]["cpu_s"]
+
+
+def forest_study(name: str, n_trees: int, *, random_state: int) -> dict[str, Any]:
+    """One forest, of the depth that the article found."""
+    return {
+        "name": name,
+        "objective": {"name": "random-forest", "options": {"random_state": random_state}},
+        "metrics": [{"name": "mse", "direction": "minimize"}],
+        "space": [
+            {"name": "n_estimators", "type": "categorical", "choices": [n_trees]},
+            {"name": "max_depth", "type": "categorical", "choices": [48]},
+        ],
+        "suggester": {"name": "random", "seed": 1},
+        "limits": {"max_trials": 1},
+    }
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Has a worker that is started meanwhile give a slot one thread."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
 def momentum(local: Local, client: Client, round_: int) -> dict[str, float]:
     """8 trials that differ in momentum only, over one of another seed, which shares nothing."""
     run(local, client, momentum_study(f"warm-{round_}", 1, seed=3))
@@ -203,6 +261,7 @@ PARTS: Mapping[str, tuple[Callable[[Local, Client, int], dict[str, float]], int]
     "idle": (idle, 2),
     "search": (search, 2),
     "forest": (forest, 2),
+    "folds": (folds, 2),
     "momentum": (momentum, 1),
     "fused": (fused, 1),
 }

@@ -113,26 +113,38 @@ class FoldForest:
         depths = self._store.depths(n_trees)
         return depths is not None and max(depths) < self._max_depth
 
-    def growing(self, n_trees: int) -> Iterator[None]:
-        """Grows on to `n_trees`, one new tree whenever it is advanced; the forest is that of
-        `n_trees` once this is exhausted.
-        """
+    def take_known(self, n_trees: int) -> None:
+        """Goes on towards `n_trees` up to the first tree that is not known."""
         if n_trees <= self._n_grown:
             return
         known = self._store.sums(self._max_depth, n_trees)
         if known is not None and known[0] > self._n_grown:
             self.restore(*known)
-        for index in range(self._n_grown, n_trees):
-            found = self._store.tree(index, self._max_depth)
-            self._sum += self._grown(index) if found is None else found
-            self._n_grown = index + 1
-            if self._n_grown % SUMS_EVERY == 0 or self._n_grown == n_trees:
-                self._store.put_sums(self._max_depth, self._n_grown, self._sum)
-            if self._n_grown % FLUSH_EVERY == 0:
-                self._store.flush()
+        while self._n_grown < n_trees:
+            found = self._store.tree(self._n_grown, self._max_depth)
+            if found is None:
+                return
+            self._add(found, n_trees)
+
+    def growing(self, n_trees: int) -> Iterator[None]:
+        """Grows on to `n_trees`, one new tree whenever it is advanced; the forest is that of
+        `n_trees` once this is exhausted.
+        """
+        while self._n_grown < n_trees:
+            found = self._store.tree(self._n_grown, self._max_depth)
+            self._add(self._grown(self._n_grown) if found is None else found, n_trees)
             if found is None:
                 yield
-        self._store.flush()
+
+    def _add(self, predictions: Array, n_trees: int) -> None:
+        """Counts the next tree, of shape (test rows,), on the way to `n_trees`."""
+        self._sum += predictions
+        self._n_grown += 1
+        is_last = self._n_grown == n_trees
+        if is_last or self._n_grown % SUMS_EVERY == 0:
+            self._store.put_sums(self._max_depth, self._n_grown, self._sum)
+        if is_last or self._n_grown % FLUSH_EVERY == 0:
+            self._store.flush()
 
     def loss(self) -> float:
         """The mean squared error on the test rows of the forest as it is grown; it has a tree."""
@@ -179,7 +191,10 @@ def curve(
         forests: of the folds, none with more trees.
         n_cores: says how many cores there are for growing now. The loss does not depend on it.
     """
-    finish([forest.growing(n_trees) for forest in forests], n_cores)
+    for forest in forests:  # here: on several threads it would take longer
+        forest.take_known(n_trees)
+    open_ones = [forest for forest in forests if forest.state[0] < n_trees]
+    finish([forest.growing(n_trees) for forest in open_ones], n_cores)
     return float(np.mean([forest.loss() for forest in forests]))
 
 

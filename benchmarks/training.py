@@ -10,7 +10,7 @@ Each part is a real service and a real worker on this machine:
 - `search`: the article's random search, 10 trials of `mnist-mlp` on two slots. The article's own
   loop is estimated from its trials in benchmarks/results/mnist.jsonl: seconds = a + b / batch size.
 - `forest`: 50 forests by TPE on two slots; every tree is grown at most once.
-- `folds`: one forest of 107 trees on one core, over the same on two slots with one of them idle: its
+- `folds`: one forest of 107 trees on one core, over the same on two slots with one idle: its
   folds grow on both cores.
 - `momentum`: 8 trials with batch normalisation that differ in momentum only, on one slot, over one.
 - `fused`: trials of `mnist-mlp` with one batch size on one slot, trained as one stacked model over

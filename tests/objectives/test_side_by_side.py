@@ -66,7 +66,7 @@ def test_never_more_and_every_step_once(n_cores: int) -> None:
     assert steps.most <= min(n_cores, 5)
 
 
-def test_several_works_take_turns_so_that_none_is_left_over_at_the_end() -> None:
+def test_who_is_furthest_behind_goes_first_so_that_none_is_left_over_at_the_end() -> None:
     steps, meeting = Steps(), threading.Barrier(2)
     # 3 works of 4 steps on 2 cores: 6 times two at once, where whole works would leave one alone.
     finish([steps.work(k, 4, lambda _: meeting.wait(LIMIT_S)) for k in range(3)], lambda: 2)

@@ -23,6 +23,7 @@ async def test_a_budget_is_never_passed_by_concurrent_asks(
     asks = [bench.suggest(study_id) for _ in range(30)]
     granted = [g for answer in await asyncio.gather(*asks) for g in answer]
     assert sorted(g.trial.number for g in granted) == list(range(1, 11))
+    assert await bench.suggest(study_id) == []  # also of an ask that was not drawn for with others
     for grant in granted:
         bench.complete(grant, 1.0)
     study = services.studies.get(study_id).study

@@ -31,6 +31,9 @@ _ON_POST = (
     "idempotency-key-reused",
 )
 
+_WITHOUT_BODY = (204, 304)
+"""Statuses of answers that never have one."""
+
 MODELS: dict[str, type[BaseModel]] = {}
 """Every model that an operation names, by its name in the schemas of the OpenAPI page."""
 
@@ -112,7 +115,7 @@ def _successes(
         others = {kind: {"schema": _streamed(kind, told)} for kind, told in (media or {}).items()}
         if isinstance(answer, str):
             entry: dict[str, Any] = {"description": answer}
-            if others:
+            if others and status not in _WITHOUT_BODY:
                 entry["content"] = others
         else:
             entry = {

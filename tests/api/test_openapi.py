@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,13 @@ def operations(page: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]
 def test_the_committed_page_is_that_of_the_code() -> None:
     """After a change: `python -m app.api.openapi`, and look at the difference."""
     assert COMMITTED.read_text(encoding="utf-8") == text()
+
+
+def test_an_answer_without_a_body_declares_none() -> None:
+    page = json.loads(text())
+    for path, method, operation in operations(page):
+        for status in {"204", "304"} & operation["responses"].keys():
+            assert "content" not in operation["responses"][status], f"{method} {path}: {status}"
 
 
 @pytest.mark.anyio

@@ -13,6 +13,9 @@ export class ApiError extends Error {
   }
 }
 
+// Whether nobody answered: the word about the connection says so already.
+export const isUnanswered = (error) => error instanceof TypeError;
+
 export async function refused(response) {
   let problem = {};
   try {

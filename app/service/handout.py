@@ -198,10 +198,23 @@ class Handout:
         """Starts trials for the shares, in one transaction; the last says whether a point of the
         batch was taken meanwhile, so that it is worth coming again.
         """
-        result = self._store.write(lambda tx: _start_all(tx, study_id, shares, batch))
+
+        def start_all(tx: Tx) -> tuple[list[Taken], bool]:
+            study = study_rows.lock(tx, study_id)
+            return _start_all(study, shares, self._renewed(study.study, shares, batch))
+
+        result = self._store.write(start_all)
         if result[0][0].study.exhausted:
             self._points.forget(study_id)
         return result
+
+    def _renewed(self, study: Study, shares: Sequence[Share], batch: Batch) -> Batch:
+        """The batch, or one of the study as it is locked, where trials were made since and that
+        takes no time: else whoever ends trials and brings the next ones along is always first.
+        """
+        if not batch.suggestions or batch.index == study.next_number:
+            return batch
+        return self._points.at_once(study, sum(share.want for share in shares)) or batch
 
 
 @dataclass(slots=True)
@@ -225,9 +238,8 @@ def _may_start_pending(study: Study) -> bool:
 
 
 def _start_all(
-    tx: Tx, study_id: str, shares: Sequence[Share], batch: Batch
+    study: LockedStudy, shares: Sequence[Share], batch: Batch
 ) -> tuple[list[Taken], bool]:
-    study = study_rows.lock(tx, study_id)
     points = Points(study, batch)
     grants = [start_some(study, share, points) for share in shares]
     if any(grants):

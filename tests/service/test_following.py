@@ -120,3 +120,24 @@ async def test_points_that_know_the_history_are_asked_for_by_themselves(
     follow = following(services, bench)
     bench.complete(grant, 1.0, following=follow)
     assert follow.answer is None
+
+
+async def test_an_ask_gets_its_trial_however_often_others_are_before_it(
+    bench: Bench, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = bench.study(definition())
+    [grant] = await bench.suggest(study_id, client_id="c")
+    grants, points = [grant], services.points
+    drawn = points.inline
+
+    def overtaken(of: str, want: int) -> Any:
+        found = drawn(of, want)
+        follow = following(services, bench)
+        bench.complete(grants[-1], 1.0, following=follow)
+        grants.extend(follow.grants)
+        return found
+
+    monkeypatch.setattr(points, "inline", overtaken)
+    [other] = await bench.suggest(study_id, client_id="d")
+    assert [each.trial.number for each in (*grants, other)] == [1, 2, 3]
+    assert len({each.trial.params["x"] for each in (*grants, other)}) == 3

@@ -117,15 +117,17 @@ async def test_a_threshold_is_kept_by_the_best(bench: Bench, services: Services)
 async def test_a_replicate_may_repeat_a_point_and_holds_a_place(
     bench: Bench, services: Services
 ) -> None:
-    study_id = bench.study(definition(limits={"max_trials": 3}))
+    # Of a suggester that cannot draw anew at once.
+    made = definition(suggester={"name": "tpe", "seed": 1}, limits={"max_trials": 3})
+    study_id = bench.study(made)
     [grant] = await bench.suggest(study_id)
     point = dict(grant.trial.params)
     holder = Holder(client_id=None, token_id=None, duration_s=60)
     handout = services.claims._handout
 
     def hand_out(source: TrialSource) -> Any:
-        made = Suggestion(params=point, source=source)
-        batch = Batch(index=1, results_seq=0, suggestions=(made,))
+        suggestion = Suggestion(params=point, source=source)
+        batch = Batch(index=1, results_seq=0, suggestions=(suggestion,))
         (taken,), has_clashed = handout._write(study_id, [Share(holder, 1)], batch)
         return taken, has_clashed
 

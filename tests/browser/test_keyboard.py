@@ -28,6 +28,16 @@ def closes(keys: Keyboard, opener: Any) -> None:
     expect(opener).to_be_focused()
 
 
+def agrees(keys: Keyboard, keep: str, go: str) -> None:
+    """Opens the question again, whose focus is on keeping, and goes on."""
+    question = keys.page.get_by_role("dialog")
+    keys.press("Enter")
+    expect(question.get_by_role("button", name=keep, exact=True)).to_be_focused()
+    keys.press("Tab")
+    expect(question.get_by_role("button", name=go, exact=True)).to_be_focused()
+    keys.press("Enter")
+
+
 def test_signing_in_making_a_study_and_signing_out(site: Site, visit: Visit) -> None:
     visitor = visit(site, role=None)
     visitor.watch.expect("answered 401: ")
@@ -206,7 +216,7 @@ def test_trials_are_enqueued_retried_noted_and_cancelled(site: Site, visit: Visi
     visitor.settled()
     keys.use(button(page, "Cancel trial"))
     closes(keys, button(page, "Cancel trial"))
-    keys.press("Enter", "Tab", "Enter")
+    agrees(keys, "Keep it", "Cancel trial")
     expect(page.locator("#state")).to_contain_text("cancelled")
     keys.focus_was_seen()
 
@@ -220,7 +230,7 @@ def test_a_worker_is_drained(site: Site, visit: Visit) -> None:
     drain = card.get_by_role("button", name="Drain")
     keys.use(drain)
     closes(keys, drain)
-    keys.press("Enter", "Tab", "Enter")
+    agrees(keys, "Keep it working", "Drain")
     expect(card).to_contain_text("draining")
     again = card.get_by_role("button", name="Give it trials again")
     expect(again).to_be_focused()

@@ -31,7 +31,7 @@ test: check browser
 	$(PYTEST) --numprocesses 2 --dist worksteal
 
 test-slow: install
-	$(PYTEST) --numprocesses 2 -m slow --timeout 1800
+	$(PYTEST) --numprocesses 2 -m slow -rP --timeout 1800
 
 # The callbacks in the trainers of Lightning and Hugging Face, in a venv on top of the first one: torch is there already.
 CALLBACKS := $(VENV)-callbacks

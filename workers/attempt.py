@@ -20,7 +20,6 @@ from .heartbeat import Beat
 from .jobs import Job
 from .lease import Lease
 from .log import Log
-from .nurseries import threads_of
 from .output import Output
 from .runner import Cause, Outcome, Runner
 from .sender import MATCH_S, PAUSED, RELEASE_REASON, Sender
@@ -71,7 +70,7 @@ class Attempt:
         self._on_gone = on_gone
         self._on_over = on_over
         self._place = place
-        self._busy = Busy(threads_of(place.environment))
+        self._busy = Busy()
         self._began_at = time.monotonic()
         self._fetch = fetch
         self._waits = waits
@@ -84,7 +83,7 @@ class Attempt:
         self._waiting: Path | None = None
         self._gives_back = False
         self._to_step = lease.job.to_step
-        self._n_cores = 1
+        self._n_cores = lease.job.n_cores
         self.runner = Runner(
             lambda: self._place.start(self._prepared()),
             self,
@@ -124,7 +123,6 @@ class Attempt:
             after: `is_sent` of the trial before it in its slot.
         """
         self._place, self._began_at, self._after = place, time.monotonic(), after
-        self._busy = Busy(threads_of(place.environment))
         if self._waits:
             self.runner.begin()
         else:
@@ -241,11 +239,12 @@ class Attempt:
     def beat(self) -> Beat:
         """Its sign of life, with what it uses; how busy a GPU is, is not known of one trial."""
         pids = memory.family(self.runner.pid)
+        is_on_cores = self._place.device == "cpu"
         return Beat(
             lease_id=self.lease.lease_id,
             step=self.runner.last_step,
             memory_bytes=memory.resident_bytes(pids) or None,
-            utilisation=self._busy.share(pids) if self._place.device == "cpu" else None,
+            utilisation=self._busy.share(pids, self._n_cores) if is_on_cores else None,
         )
 
     def report(self, points: list[dict[str, Any]]) -> None:

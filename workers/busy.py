@@ -29,20 +29,22 @@ class Busy:
     """The share of its cores that a trial has taken between two looks.
 
     Args:
-        n_cores: how many threads it may have, >= 1.
         now: a clock that never goes back, in seconds.
     """
 
-    def __init__(self, n_cores: int, now: Callable[[], float] = time.monotonic) -> None:
-        self._n_cores, self._now = n_cores, now
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._last: tuple[float, float] | None = None
 
-    def share(self, pids: Sequence[int]) -> float | None:
+    def share(self, pids: Sequence[int], n_cores: int) -> float | None:
         """In 0..1 since the look before; None at the first one, and when less has been taken than
         then: a process has ended that nobody had waited for.
+
+        Args:
+            n_cores: how many it may compute on, >= 1.
         """
         last, this = self._last, (self._now(), cpu_s(pids))
         self._last = this if pids else None
         if last is None or not pids or this[1] < last[1] or this[0] <= last[0]:
             return None
-        return min(1.0, (this[1] - last[1]) / (this[0] - last[0]) / self._n_cores)
+        return min(1.0, (this[1] - last[1]) / (this[0] - last[0]) / n_cores)

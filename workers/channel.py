@@ -62,6 +62,7 @@ class PipeChannel:
         *,
         to_step: int | None = None,
         owns_process: bool = False,
+        n_cores: int = 1,
     ) -> None:
         self.owns_process = owns_process
         self._report_fd = report_fd
@@ -80,8 +81,8 @@ class PipeChannel:
         self._held_s = 0.0
         self._has_seen_end = False
         self._last_values: dict[str, float] = {}
-        self.n_cores = 1
-        """How many the trial may compute on now; more once its parent says so."""
+        self.n_cores = n_cores
+        """How many the trial may compute on now, as its parent has said last."""
         self.saved_by = "", ""
         """Name and version of the objective, which its checkpoints say."""
 

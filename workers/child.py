@@ -62,7 +62,13 @@ def run_job(control_fd: int, report_fd: int) -> None:
             return  # the parent is gone
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # who watches the trial sees each line
-    channel = PipeChannel(report_fd, job.checkpoint_dir, to_step=job.to_step, owns_process=True)
+    channel = PipeChannel(
+        report_fd,
+        job.checkpoint_dir,
+        to_step=job.to_step,
+        owns_process=True,
+        n_cores=job.n_cores,
+    )
     threading.Thread(target=_obey, args=(lines, channel), daemon=True).start()
     try:
         ending = evaluate(job, channel, ready)

@@ -95,7 +95,7 @@ def _run(control: socket.socket, report_fd: int, seat: Seat) -> None:
     if not first.endswith(b"\n"):
         return
     job = Job.from_line(first)
-    channel = PipeChannel(report_fd, job.checkpoint_dir, to_step=job.to_step)
+    channel = PipeChannel(report_fd, job.checkpoint_dir, to_step=job.to_step, n_cores=job.n_cores)
     threading.Thread(target=_obey, args=(orders, channel, seat), daemon=True).start()
     channel.send(told(evaluate(job, channel), seat))
 

@@ -23,6 +23,7 @@ class Job:
         device: as torch names it; the environment hides the other ones.
         data_digest: of the data set that the study is bound to, or None.
         environment: variables set for the process.
+        n_cores: how many the trial may compute on from its beginning.
         study_id: for the worker's log.
         checkpoint_dir: a folder of this attempt's for the checkpoints that it saves; None where
             nothing would keep them.
@@ -43,6 +44,7 @@ class Job:
     device: str = "cpu"
     data_digest: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    n_cores: int = 1
     checkpoint_dir: str | None = None
     store_dir: str | None = None
     resume: Mapping[str, Any] | None = None

@@ -39,6 +39,7 @@ def lease_of(
     store_dir: Path | None = None,
     device: str,
     environment: Mapping[str, str],
+    n_cores: int = 1,
 ) -> Lease:
     """A lease as a claim answers it, made ready to run."""
     trial, objective = granted["trial"], granted["objective"]
@@ -55,6 +56,7 @@ def lease_of(
         store_dir=None if store_dir is None else str(store_dir),
         data_digest=objective.get("data_digest"),
         environment=environment,
+        n_cores=n_cores,
         study_id=trial.get("study_id") or "",
         to_step=granted["budget"]["to_step"],
     )

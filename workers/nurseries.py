@@ -22,8 +22,8 @@ def trial_environment(n_slots: int) -> dict[str, str]:
 
 
 def threads_of(environment: Mapping[str, str]) -> int:
-    """How many threads a trial has in an environment; 1 where it says none, or no number."""
-    said = environment.get("OMP_NUM_THREADS", "1").split(",")[0]
+    """How many threads a trial has in an environment; 1 where the user's word is no number."""
+    said = environment["OMP_NUM_THREADS"].split(",")[0]
     return max(1, int(said)) if said.isdigit() else 1
 
 

@@ -126,6 +126,7 @@ class Starter:
             store_dir=store_of(self._state_dir, quote(name, safe="")),
             device=place.device,
             environment=place.environment,
+            n_cores=place.n_cores,
         )
         spool = self._spools.open(self._header(granted))
         attempt = Attempt(

@@ -54,9 +54,7 @@ def test_random_calls_do_what_the_model_says(real: Real) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_twenty_thousand_random_calls_do_what_the_model_says(
-    real: Real,
-) -> None:
+def test_twenty_thousand_random_calls_do_what_the_model_says(real: Real) -> None:
     steps: Counter[str] = Counter()
     while steps.total() < 20_000:
         steps += steps_run(real, 100, is_fixed=False)

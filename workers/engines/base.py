@@ -52,12 +52,14 @@ class Place:
             cannot.
         ends_clean: whether what the trial held is free once its process has said how it ended:
             it then does nothing but exit.
+        n_cores: how many the trial may compute on, at least 1.
     """
 
     device: str
     environment: Mapping[str, str]
     start: Callable[[Job], Child]
     ends_clean: bool = False
+    n_cores: int = 1
 
 
 class Engine(Protocol):

@@ -122,7 +122,13 @@ class LocalEngine:
 
         # What a user's has left to do at its exit is not known.
         ends_clean = nursery is not None and wanted.is_built_in
-        return Place(device=device, environment=environment, start=start, ends_clean=ends_clean)
+        return Place(
+            device=device,
+            environment=environment,
+            start=start,
+            ends_clean=ends_clean,
+            n_cores=self._placement.cores_of(wanted),
+        )
 
     def note(self, lease_id: str, pid: int) -> None:
         """Looks at the memory of a trial's process and all it started."""

@@ -105,10 +105,10 @@ class RayEngine:
                 handle = self._actor.options(num_cpus=cpus, num_gpus=gpus).remote()
             return RelayedChild(_Actor(handle), job, self._said_for(wanted.trial_id))
 
-        if gpus == 0:
-            return Place(device="cpu", environment={"CUDA_VISIBLE_DEVICES": ""}, start=start)
         # Ray's own variable for the actor says which GPUs are the trial's.
-        return Place(device="cuda:0", environment={}, start=start)
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if gpus == 0 else {}
+        device = "cpu" if gpus == 0 else "cuda:0"
+        return Place(device=device, environment=hidden, start=start, n_cores=max(1, int(cpus)))
 
     def _said_for(self, trial_id: str) -> Callable[[str], None]:
         return lambda node: self._log("trial_placed", trial_id=trial_id, node=node)

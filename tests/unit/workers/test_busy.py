@@ -42,30 +42,30 @@ def test_a_process_that_is_gone_counts_nothing() -> None:
 @pytest.mark.parametrize(("n_cores", "share"), [(1, 0.5), (2, 0.25)])
 def test_the_share_is_of_the_time_since_the_look_before(n_cores: int, share: float) -> None:
     now = [100.0]
-    busy = Busy(n_cores, lambda: now[0])
-    assert busy.share(OWN) is None
+    busy = Busy(lambda: now[0])
+    assert busy.share(OWN, n_cores) is None
     spend(0.5)
     now[0] += 1
-    assert busy.share(OWN) == pytest.approx(share, rel=0.15)
+    assert busy.share(OWN, n_cores) == pytest.approx(share, rel=0.15)
 
 
 def test_more_than_its_cores_is_all_of_them() -> None:
     now = [100.0]
-    busy = Busy(1, lambda: now[0])
-    busy.share(OWN)
+    busy = Busy(lambda: now[0])
+    busy.share(OWN, 1)
     spend(0.1)
     now[0] += 0.01
-    assert busy.share(OWN) == 1
+    assert busy.share(OWN, 1) == 1
 
 
 def test_nothing_is_said_of_other_processes_than_before() -> None:
     now = [100.0]
-    busy = Busy(1, lambda: now[0])
+    busy = Busy(lambda: now[0])
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        busy.share([*OWN, child.pid])
+        busy.share([*OWN, child.pid], 1)
         now[0] += 1
-        assert busy.share([child.pid]) is None
-        assert busy.share([]) is None
+        assert busy.share([child.pid], 1) is None
+        assert busy.share([], 1) is None
     finally:
         child.communicate(b"\n")

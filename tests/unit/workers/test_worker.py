@@ -449,6 +449,19 @@ def test_a_trial_that_asks_for_more_cores_has_as_many_threads(
     assert values == {"ls_1": 3.0, "ls_2": 1.0}
 
 
+def test_how_busy_a_trial_is_goes_by_the_cores_that_it_has(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")  # one of which it takes
+    service.add("ls_1", "spins")
+    with worker(service, "spins"):
+        service.wait_for(lambda: len(service.beats) >= 3)
+        shares = [beat["leases"][0].get("utilisation", 0.0) for beat in service.beats]
+        service.directives["ls_1"] = "stop"
+        service.wait_for(service.ends)
+    assert max(shares) < 0.2
+
+
 def test_a_trial_that_fits_nowhere_is_given_back_and_says_why(
     service: FakeService, tmp_path: Path
 ) -> None:

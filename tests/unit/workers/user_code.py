@@ -155,7 +155,9 @@ def hungry(trial: tunewell.Trial) -> float:
 
 @_own
 def threads(trial: tunewell.Trial) -> float:
-    return float(os.environ["OMP_NUM_THREADS"])
+    """How many it has; negative where it is told of another number of cores."""
+    n_threads = int(os.environ["OMP_NUM_THREADS"])
+    return float(n_threads if trial.n_cores == n_threads else -trial.n_cores)
 
 
 modest = tunewell.objective(name="modest", metrics=VALUE, memory=1024)(lambda trial: 1.0)

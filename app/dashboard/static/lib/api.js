@@ -13,8 +13,14 @@ export class ApiError extends Error {
   }
 }
 
-// Whether nobody answered: the word about the connection says so already.
-export const isUnanswered = (error) => error instanceof TypeError;
+// Nobody answered, or not to the end: the word about the connection says so already.
+export class Unanswered extends Error {}
+
+// What was asked of the network; all that it fails with of its own is a TypeError.
+const answered = (promise) =>
+  promise.catch((error) => {
+    throw error instanceof TypeError ? new Unanswered(error.message) : error;
+  });
 
 export async function refused(response) {
   let problem = {};
@@ -55,20 +61,20 @@ function noteClock(response) {
 }
 
 async function read(url, headers, signal) {
-  const response = await fetch(url, { headers: { Accept: "application/json", ...headers }, cache: "no-store", signal });
+  const response = await answered(fetch(url, { headers: { Accept: "application/json", ...headers }, cache: "no-store", signal }));
   noteClock(response);
   if (response.ok || response.status === 304) return response;
   throw await refused(response);
 }
 
 export async function get(path, parameters = {}, { signal } = {}) {
-  return (await read(address(path, parameters), {}, signal)).json();
+  return answered((await read(address(path, parameters), {}, signal)).json());
 }
 
 // As `get`, with the ETag: writes name the revision that they were made for.
 export async function getTagged(path, parameters = {}, { signal } = {}) {
   const response = await read(address(path, parameters), {}, signal);
-  return { data: await response.json(), etag: response.headers.get("ETag") };
+  return { data: await answered(response.json()), etag: response.headers.get("ETag") };
 }
 
 const KEPT = 64;
@@ -87,7 +93,7 @@ async function startedEarly(url) {
   early.delete(url);
   const response = await started;
   if (!response?.ok) return null;
-  const data = await response.json();
+  const data = await answered(response.json());
   return data.change_seq >= floor ? { data, etag: response.headers.get("ETag") } : null;
 }
 
@@ -99,7 +105,7 @@ export async function getFresh(path, parameters = {}, { signal } = {}) {
   const known = kept.get(url);
   const response = await read(url, known ? { "If-None-Match": known.etag } : {}, signal);
   if (response.status === 304) return known.data;
-  return keep(url, { data: await response.json(), etag: response.headers.get("ETag") });
+  return keep(url, { data: await answered(response.json()), etag: response.headers.get("ETag") });
 }
 
 function keep(url, found) {
@@ -123,9 +129,9 @@ export async function write(method, path, headers, body) {
     sent.headers["Content-Type"] = "application/json";
     sent.body = JSON.stringify(body);
   }
-  const response = await fetch(path, sent);
+  const response = await answered(fetch(path, sent));
   if (!response.ok) throw await refused(response);
-  return response.status === 204 ? null : response.json();
+  return response.status === 204 ? null : answered(response.json());
 }
 
 export const pause = (ms, signal) =>

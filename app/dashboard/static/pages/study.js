@@ -9,7 +9,7 @@
 // selection (selection.js); link(number), a promise of a trial's page; refresh(), reads the study and the tab anew;
 // running, trials that run by number. An event about a running trial has its number in `data.number`.
 
-import { atLeast, get, getFresh, isUnanswered } from "../lib/api.js";
+import { atLeast, get, getFresh, Unanswered } from "../lib/api.js";
 import { el, fill, part } from "../lib/dom.js";
 import "../lib/keys.js";
 import { onEvents, start } from "../lib/live.js";
@@ -251,7 +251,7 @@ async function begin() {
   showStudy();
   noteUnknown();
   showMetrics().catch(explain);
-  showActions().catch((error) => isUnanswered(error) || console.warn("no actions:", error.message));
+  showActions().catch((error) => error instanceof Unanswered || console.warn("no actions:", error.message));
   await openTab();
   performance.mark("tunewell:drawn"); // all panels of the first view: the benchmark waits for it
 }

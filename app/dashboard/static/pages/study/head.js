@@ -1,6 +1,6 @@
 // The head of a study's page: what it is, how far it is, the best of it, and the switch that holds the view still.
 
-import { get, isUnanswered } from "../../lib/api.js";
+import { get, Unanswered } from "../../lib/api.js";
 import { announce, el, fill, named, part, shown, stateBadge } from "../../lib/dom.js";
 import { number, plural, span } from "../../lib/format.js";
 import { onKey } from "../../lib/keys.js";
@@ -66,7 +66,7 @@ export class Head {
       this.summary = studies.find((each) => each.id === study.id)?.summary || null;
       fill(part("counts"), ...this.counts(this.context.study()));
     } catch (error) {
-      if (!isUnanswered(error)) console.warn("the time left could not be read:", error.message);
+      if (!(error instanceof Unanswered)) console.warn("the time left could not be read:", error.message);
     }
   }
 

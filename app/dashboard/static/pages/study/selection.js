@@ -1,7 +1,7 @@
 // What the reader has picked out of a study, in its own units: `sel=learning_rate:1e-3..6e-3,model:a,model:b` in the
 // address, read by the service as `where`. All panels dim the rest; the table and its CSV show what is in it.
 
-import { getFresh, isUnanswered } from "../../lib/api.js";
+import { getFresh, Unanswered } from "../../lib/api.js";
 import { number } from "../../lib/format.js";
 import { change, onChange, read } from "../../lib/view.js";
 
@@ -164,7 +164,7 @@ export class Selection {
       const { columns } = await getFresh(`${this.context.base}/analysis/selected`, { where: this.where() });
       if (text === this.text) this.numbers = new Set(columns.number);
     } catch (error) {
-      if (!isUnanswered(error)) console.warn("the selection could not be read:", error.message);
+      if (!(error instanceof Unanswered)) console.warn("the selection could not be read:", error.message);
       this.numbers = null;
     }
   }

@@ -1,7 +1,7 @@
 // Best so far of several studies in one chart, over trials or over time: one line a study, told apart by hue and dash.
 
 import { el, svg } from "../../lib/dom.js";
-import { duration, number } from "../../lib/format.js";
+import { duration, number, plural } from "../../lib/format.js";
 import { axis, DASHES, series } from "../../lib/theme.js";
 
 export const dash = (k) => DASHES[k % DASHES.length];
@@ -21,7 +21,7 @@ export function bestSoFar(studies, metric, x, isLog) {
   return {
     isEmpty: !lines.length,
     sentence: lines.map(({ name, points }) => `${name}: best ${metric.name} ${number(points.at(-1)[1])}`).join("; "),
-    caption: `Best of ${total} trials in ${studies.length} studies; every improvement is shown`,
+    caption: `Best of ${plural(total, "trial")} in ${plural(studies.length, "study", "studies")}; every improvement is shown`,
     points: lines.flatMap(({ name, points }) => points.map(([at, value]) => ({ x: at, y: value, tip: [["", name], [x === "number" ? "trial" : "after", x === "number" ? String(at) : duration(at)], [metric.name, String(value)]] }))),
     table: { heads: ["Study", x === "number" ? "Trial" : "After (s)", metric.name], rows: lines.flatMap(({ name, points }) => points.map(([at, value]) => [name, at, value])) },
     option: () => ({

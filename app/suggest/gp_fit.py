@@ -41,8 +41,9 @@ _VALUE_TOLERANCE = 1e-5
 class Prior:
     """Log-normal priors (mean and sd of the logarithm) and the rule for the length scales.
 
-    Up to `MANY_SCALES` scales each is penalised by 0.1 l^2 + 0.1 / l^2, which only keeps it off
-    both extremes; above, ln l ~ N(sqrt 2 + ln(d) / 2, 3) as a density in l (Hvarfner et al. 2024).
+    Up to `MANY_SCALES` scales each is penalised by 0.1 r^2 + 0.1 / r^2 of its share r of the
+    parameter's typical length, which only keeps it off both extremes; above,
+    ln l ~ N(sqrt 2 + ln(d) / 2, 3) as a density in l (Hvarfner et al. 2024).
     """
 
     signal: tuple[float, float] = (0.0, 1.0)
@@ -50,10 +51,16 @@ class Prior:
     linear: tuple[float, float] = (-1.0, 2.0)
     quadratic: tuple[float, float] = (0.0, 2.0)
 
-    def penalty(self, theta: Array, d: int) -> tuple[float, Array]:
-        """Minus the log prior density up to a constant, and its gradient, shape of theta."""
+    def penalty(self, theta: Array, typical: Array) -> tuple[float, Array]:
+        """Minus the log prior density up to a constant, and its gradient, shape of theta.
+
+        Args:
+            theta: logarithms of the hyper-parameters, shape (d + 2,) or, with a trend, (d + 4,).
+            typical: `Columns.typical_lengths`, shape (d,).
+        """
+        d = typical.size
         gradient = np.empty_like(theta)
-        value, gradient[:d] = _length_penalty(theta[:d])
+        value, gradient[:d] = _length_penalty(theta[:d], typical)
         rules = (self.signal, self.noise, self.linear, self.quadratic)
         for k, (mean, sd) in enumerate(rules[: theta.size - d], start=d):
             distance = (theta[k] - mean) / sd
@@ -62,11 +69,11 @@ class Prior:
         return value, gradient
 
 
-def _length_penalty(logs: Array) -> tuple[float, Array]:
+def _length_penalty(logs: Array, typical: Array) -> tuple[float, Array]:
     """Penalty of the logarithms of the d length scales, and its gradient, shape (d,)."""
     d = logs.size
     if d <= MANY_SCALES:
-        square = np.exp(2.0 * logs)
+        square = np.exp(2.0 * logs) / (typical * typical)
         value = 0.1 * float(np.sum(square + 1.0 / square))
         return value, 0.2 * (square - 1.0 / square)
     distance = logs - (math.sqrt(2.0) + 0.5 * math.log(d))
@@ -140,7 +147,7 @@ class LogPosterior:
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Value and gradient; infinite with a zero gradient where the matrix cannot be factored."""
         evidence, gradient = self.evidence(theta)
-        penalty, slope = self.prior.penalty(theta, self.columns.n_scales)
+        penalty, slope = self.prior.penalty(theta, self.columns.typical_lengths)
         return penalty - evidence, slope - gradient
 
     def evidence(self, theta: Array) -> tuple[float, Array]:

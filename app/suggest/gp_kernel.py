@@ -42,6 +42,21 @@ class Columns:
         """Number of length scales d."""
         return int(self.scale_of.max()) + 1 if self.scale_of.size else 0
 
+    @cached_property
+    def typical_lengths(self) -> Array:
+        """Length scale that is nothing special for each parameter, shape (d,).
+
+        1 for a number, and for categories what puts two random points at distance 1 by their
+        categories: the root of how many of these are expected to differ, if that is more than 1.
+        With shorter ones points that share few choices would say nothing about each other.
+        """
+        choices = np.bincount(self.scale_of[~self.is_numeric], minlength=self.n_scales)
+        is_category = choices > 0
+        n_differing = float(np.sum(1.0 - 1.0 / choices[is_category]))
+        out = np.ones(self.n_scales)
+        out[is_category] = math.sqrt(max(n_differing, 1.0))
+        return out
+
     @classmethod
     def numeric(cls, d: int) -> Columns:
         """d coordinates, each with a length scale of its own."""

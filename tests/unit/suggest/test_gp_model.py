@@ -51,12 +51,45 @@ def test_gradient_of_the_log_posterior_agrees_with_finite_differences(
 @pytest.mark.parametrize("d", [3, 30])
 def test_gradient_of_the_prior_agrees_with_finite_differences(d: int) -> None:
     theta = np.random.default_rng(d).standard_normal(d + 4)
-    _, gradient = Prior().penalty(theta, d)
+    typical = np.linspace(1.0, 3.0, d)
+    _, gradient = Prior().penalty(theta, typical)
     for k in range(theta.size):
         shift = np.zeros(theta.size)
         shift[k] = 1e-6
-        high, low = Prior().penalty(theta + shift, d)[0], Prior().penalty(theta - shift, d)[0]
+        high = Prior().penalty(theta + shift, typical)[0]
+        low = Prior().penalty(theta - shift, typical)[0]
         assert gradient[k] == pytest.approx((high - low) / 2e-6, rel=1e-5, abs=1e-7)
+
+
+def test_a_length_scale_is_cheapest_at_the_typical_length() -> None:
+    typical = np.array([1.0, 2.0])
+    theta = np.concatenate([np.log(typical), np.zeros(4)])
+    value, gradient = Prior().penalty(theta, typical)
+    np.testing.assert_allclose(gradient[:2], 0.0, atol=1e-12)
+    for k, shift in ((0, 0.3), (1, -0.3)):
+        moved = theta.copy()
+        moved[k] += shift
+        assert Prior().penalty(moved, typical)[0] > value
+
+
+def test_two_random_points_are_one_typical_length_apart_in_their_categories() -> None:
+    choices = (5, 5, 4, 3, 2)
+    scale_of = np.concatenate([np.repeat(np.arange(5), choices), [5]])
+    is_numeric = np.arange(20) == 19
+    columns = Columns(scale_of=scale_of, is_numeric=is_numeric)
+    *categories, number = columns.typical_lengths
+    assert number == 1.0
+    assert len(set(categories)) == 1
+    rng = np.random.default_rng(1)
+    draws = [rng.integers(c, size=(2, 20_000)) for c in choices]
+    squares = sum((a != b) / categories[0] ** 2 for a, b in draws)
+    assert squares.mean() == pytest.approx(1.0, abs=0.02)
+
+
+def test_one_category_has_the_typical_length_of_a_number() -> None:
+    one = Columns(scale_of=np.array([0, 0, 0, 1]), is_numeric=np.array([False] * 3 + [True]))
+    np.testing.assert_array_equal(one.typical_lengths, [1.0, 1.0])
+    np.testing.assert_array_equal(Columns.numeric(3).typical_lengths, np.ones(3))
 
 
 def test_logarithms_of_hyper_parameters_round_trip() -> None:

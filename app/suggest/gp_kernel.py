@@ -46,16 +46,16 @@ class Columns:
     def typical_lengths(self) -> Array:
         """Length scale that is nothing special for each parameter, shape (d,).
 
-        1 for a number, and for categories what puts two random points at distance 1 by their
-        categories: the root of how many of these are expected to differ, if that is more than 1.
-        With shorter ones points that share few choices would say nothing about each other.
+        Those at which two random points are at distance 1 by their numbers, and at distance 1 by
+        their categories. Numbers drawn from [0, 1] are on average 1 / 6 apart in square, choices
+        of c categories (1 - 1 / c); a single category is held to be as far apart as it can be.
         """
         choices = np.bincount(self.scale_of[~self.is_numeric], minlength=self.n_scales)
         is_category = choices > 0
         n_differing = float(np.sum(1.0 - 1.0 / choices[is_category]))
-        out = np.ones(self.n_scales)
-        out[is_category] = math.sqrt(max(n_differing, 1.0))
-        return out
+        n_numbers = self.n_scales - int(is_category.sum())
+        by_category, by_number = max(n_differing, 1.0), n_numbers / 6.0
+        return np.sqrt(np.where(is_category, by_category, by_number))
 
     @classmethod
     def numeric(cls, d: int) -> Columns:

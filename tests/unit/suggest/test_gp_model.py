@@ -75,21 +75,24 @@ def test_a_length_scale_is_cheapest_at_the_typical_length() -> None:
 def test_two_random_points_are_one_typical_length_apart_in_their_categories() -> None:
     choices = (5, 5, 4, 3, 2)
     scale_of = np.concatenate([np.repeat(np.arange(5), choices), [5]])
-    is_numeric = np.arange(20) == 19
-    columns = Columns(scale_of=scale_of, is_numeric=is_numeric)
-    *categories, number = columns.typical_lengths
-    assert number == 1.0
-    assert len(set(categories)) == 1
+    columns = Columns(scale_of=scale_of, is_numeric=np.arange(20) == 19)
+    typical = columns.typical_lengths[:5]
     rng = np.random.default_rng(1)
     draws = [rng.integers(c, size=(2, 20_000)) for c in choices]
-    squares = sum((a != b) / categories[0] ** 2 for a, b in draws)
+    squares = sum((a != b) / length**2 for (a, b), length in zip(draws, typical, strict=True))
     assert squares.mean() == pytest.approx(1.0, abs=0.02)
 
 
-def test_one_category_has_the_typical_length_of_a_number() -> None:
+@pytest.mark.parametrize("d", [1, 2, 6, 15])
+def test_two_random_points_are_one_typical_length_apart_in_their_numbers(d: int) -> None:
+    a, b = np.random.default_rng(d).random((2, 20_000, d))
+    squares = ((a - b) ** 2 / Columns.numeric(d).typical_lengths ** 2).sum(axis=1)
+    assert squares.mean() == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_single_category_has_the_length_at_which_all_choices_are_one_apart() -> None:
     one = Columns(scale_of=np.array([0, 0, 0, 1]), is_numeric=np.array([False] * 3 + [True]))
-    np.testing.assert_array_equal(one.typical_lengths, [1.0, 1.0])
-    np.testing.assert_array_equal(Columns.numeric(3).typical_lengths, np.ones(3))
+    assert one.typical_lengths[0] == 1.0
 
 
 def test_logarithms_of_hyper_parameters_round_trip() -> None:

@@ -40,6 +40,7 @@ from app.suggest import (
     acquisition,
     gp,
     gp_candidates,
+    gp_kernel,
     gp_training,
     tpe_split,
 )
@@ -112,6 +113,10 @@ def _no_failure_model() -> None:
     gp_training._success = lambda *_: None
 
 
+def _unit_lengths() -> None:
+    gp_kernel.Columns.typical_lengths = property(lambda self: np.ones(self.n_scales))
+
+
 def _flat(weights: str) -> Callable[[], None]:
     """All trials of one side of the split weigh alike; `weights` is that side's attribute."""
     split = tpe_split.split
@@ -126,6 +131,7 @@ def _flat(weights: str) -> Callable[[], None]:
 PARTS: Mapping[str, Mapping[str, Callable[[], None]]] = {
     "gp": {
         "everything": lambda: None,
+        "length scales start at 1 in every space": _unit_lengths,
         "no quadratic trend": _set(gp_training___has_trend=lambda m, columns: False),
         "half-rank targets alone": _one_kind(HALF_RANK),
         "plain targets alone": _one_kind(PLAIN),

@@ -27,10 +27,13 @@ class Columns:
     Attributes:
         scale_of: index of each column's length scale, shape (c,), covering 0 ... n_scales - 1.
         is_numeric: which columns are coordinates in [0, 1] (the trend's), shape (c,), bool.
+        active_share: share of random points in which the parameter of each length scale is active,
+            shape (d,); all when left out.
     """
 
     scale_of: NDArray[np.intp]
     is_numeric: NDArray[np.bool_]
+    active_share: Array | None = None
 
     @cached_property
     def numbers(self) -> NDArray[np.intp]:
@@ -47,14 +50,17 @@ class Columns:
         """Length scale that is nothing special for each parameter, shape (d,).
 
         Those at which two random points are at distance 1 by their numbers, and at distance 1 by
-        their categories. Numbers drawn from [0, 1] are on average 1 / 6 apart in square, choices
-        of c categories (1 - 1 / c); a single category is held to be as far apart as it can be.
+        their categories. With a share a of points in which it is active, a number is on average
+        a / 6 apart in square (a^2 / 6 where both are, 1 / 12 where one is at 0.5), a category of c
+        choices a (1 - a / c) (1 - 1 / c where both are, 1 / 2 where one is at nought). Either kind
+        counts at least as one parameter that is always active and as far apart as it can be.
         """
+        share = np.ones(self.n_scales) if self.active_share is None else self.active_share
         choices = np.bincount(self.scale_of[~self.is_numeric], minlength=self.n_scales)
         is_category = choices > 0
-        n_differing = float(np.sum(1.0 - 1.0 / choices[is_category]))
-        n_numbers = self.n_scales - int(is_category.sum())
-        by_category, by_number = max(n_differing, 1.0), n_numbers / 6.0
+        a = share[is_category]
+        by_category = max(float(np.sum(a * (1.0 - a / choices[is_category]))), 1.0)
+        by_number = max(float(share[~is_category].sum()), 1.0) / 6.0
         return np.sqrt(np.where(is_category, by_category, by_number))
 
     @classmethod

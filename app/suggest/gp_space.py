@@ -25,6 +25,8 @@ SWEPT = 16
 """A discrete parameter of at most so many values is swept; a larger one moves like a real one."""
 CROWDED = 1e-3
 """A point nearer to one under way, by each parameter's share of its range, is passed over."""
+_DRAWN = 1024
+"""Random points by which it is told how often a parameter is active."""
 _ONE_HOT = math.sqrt(0.5)
 """Two different choices are at distance 1 (each differs in two columns)."""
 
@@ -61,13 +63,13 @@ class GpSpace:
         few = np.array([axis.n_cells is not None and axis.n_cells <= SWEPT for axis in self.axes])
         self.is_swept = varies & (few | self.is_category)
         self.is_smooth = varies & ~self.is_swept
-        self.column_of, self.columns = self._lay_columns(varies)
         self.has_conditions = any(axis.parameter.when is not None for axis in self.axes)
         self._numbers = np.flatnonzero(varies & ~self.is_category)
         is_even = [axis.n_cells is not None and not s for axis, s in self._axes_and_scales()]
         self._even = np.flatnonzero(is_even)
         self._even_counts = np.array([float(self.axes[j].n_cells or 1) for j in self._even])
         self._uneven = [j for j, (_, scale) in enumerate(self._axes_and_scales()) if scale]
+        self.column_of, self.columns = self._lay_columns(varies)
 
     def _axes_and_scales(self) -> list[tuple[Axis, _Scale | None]]:
         return list(zip(self.axes, self._scales, strict=True))
@@ -86,9 +88,16 @@ class GpSpace:
             is_numeric += [not self.is_category[j]] * width
             n_scales += 1
         columns = Columns(
-            scale_of=np.array(scale_of, dtype=np.intp), is_numeric=np.array(is_numeric, dtype=bool)
+            scale_of=np.array(scale_of, dtype=np.intp),
+            is_numeric=np.array(is_numeric, dtype=bool),
+            active_share=self._active_share()[varies] if self.has_conditions else None,
         )
         return first, columns
+
+    def _active_share(self) -> Array:
+        """Share of random points in which each parameter is active, shape (p,)."""
+        drawn = np.random.default_rng(0).random((_DRAWN, self.p))
+        return np.asarray(self.active(self.snap(drawn)).mean(axis=0))
 
     def encode(self, points: Sequence[Params]) -> Array:
         """Points as rows (n, p), NaN where inactive; equal points give equal bits."""

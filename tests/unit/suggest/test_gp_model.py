@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,25 @@ def test_two_random_points_are_one_typical_length_apart_in_their_categories() ->
     draws = [rng.integers(c, size=(2, 20_000)) for c in choices]
     squares = sum((a != b) / length**2 for (a, b), length in zip(draws, typical, strict=True))
     assert squares.mean() == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_parameter_that_is_seldom_active_counts_for_less() -> None:
+    share = np.array([1.0, 0.5, 0.25, 1.0, 0.5])
+    choices = (3, 4)
+    scale_of = np.array([0, 1, 2, 3, 3, 3, 4, 4, 4, 4])
+    columns = Columns(scale_of=scale_of, is_numeric=np.arange(10) < 3, active_share=share)
+    rng = np.random.default_rng(3)
+    active = rng.random((2, 40_000, 5)) < share
+    u = np.where(active[:, :, :3], rng.random((2, 40_000, 3)), 0.5)
+    by_number = ((u[0] - u[1]) ** 2).sum(axis=1).mean()
+    by_category = 0.0
+    for k, c in enumerate(choices):
+        one_hot = math.sqrt(0.5) * np.eye(c)[rng.integers(c, size=(2, 40_000))]
+        x = one_hot * active[:, :, 3 + k, None]
+        by_category += ((x[0] - x[1]) ** 2).sum(axis=1).mean()
+    typical = columns.typical_lengths
+    assert typical[0] ** 2 == pytest.approx(by_number, rel=0.02)
+    assert typical[3] ** 2 == pytest.approx(by_category, rel=0.02)
 
 
 @pytest.mark.parametrize("d", [1, 2, 6, 15])

@@ -49,6 +49,19 @@ FINITE = Space(
 )
 
 
+def test_a_condition_makes_a_parameter_count_for_its_share_of_random_points() -> None:
+    space = GpSpace(Space(parameters=TREE))
+    share = space.columns.active_share
+    assert share is not None
+    varying = [axis.parameter.name for axis in space.axes if axis.n_cells != 1]
+    told = dict(zip(varying, share, strict=True))
+    assert told["free"] == told["model"] == 1.0
+    assert told["rate"] == pytest.approx(2 / 3, abs=0.05)
+    assert told["layers"] == pytest.approx(1 / 3, abs=0.05)
+    assert told["width"] == pytest.approx(1 / 3 * 3 / 5, abs=0.05)
+    assert GpSpace(Space(parameters=TREE[-1:])).columns.active_share is None
+
+
 def test_points_are_those_of_the_encoder() -> None:
     space = GpSpace(Space(parameters=TREE))
     full = np.random.default_rng(0).random((400, space.p))

@@ -52,8 +52,8 @@ class Columns:
         Those at which two random points are at distance 1 by their numbers, and at distance 1 by
         their categories. With a share a of points in which it is active, a number is on average
         a / 6 apart in square (a^2 / 6 where both are, 1 / 12 where one is at 0.5), a category of c
-        choices a (1 - a / c) (1 - 1 / c where both are, 1 / 2 where one is at nought). Either kind
-        counts at least as one parameter that is always active and as far apart as it can be.
+        choices a (1 - a / c) (1 - 1 / c where both are, 1 / 2 where one is at nought). Numbers that
+        are seldom active count as one that always is; categories that are less than 1 apart as 1.
         """
         share = np.ones(self.n_scales) if self.active_share is None else self.active_share
         choices = np.bincount(self.scale_of[~self.is_numeric], minlength=self.n_scales)

@@ -255,7 +255,8 @@ class _Data:
     def _kept(
         self, how: tuple[object, ...], make: Callable[[], GaussianProcess]
     ) -> GaussianProcess:
-        key = (self.x.tobytes(), self.z.tobytes(), self.columns.scale_of.tobytes(), *how)
+        columns = (self.columns.scale_of.tobytes(), self.columns.typical_lengths.tobytes())
+        key = (self.x.tobytes(), self.z.tobytes(), *columns, *how)
         made = _KEPT.get(key)
         if made is None:
             made = _KEPT[key] = make()

@@ -27,6 +27,7 @@ from app.domain.trial import TrialSource, TrialState
 from app.suggest import gp, gp_training
 from app.suggest.base import FinishedTrial, PendingTrial, SuggestRequest
 from app.suggest.design import design_point, first_point, satisfies
+from app.suggest.gp_space import GpSpace
 from app.suggest.gp_training import anchor_size, refit_size
 
 METRICS = (Metric(name="loss", direction=Direction.MINIMIZE),)
@@ -195,6 +196,27 @@ def test_equal_values_have_no_unit_and_no_expected_gain() -> None:
 def test_values_are_plain_python_ones() -> None:
     for suggestion in gp.suggest(replace(_history(MIXED, 15, _smooth), count=4)).suggestions:
         assert all(type(v) in (int, float, str, bool) for v in suggestion.params.values())
+
+
+def test_a_fit_that_is_kept_is_not_that_of_a_space_with_other_conditions() -> None:
+    """All points are on the branch where both spaces have the same features."""
+
+    def space(when: Condition | None) -> GpSpace:
+        numbers = (FloatParameter(name=n, low=0.0, high=1.0, when=when) for n in "xyz")
+        kind = CategoricalParameter(name="kind", choices=("a", "b", "c", "d"))
+        return GpSpace(Space(parameters=(kind, *numbers)))
+
+    rng = np.random.default_rng(0)
+    points = np.column_stack([np.full(12, 0.125), rng.random((12, 3))])
+    history = gp_training.History(points=points, y=np.sin(4.0 * points[:, 1]) + points[:, 2])
+    conditional = space(Condition(param="kind", choices=("a",)))
+    gp_training._KEPT.clear()
+    alone = gp_training.train(conditional, history).gp.hyper
+    gp_training._KEPT.clear()
+    other = gp_training.train(space(None), history).gp.hyper
+    after = gp_training.train(conditional, history).gp.hyper
+    assert not np.array_equal(other.length, alone.length)
+    np.testing.assert_array_equal(after.length, alone.length)
 
 
 def test_pending_points_are_kept_away_from() -> None:

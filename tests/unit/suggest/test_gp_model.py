@@ -65,12 +65,12 @@ def test_gradient_of_the_prior_agrees_with_finite_differences(d: int) -> None:
 def test_a_length_scale_is_cheapest_at_the_typical_length() -> None:
     typical = np.array([1.0, 2.0])
     theta = np.concatenate([np.log(typical), np.zeros(4)])
-    value, gradient = Prior().penalty(theta, typical)
+    cheapest, gradient = Prior().penalty(theta, typical)
     np.testing.assert_allclose(gradient[:2], 0.0, atol=1e-12)
     for k, shift in ((0, 0.3), (1, -0.3)):
         moved = theta.copy()
         moved[k] += shift
-        assert Prior().penalty(moved, typical)[0] > value
+        assert Prior().penalty(moved, typical)[0] > cheapest
 
 
 def test_two_random_points_are_one_typical_length_apart_in_their_categories() -> None:

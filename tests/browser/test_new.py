@@ -7,7 +7,7 @@ import re
 import subprocess
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from app.domain.token import Role
 
@@ -71,6 +71,25 @@ def test_a_name_that_is_taken_is_said_and_json_goes_both_ways(site: Site, visit:
     expect(field(page, "is one of", "Parameters")).to_have_value("batchnorm")
     no_sideways_scroll(page)
     no_serious_violation(page)
+
+
+def test_a_check_that_answers_late_does_not_take_a_refusal_away(site: Site, visit: Visit) -> None:
+    visitor = visit(site, role=Role.SUBMITTER)
+    visitor.watch.expect(REFUSED)
+    page = visitor.open("/new?template=function")
+    expect(page.get_by_text("No fault found.")).to_be_visible()
+    held: list[Route] = []
+    page.route(re.compile("dry_run"), lambda route: held.append(route))
+    with page.expect_request(re.compile("dry_run")):
+        field(page, "Name", "Study").fill("ordinary")
+    page.get_by_role("button", name="Create study").click()
+    expect(page.locator("#faults")).to_contain_text("already")
+    with page.expect_response(re.compile("dry_run")):
+        held[0].continue_()
+    page.evaluate("() => new Promise((shown) => setTimeout(shown, 0))")
+    expect(page.locator("#faults")).to_contain_text("already")
+    expect(page.locator("#checked")).to_have_text("1 fault.")
+    assert len(held) == 1
 
 
 def test_a_copy_of_a_study_runs_from_the_copied_command(site: Site, visit: Visit) -> None:

@@ -110,6 +110,12 @@ function afterChange() {
   timer = setTimeout(check, WAIT_MS);
 }
 
+// The check that is to come does not, and the one that is under way has nothing to say any more.
+function dropChecks() {
+  asked += 1;
+  clearTimeout(timer);
+}
+
 async function check() {
   const own = (asked += 1);
   if (touched && !touched.size) return showChecked("Fill in the form: each change is checked, and nothing is made before the button is pressed.");
@@ -166,8 +172,7 @@ part("json").addEventListener("input", () => {
     afterChange();
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    asked += 1;
-    clearTimeout(timer);
+    dropChecks();
     part("json-fault").textContent = `This is no JSON yet: ${error.message}`;
     showChecked("Not checked: the text is no JSON yet. The form shows the last one that was.", true);
   }
@@ -214,6 +219,7 @@ async function create() {
   if (isSending) return;
   if (part("json-fault").textContent) return void part("json").focus();
   isSending = true;
+  dropChecks(); // a check does not look at names that are taken: it would take the refusal away
   part("create").disabled = true;
   part("outcome").textContent = "";
   touched = null;
@@ -247,7 +253,7 @@ function refusal(error) {
   else if (error.code === "already-exists") faults = [{ pointer: "/name", detail: error.message }];
   else {
     part("outcome").textContent = `${said(error)} Nothing typed is lost: press the button again.`;
-    return;
+    return void check();
   }
   judge();
   turnTo("form");

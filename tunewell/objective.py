@@ -147,9 +147,9 @@ class Trial:
     @property
     def n_cores(self) -> int:
         """How many cores the trial may compute on now, at least 1: those of its slot, or as many
-        as its study asks for; 1 outside a worker. To trials of `random-forest` the worker lends
-        those of its idle slots too and takes them back when a slot is taken: to be asked for again
-        every second or so.
+        as its study asks for; 1 outside a worker. To trials of `random-forest` and `mnist-mlp` the
+        worker lends those of its idle slots too and takes them back when a slot is taken: to be
+        asked for again every second or so.
         """
         return 1 if self._cores_now is None else self._cores_now()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from workers.objectives import data, mnist, mnist_data
+from workers.objectives import data, mnist, mnist_data, threads_that_pay, written_out
 from workers.objectives.mnist import Settings
 from workers.objectives.mnist_data import Part
 from workers.objectives.written_out import OneVector, WrittenOut
@@ -123,7 +126,7 @@ def test_the_gradients_written_out_are_those_of_autograd() -> None:
     train = Part(x=x, y=torch.randint(0, 10, (17,), generator=rng))
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
     for rows in torch.tensor([3, 1, 16, 2]), torch.arange(17):
-        mnist._by_autograd(net)(train, rows)
+        mnist.set_gradients(net, train, rows)
         expected = [p.grad.clone() for p in net.parameters() if p.grad is not None]
         vector = OneVector(net, optimizer)
         WrittenOut(net)(train, rows)
@@ -163,3 +166,65 @@ def test_one_vector_is_moved_as_the_optimizer_moves_its_parts() -> None:
     for index, state in kept["state"].items():
         for name, value in state.items():
             torch.testing.assert_close(value, expected["state"][index][name])
+
+
+class Threads:
+    """Cores that come and go; counts the steps that were taken on several threads."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.n_several = 0
+        self.agreed: list[bool] = []
+        self._cores = itertools.cycle([1] + [2] * 9 + [3] * 3)
+        monkeypatch.setattr(threads_that_pay, "N_ALONE", 1)
+        # However slow they are here: this is about bits.
+        monkeypatch.setattr(threads_that_pay, "CREDIT_S", 1e9)
+        step, compare = WrittenOut.__call__, written_out._is_same_on
+
+        def counted(of: WrittenOut, train: Part, rows: torch.Tensor, n_threads: int) -> None:
+            self.n_several += n_threads > 1
+            step(of, train, rows, n_threads)
+
+        def noted(n_threads: int, compute: Callable[[], torch.Tensor]) -> bool:
+            self.agreed.append(compare(n_threads, compute))
+            return self.agreed[-1]
+
+        monkeypatch.setattr(WrittenOut, "__call__", counted)
+        monkeypatch.setattr(written_out, "_is_same_on", noted)
+
+    def now(self) -> int:
+        return next(self._cores)
+
+
+@pytest.mark.parametrize("batch_size", [16, 50, 128])
+def test_no_bit_depends_on_the_cores_of_a_training(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, batch_size: int
+) -> None:
+    options = {**SMALL, "epochs": 1, "steps_per_epoch": 3}
+
+    def run(folder: Path, cores: Callable[[], int] | None) -> Kept:
+        folder.mkdir()
+        kept = Kept(checkpoints=True)
+        of = trial(
+            {"batch_size": batch_size}, options, kept=kept, checkpoint_dir=folder, cores_now=cores
+        )
+        mnist.evaluate(of)
+        return kept
+
+    alone = run(tmp_path / "alone", None)
+    threads = Threads(monkeypatch)
+    lent = run(tmp_path / "lent", threads.now)
+    assert lent.reports == alone.reports
+    assert lent.checkpoints == alone.checkpoints
+    assert torch.get_num_threads() == 1
+    if not all(threads.agreed):
+        pytest.skip("this processor's products round otherwise on several threads")
+    assert threads.n_several > 10
+
+
+def test_one_thread_is_kept_where_several_would_round_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads = Threads(monkeypatch)
+    monkeypatch.setattr(written_out, "_is_same_on", lambda n_threads, compute: False)
+    mnist.evaluate(trial({}, {**SMALL, "epochs": 1}, cores_now=lambda: 2))
+    assert threads.n_several == 0

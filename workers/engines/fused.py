@@ -210,7 +210,8 @@ class FusedEngine:
 
     def _opened(self, wanted: Wanted, *, may_wait: bool) -> Shared | None:
         key = wanted.fuse_group or wanted.lease_id
-        holding = replace(wanted, lease_id=key)
+        # Borrows no cores: those are for one trial at a time.
+        holding = replace(wanted, lease_id=key, is_built_in=False)
         if not self._has_slot() or not self._inner.hold(holding, may_wait=may_wait):
             return None
         shared = Shared(key, wanted.objective, time.monotonic())

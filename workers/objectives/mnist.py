@@ -32,10 +32,10 @@ from . import data, mixed_batches, mnist_data
 from .mnist_data import N_PIXELS, Part
 from .running_statistics import RunningStatistics
 from .training_record import Record, Step, record_key
-from .written_out import OneVector, WrittenOut
+from .written_out import WrittenOutStep
 
-Backward: TypeAlias = Callable[[Part, torch.Tensor], None]
-"""Sets a network's gradients for a batch: rows (b,) of the training images."""
+BatchStep: TypeAlias = Callable[[Part, torch.Tensor], None]
+"""Moves a network by one batch: rows (b,) of the training images."""
 
 HELD_OUT_SHARE = 6
 """One training image in so many is held out for validation: the last 10,000 of 60,000."""
@@ -85,6 +85,10 @@ def network(settings: Settings) -> nn.Sequential:
     )
 
 
+def _one() -> int:
+    return 1
+
+
 class Training:
     """A network in training.
 
@@ -95,6 +99,8 @@ class Training:
         scored: what is scored after each step; None where nothing is.
         record: of this training and of what is scored, with any momentum; what it holds is not
             trained again.
+        n_cores: how many of the CPU's cores there are for it now; no bit of a result depends on
+            them.
 
     Attributes:
         step: how many steps (epochs or thirds of one) it has behind it.
@@ -106,6 +112,7 @@ class Training:
         train: Part,
         scored: Part | None = None,
         record: Record | None = None,
+        n_cores: Callable[[], int] = _one,
     ) -> None:
         self._settings, self._train, self._record = settings, train, record
         self._scored = scored
@@ -119,10 +126,14 @@ class Training:
         self._optimizer = torch.optim.Adam(
             self._net.parameters(), lr=settings.learning_rate, fused=True
         )
-        self._vector = OneVector(self._net, self._optimizer) if settings.model == "simple" else None
-        self._backward: Backward = (
-            _by_autograd(self._net) if self._vector is None else WrittenOut(self._net)
+        self._written_out = (
+            WrittenOutStep(
+                self._net, self._optimizer, n_cores if settings.device == "cpu" else _one
+            )
+            if settings.model == "simple"
+            else None
         )
+        self._move: BatchStep = self._written_out or _by_autograd(self._net, self._optimizer)
         self.step = 0
 
     @property
@@ -198,10 +209,8 @@ class Training:
         self._first = None
         batches = self._next_batches()
         statistics = self._running.rows(len(batches))
-        move = self._optimizer.step if self._vector is None else self._vector.step
         for rows, own in zip(batches, statistics, strict=True):
-            self._backward(self._train, rows)
-            move()
+            self._move(self._train, rows)
             self._running.note(own)
         self.step += 1
         return statistics.cpu()
@@ -248,20 +257,27 @@ class Training:
         self._net.load_state_dict(state["net"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._epoch_begin = state["order"]
-        if self._vector is not None:
-            self._vector.lay_out()
-            self._backward = WrittenOut(self._net)
+        if self._written_out is not None:
+            self._written_out.lay_out()
 
 
-def _by_autograd(net: nn.Sequential) -> Backward:
-    """Sets the gradients of the mean cross entropy of a batch."""
+def _by_autograd(net: nn.Sequential, optimizer: torch.optim.Adam) -> BatchStep:
+    def move(train: Part, rows: torch.Tensor) -> None:
+        set_gradients(net, train, rows)
+        optimizer.step()
 
-    def backward(train: Part, rows: torch.Tensor) -> None:
-        net.zero_grad(set_to_none=True)
-        x, y = train.x.index_select(0, rows), train.y.index_select(0, rows)
-        torch.autograd.backward(cross_entropy(net(x), y))
+    return move
 
-    return backward
+
+def set_gradients(net: nn.Sequential, train: Part, rows: torch.Tensor) -> None:
+    """Sets a network's gradients of the mean cross entropy of a batch, by autograd.
+
+    Args:
+        rows: the numbers of the batch's images, shape (b,), int64.
+    """
+    net.zero_grad(set_to_none=True)
+    x, y = train.x.index_select(0, rows), train.y.index_select(0, rows)
+    torch.autograd.backward(cross_entropy(net(x), y))
 
 
 def _parts(batches: list[torch.Tensor], n_parts: int) -> list[list[torch.Tensor]]:
@@ -379,7 +395,8 @@ def _training(trial: Trial, settings: Settings, source: data.DataSet, parts: Par
     """The training of a trial: in a process of several, one that goes on with others if it can."""
     seat, key = together.seat(), pack_key(trial.params, trial.options)
     if seat is None:
-        return Training(settings, parts.train, parts.scored, _record(trial, settings, source))
+        record = _record(trial, settings, source)
+        return Training(settings, parts.train, parts.scored, record, lambda: trial.n_cores)
     from . import mnist_stacked as stacked  # which needs this module
 
     if key is None:

@@ -134,6 +134,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         needs=("torch", "numpy"),
         data_sets=(data.MNIST, data.MNIST_5K),
         fuses=True,
+        borrows=True,
     ),
     "random-forest": BuiltIn(
         module="forest",

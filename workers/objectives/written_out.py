@@ -4,14 +4,21 @@ On small batches autograd, an optimizer's bookkeeping and memory that is asked f
 than the arithmetic. Here the parameters lie in one vector, which Adam moves with one call, and
 every result goes where the one of the batch before was (batch 16 on one core: 0.19 ms a step, 0.26
 with torch's optimizer and fresh memory).
+
+Most of a step is two products, Adam's pass and the reading of the rows. These four take several
+threads where there are cores for them; the small rest would only wait. No bit of a result
+depends on it: before several threads are used for a size of batch, both ways are compared.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from .mnist_data import Part
+from .threads_that_pay import MOST, ThreadsThatPay
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 """Adam's, as torch's optimizer has them if nothing else is said."""
@@ -61,15 +68,33 @@ class OneVector:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Moves the parameters by their gradients, as the optimizer's own step does."""
+        """Moves the parameters by their gradients, as the optimizer's own step does, on as many
+        threads as torch is set to.
+        """
         self._n_steps.add_(1)
+        self._move([self._weights, self._gradients, self._mean, self._square], self._n_steps)
+
+    @torch.no_grad()
+    def is_same_on(self, n_threads: int) -> bool:
+        """Whether a step on so many threads would come to the same bits; takes none."""
+        before = [self._weights, self._gradients, self._mean, self._square]
+
+        def moved() -> torch.Tensor:
+            copies = [each.clone() for each in before]
+            self._move(copies, self._n_steps + 1)
+            return torch.cat(copies)
+
+        return _is_same_on(n_threads, moved)
+
+    def _move(self, vectors: list[torch.Tensor], n_steps: torch.Tensor) -> None:
+        weights, gradients, mean, square = vectors
         torch._fused_adam_(
-            [self._weights],
-            [self._gradients],
-            [self._mean],
-            [self._square],
+            [weights],
+            [gradients],
+            [mean],
+            [square],
             [],
-            [self._n_steps],
+            [n_steps],
             lr=self._optimizer.param_groups[0]["lr"],
             beta1=_BETA_1,
             beta2=_BETA_2,
@@ -82,6 +107,16 @@ class OneVector:
 
 def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat([part.flatten() for part in parts])
+
+
+def _is_same_on(n_threads: int, compute: Callable[[], torch.Tensor]) -> bool:
+    """Whether something computed on one thread and on several comes to the same bits."""
+    torch.set_num_threads(1)
+    alone = compute()
+    torch.set_num_threads(n_threads)
+    together = compute()
+    torch.set_num_threads(1)
+    return torch.equal(alone, together)
 
 
 class _Room:
@@ -116,23 +151,27 @@ class WrittenOut:
         self._gradients = [p.grad for p in net.parameters() if p.grad is not None]
 
     @torch.no_grad()
-    def __call__(self, train: Part, rows: torch.Tensor) -> None:
+    def __call__(self, train: Part, rows: torch.Tensor, n_threads: int = 1) -> None:
         """Takes the images of some rows.
 
         Args:
             rows: their numbers, shape (b,), int64.
+            n_threads: for what is worth them; with several torch is left set to so many, else to
+                what it was.
         """
-        n = len(rows)
-        room = self._rooms.get(n)
-        if room is None:
-            room = self._rooms[n] = _Room(n, self._w2)
-        torch.index_select(train.x, 0, rows, out=room.x)
-        torch.index_select(train.y, 0, rows, out=room.y)
+        room = self._room(len(rows))
         g_w1, g_b1, g_w2, g_b2 = self._gradients
-        torch.addmm(self._b1, room.x, self._w1_t, out=room.hidden).relu_()
+        if n_threads > 1:
+            torch.set_num_threads(n_threads)
+        torch.index_select(train.x, 0, rows, out=room.x)
+        torch.addmm(self._b1, room.x, self._w1_t, out=room.hidden)
+        if n_threads > 1:
+            torch.set_num_threads(1)
+        torch.index_select(train.y, 0, rows, out=room.y)
+        room.hidden.relu_()
         torch.addmm(self._b2, self._w2, room.hidden_t, out=room.logits_t)
         torch.softmax(room.logits_t, 0, out=room.d_logits_t)
-        room.d_logits_t.scatter_add_(0, room.digits, room.minus).div_(n)
+        room.d_logits_t.scatter_add_(0, room.digits, room.minus).div_(len(rows))
         torch.mm(room.d_logits_t, room.hidden, out=g_w2)
         torch.sum(room.d_logits_t, 1, out=g_b2)
         torch.mm(room.d_logits, self._w2, out=room.d_hidden)
@@ -140,5 +179,72 @@ class WrittenOut:
         torch.ops.aten.threshold_backward.grad_input(
             room.d_hidden, room.hidden, 0, grad_input=room.d_hidden
         )
-        torch.mm(room.d_hidden_t, room.x, out=g_w1)
         torch.sum(room.d_hidden, 0, out=g_b1)
+        if n_threads > 1:
+            torch.set_num_threads(n_threads)
+        torch.mm(room.d_hidden_t, room.x, out=g_w1)
+
+    @torch.no_grad()
+    def is_same_on(self, n_threads: int, train: Part, n_rows: int) -> bool:
+        """Whether the two large products of a batch come to the same bits on so many threads."""
+        x = train.x[:n_rows]
+        d_hidden = torch.addmm(self._b1, x, self._w1_t)
+        return _is_same_on(n_threads, lambda: torch.addmm(self._b1, x, self._w1_t)) and _is_same_on(
+            n_threads, lambda: torch.mm(d_hidden.t(), x)
+        )
+
+    def _room(self, n: int) -> _Room:
+        room = self._rooms.get(n)
+        if room is None:
+            room = self._rooms[n] = _Room(n, self._w2)
+        return room
+
+
+class WrittenOutStep:
+    """A whole step: the gradients of a batch, and Adam.
+
+    Args:
+        net: the network `simple`.
+        optimizer: torch's Adam over its parameters, see `OneVector`.
+        n_cores: how many cores there are for it now.
+    """
+
+    def __init__(
+        self, net: nn.Sequential, optimizer: torch.optim.Adam, n_cores: Callable[[], int]
+    ) -> None:
+        self._net = net
+        self._vector = OneVector(net, optimizer)
+        self._set_gradients = WrittenOut(net)
+        self._n_cores = n_cores
+        self._threads = ThreadsThatPay()
+        self._same: dict[tuple[int, int], bool] = {}
+
+    def __call__(self, train: Part, rows: torch.Tensor) -> None:
+        """Moves the network by one batch.
+
+        Args:
+            rows: the numbers of its images, shape (b,), int64.
+        """
+        n_threads = self._threads.begin(self._n_usable(train, len(rows)))
+        self._set_gradients(train, rows, n_threads)
+        self._vector.step()
+        if n_threads > 1:
+            torch.set_num_threads(1)
+        self._threads.end()
+
+    def lay_out(self) -> None:
+        """To be called when something was loaded into the network and the optimizer."""
+        self._vector.lay_out()
+        self._set_gradients = WrittenOut(self._net)
+
+    def _n_usable(self, train: Part, n_rows: int) -> int:
+        """How many cores a batch of so many rows may take now, if no bit is to change."""
+        n_cores = min(self._n_cores(), MOST)
+        if n_cores == 1:
+            return 1
+        key = (n_cores, n_rows)
+        if key not in self._same:
+            self._same[key] = self._set_gradients.is_same_on(
+                n_cores, train, n_rows
+            ) and self._vector.is_same_on(n_cores)
+        return n_cores if self._same[key] else 1

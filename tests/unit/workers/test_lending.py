@@ -63,12 +63,20 @@ def test_a_forest_has_the_cores_of_idle_slots_until_a_trial_begins_there(tmp_pat
     made = engine(tmp_path, 4)
     begin(made, "a")
     assert made.cores() == {"a": 4}
-    begin(made, "net", "mnist-mlp")
+    begin(made, "other", "function")
     assert made.cores() == {"a": 3}
-    made.end("net")
+    made.end("other")
     assert made.cores() == {"a": 4}
     made.end("a")
     assert made.cores() == {}
+
+
+def test_a_network_and_a_forest_share_what_is_idle(tmp_path: Path) -> None:
+    made = engine(tmp_path, 4)
+    begin(made, "net", "mnist-mlp")
+    assert made.cores() == {"net": 4}
+    begin(made, "forest")
+    assert made.cores() == {"net": 2, "forest": 2}
 
 
 def test_several_forests_share_what_is_idle(tmp_path: Path) -> None:
@@ -131,7 +139,7 @@ def test_a_trial_that_asks_for_several_cores_has_them_and_lends_none(tmp_path: P
 
 def test_others_borrow_nothing_nor_does_a_users_objective_of_the_same_name(tmp_path: Path) -> None:
     made = engine(tmp_path, 4)
-    begin(made, "net", "mnist-mlp")
+    begin(made, "own net", "mnist-mlp", is_built_in=False)
     begin(made, "function", "function")
     begin(made, "own", "random-forest", is_built_in=False)
     assert made.cores() == {}

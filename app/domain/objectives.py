@@ -12,7 +12,7 @@ from .worker import ObjectiveOffer
 
 _MNIST_MLP = ObjectiveOffer(
     name="mnist-mlp",
-    version="1",
+    version="2",
     params_schema={
         "type": "object",
         "properties": {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from workers.objectives import data, mnist, mnist_data, threads_that_pay, written_out
+from workers.objectives import adam, data, mnist, mnist_data, threads_that_pay, written_out
+from workers.objectives.adam import Adam
 from workers.objectives.mnist import Settings
 from workers.objectives.mnist_data import Part
-from workers.objectives.written_out import OneVector, WrittenOut
+from workers.objectives.written_out import WrittenOut
 
 from .trials import Kept, trial
 
@@ -124,48 +127,57 @@ def test_the_gradients_written_out_are_those_of_autograd() -> None:
     net = mnist.network(Settings()).double()
     x = torch.randn(17, 784, generator=rng, dtype=torch.float64)
     train = Part(x=x, y=torch.randint(0, 10, (17,), generator=rng))
-    optimizer = torch.optim.Adam(net.parameters(), fused=True)
+    optimizer = Adam(net, 0.003)
     for rows in torch.tensor([3, 1, 16, 2]), torch.arange(17):
-        mnist.set_gradients(net, train, rows)
-        expected = [p.grad.clone() for p in net.parameters() if p.grad is not None]
-        vector = OneVector(net, optimizer)
+        optimizer.gradients.zero_()
+        torch.nn.functional.cross_entropy(net(x[rows]), train.y[rows]).backward()
+        expected = optimizer.gradients.clone()
+        optimizer.gradients.zero_()
         WrittenOut(net)(train, rows)
-        found = [p.grad for p in net.parameters() if p.grad is not None]
-        assert len(found) == len(expected) == 4
-        for mine, theirs in zip(found, expected, strict=True):
-            torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-15)
-        vector.step()
+        torch.testing.assert_close(optimizer.gradients, expected, rtol=1e-12, atol=1e-15)
+        optimizer.step()
 
 
-def test_one_vector_is_moved_as_the_optimizer_moves_its_parts() -> None:
+@pytest.mark.parametrize("model", ["simple", "batchnorm"])
+def test_a_network_is_moved_as_torchs_adam_moves_it(model: str) -> None:
+    settings = Settings(model=model, batch_size=64, learning_rate=0.003)
     train = mnist_data.load(data.MNIST_5K).train
-    settings = Settings(batch_size=64, learning_rate=0.003)
     torch.manual_seed(0)
     ours, theirs = mnist.network(settings), mnist.network(settings)
     theirs.load_state_dict(ours.state_dict())
-    optimizers = [
-        torch.optim.Adam(net.parameters(), lr=0.003, fused=True) for net in (ours, theirs)
-    ]
-    vector = OneVector(ours, optimizers[0])
-    step = WrittenOut(ours)
+    mine, torchs = Adam(ours, 0.003), torch.optim.Adam(theirs.parameters(), lr=0.003)
     for number, rows in enumerate(torch.split(torch.arange(640), 64)):
-        if number == 5:  # what a checkpoint holds is what torch's own would hold
-            optimizers[0].load_state_dict(optimizers[1].state_dict())
-            ours.load_state_dict(theirs.state_dict())
-            vector.lay_out()
-            step = WrittenOut(ours)
-        step(train, rows)
-        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-            other.grad = None if mine.grad is None else mine.grad.clone()
-        vector.step()
-        optimizers[1].step()
-    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-8)
-    kept, expected = (optimizer.state_dict() for optimizer in optimizers)
-    assert kept["state"].keys() == expected["state"].keys()
-    for index, state in kept["state"].items():
-        for name, value in state.items():
-            torch.testing.assert_close(value, expected["state"][index][name])
+        if number == 5:  # another one goes on from what was saved
+            saved, mine = mine.saved(), Adam(ours, 0.003)
+            mine.load(saved)
+        mine.gradients.zero_()
+        torch.nn.functional.cross_entropy(ours(train.x[rows]), train.y[rows]).backward()
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            other.grad = None if one.grad is None else one.grad.clone()
+        mine.step()
+        torchs.step()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-8)
+    kept = torchs.state_dict()["state"].values()
+    for name, average in (("mean", "exp_avg"), ("square", "exp_avg_sq")):
+        expected = torch.cat([each[average].flatten() for each in kept])
+        torch.testing.assert_close(mine.saved()[name], expected, rtol=1e-5, atol=1e-9)
+    assert mine.saved()["n_batches"] == 10
+
+
+@pytest.mark.parametrize("model", ["simple", "batchnorm"])
+def test_training_imports_no_compiler(model: str) -> None:
+    """Which torch's own optimizer does: a second, and 150 MB."""
+    code = (
+        "import sys\n"
+        "from tests.objectives.trials import trial\n"
+        "from workers.objectives import mnist\n"
+        f"options = {{**{SMALL}, 'epochs': 1}}\n"
+        "mnist.preload(options, None)\n"
+        f"mnist.evaluate(trial({{'model': {model!r}, 'batch_size': 1000}}, options))\n"
+        "assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 class Threads:
@@ -178,7 +190,7 @@ class Threads:
         monkeypatch.setattr(threads_that_pay, "N_ALONE", 1)
         # However slow they are here: this is about bits.
         monkeypatch.setattr(threads_that_pay, "CREDIT_S", 1e9)
-        step, compare = WrittenOut.__call__, written_out._is_same_on
+        step, compare = WrittenOut.__call__, adam.is_same_on
 
         def counted(of: WrittenOut, train: Part, rows: torch.Tensor, n_threads: int) -> None:
             self.n_several += n_threads > 1
@@ -189,7 +201,8 @@ class Threads:
             return self.agreed[-1]
 
         monkeypatch.setattr(WrittenOut, "__call__", counted)
-        monkeypatch.setattr(written_out, "_is_same_on", noted)
+        for module in adam, written_out:
+            monkeypatch.setattr(module, "is_same_on", noted)
 
     def now(self) -> int:
         return next(self._cores)
@@ -225,6 +238,6 @@ def test_one_thread_is_kept_where_several_would_round_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     threads = Threads(monkeypatch)
-    monkeypatch.setattr(written_out, "_is_same_on", lambda n_threads, compute: False)
+    monkeypatch.setattr(adam, "is_same_on", lambda n_threads, compute: False)
     mnist.evaluate(trial({}, {**SMALL, "epochs": 1}, cores_now=lambda: 2))
     assert threads.n_several == 0

@@ -23,12 +23,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import parameters_to_vector
 
 from tunewell import together
 from tunewell.objective import Trial
 
 from . import data, mixed_batches, mnist_data
+from .adam import Adam, copy_into
 from .mnist_data import N_PIXELS, Part
 from .running_statistics import RunningStatistics
 from .training_record import Record, Step, record_key
@@ -123,17 +124,13 @@ class Training:
         self._epoch_begin = self._order_rng.get_state()
         self._net = network(settings).to(settings.device).train()
         self._running = RunningStatistics(self._net, settings.momentum)
-        self._optimizer = torch.optim.Adam(
-            self._net.parameters(), lr=settings.learning_rate, fused=True
-        )
-        self._written_out = (
-            WrittenOutStep(
-                self._net, self._optimizer, n_cores if settings.device == "cpu" else _one
-            )
-            if settings.model == "simple"
-            else None
-        )
-        self._move: BatchStep = self._written_out or _by_autograd(self._net, self._optimizer)
+        self._optimizer = Adam(self._net, settings.learning_rate)
+        self._move: BatchStep
+        if settings.model == "simple":
+            lent = n_cores if settings.device == "cpu" else _one
+            self._move = WrittenOutStep(self._net, self._optimizer, lent)
+        else:
+            self._move = _by_autograd(self._net, self._optimizer)
         self.step = 0
 
     @property
@@ -175,7 +172,7 @@ class Training:
                     return
         self._is_whole = False
         self.step, self._first = following, found.first.to(self._settings.device)
-        vector_to_parameters(found.rest.to(self._settings.device), self._net[1:].parameters())
+        copy_into(found.rest.to(self._settings.device), self._net[1:].parameters())
         self._running.take(found.statistics)
 
     def _record_step(self, record: Record) -> None:
@@ -232,16 +229,16 @@ class Training:
     def saved(self) -> bytes:
         """All that the steps to come depend on."""
         self._make_whole()
+        # Copies: what is saved of a view is all that it is a view of.
+        net = {name: value.clone() for name, value in self._net.state_dict().items()}
+        content = {
+            "step": self.step,
+            "net": net,
+            "optimizer": self._optimizer.saved(),
+            "order": self._epoch_begin,
+        }
         file = io.BytesIO()
-        torch.save(
-            {
-                "step": self.step,
-                "net": self._net.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "order": self._epoch_begin,
-            },
-            file,
-        )
+        torch.save(content, file)
         return file.getvalue()
 
     def restore(self, content: bytes) -> None:
@@ -255,29 +252,18 @@ class Training:
         self._is_whole = True
         self.step = int(state["step"])
         self._net.load_state_dict(state["net"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._optimizer.load(state["optimizer"])
         self._epoch_begin = state["order"]
-        if self._written_out is not None:
-            self._written_out.lay_out()
 
 
-def _by_autograd(net: nn.Sequential, optimizer: torch.optim.Adam) -> BatchStep:
+def _by_autograd(net: nn.Sequential, optimizer: Adam) -> BatchStep:
     def move(train: Part, rows: torch.Tensor) -> None:
-        set_gradients(net, train, rows)
+        optimizer.gradients.zero_()
+        x, y = train.x.index_select(0, rows), train.y.index_select(0, rows)
+        torch.autograd.backward(cross_entropy(net(x), y))
         optimizer.step()
 
     return move
-
-
-def set_gradients(net: nn.Sequential, train: Part, rows: torch.Tensor) -> None:
-    """Sets a network's gradients of the mean cross entropy of a batch, by autograd.
-
-    Args:
-        rows: the numbers of the batch's images, shape (b,), int64.
-    """
-    net.zero_grad(set_to_none=True)
-    x, y = train.x.index_select(0, rows), train.y.index_select(0, rows)
-    torch.autograd.backward(cross_entropy(net(x), y))
 
 
 def _parts(batches: list[torch.Tensor], n_parts: int) -> list[list[torch.Tensor]]:
@@ -326,17 +312,8 @@ def held_out(train: Part) -> tuple[Part, Part]:
 def preload(options: Mapping[str, Any], data_digest: str | None) -> None:
     """Loads the data before the process of the first trial is forked off; downloads nothing."""
     torch.set_num_threads(1)
-    _import_optimizers()
     wanted = options.get("dataset", "auto")
     mnist_data.load(mnist_data.choose(wanted, data_digest, may_download=False))
-
-
-@functools.cache
-def _import_optimizers() -> None:
-    """Takes one empty step: the first step in a process imports torch's compiler, over a second."""
-    weight = torch.zeros(1, requires_grad=True)
-    weight.grad = torch.zeros(1)
-    torch.optim.Adam([weight], fused=True).step()
 
 
 def evaluate(trial: Trial) -> dict[str, float]:

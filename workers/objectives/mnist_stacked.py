@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
-from torch.nn.utils import parameters_to_vector
 
 from tunewell.together import Seat, Wish
 
+from .adam import State
 from .mixed_batches import Batch, batches_of
 from .mnist import EVALUATION_ROWS, Score, Settings, Training
 from .mnist_data import Part
@@ -30,20 +28,8 @@ _SEEDING = threading.Lock()
 """A network's weights are drawn from the process's one generator."""
 
 
-@dataclass(slots=True)
-class State:
-    """What a network is trained to: its parameters one after the other and Adam's two means of
-    their gradients, each (n,), and the number of batches so far.
-    """
-
-    weights: torch.Tensor
-    mean: torch.Tensor
-    square: torch.Tensor
-    n_batches: int
-
-
 class Lane(Training):
-    """A training that goes on with others; its network's parameters lie in `state.weights`.
+    """A training that goes on with others; its network's parameters lie in their stack.
 
     Args:
         key: of those that it can go on with.
@@ -65,8 +51,6 @@ class Lane(Training):
         self._seat, self._key = seat, key
         self._step_s = epoch_s / settings.steps_per_epoch
         self._score: Score | None = None
-        weights = parameters_to_vector(self._net.parameters()).detach().clone()
-        self.lie_in(State(weights, torch.zeros_like(weights), torch.zeros_like(weights), 0))
 
     @property
     def settings(self) -> Settings:
@@ -79,13 +63,14 @@ class Lane(Training):
         assert self._scored is not None
         return self._train, self._scored
 
+    @property
+    def state(self) -> State:
+        """What it is trained to."""
+        return self._optimizer.state
+
     def lie_in(self, state: State) -> None:
-        """Has the network's parameters be those of a state, whatever happens to that."""
-        self.state = state
-        at = 0
-        for each in self._net.parameters():
-            each.data = state.weights[at : at + each.numel()].view_as(each)
-            at += each.numel()
+        """Has the network be that of a state, whatever happens to it."""
+        self._optimizer.lie_in(state)
 
     def steps(self) -> Iterator[int]:
         """Trains to the end, a step at a time; says how many there were."""
@@ -109,38 +94,6 @@ class Lane(Training):
         batches = self._next_batches()
         self.step += 1
         return batches
-
-    def saved(self) -> bytes:
-        """As a training of its own saves it, which can go on from it."""
-        optimizer = self._optimizer.state_dict()
-        optimizer["state"] = {}
-        at = 0
-        for index, each in enumerate(self._net.parameters()):
-            own = slice(at, at + each.numel())
-            optimizer["state"][index] = {
-                "step": torch.tensor(float(self.state.n_batches)),
-                "exp_avg": self.state.mean[own].view_as(each).clone(),
-                "exp_avg_sq": self.state.square[own].view_as(each).clone(),
-            }
-            at += each.numel()
-        # Copies: what is saved of a view is all that it is a view of.
-        net = {name: value.clone() for name, value in self._net.state_dict().items()}
-        file = BytesIO()
-        content = {"step": self.step, "net": net, "optimizer": optimizer}
-        torch.save({**content, "order": self._epoch_begin}, file)
-        return file.getvalue()
-
-    def _load(self, content: bytes) -> None:
-        super()._load(content)
-        of = [self._optimizer.state.get(each, {}) for each in self._net.parameters()]
-        weights = parameters_to_vector(self._net.parameters()).detach().clone()
-        state = State(weights, torch.zeros_like(weights), torch.zeros_like(weights), 0)
-        if all(of):
-            state.mean = torch.cat([each["exp_avg"].flatten() for each in of])
-            state.square = torch.cat([each["exp_avg_sq"].flatten() for each in of])
-            state.n_batches = int(of[0]["step"])
-        self._optimizer.state.clear()
-        self.lie_in(state)
 
 
 class Single(Training):

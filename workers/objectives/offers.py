@@ -16,7 +16,7 @@ from . import data
 
 _MNIST_MLP: Mapping[str, Any] = {
     "name": "mnist-mlp",
-    "version": "1",
+    "version": "2",
     "params_schema": {
         "type": "object",
         "properties": {

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from .adam import BETA_1, BETA_2, EPSILON
 from .mixed_batches import Batch, divisors
 from .mnist_data import Part
 
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-"""Adam's, as torch has them by default."""
 _WARM_UPS = 3
 """Batches that are trained step by step before the step is captured for a GPU."""
 

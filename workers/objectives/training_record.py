@@ -20,7 +20,7 @@ import torch
 
 from .store import Store
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same settings come to mean another training, or another content."""
 
 

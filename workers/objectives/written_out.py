@@ -1,9 +1,9 @@
 """A training step of the network `simple`, written out.
 
 On small batches autograd, an optimizer's bookkeeping and memory that is asked for anew cost more
-than the arithmetic. Here the parameters lie in one vector, which Adam moves with one call, and
-every result goes where the one of the batch before was (batch 16 on one core: 0.19 ms a step, 0.26
-with torch's optimizer and fresh memory).
+than the arithmetic. Here Adam moves all parameters with one call, and every result goes where the
+one of the batch before was (batch 16 on one core: 0.19 ms a step, 0.26 with torch's optimizer and
+fresh memory).
 
 Most of a step is two products, Adam's pass and the reading of the rows. These four take several
 threads where there are cores for them; the small rest would only wait. No bit of a result
@@ -17,106 +17,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from .adam import Adam, is_same_on
 from .mnist_data import Part
 from .threads_that_pay import MOST, ThreadsThatPay
-
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
-"""Adam's, as torch's optimizer has them if nothing else is said."""
-
-
-class OneVector:
-    """The parameters of a network, their gradients and Adam's two averages, each in one vector.
-
-    The network and the optimizer see parts of these vectors, so both are saved as ever.
-
-    Args:
-        net: its parameters are of one device.
-        optimizer: torch's Adam over them, fused; only its state and its learning rate are used.
-    """
-
-    def __init__(self, net: nn.Module, optimizer: torch.optim.Adam) -> None:
-        self._parameters = list(net.parameters())
-        self._optimizer = optimizer
-        self.lay_out()
-
-    @torch.no_grad()
-    def lay_out(self) -> None:
-        """Lays in one vector each what the network and the optimizer hold: at the beginning, and
-        when something was loaded into them.
-        """
-        first = self._optimizer.state.get(self._parameters[0], {})
-        self._n_steps = torch.as_tensor(
-            first.get("step", 0.0), dtype=torch.float32, device=self._parameters[0].device
-        ).clone()
-        self._weights = _joined([p.detach() for p in self._parameters])
-        self._mean, self._square = self._average("exp_avg"), self._average("exp_avg_sq")
-        self._gradients = torch.zeros_like(self._weights)
-        at = 0
-        for p in self._parameters:
-            own = slice(at, at := at + p.numel())
-            p.data, p.grad = self._weights[own].view_as(p), self._gradients[own].view_as(p)
-            self._optimizer.state[p] = {
-                "step": self._n_steps,
-                "exp_avg": self._mean[own].view_as(p),
-                "exp_avg_sq": self._square[own].view_as(p),
-            }
-
-    def _average(self, name: str) -> torch.Tensor:
-        states = [self._optimizer.state.get(p, {}) for p in self._parameters]
-        zeros = (torch.zeros_like(p) for p in self._parameters)
-        return _joined([state.get(name, zero) for state, zero in zip(states, zeros, strict=True)])
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Moves the parameters by their gradients, as the optimizer's own step does, on as many
-        threads as torch is set to.
-        """
-        self._n_steps.add_(1)
-        self._move([self._weights, self._gradients, self._mean, self._square], self._n_steps)
-
-    @torch.no_grad()
-    def is_same_on(self, n_threads: int) -> bool:
-        """Whether a step on so many threads would come to the same bits; takes none."""
-        before = [self._weights, self._gradients, self._mean, self._square]
-
-        def moved() -> torch.Tensor:
-            copies = [each.clone() for each in before]
-            self._move(copies, self._n_steps + 1)
-            return torch.cat(copies)
-
-        return _is_same_on(n_threads, moved)
-
-    def _move(self, vectors: list[torch.Tensor], n_steps: torch.Tensor) -> None:
-        weights, gradients, mean, square = vectors
-        torch._fused_adam_(
-            [weights],
-            [gradients],
-            [mean],
-            [square],
-            [],
-            [n_steps],
-            lr=self._optimizer.param_groups[0]["lr"],
-            beta1=_BETA_1,
-            beta2=_BETA_2,
-            weight_decay=0.0,
-            eps=_EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
-
-
-def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
-    return torch.cat([part.flatten() for part in parts])
-
-
-def _is_same_on(n_threads: int, compute: Callable[[], torch.Tensor]) -> bool:
-    """Whether something computed on one thread and on several comes to the same bits."""
-    torch.set_num_threads(1)
-    alone = compute()
-    torch.set_num_threads(n_threads)
-    together = compute()
-    torch.set_num_threads(1)
-    return torch.equal(alone, together)
 
 
 class _Room:
@@ -189,7 +92,7 @@ class WrittenOut:
         """Whether the two large products of a batch come to the same bits on so many threads."""
         x = train.x[:n_rows]
         d_hidden = torch.addmm(self._b1, x, self._w1_t)
-        return _is_same_on(n_threads, lambda: torch.addmm(self._b1, x, self._w1_t)) and _is_same_on(
+        return is_same_on(n_threads, lambda: torch.addmm(self._b1, x, self._w1_t)) and is_same_on(
             n_threads, lambda: torch.mm(d_hidden.t(), x)
         )
 
@@ -205,15 +108,12 @@ class WrittenOutStep:
 
     Args:
         net: the network `simple`.
-        optimizer: torch's Adam over its parameters, see `OneVector`.
+        optimizer: of it.
         n_cores: how many cores there are for it now.
     """
 
-    def __init__(
-        self, net: nn.Sequential, optimizer: torch.optim.Adam, n_cores: Callable[[], int]
-    ) -> None:
-        self._net = net
-        self._vector = OneVector(net, optimizer)
+    def __init__(self, net: nn.Sequential, optimizer: Adam, n_cores: Callable[[], int]) -> None:
+        self._optimizer = optimizer
         self._set_gradients = WrittenOut(net)
         self._n_cores = n_cores
         self._threads = ThreadsThatPay()
@@ -227,15 +127,10 @@ class WrittenOutStep:
         """
         n_threads = self._threads.begin(self._n_usable(train, len(rows)))
         self._set_gradients(train, rows, n_threads)
-        self._vector.step()
+        self._optimizer.step()
         if n_threads > 1:
             torch.set_num_threads(1)
         self._threads.end()
-
-    def lay_out(self) -> None:
-        """To be called when something was loaded into the network and the optimizer."""
-        self._vector.lay_out()
-        self._set_gradients = WrittenOut(self._net)
 
     def _n_usable(self, train: Part, n_rows: int) -> int:
         """How many cores a batch of so many rows may take now, if no bit is to change."""
@@ -246,5 +141,5 @@ class WrittenOutStep:
         if key not in self._same:
             self._same[key] = self._set_gradients.is_same_on(
                 n_cores, train, n_rows
-            ) and self._vector.is_same_on(n_cores)
+            ) and self._optimizer.is_same_on(n_cores)
         return n_cores if self._same[key] else 1

@@ -81,7 +81,7 @@ class RegisterBody(Wire):
                     "name": "gpu-a",
                     "boot_id": "2026-11-23T20:00:00-4711",
                     "devices": [{"index": 0, "kind": "cpu"}],
-                    "objectives": ["function", {"name": "mnist-mlp", "version": "1"}],
+                    "objectives": ["function", {"name": "mnist-mlp", "version": "2"}],
                     "slots": 2,
                 }
             ]

@@ -1,0 +1,138 @@
+"""Adam (Kingma and Ba 2015) on vectors that hold all parameters of a network.
+
+torch's own optimizer imports torch's compiler with the first that is made: a second of CPU and
+150 MB in each worker, for nothing here. The step is torch's fused kernel all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+"""Those of the paper, and of torch where nothing else is said."""
+
+
+@dataclass(slots=True)
+class State:
+    """What a network is trained to: its parameters one after the other and Adam's two means of
+    their gradients, each (n,), and the number of batches so far.
+    """
+
+    weights: torch.Tensor
+    mean: torch.Tensor
+    square: torch.Tensor
+    n_batches: int
+
+
+class Adam:
+    """Moves a network, whose parameters are parts of one vector from now on, as their gradients are
+    of another.
+
+    Args:
+        net: its parameters are of one device and type.
+
+    Attributes:
+        state: where the network's parameters lie.
+        gradients: of them, (n,).
+    """
+
+    def __init__(self, net: nn.Module, learning_rate: float) -> None:
+        self._parameters = list(net.parameters())
+        self._learning_rate = learning_rate
+        weights = torch.cat([each.detach().flatten() for each in self._parameters])
+        self.gradients = torch.zeros_like(weights)
+        self._n_batches = weights.new_zeros((), dtype=torch.float32)
+        self.lie_in(State(weights, torch.zeros_like(weights), torch.zeros_like(weights), 0))
+        for each, gradient in zip(self._parameters, self._parts(self.gradients), strict=True):
+            each.grad = gradient
+
+    def lie_in(self, state: State) -> None:
+        """Has the network's parameters be those of a state, whatever happens to that."""
+        self.state = state
+        for each, weights in zip(self._parameters, self._parts(state.weights), strict=True):
+            each.data = weights
+
+    def _parts(self, vector: torch.Tensor) -> list[torch.Tensor]:
+        pieces = torch.split(vector, [each.numel() for each in self._parameters])
+        return [
+            piece.view(each.shape) for piece, each in zip(pieces, self._parameters, strict=True)
+        ]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Moves the parameters by their gradients, on as many threads as torch is set to."""
+        state = self.state
+        state.n_batches += 1
+        self._move([state.weights, self.gradients, state.mean, state.square], state.n_batches)
+
+    @torch.no_grad()
+    def is_same_on(self, n_threads: int) -> bool:
+        """Whether a step on so many threads would come to the same bits; takes none."""
+        state = self.state
+        before = [state.weights, self.gradients, state.mean, state.square]
+
+        def moved() -> torch.Tensor:
+            copies = [each.clone() for each in before]
+            self._move(copies, state.n_batches + 1)
+            return torch.cat(copies)
+
+        return is_same_on(n_threads, moved)
+
+    def _move(self, vectors: list[torch.Tensor], n_batches: int) -> None:
+        weights, gradients, mean, square = vectors
+        torch._fused_adam_(
+            [weights],
+            [gradients],
+            [mean],
+            [square],
+            [],
+            [self._n_batches.fill_(n_batches)],
+            lr=self._learning_rate,
+            beta1=BETA_1,
+            beta2=BETA_2,
+            weight_decay=0.0,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def saved(self) -> dict[str, Any]:
+        """What the steps to come depend on besides the network's parameters."""
+        state = self.state
+        # Copies: what is saved of a view is all that it is a view of.
+        means = {"mean": state.mean.clone(), "square": state.square.clone()}
+        return {**means, "n_batches": state.n_batches}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Goes on from what `saved` gave for a network of the same shapes."""
+        self.state.mean.copy_(saved["mean"])
+        self.state.square.copy_(saved["square"])
+        self.state.n_batches = int(saved["n_batches"])
+
+
+@torch.no_grad()
+def copy_into(weights: torch.Tensor, parameters: Iterable[nn.Parameter]) -> None:
+    """Gives parameters other values in place, so that each stays a part of its vector.
+
+    Args:
+        weights: of all of them, one after the other, (m,).
+    """
+    at = 0
+    for each in parameters:
+        each.copy_(weights[at : at + each.numel()].view_as(each))
+        at += each.numel()
+
+
+def is_same_on(n_threads: int, compute: Callable[[], torch.Tensor]) -> bool:
+    """Whether something computed on one thread and on several comes to the same bits."""
+    torch.set_num_threads(1)
+    alone = compute()
+    torch.set_num_threads(n_threads)
+    together = compute()
+    torch.set_num_threads(1)
+    return torch.equal(alone, together)

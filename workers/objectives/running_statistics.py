@@ -64,11 +64,13 @@ class RunningStatistics:
 def average(running: torch.Tensor, batches: torch.Tensor, momentum: float) -> None:
     """running = (1 - momentum) * running + momentum * batch, for one batch after the other.
 
+    As a single product, in float64: the i-th of n batches has the weight
+    momentum * (1 - momentum)^(n - i), and what was there before them (1 - momentum)^n.
+
     Args:
         running: shape (statistics,), changed in place.
         batches: shape (batches, statistics).
     """
-    if len(running) == 0:
-        return
-    for weighted in (batches * momentum).unbind():
-        running.mul_(1 - momentum).add_(weighted)
+    faded = (1 - momentum) ** torch.arange(len(batches), -1, -1, dtype=torch.float64)
+    weights = momentum * faded[1:]
+    running.copy_(faded[0] * running.double() + weights @ batches.double())

@@ -19,6 +19,8 @@ from .jobs import sendable
 CHECKPOINT_EVERY_S = 10.0
 """A trial saves after so many seconds of work, unless it is asked to before: little work is done
 twice, and a training of short steps does not spend its time on saving."""
+MOST_HELD_BACK = 100
+"""What a trial keeps to itself, at most, while it waits to hear of an equal one's result."""
 
 
 class Ending(StrEnum):
@@ -76,6 +78,7 @@ class PipeChannel:
         self._may_leave = False
         self._is_known: bool | None = None
         self._has_asked_ahead = False
+        self._held_back: list[bytes] | None = None
         self._wants_checkpoint = threading.Event()
         self._started = self._saved_at = now()
         self._held_s = 0.0
@@ -143,10 +146,13 @@ class PipeChannel:
 
     def ask_ahead(self, point: Mapping[str, Any]) -> None:
         """Asks as `is_known` does, without a wait: the work begins while the question is on its
-        way, nothing is reported before the answer, and the process ends when the result is known.
+        way, what it has to tell is held back until the answer, and the process ends when the result
+        is known.
         """
         self._has_asked_ahead = True
-        self.send({"equivalent": point})
+        with self._lock:  # the answer may be there before this returns
+            self._write(_line({"equivalent": point}))
+            self._held_back = []
 
     def settle(self) -> None:
         """Waits for the answer to a question that was asked ahead; does not return from one that
@@ -176,7 +182,10 @@ class PipeChannel:
         if self._has_seen_end:
             raise TrialEnded
         held_at = self._now()
-        self.settle()
+        held_back = self._held_back
+        is_last = self._to_step is not None and step >= self._to_step
+        if is_last or (held_back is not None and len(held_back) >= MOST_HELD_BACK):
+            self.settle()
         self._last_values = dict(values)
         self.send({"report": {"step": step, "values": sendable(values), "elapsed_s": elapsed_s}})
         self._hold(step)
@@ -208,8 +217,10 @@ class PipeChannel:
                 self._answered_step, self._to_step = order["step"], order["to_step"]
             elif name in ("answered", "train"):
                 if name == "answered" and self._has_asked_ahead:
+                    self._held_back = None
                     self.send(ANSWERED)
                     os._exit(0)
+                self._send_held_back()
                 self._is_known = name == "answered"
             elif name == "leave":
                 self._may_leave = True
@@ -222,8 +233,23 @@ class PipeChannel:
             self._told.notify_all()
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Writes one line to the parent."""
-        line = json.dumps(message, default=str).encode() + b"\n"
+        """Writes one line to the parent, in its turn; see `ask_ahead`."""
+        line = _line(message)
         with self._lock:
-            while line:
-                line = line[os.write(self._report_fd, line) :]
+            if self._held_back is None:
+                self._write(line)
+            else:
+                self._held_back.append(line)
+
+    def _send_held_back(self) -> None:
+        with self._lock:
+            self._write(b"".join(self._held_back or []))
+            self._held_back = None
+
+    def _write(self, lines: bytes) -> None:
+        while lines:
+            lines = lines[os.write(self._report_fd, lines) :]
+
+
+def _line(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message, default=str).encode() + b"\n"

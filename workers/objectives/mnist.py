@@ -312,6 +312,7 @@ def held_out(train: Part) -> tuple[Part, Part]:
 def preload(options: Mapping[str, Any], data_digest: str | None) -> None:
     """Loads the data before the process of the first trial is forked off; downloads nothing."""
     torch.set_num_threads(1)
+    torch.manual_seed(0)  # the first one of a process looks for devices
     wanted = options.get("dataset", "auto")
     mnist_data.load(mnist_data.choose(wanted, data_digest, may_download=False))
 

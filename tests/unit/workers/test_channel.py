@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tunewell.objective import TrialEnded
-from workers.channel import CHECKPOINT_EVERY_S, Ending, PipeChannel
+from workers.channel import CHECKPOINT_EVERY_S, MOST_HELD_BACK, Ending, PipeChannel
 
 from .helpers import LIMIT_S, files_of
 
@@ -227,18 +227,65 @@ def test_the_time_in_which_a_trial_is_held_is_no_work(pipe: Pipe) -> None:
     assert channel.elapsed_s() == 5.0
 
 
-def test_a_trial_that_asked_ahead_reports_when_it_is_told_to_train(
-    pipe: Pipe,
+def reporting(channel: PipeChannel, step: int) -> threading.Thread:
+    """A report in a thread of its own."""
+    thread = threading.Thread(target=channel.report, args=(step, {"value": 1.0}, 0.0))
+    thread.start()
+    return thread
+
+
+def silent(pipe: Pipe) -> bool:
+    return select.select([pipe.read_fd], [], [], 0.05)[0] == []
+
+
+def test_a_trial_that_asked_ahead_works_on_and_tells_in_turn_when_it_is_to_train(
+    pipe: Pipe, tmp_path: Path
 ) -> None:
+    channel = PipeChannel(pipe.write_fd, str(tmp_path), owns_process=True)
+    channel.ask_ahead({"x0": 1})
+    assert pipe.line() == {"equivalent": {"x0": 1}}
+    channel.report(1, {"value": 1.0}, 0.0)
+    channel.save(1, state_in(tmp_path), "state")
+    channel.report(2, {"value": 2.0}, 0.0)
+    assert silent(pipe)
+    channel.take_order({"order": "train"})
+    lines = [json.loads(line) for line in os.read(pipe.read_fd, 1 << 16).splitlines()]
+    assert [next(iter(line)) for line in lines] == ["report", "checkpoint", "report"]
+    assert [line["report"]["step"] for line in lines if "report" in line] == [1, 2]
+    channel.report(3, {"value": 3.0}, 0.0)
+    assert pipe.line()["report"]["step"] == 3
+
+
+def test_a_trial_that_asked_ahead_waits_at_the_end_of_its_budget(pipe: Pipe) -> None:
+    channel = PipeChannel(pipe.write_fd, to_step=2, owns_process=True)
+    channel.ask_ahead({"x0": 1})
+    channel.report(1, {"value": 1.0}, 0.0)
+    last = reporting(channel, 2)
+    assert pipe.line() == {"equivalent": {"x0": 1}}
+    assert silent(pipe)
+    channel.take_order({"order": "train"})
+    told = b""
+    while told.count(b"\n") < 2:
+        told += os.read(pipe.read_fd, 1 << 16)
+    assert [json.loads(line)["report"]["step"] for line in told.splitlines()] == [1, 2]
+    assert last.is_alive()
+    channel.take_order(go_on(2, None))
+    last.join(LIMIT_S)
+    assert not last.is_alive()
+
+
+def test_a_trial_that_asked_ahead_holds_no_more_back_than_it_may(pipe: Pipe) -> None:
     channel = PipeChannel(pipe.write_fd, owns_process=True)
     channel.ask_ahead({"x0": 1})
-    reporting = threading.Thread(target=channel.report, args=(1, {"value": 1.0}, 0.0))
-    reporting.start()
-    assert pipe.line() == {"equivalent": {"x0": 1}}
-    assert select.select([pipe.read_fd], [], [], 0.05)[0] == []
+    pipe.line()
+    for step in range(MOST_HELD_BACK):
+        channel.report(step, {"value": 1.0}, 0.0)
+    one_more = reporting(channel, MOST_HELD_BACK)
+    assert silent(pipe)
+    assert one_more.is_alive()
     channel.take_order({"order": "train"})
-    reporting.join(LIMIT_S)
-    assert "report" in pipe.line()
+    one_more.join(LIMIT_S)
+    assert not one_more.is_alive()
 
 
 def test_the_process_of_a_trial_that_asked_ahead_ends_when_an_equal_one_has_the_result(

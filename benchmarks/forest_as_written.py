@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nowhere import Nowhere
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -35,21 +36,6 @@ CHECKED = ((60, 48), (40, 12), (80, 20))
 """Points that are run as written: trees, depth."""
 
 Points = list[tuple[int, int]]
-
-
-class Nowhere:
-    """Takes reports and forgets them."""
-
-    should_stop = False
-    should_checkpoint = False
-    to_step = None
-
-    def report(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
-        """Forgets a report."""
-
-    def elapsed_s(self) -> float:
-        """No time passes here."""
-        return 0.0
 
 
 def record(seed: int, store: Path) -> dict[str, Any]:

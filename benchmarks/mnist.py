@@ -28,6 +28,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nowhere import Nowhere
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -96,20 +98,6 @@ def ours(batch_size: int, files: str, n_cores: int | None = None) -> Callable[[]
     """
     from tunewell.objective import Trial
     from workers.objectives import mnist
-
-    class Nowhere:
-        """Takes the reports and forgets them."""
-
-        should_stop = False
-        should_checkpoint = False
-        to_step = None
-
-        def report(self, step: int, values: Any, elapsed_s: float) -> None:
-            """Forgets a report."""
-
-        def elapsed_s(self) -> float:
-            """No time passes here."""
-            return 0.0
 
     options = {"epochs": EPOCHS, "dataset": "mnist"}
     mnist.preload(options, None)

@@ -73,13 +73,14 @@ class Adam:
     @torch.no_grad()
     def is_same_on(self, n_threads: int) -> bool:
         """Whether a step on so many threads would come to the same bits; takes none."""
-        state = self.state
-        before = [state.weights, self.gradients, state.mean, state.square]
+        weights = self.state.weights
 
         def moved() -> torch.Tensor:
-            copies = [each.clone() for each in before]
-            self._move(copies, state.n_batches + 1)
-            return torch.cat(copies)
+            # Made-up means and gradients: before the first step the real ones are zero, which
+            # rounds alike in any way.
+            vectors = [weights.clone(), weights.flip(0), 0.3 * weights, weights.square()]
+            self._move(vectors, self.state.n_batches + 1)
+            return torch.cat(vectors)
 
         return is_same_on(n_threads, moved)
 

@@ -35,8 +35,6 @@ N_TREES = 3
 CHECKED = ((60, 48), (40, 12), (80, 20))
 """Points that are run as written: trees, depth."""
 
-Points = list[tuple[int, int]]
-
 
 def record(seed: int, store: Path) -> dict[str, Any]:
     """The points of one study of hyperopt's, in turn, and its best loss.
@@ -49,24 +47,20 @@ def record(seed: int, store: Path) -> dict[str, Any]:
     from tunewell.objective import Trial
     from workers.objectives import forest
 
-    points: Points = []
+    points: list[tuple[int, int]] = []
+    losses: list[float] = []
 
     def loss(point: Mapping[str, float]) -> float:
         params = {name: int(value) for name, value in point.items()}
-        points.append((params["n_estimators"], params["max_depth"]))
         trial = Trial(
             id="tr_1", number=1, params=params, options={}, channel=Nowhere(), store_dir=store
         )
-        return forest.evaluate(trial)["mse"]
-
-    losses: list[float] = []
-
-    def noted(point: Mapping[str, float]) -> float:
-        losses.append(loss(point))
+        points.append((params["n_estimators"], params["max_depth"]))
+        losses.append(forest.evaluate(trial)["mse"])
         return losses[-1]
 
     fmin(
-        noted,
+        loss,
         {
             "n_estimators": hp.quniform("n_estimators", 10, 200, 1),
             "max_depth": hp.quniform("max_depth", 5, 50, 1),

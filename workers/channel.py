@@ -217,9 +217,9 @@ class PipeChannel:
                 self._answered_step, self._to_step = order["step"], order["to_step"]
             elif name in ("answered", "train"):
                 if name == "answered" and self._has_asked_ahead:
-                    self._held_back = None
-                    self.send(ANSWERED)
-                    os._exit(0)
+                    with self._lock:  # and never let go of: nothing is told after this
+                        self._write(_line(ANSWERED))
+                        os._exit(0)
                 self._send_held_back()
                 self._is_known = name == "answered"
             elif name == "leave":

@@ -6,12 +6,14 @@ torch's own optimizer imports torch's compiler with the first that is made: a se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+
+from .threads_that_pay import is_same_on
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 """Those of the paper, and of torch where nothing else is said."""
@@ -127,13 +129,3 @@ def copy_into(weights: torch.Tensor, parameters: Iterable[nn.Parameter]) -> None
     for each in parameters:
         each.copy_(weights[at : at + each.numel()].view_as(each))
         at += each.numel()
-
-
-def is_same_on(n_threads: int, compute: Callable[[], torch.Tensor]) -> bool:
-    """Whether something computed on one thread and on several comes to the same bits."""
-    torch.set_num_threads(1)
-    alone = compute()
-    torch.set_num_threads(n_threads)
-    together = compute()
-    torch.set_num_threads(1)
-    return torch.equal(alone, together)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import torch
+
 MOST = 4
 """Threads that a step is given at most."""
 N_ALONE = 16
@@ -85,3 +87,15 @@ class ThreadsThatPay:
         self._wait = min(LONGEST_WAIT, 4 * self._wait or FIRST_WAIT)
         self._n_to_wait = self._wait
         self._new_round()
+
+
+def is_same_on(n_threads: int, compute: Callable[[], torch.Tensor]) -> bool:
+    """Whether something computed on one thread and on several comes to the same bits; leaves torch
+    with one.
+    """
+    torch.set_num_threads(1)
+    alone = compute()
+    torch.set_num_threads(n_threads)
+    together = compute()
+    torch.set_num_threads(1)
+    return torch.equal(alone, together)

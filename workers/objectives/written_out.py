@@ -17,9 +17,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from .adam import Adam, is_same_on
+from .adam import Adam
 from .mnist_data import Part
-from .threads_that_pay import MOST, ThreadsThatPay
+from .threads_that_pay import MOST, ThreadsThatPay, is_same_on
 
 
 class _Room:

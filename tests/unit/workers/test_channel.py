@@ -300,3 +300,22 @@ def test_the_process_of_a_trial_that_asked_ahead_ends_when_an_equal_one_has_the_
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     lines = os.read(pipe.read_fd, 1 << 16).splitlines()
     assert json.loads(lines[-1]) == {"end": {"state": "answered"}}
+
+
+def test_no_report_slips_through_between_the_answer_and_the_exit(pipe: Pipe) -> None:
+    for _ in range(20):
+        pid = os.fork()
+        if pid == 0:
+            channel = PipeChannel(pipe.write_fd, owns_process=True)
+            channel.ask_ahead({"x0": 1})
+
+            def report(own: PipeChannel = channel) -> None:
+                while True:
+                    own.send({"report": {}})
+
+            threading.Thread(target=report, daemon=True).start()
+            channel.take_order({"order": "answered"})
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        lines = [json.loads(line) for line in os.read(pipe.read_fd, 1 << 16).splitlines()]
+        assert lines == [{"equivalent": {"x0": 1}}, {"end": {"state": "answered"}}]

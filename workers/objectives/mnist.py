@@ -31,6 +31,7 @@ from tunewell.objective import Trial
 from . import data, mixed_batches, mnist_data
 from .adam import Adam, copy_into
 from .mnist_data import N_PIXELS, Part
+from .products import Linear
 from .running_statistics import RunningStatistics
 from .training_record import Record, Step, record_key
 from .written_out import WrittenOutStep
@@ -74,15 +75,15 @@ class Score:
 def network(settings: Settings) -> nn.Sequential:
     """A fresh network; its weights are drawn from the global generator."""
     if settings.model == "simple":
-        return nn.Sequential(nn.Linear(N_PIXELS, 128), nn.ReLU(), nn.Linear(128, 10))
+        return nn.Sequential(Linear(N_PIXELS, 128), nn.ReLU(), Linear(128, 10))
     return nn.Sequential(
-        nn.Linear(N_PIXELS, 128),
+        Linear(N_PIXELS, 128),
         nn.BatchNorm1d(128, momentum=settings.momentum),
         nn.ReLU(),
-        nn.Linear(128, 64),
+        Linear(128, 64),
         nn.BatchNorm1d(64, momentum=settings.momentum),
         nn.ReLU(),
-        nn.Linear(64, 10),
+        Linear(64, 10),
     )
 
 

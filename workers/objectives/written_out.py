@@ -19,6 +19,7 @@ from torch import nn
 
 from .adam import Adam
 from .mnist_data import Part
+from .products import affine, affine_into
 from .threads_that_pay import MOST, ThreadsThatPay, is_same_on
 
 
@@ -31,7 +32,7 @@ class _Room:
         self.logits_t, self.d_logits_t = like.new_empty(10, n), like.new_empty(10, n)
         self.minus = like.new_full((1, n), -1.0)
         # Other views of the same memory, each made once.
-        self.digits = self.y.unsqueeze(0)
+        self.x_t, self.digits = self.x.t(), self.y.unsqueeze(0)
         self.hidden_t, self.d_hidden_t = self.hidden.t(), self.d_hidden.t()
         self.d_logits = self.d_logits_t.t()
 
@@ -49,8 +50,8 @@ class WrittenOut:
 
     def __init__(self, net: nn.Sequential) -> None:
         self._rooms: dict[int, _Room] = {}
-        w1, self._b1, self._w2, b2 = (p.detach() for p in net.parameters())
-        self._w1_t, self._b2 = w1.t(), b2.unsqueeze(1)
+        self._w1, self._b1, self._w2, b2 = (p.detach() for p in net.parameters())
+        self._b2 = b2.unsqueeze(1)
         self._gradients = [p.grad for p in net.parameters() if p.grad is not None]
 
     @torch.no_grad()
@@ -67,7 +68,7 @@ class WrittenOut:
         if n_threads > 1:
             torch.set_num_threads(n_threads)
         torch.index_select(train.x, 0, rows, out=room.x)
-        torch.addmm(self._b1, room.x, self._w1_t, out=room.hidden)
+        affine_into(room.hidden, room.x, self._w1, self._b1)
         if n_threads > 1:
             torch.set_num_threads(1)
         torch.index_select(train.y, 0, rows, out=room.y)
@@ -85,15 +86,15 @@ class WrittenOut:
         torch.sum(room.d_hidden, 0, out=g_b1)
         if n_threads > 1:
             torch.set_num_threads(n_threads)
-        torch.mm(room.d_hidden_t, room.x, out=g_w1)
+        affine_into(g_w1, room.d_hidden_t, room.x_t)
 
     @torch.no_grad()
     def is_same_on(self, n_threads: int, train: Part, n_rows: int) -> bool:
         """Whether the two large products of a batch come to the same bits on so many threads."""
         x = train.x[:n_rows]
-        d_hidden = torch.addmm(self._b1, x, self._w1_t)
-        return is_same_on(n_threads, lambda: torch.addmm(self._b1, x, self._w1_t)) and is_same_on(
-            n_threads, lambda: torch.mm(d_hidden.t(), x)
+        d_hidden = affine(x, self._w1, self._b1)
+        return is_same_on(n_threads, lambda: affine(x, self._w1, self._b1)) and is_same_on(
+            n_threads, lambda: affine(d_hidden.t(), x.t())
         )
 
     def _room(self, n: int) -> _Room:

@@ -37,29 +37,27 @@ def is_wider() -> bool:
     )
 
 
-def affine(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+def affine(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    *,
+    room: torch.Tensor | None = None,
+) -> torch.Tensor:
     """x weight^T + bias, without a gradient.
 
     Args:
         x: (n, k).
         weight: (m, k).
         bias: (m,).
+        room: memory for it, (n, m), which is taken or not; what it holds after is of no meaning.
     """
     if _is_for_onednn(x, weight):
-        return _onednn(x, weight, bias)
-    return nn.functional.linear(x, weight, bias)
-
-
-def affine_into(
-    out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
-) -> None:
-    """The same into memory that is there, (n, m)."""
-    if _is_for_onednn(x, weight):
-        out.copy_(_onednn(x, weight, bias))
-    elif bias is None:
-        torch.mm(x, weight.t(), out=out)
-    else:
-        torch.addmm(bias, x, weight.t(), out=out)
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        return product
+    if bias is None:
+        return torch.mm(x, weight.t(), out=room)
+    return torch.addmm(bias, x, weight.t(), out=room)
 
 
 def _is_for_onednn(x: torch.Tensor, weight: torch.Tensor) -> bool:
@@ -69,11 +67,6 @@ def _is_for_onednn(x: torch.Tensor, weight: torch.Tensor) -> bool:
         and x.device.type == "cpu"
         and is_wider()
     )
-
-
-def _onednn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return product
 
 
 class Linear(nn.Linear):

@@ -19,7 +19,7 @@ from torch import nn
 
 from .adam import Adam
 from .mnist_data import Part
-from .products import affine, affine_into
+from .products import affine
 from .threads_that_pay import MOST, ThreadsThatPay, is_same_on
 
 
@@ -33,12 +33,12 @@ class _Room:
         self.minus = like.new_full((1, n), -1.0)
         # Other views of the same memory, each made once.
         self.x_t, self.digits = self.x.t(), self.y.unsqueeze(0)
-        self.hidden_t, self.d_hidden_t = self.hidden.t(), self.d_hidden.t()
+        self.d_hidden_t = self.d_hidden.t()
         self.d_logits = self.d_logits_t.t()
 
 
 class WrittenOut:
-    """Sets the gradients of the mean cross entropy of a batch.
+    """The gradients of the mean cross entropy of a batch.
 
     With logits z of a batch of b rows: dL/dz = (softmax(z) - onehot(y)) / b, then the chain rule
     through the second layer, ReLU and the first layer. Logits lie class by row: the softmax over
@@ -55,8 +55,9 @@ class WrittenOut:
         self._gradients = [p.grad for p in net.parameters() if p.grad is not None]
 
     @torch.no_grad()
-    def __call__(self, train: Part, rows: torch.Tensor, n_threads: int = 1) -> None:
-        """Takes the images of some rows.
+    def __call__(self, train: Part, rows: torch.Tensor, n_threads: int = 1) -> torch.Tensor:
+        """Takes the images of some rows; gives the gradient of the first layer's weights, which
+        need not lie where the others do.
 
         Args:
             rows: their numbers, shape (b,), int64.
@@ -68,25 +69,25 @@ class WrittenOut:
         if n_threads > 1:
             torch.set_num_threads(n_threads)
         torch.index_select(train.x, 0, rows, out=room.x)
-        affine_into(room.hidden, room.x, self._w1, self._b1)
+        hidden = affine(room.x, self._w1, self._b1, room=room.hidden)
         if n_threads > 1:
             torch.set_num_threads(1)
         torch.index_select(train.y, 0, rows, out=room.y)
-        room.hidden.relu_()
-        torch.addmm(self._b2, self._w2, room.hidden_t, out=room.logits_t)
+        hidden.relu_()
+        torch.addmm(self._b2, self._w2, hidden.t(), out=room.logits_t)
         torch.softmax(room.logits_t, 0, out=room.d_logits_t)
         room.d_logits_t.scatter_add_(0, room.digits, room.minus).div_(len(rows))
-        torch.mm(room.d_logits_t, room.hidden, out=g_w2)
+        torch.mm(room.d_logits_t, hidden, out=g_w2)
         torch.sum(room.d_logits_t, 1, out=g_b2)
         torch.mm(room.d_logits, self._w2, out=room.d_hidden)
         # Nothing flows back where ReLU let nothing through.
         torch.ops.aten.threshold_backward.grad_input(
-            room.d_hidden, room.hidden, 0, grad_input=room.d_hidden
+            room.d_hidden, hidden, 0, grad_input=room.d_hidden
         )
         torch.sum(room.d_hidden, 0, out=g_b1)
         if n_threads > 1:
             torch.set_num_threads(n_threads)
-        affine_into(g_w1, room.d_hidden_t, room.x_t)
+        return affine(room.d_hidden_t, room.x_t, room=g_w1)
 
     @torch.no_grad()
     def is_same_on(self, n_threads: int, train: Part, n_rows: int) -> bool:
@@ -127,8 +128,7 @@ class WrittenOutStep:
             rows: the numbers of its images, shape (b,), int64.
         """
         n_threads = self._threads.begin(self._n_usable(train, len(rows)))
-        self._set_gradients(train, rows, n_threads)
-        self._optimizer.step()
+        self._optimizer.step(self._set_gradients(train, rows, n_threads))
         if n_threads > 1:
             torch.set_num_threads(1)
         self._threads.end()

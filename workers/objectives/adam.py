@@ -15,8 +15,8 @@ from torch import nn
 
 from .threads_that_pay import is_same_on
 
-Pieces: TypeAlias = tuple[torch.Tensor, torch.Tensor]
-"""What is the first parameter's of a vector, and the rest of it."""
+Pieces: TypeAlias = tuple[torch.Tensor, ...]
+"""Parts of a vector that together are all of it."""
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 """Those of the paper, and of torch where nothing else is said."""
@@ -60,7 +60,7 @@ class Adam:
         """Has the network's parameters be those of a state, whatever happens to that."""
         self.state = state
         vectors = state.weights, self.gradients, state.mean, state.square
-        self._pieces = [self._in_two(each) for each in vectors]
+        self._in_two = [self._split(each) for each in vectors]
         for each, weights in zip(self._parameters, self._parts(state.weights), strict=True):
             each.data = weights
 
@@ -75,13 +75,16 @@ class Adam:
         """Moves the parameters by their gradients, on as many threads as torch is set to.
 
         Args:
-            first: the gradient of the first one, where it lies elsewhere than in `gradients`.
+            first: the gradient of the first one, if it may lie elsewhere than in `gradients`.
         """
-        self.state.n_batches += 1
-        weights, gradients, means, squares = self._pieces
-        if first is not None:
-            gradients = (first.view(-1), gradients[1])
-        self._move(weights, gradients, means, squares, self.state.n_batches)
+        state = self.state
+        state.n_batches += 1
+        if first is None or first.data_ptr() == self.gradients.data_ptr():
+            vectors = state.weights, self.gradients, state.mean, state.square
+            self._move(*((each,) for each in vectors), number=state.n_batches)
+        else:
+            weights, (_, rest), mean, square = self._in_two
+            self._move(weights, (first.view(-1), rest), mean, square, number=state.n_batches)
 
     @torch.no_grad()
     def is_same_on(self, n_threads: int) -> bool:
@@ -92,28 +95,28 @@ class Adam:
             # Made-up means and gradients: before the first step the real ones are zero, which
             # rounds alike in any way.
             vectors = [weights.clone(), weights.flip(0), 0.3 * weights, weights.square()]
-            w, g, mean, square = map(self._in_two, vectors)
-            self._move(w, g, mean, square, self.state.n_batches + 1)
+            for pieces in ([(each,) for each in vectors], [self._split(each) for each in vectors]):
+                self._move(*pieces, number=self.state.n_batches + 1)
             return torch.cat(vectors)
 
         return is_same_on(n_threads, moved)
 
-    def _in_two(self, vector: torch.Tensor) -> Pieces:
+    def _split(self, vector: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is the first parameter's of a vector, and the rest of it."""
         n_first = self._parameters[0].numel()
         return vector[:n_first], vector[n_first:]
 
     def _move(
-        self, weights: Pieces, gradients: Pieces, means: Pieces, squares: Pieces, number: int
+        self, weights: Pieces, gradients: Pieces, means: Pieces, squares: Pieces, *, number: int
     ) -> None:
         """Takes the step of a number, from 1 on."""
-        n_batches = self._n_batches.fill_(number)
         torch._fused_adam_(
             weights,
             gradients,
             means,
             squares,
             [],
-            [n_batches, n_batches],
+            [self._n_batches.fill_(number)] * len(weights),
             lr=self._learning_rate,
             beta1=BETA_1,
             beta2=BETA_2,

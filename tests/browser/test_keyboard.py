@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from app.domain.token import Role
@@ -219,6 +220,32 @@ def test_trials_are_enqueued_retried_noted_and_cancelled(site: Site, visit: Visi
     agrees(keys, "Keep it", "Cancel trial")
     expect(page.locator("#state")).to_contain_text("cancelled")
     keys.focus_was_seen()
+
+
+_AT_ONCE_AGAIN = """async (name) => {
+  const named = ({ textContent }) => textContent === name;
+  const button = [...document.querySelectorAll("button")].find(named);
+  button.click();
+  document.querySelector("dialog[open]").requestClose();
+  // No task comes between: the event `close` is one.
+  for (let k = 0; k < 100; k += 1) await null;
+  button.click();
+  return document.querySelectorAll("dialog[open]").length;
+}"""
+
+
+@pytest.mark.parametrize("name", ["Cancel trial", "Enqueue a point like this"])
+def test_a_key_right_after_escape_finds_the_button_ready(
+    site: Site, visit: Visit, name: str
+) -> None:
+    study = create(site.service.call, f"left and opened: {name}", box(2))
+    (running,) = ask(site.service.call, study, 1)
+    visitor = visit(site)
+    page = visitor.open(f"/trials/{running['id']}")
+    expect(button(page, name)).to_be_visible()
+    assert page.evaluate(_AT_ONCE_AGAIN, name) == 1
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def test_a_worker_is_drained(site: Site, visit: Visit) -> None:

@@ -101,9 +101,14 @@ export function toast(text, action = null, run = null) {
 
 // Opens a dialog. When it closes it is taken away, and the focus is where it was: on the button that opened it, or on
 // the menu that the button stood in.
-export function openModal(dialog) {
+// onLeft: called when the reader leaves it, maybe twice. The event `close` alone is too late to go by: it comes when the
+// button has the focus again, and a key pressed until then would find the button busy. `cancel`, which comes before,
+// may be left out by the browser.
+export function openModal(dialog, onLeft = () => {}) {
   const opener = document.activeElement;
+  dialog.addEventListener("cancel", ({ target }) => target === dialog && onLeft());
   dialog.addEventListener("close", () => {
+    onLeft();
     dialog.remove();
     const isThere = opener?.isConnected && opener.checkVisibility();
     if (document.activeElement === document.body) (isThere ? opener : opener?.closest("details")?.querySelector("summary"))?.focus();
@@ -126,8 +131,8 @@ export function ask(title, text, go, keep = "Keep") {
     const goer = el("button", { type: "submit", value: "go", class: "danger" }, go);
     const form = el("form", { method: "dialog" }, el("h2", {}, title), el("p", {}, text), el("div", { class: "actions" }, keeper, goer));
     const dialog = el("dialog", { "aria-label": title }, form);
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "go"));
-    openModal(dialog);
+    form.addEventListener("submit", ({ submitter }) => resolve(submitter === goer));
+    openModal(dialog, () => resolve(false));
   });
 }
 

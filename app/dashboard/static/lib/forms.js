@@ -81,10 +81,9 @@ function showFaults(fields, general, error) {
 // returns closes the dialog. Resolves to that, or null where the reader left.
 export function formDialog({ title, intro = null, fields, go, run, explain = null, className = "" }) {
   return new Promise((resolve) => {
-    let answer = null;
     const general = el("p", { class: "fault faults", tabindex: -1, role: "alert", hidden: true });
     const sender = el("button", { type: "submit", class: "primary" }, go);
-    const leave = el("button", { type: "button", onclick: () => dialog.close() }, "Leave as it is");
+    const leave = el("button", { type: "button", onclick: () => end(null) }, "Leave as it is");
     const rows = fields.map((each) => each.row);
     const form = el("form", { novalidate: true }, el("h2", {}, title), intro, el("div", { class: "fields" }, ...rows), general, el("div", { class: "actions" }, sender, leave));
     const dialog = el("dialog", { "aria-label": title, class: className || null }, form);
@@ -93,8 +92,7 @@ export function formDialog({ title, intro = null, fields, go, run, explain = nul
       if (sender.disabled) return;
       sender.disabled = true;
       try {
-        answer = (await run()) ?? true;
-        dialog.close();
+        end((await run()) ?? true);
       } catch (error) {
         const found = explain ? await explain(error) : null;
         showFaults(fields, general, found || error);
@@ -102,8 +100,11 @@ export function formDialog({ title, intro = null, fields, go, run, explain = nul
         sender.disabled = false;
       }
     });
-    dialog.addEventListener("close", () => resolve(answer));
-    openModal(dialog);
+    const end = (answer) => {
+      dialog.close();
+      resolve(answer);
+    };
+    openModal(dialog, () => resolve(null));
   });
 }
 

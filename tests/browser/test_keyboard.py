@@ -90,6 +90,19 @@ def test_studies_are_found_sorted_chosen_and_compared(site: Site, visit: Visit) 
     keys.focus_was_seen()
 
 
+def test_a_list_put_in_another_order_leaves_the_focus_where_it_is(site: Site, visit: Visit) -> None:
+    page = visit(site).open("/?name=n")
+    box_ = page.get_by_role("checkbox", name=f"Choose {CHOSEN[0]} to compare")
+    box_.focus()
+    before = page.locator("#studies tbody tr").evaluate_all(_IDS)
+    # Not by a click, which would take the focus.
+    page.locator("#studies thead").get_by_role("button", name="Name").evaluate("it => it.click()")
+    expect(page.locator("#studies tbody tr").first).not_to_have_attribute("data-id", before[0])
+    assert sorted(page.locator("#studies tbody tr").evaluate_all(_IDS)) == sorted(before)
+    expect(box_).to_be_focused()
+
+
+_IDS = "rows => rows.map((row) => row.dataset.id)"
 CHOSEN = ("one parameter", "minimised")
 """Studies with "n" in their names, in the order in which Tab comes to them."""
 

@@ -117,11 +117,14 @@ export function openModal(dialog, onLeft = () => {}) {
   dialog.showModal();
 }
 
-// Changes which of some buttons are offered: where the one with the focus goes, the focus is on the first that is left.
+// Changes what is in a box. What had the focus keeps it, also where it is put in anew; where it goes, the focus is on the
+// first that is left.
 export function keepingFocus(box, change) {
   const had = box.contains(document.activeElement) ? document.activeElement : null;
   change();
-  if (had && !had.checkVisibility()) [...box.querySelectorAll("button, a[href], summary")].find((each) => each.checkVisibility())?.focus();
+  if (!had) return;
+  const left = had.checkVisibility() ? had : [...box.querySelectorAll("button, a[href], summary")].find((each) => each.checkVisibility());
+  if (document.activeElement !== left) left?.focus({ preventScroll: true });
 }
 
 // A question before what cannot be taken back. Resolves to whether to go on; the focus starts on keeping.

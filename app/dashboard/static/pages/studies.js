@@ -1,7 +1,7 @@
 // The list of studies: live, but rows neither move nor come while somebody reads; what would is said above the list.
 
 import { get } from "../lib/api.js";
-import { announce, part } from "../lib/dom.js";
+import { announce, keepingFocus, part } from "../lib/dom.js";
 import { plural } from "../lib/format.js";
 import { onKey } from "../lib/keys.js";
 import { onEvents } from "../lib/live.js";
@@ -39,7 +39,7 @@ function draw(found) {
   latest = found;
   shownFor = location.search;
   const kept = found.studies.map((study) => rowOf(study));
-  body.replaceChildren(...kept.map((row) => row.element));
+  keepingFocus(body, () => body.replaceChildren(...kept.map((row) => row.element)));
   for (const id of [...rows.keys()]) if (!found.studies.some((study) => study.id === id)) rows.delete(id);
   showAround(found);
 }

@@ -23,7 +23,7 @@ HEIGHTS = {1440: 900, 390: 844, 320: 640}
 
 _SETTLED = """() => (document.querySelector("#sign-in:not([hidden])") ||
     document.querySelector("h1").innerText !== "...") &&
-  [...document.querySelectorAll('[aria-busy="true"]')].every((node) => {
+  [...document.querySelectorAll('[aria-busy="true"], #loading')].every((node) => {
   const { top, bottom } = node.getBoundingClientRect();
   return node.offsetParent === null || bottom < 0 || top > innerHeight;
 })"""

@@ -19,8 +19,6 @@ from torch import nn
 
 LEAST_MULTIPLICATIONS = 2**21
 """Products of so many are left to oneDNN: 21 rows of a layer 784-128."""
-
-
 _PROCESSOR = Path("/proc/cpuinfo")
 """Names the maker, on Linux; elsewhere all is left to torch."""
 
@@ -50,7 +48,7 @@ def affine(
         x: (n, k).
         weight: (m, k).
         bias: (m,).
-        room: memory for it, (n, m), which is taken or not; what it holds after is of no meaning.
+        room: memory that the result may be put in, (n, m).
     """
     if _is_for_onednn(x, weight):
         product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")

@@ -166,6 +166,25 @@ def test_a_network_is_moved_as_torchs_adam_moves_it(model: str) -> None:
     assert mine.saved()["n_batches"] == 10
 
 
+def test_a_gradient_may_lie_elsewhere_than_with_the_others() -> None:
+    """As that of the first layer does where oneDNN makes it."""
+    settings, moved = Settings(), []
+    for lies_elsewhere in False, True:
+        torch.manual_seed(0)
+        net = mnist.network(settings)
+        optimizer = Adam(net, 0.003)
+        for _ in range(3):
+            optimizer.gradients.copy_(optimizer.state.weights.flip(0))
+            gradient = net[0].weight.grad
+            assert gradient is not None
+            first = gradient.clone() if lies_elsewhere else gradient
+            if lies_elsewhere:
+                gradient.fill_(torch.nan)
+            optimizer.step(first)
+        moved.append(optimizer.state.weights)
+    torch.testing.assert_close(*moved, rtol=1e-6, atol=1e-8)
+
+
 def test_threads_are_compared_alike_before_the_first_step_and_after_it() -> None:
     """Before it all means are zero, and there is no number of steps to correct them by."""
     optimizer = Adam(mnist.network(Settings()), 0.003)

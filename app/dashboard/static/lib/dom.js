@@ -130,8 +130,8 @@ export function keepingFocus(box, change) {
 // A question before what cannot be taken back. Resolves to whether to go on; the focus starts on keeping.
 export function ask(title, text, go, keep = "Keep") {
   return new Promise((resolve) => {
-    const keeper = el("button", { type: "submit", value: "keep", autofocus: true }, keep);
-    const goer = el("button", { type: "submit", value: "go", class: "danger" }, go);
+    const keeper = el("button", { type: "submit", autofocus: true }, keep);
+    const goer = el("button", { type: "submit", class: "danger" }, go);
     const form = el("form", { method: "dialog" }, el("h2", {}, title), el("p", {}, text), el("div", { class: "actions" }, keeper, goer));
     const dialog = el("dialog", { "aria-label": title }, form);
     form.addEventListener("submit", ({ submitter }) => resolve(submitter === goer));

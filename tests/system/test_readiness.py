@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +68,34 @@ def private_postgres(tmp_path: Path) -> Iterator[Any]:
     server.stop()
 
 
+def stop_still(process: psutil.Process) -> None:
+    """Stands still when this returns: a signal that was sent has not been taken yet."""
+    process.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + 10
+    while process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+        assert time.monotonic() < deadline
+
+
 @contextmanager
 def suspended(server: Any) -> Iterator[None]:
-    """Every process of the server stands still: nothing is answered, nothing is refused."""
+    """Every process of the server stands still: nothing is answered, nothing is refused.
+
+    The postmaster is stopped before its children are listed: a connection that a service opens
+    between the two would have a process that nobody stops.
+    """
     postmaster = psutil.Process(server.get_pid())
-    processes = [postmaster, *postmaster.children(recursive=True)]
-    for process in processes:
-        os.kill(process.pid, signal.SIGSTOP)
+    processes = [postmaster]
     try:
+        stop_still(postmaster)
+        for child in postmaster.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                processes.append(child)
+                stop_still(child)
         yield
     finally:
         for process in processes:
-            if psutil.pid_exists(process.pid):
-                os.kill(process.pid, signal.SIGCONT)
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
 
 
 def test_a_postgres_that_stands_still_or_is_gone_makes_it_red(
@@ -110,7 +124,8 @@ def test_a_database_that_hangs_does_not_keep_a_service_that_is_told_to_stop(
     process = Process(command, folder, {"TUNEWELL_GRACE_S": "0"})
     address = json.loads(process.line("ready"))["url"]
     with suspended(private_postgres):
-        assert httpx.get(f"{address}/readyz", timeout=60).status_code == 503
+        answer = httpx.get(f"{address}/readyz", timeout=60)
+        assert answer.status_code == 503, answer.text
         process.process.send_signal(signal.SIGTERM)
         assert process.process.wait(timeout=60) == 1
     process.end()

@@ -137,8 +137,14 @@ def measure_here(way: str, batch_size: int, files: str) -> dict[str, float]:
 
 def measure(way: str, batch_size: int, files: str) -> dict[str, float]:
     """The same in a process of its own."""
+    from workers.processor import same_bits
+
     command = [sys.executable, __file__, "--one", way, "--batches", str(batch_size)]
-    done = subprocess.run([*command, "--files", files], stdout=subprocess.PIPE, check=True)
+    # Ours as the worker would run it; the article's as anybody would.
+    environment = dict(os.environ) if way == "article" else {**same_bits(), **os.environ}
+    done = subprocess.run(
+        [*command, "--files", files], stdout=subprocess.PIPE, check=True, env=environment
+    )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 

@@ -13,6 +13,7 @@ import pytest
 from app.store import schema
 from app.store.engine import Store
 from app.store.opening import open_store
+from workers.processor import same_bits
 
 from . import postgres as embedded
 from .postgres import Postgres
@@ -20,6 +21,8 @@ from .postgres import Postgres
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     # Set before numpy is loaded: more BLAS threads than one make processes that share cores slow.
     os.environ.setdefault(_name, "1")
+for _name, _value in same_bits().items():
+    os.environ.setdefault(_name, _value)  # as a worker's trials have it
 # Tests use the data folder or the shipped data; none of them waits for a network.
 os.environ["TUNEWELL_DOWNLOAD"] = "0"
 

@@ -10,15 +10,17 @@ from .devices import cores
 from .forkable import signed
 from .objectives.offers import BUILT_IN
 from .processes import HAS_PIDFD, Nursery
+from .processor import same_bits
 
 
 def trial_environment(n_slots: int) -> dict[str, str]:
     """The trials' environment: each gets its share of the cores, unless the user says else.
 
-    OpenMP's variable is the one that torch, MKL, OpenBLAS and scikit-learn all go by.
+    OpenMP's variable is the one that torch, MKL, OpenBLAS and scikit-learn all go by. No result
+    depends on the cores that a trial is lent while it runs.
     """
     share = max(1, len(cores()) // n_slots)
-    return {"OMP_NUM_THREADS": str(share), **os.environ}
+    return {"OMP_NUM_THREADS": str(share), **same_bits(), **os.environ}
 
 
 def threads_of(environment: Mapping[str, str]) -> int:

@@ -5,7 +5,6 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from torch import nn
 from workers.objectives import products
 
 SIZES = [(1, 784, 128), (16, 784, 128), (128, 784, 128), (128, 77, 784), (2000, 128, 10)]
-MAKER = "vendor_id\t: {}\nflags\t\t: fpu avx512f\n"
 
 
 def drawn(
@@ -92,22 +90,13 @@ def test_small_products_and_other_types_are_left_to_torch(monkeypatch: pytest.Mo
         ("AuthenticAMD", "AVX512", True),
         ("AuthenticAMD", "AVX2", False),
         ("GenuineIntel", "AVX512", False),  # where MKL takes the whole width itself
+        (None, "AVX512", False),  # not on Linux
     ],
 )
 def test_onednn_is_taken_where_mkl_holds_back(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, maker: str, capability: str, expected: bool
+    monkeypatch: pytest.MonkeyPatch, maker: str | None, capability: str, expected: bool
 ) -> None:
     """And torch has the product under its name: one that names it otherwise fails here."""
-    processor = tmp_path / "cpuinfo"
-    processor.write_text(MAKER.format(maker))
-    monkeypatch.setattr(products, "_PROCESSOR", processor)
+    monkeypatch.setattr(products, "maker", lambda: maker)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert products.is_wider() is expected
-
-
-def test_elsewhere_than_on_linux_all_is_left_to_torch(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(products, "_PROCESSOR", tmp_path / "none")
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert not products.is_wider()

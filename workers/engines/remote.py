@@ -21,6 +21,7 @@ from tunewell.state_folder import state_folder, store_of
 
 from ..jobs import Job
 from ..processes import LocalChild, start
+from ..processor import same_bits
 from ..session import POLL_S
 from .trial_folder import TrialFolder
 
@@ -63,7 +64,7 @@ class Remote:
             OSError: it cannot be started.
         """
         job = self._here(Job.from_line(line))
-        self._child = start(job, dict(os.environ), None)
+        self._child = start(job, {**same_bits(), **os.environ}, None)
         self._batches = self._watch(self._child)
         return socket.gethostname()
 

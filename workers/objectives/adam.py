@@ -95,9 +95,13 @@ class Adam:
             # Made-up means and gradients: before the first step the real ones are zero, which
             # rounds alike in any way.
             vectors = [weights.clone(), weights.flip(0), 0.3 * weights, weights.square()]
-            for pieces in ([(each,) for each in vectors], [self._split(each) for each in vectors]):
-                self._move(*pieces, number=self.state.n_batches + 1)
-            return torch.cat(vectors)
+            # Threads may differ in what they make of a denormal mean.
+            still = [torch.zeros_like(weights) for _ in vectors]
+            still[2].view(torch.int32).fill_(1000)
+            for each in (vectors, still):
+                self._move(*((one,) for one in each), number=self.state.n_batches + 1)
+                self._move(*map(self._split, each), number=self.state.n_batches + 1)
+            return torch.cat(vectors + still)
 
         return is_same_on(n_threads, moved)
 

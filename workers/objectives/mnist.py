@@ -30,6 +30,7 @@ from tunewell.objective import Trial
 
 from . import data, mixed_batches, mnist_data
 from .adam import Adam, copy_into
+from .denormals import flushed
 from .mnist_data import N_PIXELS, Part
 from .products import Linear
 from .running_statistics import RunningStatistics
@@ -318,6 +319,7 @@ def preload(options: Mapping[str, Any], data_digest: str | None) -> None:
     mnist_data.load(mnist_data.choose(wanted, data_digest, may_download=False))
 
 
+@flushed()
 def evaluate(trial: Trial) -> dict[str, float]:
     """Trains the network of one trial and reports its score after every step."""
     torch.set_num_threads(1)

@@ -12,15 +12,14 @@ trained on one machine twice comes to the same bits.
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import torch
 from torch import nn
 
+from ..processor import INTEL, maker
+
 LEAST_MULTIPLICATIONS = 2**21
 """Products of so many are left to oneDNN: 21 rows of a layer 784-128."""
-_PROCESSOR = Path("/proc/cpuinfo")
-"""Names the maker, on Linux; elsewhere all is left to torch."""
 
 
 @functools.cache
@@ -29,8 +28,7 @@ def is_wider() -> bool:
     capability: str = torch.backends.cpu.get_cpu_capability()
     return (
         capability == "AVX512"
-        and _PROCESSOR.exists()
-        and "GenuineIntel" not in _PROCESSOR.read_text()
+        and maker() not in (None, INTEL)
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
 

@@ -20,7 +20,7 @@ import torch
 
 from .store import Store
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the same settings come to mean another training, or another content."""
 
 

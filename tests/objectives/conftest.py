@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from workers.objectives.denormals import flushed
+
 
 @pytest.fixture(autouse=True)
 def _shipped_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,8 +19,10 @@ def _shipped_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def _as_in_a_trial() -> Iterator[None]:
+    """One thread; those that torch begins for the first test that takes several are as it is."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with flushed():
+        yield
     torch.set_num_threads(before)

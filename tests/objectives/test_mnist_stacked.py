@@ -83,8 +83,13 @@ def equal(some: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(some, others, strict=True))
 
 
+ROUNDED = 5e-4
+"""How far two losses are apart of trainings that sum in another order; by the processor 1e-5 to
+1e-4 was seen, and more than 1e-2 between two seeds."""
+
+
 def same(found: Mapping[str, float], alone: Mapping[str, float]) -> None:
-    assert found["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+    assert found["loss"] == pytest.approx(alone["loss"], rel=ROUNDED)
     assert found["accuracy"] == pytest.approx(alone["accuracy"], abs=0.003)
 
 
@@ -215,7 +220,7 @@ def test_thirds_of_an_epoch_and_held_out_images_are_each_lanes_own(
     for k in range(2):
         alone = mnist.evaluate(trial(points[k], options, number=k + 1))
         same(found[k], alone)
-        assert found[k]["test_loss"] == pytest.approx(alone["test_loss"], rel=1e-4)
+        assert found[k]["test_loss"] == pytest.approx(alone["test_loss"], rel=ROUNDED)
 
 
 def test_lanes_in_different_thirds_of_an_epoch_are_one_stack(

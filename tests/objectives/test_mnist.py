@@ -12,11 +12,19 @@ from typing import Any
 import pytest
 import torch
 
-from workers.objectives import adam, data, mnist, mnist_data, threads_that_pay, written_out
+from workers.objectives import (
+    adam,
+    data,
+    mnist,
+    mnist_data,
+    scoring,
+    threads_that_pay,
+    written_out,
+)
 from workers.objectives.adam import Adam
 from workers.objectives.mnist import Settings
 from workers.objectives.mnist_data import Part
-from workers.objectives.written_out import WrittenOut
+from workers.objectives.written_out import WrittenOut, WrittenOutStep
 
 from .trials import Kept, trial
 
@@ -104,14 +112,14 @@ def test_momentum_changes_the_evaluation_and_not_the_training() -> None:
     low, high = nets
     for one, other in zip(low.parameters(), high.parameters(), strict=True):
         assert torch.equal(one, other)
-    scores = [mnist.evaluation(net, train) for net in nets]
+    scores = [scoring.score(net, train) for net in nets]
     assert scores[0] != scores[1]
 
 
 def test_evaluation_leaves_the_network_in_training_mode() -> None:
     test = mnist_data.load(data.MNIST_5K).test
     net = mnist.network(Settings())
-    score = mnist.evaluation(net, test)
+    score = scoring.score(net, test)
     assert net.training
     with torch.no_grad():
         logits = net(test.x)
@@ -211,16 +219,22 @@ def test_training_imports_no_compiler(model: str) -> None:
 
 
 class Threads:
-    """Cores that come and go; counts the steps that were taken on several threads."""
+    """Cores that come and go; counts the steps and the scorings on several threads."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.n_several = 0
+        self.n_several = self.n_scored = 0
         self.agreed: list[bool] = []
         self._cores = itertools.cycle([1] + [2] * 9 + [3] * 3)
         monkeypatch.setattr(threads_that_pay, "N_ALONE", 1)
         # However slow they are here: this is about bits.
         monkeypatch.setattr(threads_that_pay, "CREDIT_S", 1e9)
         step, compare = WrittenOut.__call__, adam.is_same_on
+        of_first = WrittenOutStep.n_threads_of_first
+
+        def scored(of: WrittenOutStep, x: torch.Tensor) -> int:
+            n_threads = of_first(of, x)
+            self.n_scored += n_threads > 1
+            return n_threads
 
         def counted(
             of: WrittenOut, train: Part, rows: torch.Tensor, n_threads: int
@@ -233,6 +247,7 @@ class Threads:
             return self.agreed[-1]
 
         monkeypatch.setattr(WrittenOut, "__call__", counted)
+        monkeypatch.setattr(WrittenOutStep, "n_threads_of_first", scored)
         for module in adam, written_out:
             monkeypatch.setattr(module, "is_same_on", noted)
 
@@ -264,6 +279,7 @@ def test_no_bit_depends_on_the_cores_of_a_training(
     if not all(threads.agreed):
         pytest.skip("this processor's products round otherwise on several threads")
     assert threads.n_several > 10
+    assert threads.n_scored > 0
 
 
 def test_one_thread_is_kept_where_several_would_round_otherwise(
@@ -273,3 +289,31 @@ def test_one_thread_is_kept_where_several_would_round_otherwise(
     monkeypatch.setattr(adam, "is_same_on", lambda n_threads, compute: False)
     mnist.evaluate(trial({}, {**SMALL, "epochs": 1}, cores_now=lambda: 2))
     assert threads.n_several == 0
+    assert threads.n_scored == 0
+
+
+def test_images_are_scored_on_the_threads_of_the_steps_while_there_are_cores_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    n_cores, compared = 2, []
+    monkeypatch.setattr(threads_that_pay, "N_ALONE", 1)
+    net = mnist.network(Settings())
+    step = WrittenOutStep(net, Adam(net, 0.001), lambda: n_cores)
+    small = mnist_data.load(data.MNIST_5K)
+    x = small.test.x[:100]
+
+    def same(n_threads: int, compute: Callable[[], torch.Tensor]) -> bool:
+        compared.append(tuple(compute().shape))
+        return len(compared) < 2
+
+    monkeypatch.setattr(written_out, "is_same_on", lambda n_threads, compute: True)
+    monkeypatch.setattr(adam, "is_same_on", lambda n_threads, compute: True)
+    assert step.n_threads_of_first(x) == 1  # before any step
+    for _ in range(2):  # one alone, one on two
+        step(small.train, torch.arange(16))
+    monkeypatch.setattr(written_out, "is_same_on", same)
+    assert [step.n_threads_of_first(x) for _ in range(2)] == [2, 2]
+    assert step.n_threads_of_first(x[:50]) == 1
+    assert compared == [(100, 128), (50, 128)]
+    n_cores = 1
+    assert step.n_threads_of_first(x) == 1

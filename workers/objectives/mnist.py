@@ -28,7 +28,7 @@ from torch.nn.utils import parameters_to_vector
 from tunewell import together
 from tunewell.objective import Trial
 
-from . import data, mixed_batches, mnist_data
+from . import data, mixed_batches, mnist_data, scoring
 from .adam import Adam, copy_into
 from .denormals import flushed
 from .mnist_data import N_PIXELS, Part
@@ -42,8 +42,6 @@ BatchStep: TypeAlias = Callable[[Part, torch.Tensor], None]
 
 HELD_OUT_SHARE = 6
 """One training image in so many is held out for validation: the last 10,000 of 60,000."""
-EVALUATION_ROWS = 2_000
-"""Rows scored at once: the activations stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +61,6 @@ class Settings:
     steps_per_epoch: int = 1
     seed: int = 0
     device: str = "cpu"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """How a network does: share of right answers, and mean cross entropy."""
-
-    accuracy: float
-    loss: float
 
 
 def network(settings: Settings) -> nn.Sequential:
@@ -128,9 +118,11 @@ class Training:
         self._running = RunningStatistics(self._net, settings.momentum)
         self._optimizer = Adam(self._net, settings.learning_rate)
         self._move: BatchStep
+        self._threads: scoring.ThreadsOf = scoring.one_thread
         if settings.model == "simple":
             lent = n_cores if settings.device == "cpu" else _one
-            self._move = WrittenOutStep(self._net, self._optimizer, lent)
+            self._move = step = WrittenOutStep(self._net, self._optimizer, lent)
+            self._threads = step.n_threads_of_first
         else:
             self._move = _by_autograd(self._net, self._optimizer)
         self.step = 0
@@ -150,7 +142,7 @@ class Training:
                 self._step_once(self._record)
             yield self.step
 
-    def score(self) -> Score:
+    def score(self) -> scoring.Score:
         """How the network does on what is scored.
 
         Raises:
@@ -158,7 +150,7 @@ class Training:
         """
         if self._scored is None:
             raise ValueError("this training has nothing to score")
-        return evaluation(self._net, self._scored, first=self._first)
+        return scoring.score(self._net, self._scored, first=self._first, threads=self._threads)
 
     def _step_once(self, record: Record) -> None:
         """Takes a step from the record, or trains it for the record.
@@ -182,7 +174,7 @@ class Training:
         statistics = self._train_step()
         self._running.take(statistics)
         if self._scored is not None:
-            self._first = first_layer(self._net, self._scored.x)
+            self._first = scoring.first_layer(self._net, self._scored.x)
         first = torch.empty(0) if self._first is None else self._first
         rest = parameters_to_vector(self._net[1:].parameters()).detach()
         record.put_step(
@@ -273,35 +265,6 @@ def _parts(batches: list[torch.Tensor], n_parts: int) -> list[list[torch.Tensor]
     return [batches[low:high] for low, high in itertools.pairwise(borders)]
 
 
-@torch.no_grad()
-def first_layer(net: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
-    """What the first layer makes of images, shape (rows, width); in the pieces that `evaluation`
-    takes, so that no bit differs.
-    """
-    return torch.cat([net[0](piece) for piece in torch.split(x, EVALUATION_ROWS)])
-
-
-@torch.no_grad()
-def evaluation(net: nn.Sequential, part: Part, *, first: torch.Tensor | None = None) -> Score:
-    """Scores a network in evaluation mode and leaves it in training mode.
-
-    Args:
-        first: the first layer's outputs for the part, where they are known.
-    """
-    net.eval()
-    layers, inputs = (net, part.x) if first is None else (net[1:], first)
-    n_right = 0
-    loss = 0.0
-    for x, y in zip(
-        torch.split(inputs, EVALUATION_ROWS), torch.split(part.y, EVALUATION_ROWS), strict=True
-    ):
-        logits = layers(x)
-        n_right += int((logits.argmax(dim=1) == y).sum())
-        loss += float(cross_entropy(logits, y, reduction="sum"))
-    net.train()
-    return Score(accuracy=n_right / len(part.y), loss=loss / len(part.y))
-
-
 def held_out(train: Part) -> tuple[Part, Part]:
     """The training images without the last sixth, and that sixth."""
     n_kept = len(train.y) - len(train.y) // HELD_OUT_SHARE
@@ -345,7 +308,7 @@ def evaluate(trial: Trial) -> dict[str, float]:
         if trial.should_stop:
             break
     if is_validated:
-        test = asdict(evaluation(run.net, parts.test))
+        test = asdict(scoring.score(run.net, parts.test))
         values |= {f"test_{name}": value for name, value in test.items()}
     return values
 

@@ -19,8 +19,9 @@ from tunewell.together import Seat, Wish
 
 from .adam import State
 from .mixed_batches import Batch, batches_of
-from .mnist import EVALUATION_ROWS, Score, Settings, Training
+from .mnist import Settings, Training
 from .mnist_data import Part
+from .scoring import ROWS_AT_ONCE, Score
 from .stacked_step import Captured, Tensors
 from .training_record import Record
 
@@ -222,8 +223,8 @@ class Stack:
         right = torch.zeros(n_lanes, device=w1.device)
         loss = torch.zeros(n_lanes, dtype=torch.float64, device=w1.device)
         for x, y in zip(
-            torch.split(self._scored.x, EVALUATION_ROWS),
-            torch.split(self._scored.y, EVALUATION_ROWS),
+            torch.split(self._scored.x, ROWS_AT_ONCE),
+            torch.split(self._scored.y, ROWS_AT_ONCE),
             strict=True,
         ):
             hidden = torch.baddbmm(b1, x.expand(n_lanes, -1, -1), w1.transpose(1, 2)).relu_()

@@ -34,13 +34,16 @@ class ThreadsThatPay:
 
     Args:
         clock: seconds, rising.
+
+    Attributes:
+        n_now: threads of the last step.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._wait = self._n_to_wait = 0
         self._began = 0.0
-        self._is_timed, self._n_threads = False, 1
+        self._is_timed, self.n_now = False, 1
         self._new_round()
 
     def _new_round(self) -> None:
@@ -54,10 +57,10 @@ class ThreadsThatPay:
             n_cores: how many cores there are for it, at least 1.
         """
         self._is_timed = n_cores > 1
-        self._n_threads = 1 if self._n_alone < N_ALONE else n_cores
+        self.n_now = 1 if self._n_alone < N_ALONE else n_cores
         if self._is_timed:
             self._began = self._clock()
-        return self._n_threads
+        return self.n_now
 
     def end(self) -> None:
         """The step that was begun has ended."""
@@ -65,7 +68,7 @@ class ThreadsThatPay:
             return
         if self._n_to_wait:
             self._n_to_wait -= 1
-        elif self._n_threads == 1:
+        elif self.n_now == 1:
             self._n_alone += 1
             self._alone_s += self._clock() - self._began
         else:

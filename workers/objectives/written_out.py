@@ -30,7 +30,9 @@ class _Room:
         self.x, self.y = like.new_empty(n, 784), like.new_empty(n, dtype=torch.int64)
         self.hidden, self.d_hidden = like.new_empty(n, 128), like.new_empty(n, 128)
         self.logits_t, self.d_logits_t = like.new_empty(10, n), like.new_empty(10, n)
-        self.minus = like.new_full((1, n), -1.0)
+        self.minus, self.ones = like.new_full((1, n), -1.0), like.new_ones(n)
+        # A tensor of the others' type: a number of Python's is converted in each batch.
+        self.n = like.new_tensor(float(n))
         # Other views of the same memory, each made once.
         self.x_t, self.digits = self.x.t(), self.y.unsqueeze(0)
         self.d_hidden_t = self.d_hidden.t()
@@ -76,15 +78,15 @@ class WrittenOut:
         hidden.relu_()
         torch.addmm(self._b2, self._w2, hidden.t(), out=room.logits_t)
         torch.softmax(room.logits_t, 0, out=room.d_logits_t)
-        room.d_logits_t.scatter_add_(0, room.digits, room.minus).div_(len(rows))
+        room.d_logits_t.scatter_add_(0, room.digits, room.minus).div_(room.n)
         torch.mm(room.d_logits_t, hidden, out=g_w2)
-        torch.sum(room.d_logits_t, 1, out=g_b2)
+        torch.mv(room.d_logits_t, room.ones, out=g_b2)
         torch.mm(room.d_logits, self._w2, out=room.d_hidden)
         # Nothing flows back where ReLU let nothing through.
         torch.ops.aten.threshold_backward.grad_input(
             room.d_hidden, hidden, 0, grad_input=room.d_hidden
         )
-        torch.sum(room.d_hidden, 0, out=g_b1)
+        torch.mv(room.d_hidden_t, room.ones, out=g_b1)
         if n_threads > 1:
             torch.set_num_threads(n_threads)
         return affine(room.d_hidden_t, room.x_t, room=g_w1)
@@ -94,9 +96,14 @@ class WrittenOut:
         """Whether the two large products of a batch come to the same bits on so many threads."""
         x = train.x[:n_rows]
         d_hidden = affine(x, self._w1, self._b1)
-        return is_same_on(n_threads, lambda: affine(x, self._w1, self._b1)) and is_same_on(
+        return self.is_first_same_on(n_threads, x) and is_same_on(
             n_threads, lambda: affine(d_hidden.t(), x.t())
         )
+
+    @torch.no_grad()
+    def is_first_same_on(self, n_threads: int, x: torch.Tensor) -> bool:
+        """Whether the first layer's outputs for images come to the same bits on so many threads."""
+        return is_same_on(n_threads, lambda: affine(x, self._w1, self._b1))
 
     def _room(self, n: int) -> _Room:
         room = self._rooms.get(n)
@@ -120,6 +127,7 @@ class WrittenOutStep:
         self._n_cores = n_cores
         self._threads = ThreadsThatPay()
         self._same: dict[tuple[int, int], bool] = {}
+        self._same_first: dict[tuple[int, int], bool] = {}
 
     def __call__(self, train: Part, rows: torch.Tensor) -> None:
         """Moves the network by one batch.
@@ -132,6 +140,18 @@ class WrittenOutStep:
         if n_threads > 1:
             torch.set_num_threads(1)
         self._threads.end()
+
+    def n_threads_of_first(self, x: torch.Tensor) -> int:
+        """How many threads the first layer's outputs for images (n, 784) may take between steps:
+        as many as the last step, while there are cores for them and if no bit is to change.
+        """
+        n_threads = min(self._threads.n_now, self._n_cores())
+        if n_threads == 1:
+            return 1
+        key = (n_threads, len(x))
+        if key not in self._same_first:
+            self._same_first[key] = self._set_gradients.is_first_same_on(n_threads, x)
+        return n_threads if self._same_first[key] else 1
 
     def _n_usable(self, train: Part, n_rows: int) -> int:
         """How many cores a batch of so many rows may take now, if no bit is to change."""

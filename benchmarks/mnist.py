@@ -208,9 +208,12 @@ def machine() -> dict[str, Any]:
     """Where and when this was measured."""
     import torch
 
+    from workers.processor import maker
+
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.machine(),
+        "maker": maker(),
         "system": platform.system(),
         "n_cores": os.cpu_count(),
         "python": platform.python_version(),

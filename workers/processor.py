@@ -25,6 +25,7 @@ def maker() -> str | None:
 def same_bits() -> dict[str, str]:
     """Environment in which a product of MKL has the same bits on any number of threads.
 
-    A processor of another maker has them without; what MKL's mode costs there was not measured.
+    Nothing on a processor of another maker, where that mode was not measured: an AMD Zen 5 has them
+    without.
     """
     return {"MKL_CBWR": "AUTO,STRICT"} if maker() == INTEL else {}

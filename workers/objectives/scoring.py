@@ -41,12 +41,11 @@ def first_layer(net: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
 
 
 def _through_first(net: nn.Sequential, x: torch.Tensor, n_threads: int) -> torch.Tensor:
-    if n_threads == 1:
-        outputs: torch.Tensor = net[0](x)
-        return outputs
-    torch.set_num_threads(n_threads)
-    outputs = net[0](x)
-    torch.set_num_threads(1)
+    if n_threads > 1:
+        torch.set_num_threads(n_threads)
+    outputs: torch.Tensor = net[0](x)
+    if n_threads > 1:
+        torch.set_num_threads(1)
     return outputs
 
 

@@ -6,7 +6,7 @@ RUN /source/docker/build-wheel.sh /source /wheels
 
 FROM python:3.13-slim AS base
 COPY docker /docker
-RUN /docker/add-user.sh /data /tokens /state
+RUN /docker/add-user.sh /checkpoints /data /state /tokens /worker-token
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 FROM base AS service

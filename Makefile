@@ -84,4 +84,4 @@ vendor:
 	cd $(VENDORED) && sha256sum --check SHA256SUMS
 
 clean:
-	rm -rf $(VENV) $(VENV)-callbacks build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-callbacks build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,10 +1,14 @@
 #!/bin/sh
-# Starts the service; at its first start it makes one token of each role into TUNEWELL_TOKEN_FOLDER (readable by the owner only).
+# Starts the service; at its first start it makes one token of each role into TUNEWELL_TOKEN_FOLDER (readable by the owner only),
+# that of workers into TUNEWELL_WORKER_TOKEN_FOLDER: what runs trials is to see no other.
 set -eu
 umask 077
-folder=${TUNEWELL_TOKEN_FOLDER:-/tokens}
+tokens=${TUNEWELL_TOKEN_FOLDER:-/tokens}
+worker_token=${TUNEWELL_WORKER_TOKEN_FOLDER:-$tokens}
 tunewell migrate
 for role in admin submitter worker reader; do
+  folder=$tokens
+  [ "$role" != worker ] || folder=$worker_token
   if [ ! -s "$folder/$role" ]; then
     tunewell token create --role "$role" --name "first-$role" --quiet > "$folder/$role.new"
     mv "$folder/$role.new" "$folder/$role"

@@ -168,10 +168,6 @@ class Client(Connection):
 
     # Workers and leases --------------------------------------------------------------------------
 
-    def register_worker(self, body: Mapping[str, Any]) -> Any:
-        """Registers a worker; the same name keeps its id."""
-        return self.request("POST", "/v1/workers", body=body)
-
     def list_workers(self) -> Iterator[Any]:
         """All workers."""
         return self.items(calls.pages("/v1/workers", "workers", {}))
@@ -179,24 +175,6 @@ class Client(Connection):
     def drain_worker(self, worker_id: str, *, draining: bool = True) -> Any:
         """Has a worker take no more trials."""
         return self.request("PATCH", f"/v1/workers/{worker_id}", body={"draining": draining})
-
-    def claim(
-        self,
-        worker_id: str,
-        max_leases: int,
-        wait_s: float,
-        devices_free: Sequence[Mapping[str, Any]] | None = None,
-    ) -> Any:
-        """Trials for a worker; waits up to `wait_s` seconds for the first."""
-        body: dict[str, Any] = {
-            "worker_id": worker_id,
-            "max_leases": max_leases,
-            "wait_s": wait_s,
-        }
-        if devices_free is not None:
-            body["devices_free"] = list(devices_free)
-        timeout_s = wait_s + calls.CLAIM_SLACK_S
-        return self.request("POST", "/v1/leases:claim", body=body, timeout_s=timeout_s, retry_s=0)
 
     def heartbeat(
         self, leases: Sequence[Mapping[str, Any]], worker_id: str | None = None

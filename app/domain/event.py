@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """What an event tells."""
+
+    TRIAL_STATE = "trial.state"
+    TRIAL_MEASUREMENT = "trial.measurement"
+    TRIAL_RUNG = "trial.rung"
+    TRIAL_DIRECTIVE = "trial.directive"
+    STUDY_STATE = "study.state"
+    STUDY_BEST = "study.best"
+    STUDY_WEBHOOK = "study.webhook"
+
+
+REPLAYED = (EventKind.TRIAL_STATE, EventKind.TRIAL_RUNG)
+"""They stay as long as their study: what is derived again needs them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +33,7 @@ class Event:
     cursor: str
     study_id: str
     seq: int
-    kind: str
+    kind: EventKind
     trial_id: str | None
     data: dict[str, object]
     occurred_at: datetime

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..domain.delivery import Delivery, next_attempt
+from ..domain.event import EventKind
 from ..errors import AppError
 from ..metrics import Metrics
 from ..store import deliveries as delivery_rows
@@ -131,4 +132,4 @@ def _note(tx: Tx, delivery: Delivery, error: str | None) -> None:
     if is_mine and again is None:
         state = "delivered" if error is None else "failed"
         data = {"event_id": delivery.id, "state": state, "attempts": delivery.attempts}
-        study.emit("study.webhook", data=data)
+        study.emit(EventKind.STUDY_WEBHOOK, data=data)

@@ -8,6 +8,7 @@ import math
 from datetime import datetime
 
 from ..domain import limits
+from ..domain.event import EventKind
 from ..domain.lease import LeaseEnd
 from ..domain.study import OPEN_STUDY_STATES, Direction, StopReason, StudyState
 from ..domain.trial import EXPECTED_GAIN, Trial, TrialState
@@ -48,7 +49,9 @@ def note_best(study: LockedStudy, trial: Trial) -> None:
         best_number=trial.number,
         best_at=trial.ended_at or study.tx.now,
     )
-    study.emit("study.best", trial_id=trial.id, data={"number": trial.number, "value": value})
+    study.emit(
+        EventKind.STUDY_BEST, trial_id=trial.id, data={"number": trial.number, "value": value}
+    )
 
 
 def _ranks_above(study: LockedStudy, trial: Trial, value: float, direction: Direction) -> bool:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..domain.event import EventKind
 from ..domain.fidelity import Directive
 from ..domain.ladder import ladder_of
 from ..domain.lease import Lease
@@ -118,10 +119,12 @@ def _tell(
     }
     for step, value in noted:
         shown = value if math.isfinite(value) else "NaN"
-        study.emit("trial.rung", trial_id=trial.id, data={**data, "step": step, "value": shown})
+        study.emit(
+            EventKind.TRIAL_RUNG, trial_id=trial.id, data={**data, "step": step, "value": shown}
+        )
     study.add(results_seq=len(noted))
     if is_news and not noted:
-        study.emit("trial.directive", trial_id=trial.id, data=data)
+        study.emit(EventKind.TRIAL_DIRECTIVE, trial_id=trial.id, data=data)
 
 
 def _within_limit(study: LockedStudy, trial: Trial, lease: Lease) -> tuple[Trial, Lease]:

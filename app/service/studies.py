@@ -19,6 +19,7 @@ from ..domain.definition import (
     parse_definition,
 )
 from ..domain.delivery import Delivery
+from ..domain.event import EventKind
 from ..domain.lease import LeaseEnd
 from ..domain.objectives import BUILT_IN
 from ..domain.study import OPEN_STUDY_STATES, StopReason, Study, StudyState
@@ -199,7 +200,9 @@ class StudyService:
             if definition == study.study.definition:
                 return
             study.set(definition=definition, revision=study.study.revision + 1)
-            study.emit("study.state", data={"state": study.study.state.value, "changed": True})
+            study.emit(
+                EventKind.STUDY_STATE, data={"state": study.study.state.value, "changed": True}
+            )
             if study.study.state is StudyState.ACTIVE:
                 settle(study)
 
@@ -289,7 +292,9 @@ class StudyService:
                     trial_rows.move(study, trial, TrialState.PENDING, lease_id=None)
             now = study.tx.now
             study.set(deleted_at=now, purge_at=now + PURGE_AFTER, revision=study.study.revision + 1)
-            study.emit("study.state", data={"state": study.study.state.value, "deleted": True})
+            study.emit(
+                EventKind.STUDY_STATE, data={"state": study.study.state.value, "deleted": True}
+            )
 
         return self._change(study_id, delete, revision=revision)
 
@@ -316,7 +321,9 @@ class StudyService:
                     members={"study_id": taken.id},
                 )
             study.set(deleted_at=None, purge_at=None, revision=study.study.revision + 1)
-            study.emit("study.state", data={"state": study.study.state.value, "deleted": False})
+            study.emit(
+                EventKind.STUDY_STATE, data={"state": study.study.state.value, "deleted": False}
+            )
             wake(study)
             return _view(tx.conn, study.study)
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Update, bindparam, insert, literal_column, select, update
 
 from ..domain.copies import with_fields
+from ..domain.event import EventKind
 from ..domain.study import (
     OPEN_STUDY_STATES,
     STUDY_TRANSITIONS,
@@ -151,7 +152,7 @@ class LockedStudy:
         reason: StopReason | None = self._value("stop_reason")
         pause: PauseReason | None = self._value("pause_reason")
         return self.emit(
-            "study.state",
+            EventKind.STUDY_STATE,
             data={
                 "state": self._value("state").value,
                 "previous": previous.value if previous else None,
@@ -163,7 +164,11 @@ class LockedStudy:
         )
 
     def emit(
-        self, kind: str, *, trial_id: str | None = None, data: Mapping[str, Any] | None = None
+        self,
+        kind: EventKind,
+        *,
+        trial_id: str | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> int:
         """Adds an event with the next number of the study's sequence, and returns that number.
 
@@ -177,7 +182,7 @@ class LockedStudy:
             {
                 "study_id": self.id,
                 "seq": seq,
-                "kind": kind,
+                "kind": kind.value,
                 "trial_id": trial_id,
                 "data": dict(data or {}),
                 "occurred_at": self.tx.now,

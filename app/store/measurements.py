@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Update, bindparam, select, update
 
+from ..domain.event import EventKind
 from ..domain.trial import Measurement
 from ..errors import NotFound
 from .locked import LockedStudy
@@ -80,7 +81,7 @@ def append(
     study.tx.update(_COUNT, values, lambda: NotFound(f"there is no trial {trial_id}"))
     store(study, trial_id, lease_id, seq, points)
     study.emit(
-        "trial.measurement",
+        EventKind.TRIAL_MEASUREMENT,
         trial_id=trial_id,
         data={
             "lease_id": lease_id,

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, select
 
+from ..domain.event import REPLAYED, EventKind
 from ..domain.space import Value
 from ..domain.study import StudyDefinition
 from ..domain.trial import OPEN_TRIAL_STATES, FailureKind, Trial, TrialState
@@ -23,7 +24,7 @@ from .trial_select import SELECT_TRIALS
 _STUDY: BindParameter[str] = bindparam("b_study_id")
 _STATES = (
     select(events.c.trial_id, events.c.kind, events.c.data)
-    .where(events.c.study_id == _STUDY, events.c.kind.in_(["trial.state", "trial.rung"]))
+    .where(events.c.study_id == _STUDY, events.c.kind.in_([kind.value for kind in REPLAYED]))
     .order_by(events.c.seq)
 )
 _POINTS = (
@@ -89,7 +90,7 @@ def results(conn: Connection, study_id: str) -> list[Result | NotedRung]:
     rows = conn.execute(_STATES, {"b_study_id": study_id})
     found: list[Result | NotedRung] = []
     for row in rows:
-        if row.kind == "trial.rung":
+        if row.kind == EventKind.TRIAL_RUNG:
             step, value = row.data["step"], float(row.data["value"])
             found.append(NotedRung(trial_id=row.trial_id, step=step, value=value))
         elif _is_result(row.data):

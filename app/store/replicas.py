@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .tables import replicas
-from .transaction import Tx, now_of
+from .transaction import Tx
 
 _UPSERTS = {
     name: insert(replicas).on_conflict_do_update(
@@ -23,9 +23,6 @@ _WATCHED = select(
         replicas.c.started_at <= bindparam("b_before"),
     )
 )
-_ALIVE = (
-    select(replicas.c.id).where(replicas.c.seen_at >= bindparam("b_since")).order_by(replicas.c.id)
-)
 
 
 def beat(tx: Tx, replica_id: str) -> None:
@@ -39,12 +36,6 @@ def watched(conn: Connection, replica_id: str, since: datetime, for_s: float) ->
     before = since - timedelta(seconds=for_s)
     values = {"b_id": replica_id, "b_since": since, "b_before": before}
     return bool(conn.execute(_WATCHED, values).scalar_one())
-
-
-def alive(conn: Connection, within_s: float) -> list[str]:
-    """Ids of the processes that said so within the last `within_s` seconds."""
-    since = now_of(conn) - timedelta(seconds=within_s)
-    return list(conn.execute(_ALIVE, {"b_since": since}).scalars())
 
 
 def remove(tx: Tx, replica_id: str) -> None:

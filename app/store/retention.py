@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ..domain.event import REPLAYED, EventKind
 from .events import HORIZON
 from .rows import AnyRow
 from .tables import (
@@ -51,7 +52,7 @@ BATCH = 500
 _WINDOW = 50
 """Trials whose measurements are looked at together."""
 
-_KEPT_KINDS, _REPORT_KIND = ("trial.state", "trial.rung"), "trial.measurement"
+_KEPT_KINDS = [kind.value for kind in REPLAYED]
 
 _ID: BindParameter[str] = bindparam("b_study_id")
 _JOINED = studies.outerjoin(purges, purges.c.study_id == studies.c.id)
@@ -166,7 +167,7 @@ def _purge_reports(tx: Tx, study_id: str, study: AnyRow, before: datetime) -> bo
     old = list(takewhile(lambda row: row.occurred_at <= before, found))
     if not old:
         return False
-    reports = [row for row in old if row.kind == _REPORT_KIND]
+    reports = [row for row in old if row.kind == EventKind.TRIAL_MEASUREMENT]
     _delete_events(tx, study_id, study, reports, {"seq": old[-1].seq})
     return len(old) == BATCH
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from ..domain.event import Event
+from ..domain.event import Event, EventKind
 from ..domain.fidelity import Directive
 from ..domain.lease import Lease, LeaseEnd
 from ..domain.study import PauseReason, StopReason, Study, StudyDefinition, StudyState
@@ -200,7 +200,7 @@ def event_of(row: AnyRow) -> Event:
         cursor=cursor_text(row.xid, row.id),
         study_id=row.study_id,
         seq=row.seq,
-        kind=row.kind,
+        kind=EventKind(row.kind),
         trial_id=row.trial_id,
         data=row.data,
         occurred_at=row.occurred_at,

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Update, bindparam
 from sqlalchemy import update as update_of
 
 from ..domain.copies import with_fields
+from ..domain.event import EventKind
 from ..domain.ids import new_id
 from ..domain.lease import Lease
 from ..domain.space import Params
@@ -335,7 +336,7 @@ def _place(trial: Trial) -> int:
 def _emit(study: LockedStudy, trial: Trial, previous: TrialState | None) -> None:
     """Emits what a page needs to show the trial in place: under 1 kB with a few metrics."""
     study.emit(
-        "trial.state",
+        EventKind.TRIAL_STATE,
         trial_id=trial.id,
         data={
             "number": trial.number,

@@ -42,14 +42,6 @@ def satisfies(space: Space, params: Params) -> bool:
     return all(constraint_holds(constraint, params) for constraint in space.constraints)
 
 
-def sobol_point(space: Space, seed: int, k: int) -> Floats:
-    """Point `k` (from 0) of the scrambled Sobol sequence of a space and seed: array `(d,)`.
-
-    A dimension a parameter, those of inactive ones included (Sobol 1967; Owen 1998 scrambling).
-    """
-    return next(sobol_attempts(space, seed, k))
-
-
 def sobol_attempts(space: Space, seed: int, k: int) -> Iterator[Floats]:
     """Point `k` of the sequence, then what replaces it when it will not do: arrays `(d,)`.
 
@@ -222,16 +214,6 @@ def _walk(
         if point_key(params) not in taken and satisfies(space, params):
             return params
     return None if points.total <= MAX_WALK + len(taken) else last
-
-
-def all_points(space: Space, limit: int) -> list[dict[str, Value]] | None:
-    """Every distinct point of a finite space that keeps the constraints.
-
-    None for a continuous space, and for one of more than `limit` points, constraints left aside.
-    """
-    if not is_finite(space) or (points := Enumeration(space)).total > limit:
-        return None
-    return [p for p in map(points.point, range(points.total)) if satisfies(space, p)]
 
 
 def complete_point(

@@ -127,19 +127,6 @@ class Axis:
             return p.low + cell * p.step
         return min(p.low + cell * float(p.step or 0.0), p.high)
 
-    def cell_edges(self) -> Floats:
-        """Borders of the cells in [0, 1], ascending: array `(n_cells + 1,)`."""
-        count = self.n_cells or 1
-        if not self.is_uneven:
-            return np.arange(count + 1) / count
-        p = self.parameter
-        if not isinstance(p, IntParameter):
-            raise ValueError("only log integers have uneven cells")
-        low, high = self._log_ends()
-        inner = p.low + (np.arange(1, count) - 0.5) * p.step
-        edges = np.concatenate(([0.0], (np.log(inner) - low) / (high - low), [1.0]))
-        return np.asarray(edges, dtype=np.float64)
-
     def _log_ends(self) -> tuple[float, float]:
         p = self.parameter
         if isinstance(p, CategoricalParameter):

@@ -9,8 +9,8 @@
 #SBATCH --cpus-per-task=4
 #SBATCH --mem=16G
 #SBATCH --time=12:00:00
-# Two minutes before its time is over the worker is told to drain.
-#SBATCH --signal=TERM@120
+# Two minutes before its time is over the worker is told to drain: without B: only steps of srun would be.
+#SBATCH --signal=B:TERM@120
 #SBATCH --requeue
 
 set -euo pipefail

@@ -179,3 +179,19 @@ async def test_a_waiting_reader_of_the_feed_is_woken(http: httpx.AsyncClient) ->
 async def test_a_cursor_of_the_feed_that_is_none(http: httpx.AsyncClient) -> None:
     answer = await http.get("/v1/events", params={"after": "nonsense"})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid-value")
+
+
+async def test_what_early_stopping_decides_is_among_the_events(http: httpx.AsyncClient) -> None:
+    """Every answer is held against the OpenAPI page, the kinds of events among the rest."""
+    rule = {"name": "asha", "options": {"max_resource": 9, "eta": 3}}
+    start = (await http.get("/v1/events")).json()["next_after"]
+    study = await create(http, early_stopping=rule)
+    for value in (3.0, 1.0, 2.0):
+        trial = await ask(http, study["id"])
+        point = {"step": 1, "values": {"value": value}, "elapsed_s": 0.1}
+        body = {"lease_id": trial["lease_id"], "seq": 1, "points": [point]}
+        answer = await http.post(f"/v1/trials/{trial['id']}/measurements", json=body)
+        assert answer.status_code == 200, answer.text
+    events = (await http.get("/v1/events", params={"after": start})).json()["events"]
+    rungs = [event["data"]["step"] for event in events if event["kind"] == "trial.rung"]
+    assert rungs == [1, 1, 1]

@@ -84,7 +84,8 @@ def test_the_slurm_script_is_sound_and_asks_for_an_array() -> None:
     text = SLURM.read_text()
     asked = dict(re.findall(r"^#SBATCH --([a-z-]+)=(\S+)$", text, re.MULTILINE))
     assert {"array", "gres", "cpus-per-task", "mem", "time", "signal"} <= set(asked)
-    assert asked["signal"].startswith("TERM@")
+    # The worker is the batch shell itself, which Slurm signals with B: alone.
+    assert asked["signal"].startswith("B:TERM@")
     # Options have to stand before the first command.
     assert text.rindex("#SBATCH") < text.index("set -euo pipefail")
 

@@ -35,6 +35,27 @@ def test_the_compose_file_has_database_service_and_worker(compose: Any) -> None:
             assert volume.split(":")[0] in compose["volumes"]
 
 
+def test_a_worker_sees_no_token_but_its_own(compose: Any) -> None:
+    """What a trial's code can read is what the worker's container can."""
+    services = compose["services"]
+    mounted = {
+        name: dict(volume.split(":")[:2] for volume in services[name]["volumes"])
+        for name in ("service", "worker")
+    }
+    folders = {name: services[name]["environment"] for name in mounted}
+    own = mounted["worker"]["worker-token"]
+    assert "tokens" not in mounted["worker"]
+    assert folders["worker"]["TUNEWELL_TOKEN_FOLDER"] == own
+    assert folders["service"]["TUNEWELL_WORKER_TOKEN_FOLDER"] == own
+    assert mounted["service"]["worker-token"] == own
+
+
+def test_the_service_keeps_checkpoints_in_a_volume(compose: Any) -> None:
+    service = compose["services"]["service"]
+    place = service["environment"]["TUNEWELL_CHECKPOINT_DIR"]
+    assert f"checkpoints:{place}" in service["volumes"]
+
+
 def test_no_password_stands_in_the_compose_file(compose: Any) -> None:
     password = compose["services"]["database"]["environment"]["POSTGRES_PASSWORD"]
     assert password.startswith("${POSTGRES_PASSWORD:?")
@@ -76,6 +97,7 @@ def run_a_container_of_workers(url: str, env: dict[str, str], folder: Path) -> N
         **env,
         **worker["environment"],
         "TUNEWELL_URL": url,
+        "TUNEWELL_TOKEN_FOLDER": str(folder / "worker-token"),
         "TUNEWELL_STATE_DIR": str(folder / "state"),
     }
     with Client(url, token=(folder / "tokens" / "admin").read_text().strip()) as client:
@@ -100,11 +122,13 @@ def function_study(name: str) -> dict[str, Any]:
 
 
 def test_a_service_and_a_worker_start_as_their_containers_do(tmp_path: Path) -> None:
-    folder = tmp_path / "tokens"
+    folder, for_workers = tmp_path / "tokens", tmp_path / "worker-token"
     folder.mkdir()
+    for_workers.mkdir()
     env = {
         **with_tunewell_on_path(tmp_path),
         "TUNEWELL_TOKEN_FOLDER": str(folder),
+        "TUNEWELL_WORKER_TOKEN_FOLDER": str(for_workers),
         "TUNEWELL_DATABASE_URL": f"sqlite:///{tmp_path / 'tunewell.db'}",
         "TUNEWELL_PORT": "0",
     }
@@ -125,7 +149,9 @@ def test_a_service_and_a_worker_start_as_their_containers_do(tmp_path: Path) -> 
         finally:
             process.terminate()
         process.wait(timeout=20)
-    roles = {path.name: path.read_text().strip() for path in folder.iterdir()}
-    assert set(roles) == {"admin", "submitter", "worker", "reader"}
-    assert all(secret.startswith("tw_") for secret in roles.values())
-    assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
+    made = {path.name: path for path in folder.iterdir()}
+    assert set(made) == {"admin", "submitter", "reader"}
+    made |= {path.name: path for path in for_workers.iterdir()}
+    assert set(made) == {"admin", "submitter", "worker", "reader"}
+    assert all(path.read_text().startswith("tw_") for path in made.values())
+    assert all(path.stat().st_mode & 0o077 == 0 for path in made.values())

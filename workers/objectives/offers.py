@@ -32,7 +32,7 @@ _MNIST_MLP: Mapping[str, Any] = {
         "properties": {
             "epochs": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 3},
             "steps_per_epoch": {"type": "integer", "enum": [1, 3], "default": 1},
-            "seed": {"type": "integer", "minimum": 0, "maximum": 4294967295, "default": 0},
+            "seed": {"type": "integer", "minimum": 0, "maximum": 4294967295},
             "validation": {"type": "boolean", "default": False},
             "dataset": {
                 "type": "string",

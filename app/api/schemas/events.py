@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
+from ...domain.event import EventKind
 from .common import Instant, Wire
 
 
@@ -15,9 +16,7 @@ class EventOut(Wire):
     cursor: str = Field(description="Its place in the feed of all events.")
     study_id: str = Field(description="The study it is about.")
     seq: int = Field(description="Its place among the study's events; without gaps.")
-    kind: Literal["trial.state", "trial.measurement", "study.state", "study.best"] = Field(
-        description="What changed."
-    )
+    kind: EventKind = Field(description="What changed.")
     trial_id: str | None = Field(description="The trial it is about, if any.")
     data: dict[str, Any] = Field(description="The news, by kind.")
     occurred_at: Instant = Field(description="When it happened.")

@@ -30,10 +30,11 @@ from .common import StudyId
 router = APIRouter(prefix="/v1", route_class=ServiceRoute)
 
 STREAM_DOC = (
-    "`trial.state`, `trial.measurement`, `study.state`, `study.best` and, where the study has a "
-    "webhook, `study.webhook` (it was taken, or given up) with the event as data and its `seq` as "
-    "id; `tick` each 15 s when idle; `reset` when the cursor is unknown or too old: read the study "
-    "anew"
+    "`trial.state`, `trial.measurement`, `study.state`, `study.best`; with early stopping "
+    "`trial.rung` (a result at a rung) and `trial.directive` (what was decided of a trial); with a "
+    "webhook `study.webhook` (it was taken, or given up); each with the event as data and its "
+    "`seq` as id; `tick` each 15 s when idle; `reset` when the cursor is unknown or too old: read "
+    "the study anew"
 )
 
 

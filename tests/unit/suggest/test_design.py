@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import qmc
 
 from app.domain.points import check_point
@@ -22,9 +20,8 @@ from app.domain.space import (
     point_key,
 )
 from app.domain.study import Direction, Metric
-from app.suggest.base import SuggestRequest, rng_of
+from app.suggest.base import Floats, SuggestRequest, rng_of
 from app.suggest.design import (
-    all_points,
     complete_point,
     design_point,
     design_size,
@@ -33,7 +30,6 @@ from app.suggest.design import (
     new_point,
     satisfies,
     sobol_attempts,
-    sobol_point,
 )
 from app.suggest.registry import suggest
 
@@ -61,6 +57,10 @@ def test_first_point_takes_defaults_and_the_middle_of_the_rest() -> None:
     assert first_point(TREE) == {"c": "b", "n": 5, "x": 0.125}
     assert design_point(TREE, 3, 0) == first_point(TREE)
     assert design_point(PLANE, 3, 0) == {"x": 0.5, "y": 0.5}
+
+
+def sobol_point(space: Space, seed: int, k: int) -> Floats:
+    return next(sobol_attempts(space, seed, k))
 
 
 def test_point_k_of_the_sequence_needs_no_earlier_ones() -> None:
@@ -114,36 +114,6 @@ def test_new_point_finds_the_last_one_left() -> None:
     assert new_point(asked, taken, lambda k: {"n": 1}, rng) == {"n": 12_345}
     taken.add(point_key({"n": 12_345}))
     assert new_point(asked, taken, lambda k: {"n": 1}, rng) is None
-
-
-def test_all_points_only_of_small_finite_spaces() -> None:
-    assert all_points(PLANE, 100) is None
-    numbers = Space(
-        parameters=(IntParameter(name="n", low=1, high=10),),
-        constraints=(LinearConstraint(terms={"n": 1.0}, op=">=", bound=8.0),),
-    )
-    assert all_points(numbers, 9) is None
-    assert all_points(numbers, 10) == [{"n": 8}, {"n": 9}, {"n": 10}]
-
-
-@given(
-    terms=st.dictionaries(st.sampled_from("abcde"), st.floats(-3, 3).filter(bool), min_size=1),
-    where=st.lists(st.floats(0, 1), min_size=5, max_size=5),
-    op=st.sampled_from(["<=", ">=", "=="]),
-    seed=st.integers(0, 100),
-)
-@settings(max_examples=25, deadline=None)
-def test_points_are_found_within_a_feasible_constraint(
-    terms: dict[str, float], where: list[float], op: str, seed: int
-) -> None:
-    """The constraint passes through a point of the cube, so that it can be kept."""
-    bound = sum(f * where["abcde".index(name)] for name, f in terms.items())
-    space = Space(
-        parameters=tuple(FloatParameter(name=name, low=0.0, high=1.0) for name in "abcde"),
-        constraints=(LinearConstraint(terms=terms, op=op, bound=bound),),
-    )
-    (made,) = suggest("random", request(space, seed=seed)).suggestions
-    assert satisfies(space, made.params)
 
 
 def test_an_equality_of_integers_in_a_large_space_is_met() -> None:

@@ -64,14 +64,6 @@ def test_complete_leaves_out_what_was_not_given() -> None:
     }
 
 
-def test_a_claim_waits_longer_than_the_service_and_is_not_tried_again() -> None:
-    service = FakeService({"POST /v1/leases:claim": problem(503, "storage-busy")})
-    with pytest.raises(ApiError):
-        service.client().claim("wk_1", 2, 30.0)
-    assert len(service.requests) == 1
-    assert service.requests[0].extensions["timeout"]["read"] == 90.0
-
-
 def test_an_export_comes_as_bytes_and_a_refused_one_is_an_error() -> None:
     service = FakeService({"GET /v1/studies/st_1/export": httpx.Response(200, text="a,b\r\n")})
     assert b"".join(service.client().export("st_1", "csv")) == b"a,b\r\n"

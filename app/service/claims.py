@@ -33,7 +33,7 @@ from .crowd import Crowd
 from .fence import renewed, revived
 from .fusing import ALONE, Fusing
 from .handout import Handout, grant
-from .placement import devices_cover, may_use_data, memory_of, n_that_fit, offers_of
+from .placement import devices_cover, free_cores, may_use_data, memory_of, n_that_fit, offers_of
 from .points import may_wait_its_turn
 from .threads import Threads
 from .views import Caller, Claim, DeviceFree, Grant, Suggested
@@ -160,6 +160,7 @@ class ClaimService:
             ),
             asked.most,
             partial(_n_fitting, worker, asked.devices_free),
+            _free_cores(worker, asked),
             asked.fusing,
         )
         return worker, grants
@@ -170,16 +171,24 @@ class ClaimService:
         holder: Holder,
         want: int,
         n_fitting: Callable[[Study], int | None],
+        cores: float,
         fusing: Fusing,
     ) -> list[Grant]:
-        """Trials for `want` places, of each study as many as fit."""
+        """Trials for `want` places, of each study as many as fit.
+
+        Args:
+            cores: how many are free for them; trials that share a place share its cores.
+        """
         grants: list[Grant] = []
         for study in studies:
             if want <= 0:
                 break
-            if capacity(study) > 0:
+            need = study.definition.resources.cpu
+            if capacity(study) > 0 and cores >= need:
                 bound = n_fitting(study)
                 most = want if bound is None else min(bound, want)
+                if need > 0:
+                    most = int(min(most, cores // need))
                 try:
                     left = replace(holder, slots=holder.slots[len(grants) :])
                     taken = await self._handout.take(study, left, fusing.n_trials(study, most))
@@ -190,6 +199,7 @@ class ClaimService:
                 found = fusing.grouped(taken.grants, most)
                 grants += found.grants
                 want -= found.n_places
+                cores -= found.n_places * need
                 if taken.grants and bound is not None:
                     break  # what is free now the worker says at its next claim
         return grants
@@ -349,6 +359,12 @@ def _fits(worker: Worker, asked: _Asked, study: Study) -> bool:
         and may_use_data(study, offers)
         and devices_cover(study.definition.resources, worker.devices, asked.devices_free)
     )
+
+
+def _free_cores(worker: Worker, asked: _Asked) -> float:
+    """Cores for what is handed out; trials that join a group take none more."""
+    cores = free_cores(worker.devices, asked.devices_free)
+    return math.inf if cores is None or asked.fusing.group is not None else cores
 
 
 def _n_fitting(

@@ -43,10 +43,22 @@ def devices_cover(
         large = [have for have in memory if have is None or have >= need.gpu_memory_bytes]
         if len(large) < n_gpus(need):
             return False
-    if free is None:
-        return True
-    cores = [entry.cpu for entry in free if entry.cpu is not None]
-    return not cores or sum(cores) >= need.cpu
+    if free is not None and devices and not _of_devices(devices, free):
+        return False
+    cores = free_cores(devices, free)
+    return cores is None or cores >= need.cpu
+
+
+def _of_devices(devices: Sequence[Device], free: Sequence[DeviceFree]) -> list[DeviceFree]:
+    """What is said of registered devices; all of it where none is registered."""
+    known = {device.index for device in devices}
+    return [entry for entry in free if entry.index in known or not known]
+
+
+def free_cores(devices: Sequence[Device], free: Sequence[DeviceFree] | None) -> float | None:
+    """Cores that a worker says are free on its devices; None where it does not say."""
+    said = [entry.cpu for entry in _of_devices(devices, free or ()) if entry.cpu is not None]
+    return sum(said) if said else None
 
 
 def n_gpus(need: Resources) -> int:

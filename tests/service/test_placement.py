@@ -81,3 +81,38 @@ async def test_what_another_kind_of_failure_says_of_memory_is_left_alone(bench: 
     worker_id = bench.worker(devices=[gpu(80)])
     [grant] = await claim(bench, worker_id, 20, want=1)
     assert bench.fail(grant, min_memory_bytes=36 * GIB).trial.min_memory_bytes is None
+
+
+def core(index: int) -> Device:
+    return Device(index=index, kind="cpu")
+
+
+async def claim_cores(bench: Bench, worker_id: str, *free: DeviceFree, want: int = 8) -> int:
+    claimed = await bench.services.claims.claim(
+        worker_id, max_leases=want, wait_s=0, devices_free=list(free), caller=bench.caller
+    )
+    return len(claimed.grants)
+
+
+async def test_no_more_trials_are_given_than_there_are_free_cores_for(bench: Bench) -> None:
+    bench.study(worker_study(resources={"cpu": 2}))
+    worker_id = bench.worker(devices=[core(0), core(1)])
+    free = DeviceFree(index=0, cpu=5)
+    assert await claim_cores(bench, worker_id) == 0  # nothing is free
+    assert await claim_cores(bench, worker_id, DeviceFree(index=7, cpu=2)) == 0  # not a device
+    assert await claim_cores(bench, worker_id, DeviceFree(index=0, cpu=1)) == 0
+    assert await claim_cores(bench, worker_id, free) == 2
+    assert await claim_cores(bench, worker_id, free, want=1) == 1
+
+
+async def test_the_cores_of_one_study_are_not_given_to_another_too(bench: Bench) -> None:
+    for name in ("one", "two"):
+        bench.study(worker_study(name=name, resources={"cpu": 2}, limits={"max_trials": 1}))
+    worker_id = bench.worker(devices=[core(0), core(1)])
+    assert await claim_cores(bench, worker_id, DeviceFree(index=0, cpu=3)) == 1
+    assert await claim_cores(bench, worker_id, DeviceFree(index=0, cpu=3)) == 1
+
+
+async def test_a_worker_without_devices_says_nothing_by_an_empty_list(bench: Bench) -> None:
+    bench.study(worker_study())
+    assert await claim_cores(bench, bench.worker(devices=[]), want=1) == 1

@@ -156,7 +156,7 @@ def validate(model: type[M], value: Any) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        faults = faults_of(error.errors(include_url=False))
+        faults = faults_of(error.errors(include_url=False), fields=model.model_fields)
         raise InvalidInput(_summary(faults), faults=faults) from error
 
 
@@ -199,7 +199,7 @@ def raw_object(code: str) -> Callable[[Request], Awaitable[Mapping[str, Any]]]:
     async def read(request: Request) -> Mapping[str, Any]:
         value = parse_json(await request.body())
         if not isinstance(value, dict):
-            fault = Fault(pointer="", code="not-an-object", detail="the body has to be an object")
+            fault = Fault(pointer="", code="wrong-type", detail="the body has to be an object")
             raise InvalidInput("the body has to be a JSON object", code=code, faults=[fault])
         return value
 

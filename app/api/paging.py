@@ -40,7 +40,7 @@ def read_states(states: type[S], given: Sequence[str]) -> tuple[S, ...]:
         if name not in known:
             detail = f"{name[:60]!r} is no state; there are {', '.join(known)}"
             raise InvalidInput(
-                detail, faults=[Fault(pointer="/state", code="not-one-of", detail=detail)]
+                detail, faults=[Fault(pointer="/state", code="unknown-value", detail=detail)]
             )
     return tuple(states(name) for name in dict.fromkeys(names))
 

@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ..domain.checking import Faults, child, shown
+from ..domain.checking import Faults, child, near_miss, shown
 from ..errors import AppError, Fault, StaleLease
 
 MEDIA_TYPE = "application/problem+json"
@@ -101,11 +101,26 @@ _CODE_OF_STATUS = {
 }
 
 _FAULT_CODES = {
-    "missing": "missing",
+    "missing": "missing-field",
     "extra_forbidden": "unknown-field",
-    "json_invalid": "malformed",
+    "enum": "unknown-value",
+    "literal_error": "unknown-value",
+    "greater_than": "out-of-range",
+    "greater_than_equal": "out-of-range",
+    "less_than": "out-of-range",
+    "less_than_equal": "out-of-range",
+    "int_from_float": "not-an-integer",
+    "finite_number": "not-finite",
+    "string_too_long": "too-long",
+    "string_too_short": "empty",
+    "too_short": "empty",
+    "number": "wrong-type",
+    "string_pattern_mismatch": "malformed",
 }
-"""Names of pydantic's error types where ours differ by more than the hyphen."""
+"""Our codes of pydantic's error types, where they differ by more than the hyphen."""
+
+_WRONG_TYPE = re.compile(r"\w+_(type|parsing)")
+"""Pydantic's error types for a value of another type than the field's."""
 
 _TOKEN = re.compile(r"tw_[A-Za-z0-9_-]{16,}")
 """A token's secret, wherever a caller put it: no answer repeats one."""
@@ -119,17 +134,36 @@ def pointer_of(path: Iterable[object]) -> str:
     return reduce(child, path, "")
 
 
-def faults_of(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[Fault]:
-    """Pydantic's errors as faults, up to the bound on faults; `skip` leading parts of each location
-    ("query", "body") are left out.
+def faults_of(
+    errors: Sequence[Mapping[str, Any]], *, skip: int = 0, fields: Iterable[str] = ()
+) -> list[Fault]:
+    """Pydantic's errors as faults, up to the bound on faults.
+
+    Args:
+        skip: how many leading parts of each location ("query", "body") are left out.
+        fields: names that the whole may have, for a near miss.
     """
     faults = Faults()
     for error in errors:
         if faults.is_full:
             break
-        code = _FAULT_CODES.get(error["type"], str(error["type"]).replace("_", "-"))
-        faults.add(pointer_of(error["loc"][skip:]), code, _rule_and_value(error))
+        faults.add(pointer_of(error["loc"][skip:]), _code_of(error["type"]), _detail(error, fields))
     return list(faults.items)
+
+
+def _code_of(kind: str) -> str:
+    if _WRONG_TYPE.fullmatch(kind):
+        return "wrong-type"
+    return _FAULT_CODES.get(kind, kind.replace("_", "-"))
+
+
+def _detail(error: Mapping[str, Any], fields: Iterable[str]) -> str:
+    place = error["loc"]
+    if error["type"] == "extra_forbidden" and len(place) == 1:
+        return f"There is no field {shown(place[0])}{near_miss(place[0], fields)}"
+    if error["type"] == "model_type":
+        return f"must be an object, found {shown(error['input'])}"
+    return _rule_and_value(error)
 
 
 def _rule_and_value(error: Mapping[str, Any]) -> str:

@@ -121,7 +121,7 @@ def _check_query(request: Request, known: frozenset[str], repeatable: frozenset[
         elif name not in repeatable and len(request.query_params.getlist(name)) > 1:
             faults.append(_fault(name, "repeated-parameter", f"{name!r} is given more than once"))
         elif any("\0" in value for value in request.query_params.getlist(name)):
-            faults.append(_fault(name, "nul-character", f"{name!r} has a NUL character"))
+            faults.append(_fault(name, "control-character", f"{name!r} has a NUL character"))
     if faults:
         raise InvalidInput("; ".join(fault.detail for fault in faults), faults=faults)
 

@@ -59,7 +59,7 @@ def read_order(order_by: str) -> str:
     """
     if not _ORDER.fullmatch(order_by):
         detail = "order_by is number, value, created_at or param:NAME, with - for descending"
-        fault = Fault(pointer="/order_by", code="not-one-of", detail=detail)
+        fault = Fault(pointer="/order_by", code="unknown-value", detail=detail)
         raise InvalidInput(detail, faults=[fault])
     return order_by
 

@@ -1,4 +1,4 @@
-"""Every code of a fault in a study definition or a point, with its rule: for the docs."""
+"""Every code of a fault in what a call sends, with its rule: for the docs."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         "out-of-range": "A number lies outside what the field, option or parameter accepts.",
         "other-name": "The body of a PUT by name names another study than the path.",
         "repeated-name": "Two parameters, or two metrics, have the same name.",
+        "malformed": "The value is not written as its kind is.",
+        "unexpected-body": "The call takes no body.",
+        "count": "The call takes fewer, or more, at once.",
+        "time": "An RFC 3339 time with its offset.",
+        "order": "Something ends before it begins.",
+        "label-filter": "Labels are asked for as key=value.",
+        "selection": "`where` cannot be read.",
+        "gap": "A piece of a content begins after what is there.",
+        "other-size": "A piece is of a content of another size than the announced one.",
+        "content-differs": "A content is another one than announced.",
+        "repeated-parameter": "A query parameter is given more than once.",
         "too-many-faults": "There are more faults than one answer names.",
         # parameters
         "unknown-type": "A parameter is float, int or categorical.",
@@ -74,10 +85,13 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         # webhooks
         "webhook-url": "A webhook's URL is https without user and fragment; http for loopback.",
         "webhook-host-not-listed": "The service's settings do not list the webhook's host.",
+        # trials
+        "missing-metric": "A completed trial needs a value of each declared metric.",
+        "not-for-pending": "A field goes with `values` or `state`, which make an imported trial.",
         # analyses
         "unknown-metric": "The study has no metric, and no trial a final value, of this name.",
         # points
-        "unknown-parameter": "A point names a parameter that the space has not.",
+        "unknown-parameter": "A point, or a query, names a parameter that is not there.",
         "missing-parameter": "A point has no value for an active parameter.",
         "inactive-parameter": "A point has a value for a parameter that is inactive in it.",
         "missing-parent": "A partial point has a parameter, but not the one it depends on.",

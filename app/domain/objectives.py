@@ -100,3 +100,9 @@ BUILT_IN: Mapping[str, ObjectiveOffer] = MappingProxyType(
     {offer.name: offer for offer in (_MNIST_MLP, _RANDOM_FOREST, _FUNCTION)}
 )
 """The objectives that every worker of this version can offer, by name."""
+
+
+def as_offered(offer: ObjectiveOffer) -> ObjectiveOffer:
+    """What a worker offers: of a built-in objective's name alone, all that is known of it."""
+    is_bare = offer == ObjectiveOffer(name=offer.name)
+    return BUILT_IN.get(offer.name, offer) if is_bare else offer

@@ -160,15 +160,26 @@ class CheckpointService:
             raise Denied("a worker token reads only checkpoints of trials that were given to it")
         return found
 
-    def chunk(self, checkpoint_id: str, offset: int, *, caller: Caller) -> tuple[ChunkWriter, int]:
+    def chunk(
+        self, checkpoint_id: str, offset: int, *, size_bytes: int | None, caller: Caller
+    ) -> tuple[ChunkWriter, int]:
         """Where to write a chunk that begins at `offset`, and how many bytes it may have; what is
         there already stays.
 
+        Args:
+            size_bytes: of the whole content as it is said with the chunk; None: it is not.
+
         Raises:
             StaleLease: its attempt is over.
-            InvalidInput: the chunk begins after what is there.
+            InvalidInput: the chunk begins after what is there, or is one of another size.
         """
         found = self._store.read(partial(_writable, checkpoint_id, caller))
+        if size_bytes not in (None, found.size_bytes):
+            detail = (
+                f"{found.size_bytes} bytes were announced, and Content-Range is of {size_bytes}"
+            )
+            fault = Fault(pointer="/Content-Range", code="other-size", detail=detail)
+            raise InvalidInput(detail, faults=[fault])
         try:
             return self._blobs.chunk(found.id, offset), max(0, found.size_bytes - offset)
         except Gap as gap:

@@ -64,11 +64,10 @@ def hold(
     check_token(lease, caller)
     if lease.end in (None, LeaseEnd.EXPIRED):
         held = revived(study, trial, lease)
-        if held is None:
-            raise stale(lease)
-        return held
+        if held is not None:
+            return held
     is_replay = lease.answer is not None and lease.answer.get("write") == replays
-    if is_replay or replays == "report":
+    if lease.end is not None and (is_replay or replays == "report"):
         return Held(study, trial, lease)
     raise stale(lease)
 

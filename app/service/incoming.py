@@ -55,8 +55,13 @@ class Incoming:
         return dataclasses.replace(self, params=dict(params))
 
 
-def read_items(definition: StudyDefinition, items: Sequence[Mapping[str, Any]]) -> list[Incoming]:
+def read_items(
+    definition: StudyDefinition, items: Sequence[Mapping[str, Any]], now: datetime
+) -> list[Incoming]:
     """Checks all items against a study's definition.
+
+    Args:
+        now: when an imported trial ended that does not say so.
 
     Raises:
         InvalidInput: naming every fault, with pointers under /trials.
@@ -68,16 +73,21 @@ def read_items(definition: StudyDefinition, items: Sequence[Mapping[str, Any]]) 
     faults: list[Fault] = []
     read = []
     for i, item in enumerate(items):
-        read.append(_read(definition, item, f"/trials/{i}", faults))
+        read.append(_read(definition, item, f"/trials/{i}", faults, now))
         if len(faults) > MAX_FAULTS:
             break
     if faults:
-        raise InvalidInput(f"{len(faults)} faults in the trials; none was added", faults=faults)
+        n = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise InvalidInput(f"{n} in the trials; none was added", faults=faults)
     return read
 
 
 def _read(
-    definition: StudyDefinition, item: Mapping[str, Any], at: str, faults: list[Fault]
+    definition: StudyDefinition,
+    item: Mapping[str, Any],
+    at: str,
+    faults: list[Fault],
+    now: datetime,
 ) -> Incoming:
     nothing = Incoming(given={}, params={}, is_partial=False)
     for name in sorted(set(item) - _FIELDS):
@@ -90,7 +100,9 @@ def _read(
         )
     params = item.get("params")
     if not isinstance(params, Mapping):
-        faults.append(Fault(pointer=f"{at}/params", code="type", detail="params must be an object"))
+        faults.append(
+            Fault(pointer=f"{at}/params", code="wrong-type", detail="params must be an object")
+        )
         return nothing
     is_import = item.get("values") is not None or item.get("state") is not None
     point, found = check_point(
@@ -98,7 +110,7 @@ def _read(
     )
     faults += found
     if is_import:
-        state, ended = _read_end(definition, item, at, faults)
+        state, ended = _read_end(definition, item, at, faults, now)
         return Incoming(given=point, params=point, is_partial=False, state=state, ended=ended)
     for name in ("measurements", "started_at", "ended_at", "step", "failure"):
         if item.get(name) is not None:
@@ -114,14 +126,18 @@ def _read(
 
 
 def _read_end(
-    definition: StudyDefinition, item: Mapping[str, Any], at: str, faults: list[Fault]
+    definition: StudyDefinition,
+    item: Mapping[str, Any],
+    at: str,
+    faults: list[Fault],
+    now: datetime,
 ) -> tuple[TrialState, Finished]:
     name = item.get("state") or "completed"
     if name not in _ENDS:
         faults.append(
             Fault(
                 pointer=f"{at}/state",
-                code="not-one-of",
+                code="unknown-value",
                 detail=f"an imported trial is one of {', '.join(_ENDS)}, not {shown(name)}",
             )
         )
@@ -146,16 +162,21 @@ def _read_end(
         failure=_read_failure(item.get("failure"), state, f"{at}/failure", faults),
         measurements=tuple(_read_points(item.get("measurements"), f"{at}/measurements", faults)),
     )
-    if ended.started_at and ended.ended_at and ended.started_at > ended.ended_at:
-        faults.append(
-            Fault(pointer=f"{at}/ended_at", code="order", detail="ended_at lies before started_at")
-        )
+    if ended.started_at and ended.started_at > (ended.ended_at or now):
+        if ended.ended_at:
+            pointer, detail = f"{at}/ended_at", "ended_at lies before started_at"
+        else:
+            pointer, detail = (
+                f"{at}/started_at",
+                "started_at lies after now, and ended_at is left out",
+            )
+        faults.append(Fault(pointer=pointer, code="order", detail=detail))
     return state, ended
 
 
 def _read_values(raw: Any, at: str, faults: list[Fault], *, finite: bool) -> dict[str, float]:
     if not isinstance(raw, Mapping):
-        faults.append(Fault(pointer=at, code="type", detail="must be an object of numbers"))
+        faults.append(Fault(pointer=at, code="wrong-type", detail="must be an object of numbers"))
         return {}
     values: dict[str, float] = {}
     for name, value in raw.items():
@@ -163,7 +184,9 @@ def _read_values(raw: Any, at: str, faults: list[Fault], *, finite: bool) -> dic
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             faults.append(
                 Fault(
-                    pointer=child(at, name), code="type", detail=f"{shown(value)} is not a number"
+                    pointer=child(at, name),
+                    code="wrong-type",
+                    detail=f"{shown(value)} is not a number",
                 )
             )
         elif finite and not math.isfinite(number):
@@ -183,7 +206,7 @@ def _read_points(raw: Any, at: str, faults: list[Fault]) -> list[Point]:
     if raw is None:
         return []
     if not isinstance(raw, Sequence) or isinstance(raw, str):
-        faults.append(Fault(pointer=at, code="type", detail="must be a list of points"))
+        faults.append(Fault(pointer=at, code="wrong-type", detail="must be a list of points"))
         return []
     points = []
     for k, entry in enumerate(raw):
@@ -191,7 +214,7 @@ def _read_points(raw: Any, at: str, faults: list[Fault]) -> list[Point]:
         number = _read_step(step, f"{at}/{k}/step", faults)
         if number is None or not isinstance(entry, Mapping):
             faults.append(
-                Fault(pointer=f"{at}/{k}", code="type", detail="a point has step and values")
+                Fault(pointer=f"{at}/{k}", code="wrong-type", detail="a point has step and values")
             )
             continue
         values = _read_values(entry.get("values"), f"{at}/{k}/values", faults, finite=False)
@@ -213,7 +236,11 @@ def _read_step(raw: Any, at: str, faults: list[Fault]) -> int | None:
         raw = int(raw)
     if isinstance(raw, bool) or not isinstance(raw, int) or not 1 <= raw <= 2**53:
         faults.append(
-            Fault(pointer=at, code="step", detail=f"a step is an integer >= 1, not {shown(raw)}")
+            Fault(
+                pointer=at,
+                code="out-of-range",
+                detail=f"a step is an integer >= 1, not {shown(raw)}",
+            )
         )
         return None
     return raw
@@ -243,7 +270,7 @@ def _read_failure(raw: Any, state: TrialState, at: str, faults: list[Fault]) -> 
     kind = given.get("kind", "user_error")
     if kind not in list(FailureKind):
         faults.append(
-            Fault(pointer=f"{at}/kind", code="not-one-of", detail=f"unknown kind {shown(kind)}")
+            Fault(pointer=f"{at}/kind", code="unknown-value", detail=f"unknown kind {shown(kind)}")
         )
         kind = "user_error"
     return Failure(

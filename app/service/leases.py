@@ -88,7 +88,7 @@ class LeaseService:
             return BeatAnswer(lease_id=beat.lease_id, expires_at=None, directive=Directive.ABORT)
 
     def renew(
-        self, lease_id: str, *, caller: Caller, receipt: Receipt[BeatAnswer] | None = None
+        self, beat: Beat, *, caller: Caller, receipt: Receipt[BeatAnswer] | None = None
     ) -> BeatAnswer:
         """Renews one lease.
 
@@ -98,7 +98,10 @@ class LeaseService:
         """
 
         def renew(tx: Tx) -> BeatAnswer:
-            return _renewed(hold(tx, lease_id, None, caller))
+            held = hold(tx, beat.lease_id, None, caller)
+            answer = _renewed(held)
+            _note_use(held, beat, answer)
+            return answer
 
         return self._store.write(renew, receipt=receipt)
 
@@ -414,6 +417,8 @@ def _budget(lease: Lease) -> Budget:
 
 def _told(held: Held) -> Directive:
     """What is answered to a report that has been taken in before."""
+    if held.lease.end is LeaseEnd.EXPIRED:  # and its trial is another's by now
+        return Directive.ABORT
     return directive_of(held) if held.lease.end is None else Directive.CONTINUE
 
 

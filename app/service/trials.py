@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ..domain.space import point_key
-from ..domain.study import OPEN_STUDY_STATES, Study
+from ..domain.study import OPEN_STUDY_STATES, Study, StudyState
 from ..domain.trial import TRIAL_TRANSITIONS, Measurement, Trial, TrialSource, TrialState
 from ..errors import Conflict, Precondition
 from ..store import leases as lease_rows
@@ -115,7 +115,7 @@ class TrialService:
             Conflict: `budget-exhausted`, or the study has ended.
         """
         known = self._store.read(lambda conn: study_rows.get(conn, study_id))
-        incoming = read_items(known.definition, items)
+        incoming = read_items(known.definition, items, self._store.now())
         completed = self._complete(known, incoming)
 
         def add(tx: Tx) -> list[Trial]:
@@ -151,11 +151,21 @@ class TrialService:
             completed.append(item.with_params(params))
         return completed
 
-    def cancel(self, trial_id: str, *, receipt: Receipt[Trial] | None = None) -> Trial:
-        """Cancels a trial that has not ended; its worker is told to abort."""
+    def cancel(
+        self,
+        trial_id: str,
+        *,
+        revision: int | None = None,
+        receipt: Receipt[Trial] | None = None,
+    ) -> Trial:
+        """Cancels a trial that has not ended; its worker is told to abort.
+
+        Raises:
+            Precondition: the trial's revision is another than the given one.
+        """
 
         def cancel(tx: Tx) -> Trial:
-            study, trial = _locked(tx, trial_id)
+            study, trial = _locked(tx, trial_id, revision)
             ended = abort(study, trial)
             settle(study)
             wake(study)
@@ -163,15 +173,22 @@ class TrialService:
 
         return self._changed(self._store.write(cancel, receipt=receipt))
 
-    def retry(self, trial_id: str, *, receipt: Receipt[Trial] | None = None) -> Trial:
+    def retry(
+        self,
+        trial_id: str,
+        *,
+        revision: int | None = None,
+        receipt: Receipt[Trial] | None = None,
+    ) -> Trial:
         """Runs a failed trial again, with its attempts and losses counted anew.
 
         Raises:
-            Conflict: the trial has not failed, its study has ended, or no place is left.
+            Conflict: the trial has not failed, its study ends or has ended, or no place is left.
+            Precondition: the trial's revision is another than the given one.
         """
 
         def retry(tx: Tx) -> Trial:
-            study, trial = _locked(tx, trial_id)
+            study, trial = _locked(tx, trial_id, revision)
             _check_failed(trial)
             _check_open(study.study)
             _check_places(study.study, 1)
@@ -198,12 +215,7 @@ class TrialService:
         """
 
         def write(tx: Tx) -> Trial:
-            study, trial = _locked(tx, trial_id)
-            if revision is not None and trial.revision != revision:
-                raise Precondition(
-                    f"the trial is at revision {trial.revision}, not {revision}",
-                    members={"current_revision": trial.revision},
-                )
+            study, trial = _locked(tx, trial_id, revision)
             changed = trial_rows.update(study, trial, note=note, revision=trial.revision + 1)
             wake(study)
             return changed
@@ -216,10 +228,21 @@ class TrialService:
         return trial
 
 
-def _locked(tx: Tx, trial_id: str) -> tuple[LockedStudy, Trial]:
+def _locked(tx: Tx, trial_id: str, revision: int | None) -> tuple[LockedStudy, Trial]:
+    """A trial at the given revision (None: at any) and its study, locked.
+
+    Raises:
+        Precondition: it is at another one.
+    """
     known = trial_rows.get(tx.conn, trial_id)
     study = study_rows.lock(tx, known.study_id)
-    return study, trial_rows.get(tx.conn, trial_id)
+    trial = trial_rows.get(tx.conn, trial_id)
+    if revision is not None and trial.revision != revision:
+        raise Precondition(
+            f"the trial is at revision {trial.revision}, not {revision}",
+            members={"current_revision": trial.revision},
+        )
+    return study, trial
 
 
 def _check_failed(trial: Trial) -> None:
@@ -235,7 +258,8 @@ def _check_failed(trial: Trial) -> None:
 
 
 def _check_open(study: Study) -> None:
-    if study.state not in OPEN_STUDY_STATES:
+    """Refuses what would never run: a study that is stopping hands out no more."""
+    if study.state not in OPEN_STUDY_STATES - {StudyState.STOPPING}:
         raise Conflict(
             f"the study is {study.state.value}: it takes no more trials",
             members={"current_state": study.state.value, "allowed": []},

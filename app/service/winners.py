@@ -53,7 +53,7 @@ class WinnerService:
 
 
 def _refused(detail: str) -> InvalidInput:
-    fault = Fault(pointer="/by", code="invalid-value", detail=detail)
+    fault = Fault(pointer="/by", code="unknown-value", detail=detail)
     return InvalidInput(detail, faults=[fault])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from ..domain.audit import Action
+from ..domain.objectives import as_offered
 from ..domain.worker import Device, ObjectiveOffer, Worker
 from ..store import audit
 from ..store import leases as lease_rows
@@ -50,7 +51,7 @@ class WorkerService:
                 boot_id=boot_id,
                 labels=labels,
                 devices=devices,
-                objectives=objectives,
+                objectives=[as_offered(offer) for offer in objectives],
                 slots=slots,
             )
             if registered.restarted:

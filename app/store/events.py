@@ -141,5 +141,5 @@ def _parse(cursor: str | None) -> tuple[int, int]:
 
 def _refused() -> InvalidInput:
     detail = "this is no cursor of the event feed"
-    fault = Fault(pointer="/after", code="invalid-value", detail=detail)
+    fault = Fault(pointer="/after", code="malformed", detail=detail)
     return InvalidInput(detail, faults=[fault])

@@ -70,7 +70,7 @@ _OPEN_OF_CLIENT = (
         *_CLIENT,
         or_(leases.c.ended_at.is_(None), leases.c.outcome == LeaseEnd.EXPIRED),
     )
-    .order_by(leases.c.acquired_at, leases.c.id)
+    .order_by(trials.c.number)
 )
 _EXPIRED = (
     _ALL.where(leases.c.ended_at.is_(None), leases.c.expires_at < bindparam("b_now"))

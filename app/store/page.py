@@ -93,5 +93,5 @@ def _digest(filters: object) -> str:
 
 
 def _refused(detail: str) -> InvalidInput:
-    fault = Fault(pointer="/page_token", code="invalid-value", detail=detail)
+    fault = Fault(pointer="/page_token", code="malformed", detail=detail)
     return InvalidInput(detail, code="invalid-value", faults=[fault])

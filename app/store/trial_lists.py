@@ -121,7 +121,7 @@ def parse_order(order_by: str, dialect: str) -> Order:
             is_descending=down,
         )
     detail = "order_by is number, value, created_at or param:NAME, with - before it to descend"
-    fault = Fault(pointer="/order_by", code="invalid-value", detail=detail)
+    fault = Fault(pointer="/order_by", code="unknown-value", detail=detail)
     raise InvalidInput(detail, faults=[fault])
 
 

@@ -11,6 +11,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from app.domain.fault_codes import FAULT_CODES
+
 PAGE = "urn:page"
 
 
@@ -53,9 +55,12 @@ class Contract:
         assert not found, f"{operation['operationId']}: {found}"
         if kind.startswith("application/problem"):
             named = declared["content"][kind]["examples"]
-            assert response.json()["code"] in named, (
-                f"{operation['operationId']} does not declare {response.json()['code']}"
+            problem = response.json()
+            assert problem["code"] in named, (
+                f"{operation['operationId']} does not declare {problem['code']}"
             )
+            unknown = {fault["code"] for fault in problem.get("errors", ())} - set(FAULT_CODES)
+            assert not unknown, f"no fault is documented as {unknown}"
 
     def _operation(self, request: httpx.Request) -> dict[str, Any] | None:
         for pattern, entry in self._paths.items():

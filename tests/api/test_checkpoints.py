@@ -211,3 +211,22 @@ async def test_a_full_disk_is_told_and_the_upload_goes_on_later(
     assert full.json()["retry_after_s"] == 5
     (uploads / checkpoint_id).unlink()
     assert (await put(http, checkpoint_id, CONTENT)).json()["received_bytes"] == len(CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("content_range", "status"), [("bytes 10-20/30", 400), ("bytes 10-14/99", 422)]
+)
+async def test_a_chunk_that_is_refused_has_written_nothing(
+    http: httpx.AsyncClient, content_range: str, status: int
+) -> None:
+    trial = await ask(http, (await create(http))["id"])
+    content = CONTENT[:30]
+    sha256 = hashlib.sha256(content).hexdigest()
+    checkpoint_id = (await announced(http, trial, size_bytes=30, sha256=sha256)).json()["id"]
+    await put(http, checkpoint_id, content[:10], "bytes 0-9/30")
+    assert (await put(http, checkpoint_id, b"xxxxx", content_range)).status_code == status
+    rest = await put(http, checkpoint_id, content[10:], "bytes 10-29/30")
+    assert rest.json()["received_bytes"] == 30
+    body = {"lease_id": trial["lease_id"]}
+    committed = await http.post(f"/v1/checkpoints/{checkpoint_id}:commit", json=body)
+    assert committed.status_code == 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -123,3 +125,21 @@ async def test_a_stale_verb_on_a_trial_is_412(http: httpx.AsyncClient) -> None:
     assert (await http.post(f"{path}:cancel", headers=stale)).status_code == 412
     assert (await http.get(path)).json()["state"] == "running"
     assert (await http.post(f"{path}:cancel")).json()["state"] == "cancelled"
+
+
+async def test_cancelling_a_trial_and_a_note_do_not_both_hold_against_one_revision(
+    http: httpx.AsyncClient,
+) -> None:
+    """Whichever comes second is refused, with the revision that there is."""
+    study = await create(http)
+    for _ in range(5):
+        trial = await ask(http, study["id"])
+        path = f"/v1/trials/{trial['id']}"
+        headers = {"If-Match": (await http.get(path)).headers["etag"]}
+        noted, done = await asyncio.gather(
+            http.patch(path, json={"note": "n"}, headers=headers),
+            http.post(f"{path}:cancel", headers=headers),
+        )
+        assert sorted((noted.status_code, done.status_code)) == [200, 412]
+        refused = noted if noted.status_code == 412 else done
+        assert refused.json()["current_revision"] >= 2

@@ -253,3 +253,31 @@ async def test_a_worker_shows_what_is_free_on_it_and_what_it_holds(http: httpx.A
     assert (await http.get("/v1/workers")).json()["workers"][0]["devices_free"] == free
     again = (await http.post("/v1/workers", json={**body, "boot_id": "2"})).json()
     assert again["devices_free"] == []
+
+
+async def test_one_lease_is_renewed_with_what_a_beat_says(http: httpx.AsyncClient) -> None:
+    worker = await register(http)
+    await worker_study(http)
+    claimed = await http.post("/v1/leases:claim", json={"worker_id": worker["id"]})
+    (lease,) = claimed.json()["leases"]
+    for body in (None, {}, {"step": 3, "memory_bytes": 77, "utilisation": 0.5}):
+        renewed = await http.post(f"/v1/leases/{lease['lease_id']}:renew", json=body)
+        assert (renewed.status_code, renewed.json()["directive"]) == (200, "continue")
+    (held,) = (await http.get(f"/v1/workers/{worker['id']}")).json()["leases"]
+    assert (held["memory_bytes"], held["utilisation"]) == (77, 0.5)
+
+
+async def test_a_built_in_objective_by_its_name_alone_is_the_one_that_is_known(
+    http: httpx.AsyncClient,
+) -> None:
+    """A worker that says no more than the name takes no check away."""
+    await register(http, objectives=["function"])
+    wrong = {
+        "name": "wrong",
+        "objective": {"name": "function", "options": {"function": "nope", "bad": 1}},
+        "metrics": [{"name": "value", "direction": "minimize"}],
+        "space": [{"name": "zz", "type": "float", "low": 0, "high": 1}],
+    }
+    answer = await http.post("/v1/studies?dry_run=true", json=wrong)
+    codes = {fault["code"] for fault in answer.json()["errors"]}
+    assert codes == {"unknown-value", "unknown-option", "unknown-objective-parameter"}

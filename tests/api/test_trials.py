@@ -262,3 +262,64 @@ async def test_a_format_that_is_not_there_names_those_that_are(http: httpx.Async
     answer = await http.get(f"/v1/studies/{study['id']}/export?format=parquet")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid-value")
     assert "csv, jsonl" in answer.json()["detail"]
+
+
+async def test_a_clients_open_trials_come_back_in_the_order_of_their_numbers(
+    http: httpx.AsyncClient,
+) -> None:
+    study = await create(http)
+    asked = {"client_id": "script", "count": 6}
+    path = f"/v1/studies/{study['id']}:suggest"
+    await http.post(path, json=asked)
+    for count in (6, 1, 3):
+        again = (await http.post(path, json={**asked, "count": count})).json()["trials"]
+        assert [trial["number"] for trial in again] == list(range(1, count + 1))
+
+
+async def test_a_study_that_is_stopping_takes_no_point_and_no_retry(
+    http: httpx.AsyncClient,
+) -> None:
+    study = await create(http, failure_policy={"max_attempts": 1})
+    failed = await ask(http, study["id"])
+    body = {"lease_id": failed["lease_id"], "kind": "user_error"}
+    await http.post(f"/v1/trials/{failed['id']}:fail", json=body)
+    await ask(http, study["id"])
+    stopping = await http.post(f"/v1/studies/{study['id']}:stop")
+    assert stopping.json()["state"] == "stopping"
+    point = {"trials": [{"params": {"x": 0.2}}]}
+    for path, sent in (
+        (f"/v1/studies/{study['id']}/trials", point),
+        (f"/v1/trials/{failed['id']}:retry", None),
+    ):
+        refused = await http.post(path, json=sent)
+        assert (refused.status_code, refused.json()["code"]) == (409, "illegal-transition")
+
+
+async def test_an_imported_trial_does_not_begin_after_its_end(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    item = {"params": {"x": 0.1}, "values": {"value": 1}, "started_at": "2999-01-01T00:00:00Z"}
+    answer = await http.post(f"/v1/studies/{study['id']}/trials", json={"trials": [item]})
+    assert answer.status_code == 422
+    (fault,) = answer.json()["errors"]
+    assert (fault["pointer"], fault["code"]) == ("/trials/0/started_at", "order")
+
+
+async def test_a_field_that_is_not_there_names_a_near_miss(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    answer = await http.post(f"/v1/studies/{study['id']}:suggest", json={"cout": 1})
+    (fault,) = answer.json()["errors"]
+    assert (fault["pointer"], fault["code"]) == ("/cout", "unknown-field")
+    assert 'did you mean "count"?' in fault["detail"]
+    answer = await http.post(f"/v1/studies/{study['id']}:suggest", json=[])
+    (fault,) = answer.json()["errors"]
+    assert (fault["code"], fault["detail"]) == (
+        "wrong-type",
+        "must be an object, found a list of 0 values",
+    )
+
+
+async def test_a_whole_number_may_be_written_with_a_point(http: httpx.AsyncClient) -> None:
+    trial = await ask(http, (await create(http))["id"])
+    body = {"lease_id": trial["lease_id"], "seq": 1.0, "points": []}
+    answer = await http.post(f"/v1/trials/{trial['id']}/measurements", json=body)
+    assert answer.status_code == 200, answer.text

@@ -63,7 +63,9 @@ class Saving:
         )
 
     def send(self, upload: Upload, content: bytes = CONTENT, offset: int = 0) -> int:
-        chunk, _ = self.service.chunk(upload.checkpoint.id, offset, caller=self.caller)
+        chunk, _ = self.service.chunk(
+            upload.checkpoint.id, offset, size_bytes=None, caller=self.caller
+        )
         with chunk:
             chunk.write(content[offset:])
         return self.service.get(upload.checkpoint.id, caller=self.caller).received_bytes
@@ -221,7 +223,7 @@ async def test_another_token_neither_writes_nor_reads(bench: Bench, saving: Savi
     with pytest.raises(Denied):
         saving.service.get(upload.checkpoint.id, caller=other)
     with pytest.raises(Denied):
-        saving.service.chunk(upload.checkpoint.id, 0, caller=other)
+        saving.service.chunk(upload.checkpoint.id, 0, size_bytes=None, caller=other)
     with pytest.raises(Denied):
         saving.service.commit(
             upload.checkpoint.id, lease_id=upload.checkpoint.lease_id, caller=other

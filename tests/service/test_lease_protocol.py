@@ -13,7 +13,7 @@ from app.domain.token import Role
 from app.domain.trial import TrialState
 from app.errors import Conflict, InvalidInput, NotFound, StaleLease
 from app.service.services import Services
-from app.service.views import Beat, Caller, Grant, Point
+from app.service.views import Beat, Caller, Grant, Point, Reported
 from app.store.engine import Store
 
 from .conftest import LEASE_TTL_S, Bench, definition, worker_study
@@ -99,10 +99,33 @@ async def test_a_re_claimed_trial_answers_the_old_lease_with_abort_and_changes_n
     assert services.trials.get(grant.trial.id).trial.state is TrialState.RUNNING
 
 
+async def test_a_report_repeated_under_an_expired_lease_is_a_duplicate(
+    bench: Bench, store: Store, services: Services
+) -> None:
+    """Its trial is another's by then, so that the holder is told to abort."""
+    grant = await running(bench)
+
+    def report(seq: int) -> Reported:
+        lease_id, caller = grant.lease.id, bench.caller
+        return services.leases.report(
+            grant.trial.id, lease_id=lease_id, seq=seq, points=[point(1)], caller=caller
+        ).run()
+
+    assert report(0).accepted == 1
+    store.clock.offset_s += LEASE_TTL_S + 1
+    bench.sweep()
+    assert await bench.claim(bench.worker("other")) is not None
+    again = report(0)
+    assert (again.accepted, again.duplicates, again.directive) == (0, 1, Directive.ABORT)
+    with pytest.raises(StaleLease):
+        report(1)
+    assert len(services.trials.measurements(grant.trial.id)) == 1
+
+
 async def test_a_lease_that_never_was_is_not_found(bench: Bench, services: Services) -> None:
     grant = await running(bench)
     with pytest.raises(NotFound):
-        services.leases.renew("ls_never", caller=bench.caller)
+        services.leases.renew(Beat(lease_id="ls_never"), caller=bench.caller)
     with pytest.raises(NotFound):
         services.leases.report(
             "tr_never", lease_id=grant.lease.id, seq=0, points=[point(1)], caller=bench.caller

@@ -50,7 +50,7 @@ async def test_a_pause_is_said_in_every_answer_until_the_lease_ends(
     (beat,) = services.leases.beat(
         [Beat(lease_id=grant.lease.id)], worker_id=None, caller=bench.caller
     )
-    renewed = services.leases.renew(grant.lease.id, caller=bench.caller)
+    renewed = services.leases.renew(Beat(lease_id=grant.lease.id), caller=bench.caller)
     told = [first.directive, again.directive, beat.directive, renewed.directive]
     assert told == [Directive.PAUSE] * 4
     assert (first.budget.from_step, first.budget.to_step) == (1, 1)

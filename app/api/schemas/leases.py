@@ -121,15 +121,32 @@ class ClaimOut(Wire):
     )
 
 
-class BeatBody(Wire):
-    """A sign of life of one lease."""
+class RenewBody(Wire):
+    """What a holder says of its trial with a sign of life."""
 
-    lease_id: Name = Field(description="The lease.")
-    step: Count | None = Field(default=None, description="Step that the training is at.")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"step": 2, "utilisation": 0.8}]}
+    )
+
+    step: Count | None = Field(
+        default=None,
+        description="Step that the training is at. Taken and not kept: that of the last report "
+        "counts.",
+    )
     memory_bytes: Count | None = Field(default=None, description="Memory in use.")
     utilisation: Ratio | None = Field(
         default=None, description="Share of the device in use, 0 to 1."
     )
+
+
+class BeatBody(RenewBody):
+    """A sign of life of one lease."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"lease_id": LEASE_ID, "step": 2}]}
+    )
+
+    lease_id: Name = Field(description="The lease.")
 
 
 class HeartbeatBody(Wire):

@@ -43,8 +43,8 @@ class MeasurementsOut(Wire):
 class LastReportBody(Wire):
     """The last measurements under a lease, with its end. A `seq` already seen changes nothing."""
 
-    seq: Annotated[int, Field(ge=0)] = Field(
-        description="Strictly increasing within a lease; gaps are allowed.", strict=True, le=2**53
+    seq: Annotated[Count, Field(le=2**53)] = Field(
+        description="Strictly increasing within a lease; gaps are allowed."
     )
     points: list[PointBody] = Field(description="The measurements.", max_length=MAX_POINTS)
 

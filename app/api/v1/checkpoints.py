@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -109,31 +110,51 @@ async def upload_checkpoint(checkpoint_id: CheckpointId, api: ApiDep, request: R
     if given is not None and _ASKED.fullmatch(given):
         await no_body(request)
         return await _shown(api, checkpoint_id)
-    offset, length = _extent(given)
+    extent = _extent(given)
+    announced = request.headers.get("content-length")
+    if announced is not None and extent.length not in (None, int(announced)):
+        raise _other_length(int(announced), extent)
     chunk, room = await api.call(
-        api.services.checkpoints.chunk, checkpoint_id, offset, caller=api.caller
+        api.services.checkpoints.chunk,
+        checkpoint_id,
+        extent.offset,
+        size_bytes=extent.size_bytes,
+        caller=api.caller,
     )
     try:
         came = await _take(api, request, chunk, room)
     except OSError as problem:
         raise cannot_keep(problem) from problem
-    if length is not None and came != length:
-        raise AppError(
-            f"the chunk had {came} bytes, and Content-Range {length}", code="malformed-request"
-        )
+    if extent.length not in (None, came):
+        raise _other_length(came, extent)
     return await _shown(api, checkpoint_id)
 
 
-def _extent(given: str | None) -> tuple[int, int | None]:
-    """Offset and length of a chunk, in bytes."""
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """Where a chunk lies, in bytes; None is what its header does not say."""
+
+    offset: int = 0
+    length: int | None = None
+    size_bytes: int | None = None
+
+
+def _other_length(n_bytes: int, extent: _Extent) -> AppError:
+    detail = f"the chunk has {n_bytes} bytes, and Content-Range {extent.length}"
+    return AppError(detail, code="malformed-request")
+
+
+def _extent(given: str | None) -> _Extent:
+    """What `Content-Range` says of a chunk."""
     if given is None:
-        return 0, None
+        return _Extent()
     found = _CHUNK.fullmatch(given)
     if found is None or int(found[2]) < int(found[1]):
         detail = "Content-Range is bytes FIRST-LAST/SIZE, or bytes */SIZE to ask"
         fault = Fault(pointer="/Content-Range", code="malformed", detail=detail)
         raise InvalidInput(detail, faults=[fault])
-    return int(found[1]), int(found[2]) - int(found[1]) + 1
+    size = None if found[3] == "*" else int(found[3])
+    return _Extent(int(found[1]), int(found[2]) - int(found[1]) + 1, size)
 
 
 async def _take(api: Api, request: Request, chunk: ChunkWriter, room: int) -> int:

@@ -153,7 +153,7 @@ async def export_trials(
     if file_format not in FORMATS:
         detail = f"there is no format {file_format!r} here; available: {', '.join(FORMATS)}"
         raise InvalidInput(
-            detail, faults=[Fault(pointer="/format", code="not-one-of", detail=detail)]
+            detail, faults=[Fault(pointer="/format", code="unknown-value", detail=detail)]
         )
     media_type, write = FORMATS[file_format]
     view = await api.call(api.services.studies.get, study_id)

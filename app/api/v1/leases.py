@@ -17,7 +17,7 @@ from ...store.idempotency import Answer, Receipt
 from .. import render
 from ..access import HOLD, SUBMIT, WORK, check_role
 from ..answers import json_answer, respond
-from ..bodies import body_of, no_body
+from ..bodies import body_of
 from ..deps import Api, ApiDep
 from ..operation import operation
 from ..route import ServiceRoute
@@ -29,6 +29,7 @@ from ..schemas.leases import (
     HeartbeatBody,
     HeartbeatOut,
     ReleaseBody,
+    RenewBody,
 )
 from ..schemas.reports import (
     CompleteBody,
@@ -190,12 +191,24 @@ async def heartbeat_leases(
 
 @router.post(
     "/leases/{lease_id:id}:renew",
-    **operation("renew_lease", "leases", HOLD, {200: BeatOut}, method="POST", errors=_WRITE_ERRORS),
-    dependencies=[Depends(no_body)],
+    **operation(
+        "renew_lease",
+        "leases",
+        HOLD,
+        {200: BeatOut},
+        method="POST",
+        body=RenewBody,
+        errors=_WRITE_ERRORS,
+    ),
 )
-async def renew_lease(lease_id: LeaseId, api: ApiDep) -> Response:
+async def renew_lease(
+    lease_id: LeaseId,
+    api: ApiDep,
+    body: Annotated[RenewBody, Depends(body_of(RenewBody, is_optional=True))],
+) -> Response:
     """Renew one lease."""
-    answer = await api.call(api.services.leases.renew, lease_id, caller=api.caller)
+    beat = Beat(lease_id=lease_id, **body.model_dump())
+    answer = await api.call(api.services.leases.renew, beat, caller=api.caller)
     return respond(json_answer(render.beat(answer)))
 
 

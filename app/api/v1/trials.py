@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from ...domain.token import Role
 from ...domain.trial import Trial, TrialState
-from ...errors import Denied, Precondition
+from ...errors import Denied
 from ...service.views import TrialView
 from ...store.idempotency import Answer
 from ...store.trials import TrialFilter
@@ -234,11 +234,8 @@ async def retry_trial(trial_id: TrialId, api: ApiDep) -> Response:
 
 
 async def _verb(api: Api, verb: Callable[..., Trial], trial_id: str) -> Response:
-    current = _revision_of(api, trial_id)
-    expected = await api.revision(current)
-    if expected is not None and await api.call(current) != expected:
-        raise Precondition("the trial has changed since; read it again")
-    return await api.kept(verb, trial_id, render=trial_answer)
+    revision = await api.revision(_revision_of(api, trial_id))
+    return await api.kept(verb, trial_id, revision=revision, render=trial_answer)
 
 
 @router.get(

@@ -54,8 +54,8 @@ def test_every_state_and_reason_is_explained(word: str) -> None:
 
 
 def test_every_documented_code_stands_in_the_code() -> None:
-    folders = ROOT / "app" / "domain", ROOT / "app" / "service"
-    files = [path for folder in folders for path in folder.glob("*.py")]
+    folders = ("domain", "service", "store", "api")
+    files = [path for folder in folders for path in (ROOT / "app" / folder).rglob("*.py")]
     files = [path for path in files if path.name != "fault_codes.py"]
     source = "".join(path.read_text(encoding="utf-8") for path in files)
     made = {"unknown-suggester", "unknown-early-stopping", "unknown-option", "unknown-field"}

@@ -73,7 +73,8 @@ class Settings(BaseSettings):
     keep_events_s: float = Field(
         30 * DAY_S,
         ge=60.0,
-        description="How long after its end a study's events are kept; `trial.state` events stay.",
+        description="How long after its end a study's events are kept; those of its trials' states "
+        "and rungs stay.",
     )
     keep_measurement_events_s: float = Field(
         7 * DAY_S, ge=60.0, description="How long `trial.measurement` events are kept."

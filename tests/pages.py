@@ -25,7 +25,7 @@ DOCS = ROOT / "docs"
 NOT_RUN = {
     "containers": "no container engine is at hand; packaging/test_containers.py runs the images' "
     "scripts with what the compose file and the manifests give them",
-    "the tests": "`make test` is what runs this; `make crash-matrix` takes an hour, and the "
+    "the tests": "`make test` is what runs this; `make crash-matrix` runs all of it, and the "
     "tests run cells of it",
 }
 """The blocks that no test runs, each with its reason. There are no others."""

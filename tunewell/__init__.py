@@ -39,14 +39,14 @@ from .errors import (
     Unreachable,
     WrongAddress,
 )
-from .objective import Objective, Trial, TrialEnded, objective
+from .objective import Infeasible, Objective, Trial, TrialEnded, objective
 
 if TYPE_CHECKING:
     from .client import AsyncClient, Client, aconnect, connect
     from .embedded import local
     from .handles import AsyncStudy, Study
     from .sklearn import TunewellSearchCV
-    from .space import Cat, Float, Infeasible, Int, Metric, When, maximize, minimize, when
+    from .space import Cat, Float, Int, Metric, When, maximize, minimize, when
 
 _LATER = {
     "AsyncClient": "client",
@@ -54,7 +54,6 @@ _LATER = {
     "Cat": "space",
     "Client": "client",
     "Float": "space",
-    "Infeasible": "space",
     "Int": "space",
     "Metric": "space",
     "Study": "handles",

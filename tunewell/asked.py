@@ -23,9 +23,8 @@ from .errors import ApiError, NotFound, StaleLease, Unreachable
 from .exchange import Await, Call, Request
 from .leased import AsyncRunner, LeaseChannel, Runner, Session
 from .models import Study, Suggested, SuggestedTrial, read
-from .objective import Trial, final_values
+from .objective import Infeasible, Trial, final_values
 from .sender import Held, Sender
-from .space import Infeasible
 
 log = logging.getLogger("tunewell")
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from . import calls, failures
 from .errors import Retryable, Unreachable
 from .exchange import Request
-from .objective import Values
+from .objective import Infeasible, Values
 from .sender import Held
-from .space import Infeasible
 
 log = logging.getLogger("tunewell")
 

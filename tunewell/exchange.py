@@ -193,6 +193,10 @@ def sendable(value: Any) -> Any:
     return value
 
 
+UNKNOWN_CODE = "unknown"
+"""Of a refusal that is no problem document: not the service has said it."""
+
+
 def quoted(text: str) -> str:
     """A text as one part of a path."""
     return quote(text, safe="")
@@ -243,7 +247,7 @@ def _problem(answer: httpx.Response) -> Mapping[str, Any]:
         found = None
     if isinstance(found, Mapping):
         return found
-    return {"code": "unknown", "detail": answer.text[:500] or answer.reason_phrase}
+    return {"code": UNKNOWN_CODE, "detail": answer.text[:500] or answer.reason_phrase}
 
 
 def resume(call: Call[Any], outcome: Any) -> Effect:

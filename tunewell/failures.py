@@ -96,15 +96,23 @@ def of_exit(returncode: int, output: str, *, is_for_memory: bool = False) -> Fai
     if returncode >= 0:
         message = f"the trial's process exited with status {returncode} before it gave its values"
         return Failure(kind="user_error", message=message, traceback=output)
-    ended_by = signal.Signals(-returncode)
-    message = f"the trial's process was ended by {ended_by.name}"
-    if ended_by is signal.SIGKILL:
+    ended_by = -returncode
+    message = f"the trial's process was ended by {signal_name(ended_by)}"
+    if ended_by == signal.SIGKILL:
         message += (
             ", perhaps by the system for want of memory: the machine's kernel log says so then; "
             "run fewer trials at once there (--slots), or smaller ones"
         )
     kind = "infrastructure" if ended_by in _FROM_OUTSIDE else "user_error"
     return Failure(kind=kind, message=message, traceback=output)
+
+
+def signal_name(number: int) -> str:
+    """A signal's name; those without one (real-time signals) by their number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def of_values(values: Mapping[str, float]) -> Failure | None:

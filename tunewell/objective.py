@@ -50,6 +50,12 @@ class TrialEnded(BaseException):
     """
 
 
+class Infeasible(Exception):
+    """Raised in an objective, or in a trial's block, to say that the point cannot be evaluated: the
+    trial ends as infeasible, which is no failure.
+    """
+
+
 class Channel(Protocol):
     """Where a trial's reports go and its directives come from; the worker gives one to each
     trial.

@@ -207,12 +207,6 @@ def minimize(name: str) -> Metric:
     return Metric(_named("minimize", name), "minimize")
 
 
-class Infeasible(Exception):
-    """Raised in a trial's block to say that its point cannot be evaluated: the trial ends as
-    infeasible, which is no failure.
-    """
-
-
 def definition(
     name: str,
     space: Iterable[Param | Mapping[str, Any]],

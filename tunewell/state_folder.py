@@ -8,7 +8,8 @@ from pathlib import Path
 
 def state_folder(given: str | Path | None = None) -> Path:
     """The folder that was given, else `TUNEWELL_STATE_DIR`, else the user's."""
-    return Path(given or os.environ.get("TUNEWELL_STATE_DIR") or _users())
+    folder = Path(given or os.environ.get("TUNEWELL_STATE_DIR") or _users())
+    return folder.expanduser().absolute()  # a trial may change its own folder
 
 
 def store_of(folder: Path, name: str) -> Path:

@@ -43,6 +43,10 @@ _WHY = {
 }
 
 
+class ParentGone(OSError):
+    """The process that a trial reports to is gone."""
+
+
 class PipeChannel:
     """Where a trial's reports go and its orders come from: the pipes to the parent.
 
@@ -247,8 +251,11 @@ class PipeChannel:
             self._held_back = None
 
     def _write(self, lines: bytes) -> None:
-        while lines:
-            lines = lines[os.write(self._report_fd, lines) :]
+        try:
+            while lines:
+                lines = lines[os.write(self._report_fd, lines) :]
+        except BrokenPipeError as error:
+            raise ParentGone from error
 
 
 def _line(message: Mapping[str, Any]) -> bytes:

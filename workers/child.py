@@ -22,10 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from tunewell import archive, failures
-from tunewell.objective import Trial, TrialEnded, Values, canonical_point, final_values
+from tunewell.objective import (
+    Infeasible,
+    Trial,
+    TrialEnded,
+    Values,
+    canonical_point,
+    final_values,
+)
 
 from . import memory
-from .channel import ANSWERED, Ending, PipeChannel
+from .channel import ANSWERED, Ending, ParentGone, PipeChannel
 from .command_objective import CommandFailed
 from .jobs import Job
 from .loading import Loaded, Run, load
@@ -75,10 +82,12 @@ def run_job(control_fd: int, report_fd: int) -> None:
         if "fail" in ending:
             ending = {**ending, "usage": used()}
         channel.settle()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            # The objective may have closed or replaced it: its result counts all the same.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
         channel.send(ending)
-    except BrokenPipeError:
+    except ParentGone:
         os._exit(1)
 
 
@@ -134,8 +143,10 @@ def evaluate(
         if isinstance(ready, BaseException):
             raise ready
         return _evaluated(job, channel, ready or _made_ready(job))
-    except BrokenPipeError:
+    except ParentGone:
         raise
+    except Infeasible:
+        return {"end": {"state": "infeasible", "values": {}, "usage": used()}}
     except CommandFailed as error:
         return {"fail": failures.of_exception(error, kind=error.kind).bounded()}
     except DataError as error:
@@ -143,7 +154,8 @@ def evaluate(
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: whatever ends the objective is told, not lost.
         failure = failures.of_exception(error)
-        sys.stderr.write(failure.traceback)  # the trial's output says it too
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(failure.traceback)  # the trial's output says it too
         return {"fail": failure.bounded()}
 
 
@@ -172,7 +184,7 @@ def _evaluated(job: Job, channel: PipeChannel, ready: Ready) -> dict[str, Any]:
 
 def _may_be_the_checkpoints(error: Exception) -> bool:
     """Whether what an objective raised before its first report may be for its checkpoint."""
-    is_elses = isinstance(error, DataError | BrokenPipeError)
+    is_elses = isinstance(error, DataError | ParentGone | Infeasible)
     return not is_elses and failures.of_exception(error).kind == "user_error"
 
 

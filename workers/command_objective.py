@@ -15,6 +15,7 @@ from collections import deque
 from functools import partial
 from typing import Any
 
+from tunewell.failures import signal_name
 from tunewell.objective import Objective, Trial
 
 from .command_spec import CommandSpec, arguments, filled, known_of
@@ -206,4 +207,4 @@ def _number(name: str, value: Any) -> float:
 
 
 def _how(status: int) -> str:
-    return f"with status {status}" if status > 0 else f"by {signal.Signals(-status).name}"
+    return f"with status {status}" if status > 0 else f"by {signal_name(-status)}"

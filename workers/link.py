@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from tunewell.client import Client
-from tunewell.errors import ApiError, Unreachable
-from tunewell.exchange import Call
+from tunewell.errors import ApiError, TunewellError, Unreachable
+from tunewell.exchange import UNKNOWN_CODE, Call
 from tunewell.lines import reason
 
 from .log import Log
@@ -50,7 +50,12 @@ class Refused(Exception):
     @property
     def is_lost_lease(self) -> bool:
         """Whether the lease is no longer (or never was) ours to write under."""
-        return self.code == "stale-lease" or self.status in (401, 403, 404)
+        return self.code == "stale-lease" or self.status == 404
+
+    @property
+    def is_locked_out(self) -> bool:
+        """Whether the token is not (or no longer) one that may do this; another one may."""
+        return self.status in (401, 403)
 
 
 class Link:
@@ -94,9 +99,12 @@ class Link:
             Refused: it answered that it will not.
         """
         with self._heard():
-            return self._client.request(
+            answer = self._client.request(
                 method, path, body=body, retry_s=0, timeout_s=timeout_s, idempotency_key=key
             )
+            if isinstance(answer, str):
+                raise TunewellError(f"{self.url} answers, but not in JSON: {answer[:100]!r}")
+            return answer
 
     def run(self, call: Call[R]) -> R:
         """Several calls in a row, each as the generator says; what it returns.
@@ -131,10 +139,14 @@ class Link:
             raise Away("the worker ends") from error
         except ApiError as error:
             self._note_answer()
-            # By status too: a proxy in between answers without a problem document.
+            if error.code == UNKNOWN_CODE:
+                # Not the service's words: a proxy or another server has answered in its place.
+                raise Away(error.summary, has_failed=True) from error
             if error.retryable or error.status == 429 or error.status >= 500:
                 raise Away(error.summary, has_failed=error.status >= 500) from error
             raise Refused(error) from error
+        except TunewellError as error:
+            raise Away(error.summary, has_failed=True) from error
         self._note_answer()
 
     def _note_silence(self, error: Unreachable) -> None:

@@ -90,6 +90,8 @@ class Offers:
     def _add_own(self, target: str) -> None:
         offer = probe(target, self.folder)
         name, memory = str(offer["name"]), offer.pop("memory", None)
+        if name in self.targets:
+            raise CannotOffer(f"the objective {name!r} is offered twice")
         if memory is not None:
             self.memory[name] = int(memory)
         if offer.pop("fuses", False):

@@ -33,6 +33,10 @@ REPLAY_TRIES = 5
 """Tries to reach the service for the records of a dead process; the next start tries again."""
 
 
+class _LockedOut(Exception):
+    """The service does not take the token."""
+
+
 class Sender:
     """Empties one spool.
 
@@ -60,6 +64,7 @@ class Sender:
         on_refused: Callable[[Mapping[str, Any], str], None] = lambda *_: None,
         on_away: Callable[[], None] = lambda: None,
         on_lost: Callable[[], None] = lambda: None,
+        on_locked_out: Callable[[], None] = lambda: None,
         before_complete: Callable[[Mapping[str, Any]], None] = lambda body: None,
         before_match: Callable[[], None] = lambda: None,
     ) -> None:
@@ -71,6 +76,7 @@ class Sender:
         self._on_refused = on_refused
         self._on_away = on_away
         self._on_lost = on_lost
+        self._on_locked_out = on_locked_out
         self._before_complete = before_complete
         self._before_match = before_match
         self._checkpoint_id: str | None = None
@@ -80,7 +86,8 @@ class Sender:
         self._n_log_failures = 0
 
     def run(self, *, until_empty: bool = False) -> bool:
-        """Sends until the lease has ended (then the spool is gone) or the link closes (it stays).
+        """Sends until the lease has ended (then the spool is gone), or the link closes or the token
+        is refused (it stays, for a worker with the right one).
 
         Args:
             until_empty: for the spool of a dead process, whose trial will report nothing more: end
@@ -110,6 +117,9 @@ class Sender:
                     break
                 pauses.wait()
                 continue
+            except _LockedOut:
+                self._on_locked_out()
+                return False
             pauses.reset()
             if is_last:
                 self._spool.drop()
@@ -172,6 +182,8 @@ class Sender:
             self._log("match_unanswered", trial_id=header.trial_id, detail=str(away))
         except Refused as refusal:
             self._note_refused(record, str(refusal))
+            if refusal.is_locked_out:
+                raise _LockedOut from refusal
             self._takes_matches = refusal.status not in (404, 405)
             if refusal.is_lost_lease and self._takes_matches:
                 self._on_lost()
@@ -227,6 +239,8 @@ class Sender:
 
     def _refused(self, record: Record, refusal: Refused) -> bool:
         self._note_refused(record, str(refusal))
+        if refusal.is_locked_out:
+            raise _LockedOut
         is_stale = refusal.code == "stale-lease"
         if record.kind == "logs" and not is_stale:
             # They are for people, and the trial goes on. An older service does not know the path.

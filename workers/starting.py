@@ -148,6 +148,7 @@ class Starter:
             on_match=lambda is_known: attempt.runner.answer(is_known=is_known),
             on_refused=attempt.take_refusal,
             on_away=attempt.note_silence,
+            on_locked_out=attempt.give_up,
             on_lost=attempt.abort,
             before_complete=lambda body: self._tell_data(name, body),
             before_match=attempt.await_the_last,

@@ -29,6 +29,7 @@ class FakeService:
         stale: lease ids that are answered 409 stale-lease.
         refusals: what -> (status, code) for writes that are refused.
         is_down: breaks every connection without an answer.
+        instead: (status, type, content) that something in between answers in the service's place.
         open_work: what a claim says when it brings nothing.
         order: registrations and writes, in the order in which they came.
         verdicts: (lease id, step) -> directive and new end of the budget, once that step is
@@ -50,6 +51,7 @@ class FakeService:
     stale: set[str] = field(default_factory=set)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     is_down: bool = False
+    instead: tuple[int, str, bytes] | None = None
     open_work: bool = True
     drains: list[dict[str, Any]] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
@@ -277,6 +279,11 @@ class _Handler(BaseHTTPRequestHandler):
         sent = self.rfile.read(size)
         if self.fake.is_away(self.path):
             self.close_connection = True
+            return
+        if self.fake.instead is not None:
+            status, kind, content = self.fake.instead
+            self.fake.change(lambda: setattr(self.fake, "dropped", self.fake.dropped + 1))
+            self._send(status, content, kind)
             return
         if self.command == "GET" and self.path.endswith("/content"):
             self._send(200, self.fake.contents[self.path.split("/")[3]], "application/octet-stream")

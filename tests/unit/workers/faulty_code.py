@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -116,3 +118,30 @@ class Sums:
     def load(self, folder: Path) -> None:
         self.done = int((folder / "parts" / "done").read_text())
         self.total = int((folder / "parts" / "total").read_text())
+
+
+@_own
+def infeasible(trial: tunewell.Trial) -> float:
+    raise tunewell.Infeasible("too wide for the device")
+
+
+@_own
+def writes_to_nobody(trial: tunewell.Trial) -> None:
+    """Writes to a process of its own that has ended."""
+    helper = subprocess.Popen(["true"], stdin=subprocess.PIPE)
+    helper.wait()
+    assert helper.stdin is not None
+    helper.stdin.write(b"x")
+    helper.stdin.flush()
+
+
+@_own
+def closes_its_output(trial: tunewell.Trial) -> float:
+    sys.stdout.close()
+    sys.stderr = None  # type: ignore[assignment]
+    return 1.0
+
+
+@_own
+def ends_by_a_real_time_signal(trial: tunewell.Trial) -> None:
+    os.kill(os.getpid(), signal.SIGRTMIN + 6)

@@ -54,6 +54,7 @@ def ended(service: FakeService, name: str, **lease: Any) -> dict[str, Any]:
         ("picky", {"epocs": 3}, "user_error", "no option 'epocs'; it has epochs: leave it out"),
         ("eats_memory", {}, "oom", "MemoryError"),
         ("full_disk", {}, "infrastructure", "No space left on device (make room"),
+        ("writes_to_nobody", {}, "user_error", "BrokenPipeError"),
     ],
 )
 def test_a_faulty_objective_fails_with_its_kind_and_says_what_to_do(
@@ -63,6 +64,27 @@ def test_a_faulty_objective_fails_with_its_kind_and_says_what_to_do(
     assert (end["what"], end["kind"]) == ("fail", kind)
     assert said in end["message"]
     assert "faulty_code" in end["traceback"] or name == "picky"
+
+
+def test_a_point_that_cannot_be_evaluated_is_infeasible_and_no_failure(
+    service: FakeService,
+) -> None:
+    end = ended(service, "infeasible")
+    assert (end["what"], end["state"], end["values"]) == ("complete", "infeasible", {})
+
+
+def test_a_result_counts_whatever_the_objective_has_done_to_its_output(
+    service: FakeService,
+) -> None:
+    end = ended(service, "closes_its_output")
+    assert (end["what"], end["values"]) == ("complete", {"value": 1.0})
+
+
+def test_a_signal_without_a_name_is_told_by_its_number(service: FakeService) -> None:
+    end = ended(service, "ends_by_a_real_time_signal")
+    number = signal.SIGRTMIN + 6
+    assert (end["what"], end["kind"]) == ("fail", "user_error")
+    assert f"ended by signal {number}" in end["message"]
 
 
 def test_a_trial_whose_child_hangs_ends_with_it_at_the_time_limit(service: FakeService) -> None:

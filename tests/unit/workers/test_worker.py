@@ -147,6 +147,54 @@ def test_a_stale_lease_kills_the_trial_and_drops_its_spool(
     assert list((tmp_path / "state").rglob("*.jsonl")) == []
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_is_refused_leaves_the_reports_for_a_worker_with_the_right_one(
+    service: FakeService, tmp_path: Path, status: int
+) -> None:
+    service.refusals["measurements"] = (status, "unauthenticated")
+    service.add("ls_1", "good")
+    with worker(service, "good") as statuses:
+        service.wait_for(lambda: service.claims)
+        service.wait_for(lambda: list((tmp_path / "state").rglob("ls_1.jsonl")))
+        finish(service, statuses)
+    assert service.ends() == []
+    del service.refusals["measurements"]
+    with worker(service) as statuses:
+        service.wait_for(service.reports)
+        finish(service, statuses)
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        (404, "text/plain", b"404 page not found"),
+        (401, "text/plain", b"who are you?"),
+        (302, "text/html", b""),
+        (200, "text/html", b"<html>back soon</html>"),
+        (200, "application/json", b"{"),
+    ],
+)
+def test_what_a_proxy_answers_in_the_services_place_ends_no_training(
+    service: FakeService, instead: tuple[int, str, bytes]
+) -> None:
+    service.add("ls_1", "spins", to_step=None)
+    service.add("ls_2")
+    with worker(service, "spins") as statuses:
+        service.wait_for(service.reports)
+        is_gone = watch(_pids(service)[0])
+        service.change(lambda: setattr(service, "instead", instead))
+        before = service.dropped
+        service.wait_for(lambda: service.dropped >= before + 3)
+        n_beats = len(service.beats)
+        service.change(lambda: setattr(service, "instead", None))
+        service.wait_for(lambda: len(service.beats) > n_beats)
+        assert service.beats[-1]["leases"][0]["lease_id"] == "ls_1"
+        service.directives["ls_1"] = "abort"
+        assert is_gone()
+        service.wait_for(service.ends)  # of the other trial: the worker claims again
+        assert finish(service, statuses) == 0
+
+
 def test_a_failure_is_told_with_its_traceback(service: FakeService) -> None:
     service.add("ls_1", "raises")
     with worker(service, "raises"):

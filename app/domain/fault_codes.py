@@ -41,6 +41,7 @@ FAULT_CODES: Mapping[str, str] = MappingProxyType(
         "unknown-type": "A parameter is float, int or categorical.",
         "low-not-below-high": "low has to be below high.",
         "range-too-wide": "high - low has to be a finite number.",
+        "range-too-narrow": "high - low has to be no denormal number, with log 1e-9 of low.",
         "log-not-positive": "With log, low has to be above 0.",
         "log-with-step": "A float has either log or step.",
         "step-not-positive": "step has to be above 0.",

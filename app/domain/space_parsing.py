@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -36,6 +37,11 @@ from .space import (
 from .values import check_value, choice_key
 
 N = TypeVar("N", int, float)
+
+LEAST_LOG_RANGE = 1e-9
+"""high - low over low under log: below, logarithms of neighbours are the same number."""
+LEAST_ULPS = 4
+"""A step is at least so many of the gaps between floats at the range's larger end."""
 
 _COMMON = ("name", "type", "default", "when")
 _NUMERIC = (*_COMMON, "low", "high", "log", "step")
@@ -140,6 +146,12 @@ def _has_range(fields: Fields, low: float | None, high: float | None, log: bool)
             faults.add(fields.at("low"), "low-not-below-high", rule)
         elif not math.isfinite(high - low):
             faults.add(fields.at("high"), "range-too-wide", f"high - low must be finite, {found}")
+        elif high - low < sys.float_info.min:
+            rule = f"high - low must be {sys.float_info.min} at least, {found}"
+            faults.add(fields.at("high"), "range-too-narrow", rule)
+        elif log and low > 0 and high - low < LEAST_LOG_RANGE * low:
+            rule = f"With log, high must be above low by 1e-9 of it at least, {found}"
+            faults.add(fields.at("high"), "range-too-narrow", rule)
     if log and low is not None and low <= 0:
         rule = f"With log, low must be above 0, found {shown(low)}."
         faults.add(fields.at("low"), "log-not-positive", rule)
@@ -160,7 +172,8 @@ def _step(fields: Fields, step: N | None, low: N | None, high: N | None) -> N | 
         rule = f"step may be high - low = {shown(high - low)} at most, {found}"
         fields.faults.add(pointer, "step-too-large", rule)
         return None
-    if (high - low) / step > limit_of("integer") or low + step == low or high - step == high:
+    least = LEAST_ULPS * math.ulp(max(abs(low), abs(high)))
+    if (high - low) / step > limit_of("integer") or (isinstance(step, float) and step < least):
         rule = f"step must be large enough to tell neighbours apart, {found}"
         fields.faults.add(pointer, "step-too-small", rule)
         return None

@@ -5,9 +5,10 @@ one. The global feed has no such row. On Postgres transactions end in another or
 so each event carries its transaction's id and the feed stops below the oldest transaction that is
 still open: whatever shows up later sorts behind everything that was ever read.
 
-The `trial.state` events (and `trial.rung`) are also the order of a study's results (`past.py`), from which its points
-are derived again: they are never purged before their study. Others are (`retention.py`), and who
-comes with a cursor from before that is told to read anew: see `oldest` and `is_too_old`.
+The `trial.state` and `trial.rung` events are also the order of a study's results (`past.py`), from
+which its points are derived again: they are never purged before their study. Others are
+(`retention.py`), and who comes with a cursor from before that is told to read anew: see `oldest`
+and `is_too_old`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ from .encode import Axis, Encoder
 
 _STARTS = 20
 _MOVES = 300
+_SWITCHED = 0.25
+"""How often a broken constraint has an inactive parameter of its terms switched on."""
 
 
 def repaired_point(space: Space, rng: np.random.Generator) -> dict[str, Value] | None:
@@ -77,13 +79,36 @@ def _settled(
             return params
         constraint = broken[int(rng.integers(len(broken)))]
         names = sorted(set(constraint.terms) & set(params))
-        if not names:  # only inactive parameters: another branch is needed
-            return None
+        inactive = sorted(set(constraint.terms) - set(params))
+        if inactive and (not names or rng.random() < _SWITCHED):
+            _switch_on(axes, full, inactive[int(rng.integers(len(inactive)))], rng)
+            continue
         name = names[int(rng.integers(len(names)))]
         share = None if is_near else float(rng.random())
         is_late = 2 * move >= _MOVES
         full[name] = _moved(axes[name], space, constraint, params, share, is_late=is_late)
     return None
+
+
+def _switch_on(
+    axes: Mapping[str, Axis], full: dict[str, Value], name: str, rng: np.random.Generator
+) -> None:
+    """Gives the parameters that one depends on values with which it is active, as far as its
+    conditions and theirs agree.
+    """
+    while (condition := axes[name].parameter.when) is not None:
+        parent = axes[condition.param]
+        if condition.choices is not None:
+            value = condition.choices[int(rng.integers(len(condition.choices)))]
+        else:
+            ends = parent.parameter
+            assert not isinstance(ends, CategoricalParameter)
+            low = ends.low if condition.low is None else max(ends.low, condition.low)
+            high = ends.high if condition.high is None else min(ends.high, condition.high)
+            left, right = parent.to_unit(low), parent.to_unit(high)
+            value = parent.from_unit(left + (right - left) * float(rng.random()))
+        full[condition.param] = value
+        name = condition.param
 
 
 def _moved(

@@ -21,6 +21,9 @@ from .enumeration import Enumeration, is_finite
 MAX_TRIES = 1_000
 """How many attempts look for a point that is new and keeps the known constraints."""
 
+MAX_REPAIRS = 20
+"""How many points are moved into the known constraints when attempts bring nothing new."""
+
 MAX_WALK = 200_000
 """How many points of a finite space are looked at when attempts bring nothing new."""
 
@@ -191,10 +194,13 @@ def new_point(
         last = params
         if not taken or point_key(params) not in taken:
             return params
-    if last is None and space.constraints:
-        last = repaired_point(space, rng)
-        if last is not None and point_key(last) not in taken:
-            return last
+    for _ in range(MAX_REPAIRS if space.constraints else 0):
+        repaired = repaired_point(space, rng)
+        if repaired is None:
+            break
+        if point_key(repaired) not in taken:
+            return repaired
+        last = repaired
     if not is_finite(space):
         return last
     return _walk(space, taken, rng, last)

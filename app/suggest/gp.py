@@ -29,7 +29,7 @@ from .base import (
     targets,
 )
 from .belief import Belief
-from .design import design_point, new_point, satisfies
+from .design import design_attempts, design_point, new_point, satisfies
 from .gp_candidates import Region
 from .gp_search import Known, Search, score_points
 from .gp_space import GpSpace, row_keys
@@ -174,10 +174,11 @@ class _Maker:
 
     def _fresh(self, index: int, start: int) -> dict[str, Value] | None:
         request = self.request
+        attempts = design_attempts(request.space, request.seed, start)
         return new_point(
             request,
             self.taken,
-            lambda k: design_point(request.space, request.seed, start + k),
+            lambda _: next(attempts),
             rng_of(request, NAME, index),
         )
 

@@ -25,7 +25,7 @@ from .base import (
     taken_keys,
 )
 from .belief import Belief
-from .design import design_point, design_size, new_point, satisfies
+from .design import design_attempts, design_size, new_point, satisfies
 from .gp_candidates import Region
 from .gp_metrics import MIN_VALUES, Models, Observed, Target
 from .gp_outcomes import distinct_constraints
@@ -128,10 +128,11 @@ class _Maker:
     def _designed(self, index: int, fallback: str | None = None) -> Suggestion | None:
         """A point without a model."""
         request, start = self.request, self.points.shape[0] + self.pending.shape[0]
+        attempts = design_attempts(request.space, request.seed, start)
         params = new_point(
             request,
             self.taken,
-            lambda k: design_point(request.space, request.seed, start + k),
+            lambda _: next(attempts),
             rng_of(request, NAME, index),
         )
         if params is None:

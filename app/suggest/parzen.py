@@ -159,6 +159,10 @@ class EvenGrid:
         return np.minimum(np.floor(u * self.count), self.count - 1.0)
 
 
+_LEAST_WIDTH = 1e-14
+"""A cell on a logarithmic axis counts as so wide at least: one of no width has no mass."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogGrid:
     """Cells of the values `low + k step`, k = 0 ... count - 1, on a logarithmic axis.
@@ -183,7 +187,10 @@ class LogGrid:
         below = self.low + np.maximum(cells - 0.5, 0.0) * self.step
         lower = np.where(cells <= 0.0, 0.0, self._at(below))
         above = self._at(self.low + (cells + 0.5) * self.step)
-        return lower, np.where(cells >= self.count - 1.0, 1.0, above)
+        # Of 1e15 values the upper ones lie closer together than floats near 1.
+        lower = np.minimum(lower, 1.0 - _LEAST_WIDTH)
+        upper = np.where(cells >= self.count - 1.0, 1.0, above)
+        return lower, np.maximum(upper, lower + _LEAST_WIDTH)
 
     def cell(self, u: Floats) -> Floats:
         """Indices of the cells that hold coordinates."""

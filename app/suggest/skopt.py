@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,7 +26,17 @@ from ..domain.space import (
     is_active,
     point_key,
 )
-from .base import Decision, Floats, Suggestion, SuggestRequest, provenance, taken_keys, targets
+from ..domain.trial import TrialSource
+from .base import (
+    Decision,
+    Floats,
+    Suggestion,
+    SuggestRequest,
+    in_order,
+    provenance,
+    taken_keys,
+    targets,
+)
 from .design import design_size, design_suggestion, satisfies
 from .encode import CATEGORY, Axis, Encoder
 
@@ -53,6 +63,7 @@ class _NothingNew(Exception):
 
 def suggest(request: SuggestRequest) -> Decision:
     """Points of the initial design, then of the model; design points where the model fails."""
+    request = in_order(request)
     taken = taken_keys(request)
     pending = [trial.params for trial in request.pending]
     found: list[Suggestion] = []
@@ -83,7 +94,8 @@ def _one(
         reason = "no proposal was new"
     except Exception as error:  # a foreign library; whatever it raises, the study goes on
         reason = f"{type(error).__name__}: {error}"
-    return design_suggestion(request, NAME, index, taken, fallback=reason)
+    made = design_suggestion(request, NAME, index, taken, fallback=reason)
+    return None if made is None else replace(made, source=TrialSource.FALLBACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,8 +121,9 @@ class _Asker:
         self._groups = self._codes.groups()
         trials, encode = by_number(request.finished), self._codes.encode_trials
         self._finished: Floats = memory.rows("tpe", space, encode, trials)
-        self._pending = encode(request.pending)
-        self._taken = Taken([(trials, self._finished), (request.pending, self._pending)])
+        pending = sorted(request.pending, key=lambda trial: trial.number)
+        self._pending = encode(pending)
+        self._taken = Taken([(trials, self._finished), (pending, self._pending)])
         self._split = _split_of(request, memory, trials, self._settings.gamma)
 
     def decide(self) -> Decision:
@@ -225,7 +226,8 @@ class _Asker:
             params=params,
             log_ratio=float(model.log_ratio(self._codes.encode([params]))[0]),
             n_candidates=1,
-            reason="a uniform draw, since every candidate was tried before",
+            reason="a uniform draw, since no candidate was new"
+            + (" and kept the constraints" if space.constraints else ""),
         )
 
     def _uniform(self, encoder: Encoder, rng: np.random.Generator, _: int) -> dict[str, Value]:

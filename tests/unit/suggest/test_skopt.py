@@ -91,7 +91,7 @@ def test_an_error_of_the_library_leaves_a_design_point_that_says_so(
 
     monkeypatch.setattr("skopt.Optimizer.tell", broken)
     (made,) = skopt.suggest(ask(trials(8))).suggestions
-    assert made.source is TrialSource.INITIAL
+    assert made.source is TrialSource.FALLBACK
     assert made.provenance["fallback"] == "FloatingPointError: no luck"
 
 

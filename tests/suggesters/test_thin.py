@@ -1,0 +1,72 @@
+"""Spaces of which known constraints leave little: a point is found, and no point twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.domain.space import (
+    CategoricalParameter,
+    Condition,
+    FloatParameter,
+    IntParameter,
+    LinearConstraint,
+    Params,
+    Space,
+)
+from app.domain.trial import TrialSource
+from app.suggest.registry import ENTRIES, suggest
+
+from .asking import answer, request, told
+
+SIX = "abcdef"
+THIN: dict[str, Space] = {
+    # 0.14 % of the cube
+    "six that share one": Space(
+        parameters=tuple(FloatParameter(name=name, low=0.0, high=1.0) for name in SIX),
+        constraints=(LinearConstraint(terms=dict.fromkeys(SIX, 1.0), op="<=", bound=1.0),),
+    ),
+    # Only where the second parameter is active.
+    "a branch": Space(
+        parameters=(
+            FloatParameter(name="p", low=-9.2, high=4.8),
+            FloatParameter(name="q", low=-7.8, high=0.5, when=Condition(param="p", high=-2.2)),
+        ),
+        constraints=(LinearConstraint(terms={"p": -1.0, "q": 1.0}, op="<=", bound=-5.1),),
+    ),
+    "one choice of two hundred": Space(
+        parameters=(
+            CategoricalParameter(name="c", choices=tuple(f"c{k}" for k in range(200))),
+            FloatParameter(name="x", low=0.0, high=1.0, when=Condition(param="c", choices=("c0",))),
+            FloatParameter(name="y", low=0.0, high=1.0),
+        ),
+        constraints=(LinearConstraint(terms={"x": 1.0}, op=">=", bound=0.9),),
+    ),
+}
+
+
+@pytest.mark.parametrize("space", THIN.values(), ids=THIN)
+@pytest.mark.parametrize("name", [name for name in ENTRIES if name != "grid"])
+def test_every_trial_gets_a_new_point(name: str, space: Space) -> None:
+    tried: list[Params] = []
+    for _ in range(8):
+        asked = request(space, told(tried, [(float(k),) for k in range(len(tried))]))
+        (suggestion,) = answer(name, asked).suggestions  # which sees to it that it is new
+        tried.append(suggestion.params)
+
+
+@pytest.mark.parametrize("high", [10**15, 2**53])
+def test_a_log_integer_of_very_many_values_has_a_finite_ratio(high: int) -> None:
+    space = Space(parameters=(IntParameter(name="n", low=1, high=high, log=True),))
+    points = [5, high // 2, high - 3, high - 5, high // 3, high - 100]
+    tried = told([{"n": n} for n in points], [(-float(n),) for n in points])
+    for index in range(7, 30):
+        asked = request(space, tried, index=index, options={"n_candidates": 1})
+        (suggestion,) = answer("tpe", asked).suggestions
+        assert abs(float(suggestion.provenance["log_ratio"])) < 1e6
+
+
+def test_a_design_that_scikit_optimize_cannot_make_is_said_to_be_a_fallback() -> None:
+    wide = tuple(FloatParameter(name=f"x{k}", low=0.0, high=1.0) for k in range(41))
+    (made,) = suggest("skopt", request(Space(parameters=wide))).suggestions
+    assert made.source is TrialSource.FALLBACK
+    assert "I4_SOBOL" in made.provenance["fallback"]

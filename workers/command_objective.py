@@ -4,6 +4,7 @@ command; it sends a name and numbers.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from typing import Any
 from tunewell.failures import signal_name
 from tunewell.objective import Objective, Trial
 
+from . import memory
 from .command_spec import CommandSpec, arguments, filled, known_of
 from .parent_death import die_with
 
@@ -25,6 +27,10 @@ LAST_LINES = 20
 """So many of a failed command's last lines are told."""
 GRACE_S = 10.0
 """From SIGTERM to SIGKILL, for a command that is to stop."""
+LINGER_S = 1.0
+"""From a command's end until what it has left running, and holds its output, is ended too."""
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""Statuses of a command that was killed, and of a shell whose command was."""
 _STEP = "step"
 
 
@@ -142,22 +148,25 @@ class _Running:
         self._reader = Reader(spec)
         self._last: deque[str] = deque(maxlen=LAST_LINES)
         self._is_out_of_time = self._is_ending = False
+        self._is_read = threading.Event()
 
     def attend(self) -> None:
         """Reads what it prints until it has ended, and ends it when the trial is to stop."""
         timer = threading.Timer(self._spec.time_limit_s or 0.0, self._end_for_time)
         if self._spec.time_limit_s is not None:
             timer.start()
+        threading.Thread(target=self._end_what_is_left, daemon=True).start()
         try:
             self._read()
             status = self._process.wait()
         finally:
+            self._is_read.set()
             timer.cancel()
             self._kill()
         if self._is_out_of_time:
             raise CommandOutOfTime(f"the command took longer than {self._spec.time_limit_s:g} s")
         if status != 0 and not self._is_ending:
-            made = CommandKilled if status == -signal.SIGKILL else CommandFailed
+            made = CommandKilled if status in _KILLED else CommandFailed
             raise made(self._said(f"the command ended {_how(status)}"))
         if not self._trial.last_values:
             raise CommandFailed(self._said("the command printed no report"))
@@ -184,15 +193,34 @@ class _Running:
 
     def _end(self) -> None:
         """Asks it to end, and sees to it some seconds later."""
-        self._process.terminate()
+        self._signal(signal.SIGTERM)
         killer = threading.Timer(GRACE_S, self._kill)
         killer.daemon = True
         killer.start()
 
     def _kill(self) -> None:
         if self._process.poll() is None:
-            self._process.kill()
+            self._signal(signal.SIGKILL)
             self._process.wait()
+
+    def _end_what_is_left(self) -> None:
+        """Once the command has ended, its output ends too: what it left running may hold it."""
+        self._process.wait()
+        if not self._is_read.wait(LINGER_S):
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        """Sends a signal to the command and to what it has started: behind a shell the work is done
+        by a process of the shell's.
+        """
+        # Of a trial's own process, which leads a group, orphans are known too.
+        is_leader = os.getpgrp() == os.getpid()
+        pids = memory.others_in_group() if is_leader else memory.family(self._process.pid)
+        if not pids and self._process.poll() is None:
+            self._process.send_signal(number)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _said(self, what: str) -> str:
         lines = "\n".join(self._last)

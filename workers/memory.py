@@ -29,6 +29,21 @@ def family(pid: int | None) -> list[int]:
     return found
 
 
+def others_in_group() -> list[int]:
+    """The other processes of this one's group, orphans among them; none where the system does not
+    tell.
+    """
+    mine, group = os.getpid(), os.getpgrp()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, LookupError, ValueError):
+            # Behind the program's name, which may hold anything: state, parent, group.
+            of_group = int(path.read_text().rpartition(")")[2].split()[2])
+            if of_group == group and int(path.parent.name) != mine:
+                found.append(int(path.parent.name))
+    return found
+
+
 def peak_bytes() -> int:
     """The most that this process has held, in bytes.
 

@@ -191,3 +191,54 @@ def test_a_command_goes_with_its_trial(tmp_path: Path) -> None:
         made.kill(Cause.ABORT)
         assert outcome().cause is Cause.ABORT
         assert is_gone()
+
+
+def shell_job(folder: Path, script: str, line: str, more: str = "") -> Job:
+    """A trial of a command that runs a line in a shell; `PY` in it is a Python script."""
+    (folder / "train.py").write_text(script)
+    line = line.replace("PY", f"{sys.executable} -u train.py")
+    text = f"command = ['sh', '-c', '{line}']\nmetrics = {{value = 'minimize'}}\n{more}"
+    spec = spec_in(folder, text)
+    return Job(
+        trial_id="tr_1", number=1, objective="mine", command=spec.as_job(), params={"x": 2.5}
+    )
+
+
+def test_what_runs_behind_a_shell_is_ended_when_its_trial_is_to_stop(tmp_path: Path) -> None:
+    sink = Reports()
+    made = runner(shell_job(tmp_path, ENDLESS, "PY; echo done"), sink)
+    with running(made) as outcome:
+        is_gone = watch(int(sink.next_value()))
+        made.stop()
+        told = outcome().end
+        assert told is not None
+        assert told["state"] == "stopped"
+        assert is_gone()
+
+
+def test_what_runs_behind_a_shell_is_held_to_the_time_limit(tmp_path: Path) -> None:
+    sink = Reports()
+    job = shell_job(tmp_path, ENDLESS, "PY; echo done", "time_limit_s = 1")
+    with running(runner(job, sink)) as outcome:
+        is_gone = watch(int(sink.next_value()))
+        assert is_gone()
+        failure = outcome().failure
+    assert failure is not None
+    assert failure.kind == "timeout"
+
+
+def test_what_a_command_leaves_running_keeps_its_trial_no_longer(tmp_path: Path) -> None:
+    sink = Reports()
+    with running(runner(shell_job(tmp_path, ENDLESS, "PY & sleep 0.3"), sink)) as outcome:
+        is_gone = watch(int(sink.next_value()))
+        told = outcome().end
+        assert told is not None
+        assert told["state"] == "completed"
+        assert is_gone()
+
+
+def test_a_shell_whose_command_was_killed_is_told_as_killed(tmp_path: Path) -> None:
+    script = "import os; os.kill(os.getpid(), 9)"
+    outcome = runner(shell_job(tmp_path, script, "PY; exit $?")).run()
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "infrastructure"

@@ -30,7 +30,7 @@ from typing import Any
 from . import child
 from .forkable import Imported, end_as_an_interpreter, imported, reseed
 from .objectives.offers import BUILT_IN
-from .parent_death import die_with
+from .parent_death import die_with, outlive_parent
 
 HEADER = struct.Struct("!I")
 """Length of the JSON message that follows; the header's own bytes carry the file descriptors."""
@@ -175,6 +175,9 @@ def _nothing(options: Any, data_digest: str | None) -> None:
 
 
 def _serve(orders: socket.socket, brood: Brood) -> None:
+    # A killed worker's trials die with this process, what they have started does not: it is ended
+    # at the end of the orders, which a killed worker's nursery would not live to see.
+    outlive_parent()
     while True:
         if not _is_waiting(orders) and brood.prepare():
             continue

@@ -20,6 +20,16 @@ def die_with(parent_pid: int) -> None:
     """
     if not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _ask_for(signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(1)
+
+
+def outlive_parent() -> None:
+    """Takes `die_with` back: for a process that sees its parent's end, and has to clear up then."""
+    if sys.platform.startswith("linux"):
+        _ask_for(0)
+
+
+def _ask_for(number: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)

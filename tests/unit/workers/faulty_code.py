@@ -145,3 +145,14 @@ def closes_its_output(trial: tunewell.Trial) -> float:
 @_own
 def ends_by_a_real_time_signal(trial: tunewell.Trial) -> None:
     os.kill(os.getpid(), signal.SIGRTMIN + 6)
+
+
+@_own
+def has_a_helper(trial: tunewell.Trial) -> float:
+    """Starts a process of its own if the point says so, says its id, and works without a pause."""
+    if trial.params["x0"] == 0.0:
+        return 0.0
+    helper = subprocess.Popen(["sleep", "600"])
+    trial.report(1, value=float(helper.pid))
+    while True:
+        pass

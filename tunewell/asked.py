@@ -101,7 +101,7 @@ class AskedBase(Trial):
             self._returned = final_values(self, result, self._declared)
 
     def _put(self, step: int, metrics: Mapping[str, float]) -> None:
-        values = self._checked(step, metrics)
+        step, values = self._checked(step, metrics)
         self._lease.put(step, values, self._lease.elapsed_s())
         self.last_step, self.last_values = step, values
 

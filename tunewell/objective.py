@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import os
 import weakref
 from collections.abc import Callable, Mapping
@@ -246,13 +247,14 @@ class Trial:
             TypeError: a value is no number.
             TrialEnded: the report before returned with `should_stop` set.
         """
-        values = self._checked(step, metrics)
+        step, values = self._checked(step, metrics)
         self._channel.report(step, values, self._channel.elapsed_s())
         self.last_step, self.last_values = step, values
 
-    def _checked(self, step: int, metrics: Mapping[str, Any]) -> dict[str, float]:
-        """The values of a report as floats; see `report`."""
-        if isinstance(step, bool) or not isinstance(step, int) or step <= self.last_step:
+    def _checked(self, step: int, metrics: Mapping[str, Any]) -> tuple[int, dict[str, float]]:
+        """Step and values of a report, as Python's own numbers; see `report`."""
+        is_whole = not isinstance(step, bool) and hasattr(step, "__index__")  # numpy's too
+        if not is_whole or (number := operator.index(step)) <= self.last_step:
             raise ValueError(f"step must be an integer above {self.last_step}, not {step!r}")
         if not metrics:
             raise ValueError("report at least one metric")
@@ -261,7 +263,7 @@ class Trial:
                 f"the objective does not declare the metric {unknown[0]!r}; it declares "
                 f"{', '.join(self._metrics)}: add it there with its direction, or do not report it"
             )
-        return {name: as_number(name, value) for name, value in metrics.items()}
+        return number, {name: as_number(name, value) for name, value in metrics.items()}
 
 
 def as_number(name: str, value: Any) -> float:

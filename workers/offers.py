@@ -168,6 +168,7 @@ def probe(target: str, folder: str) -> dict[str, Any]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",  # what the module prints may be anything
             timeout=PROBE_S,
             cwd=folder,
             check=False,

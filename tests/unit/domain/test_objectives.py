@@ -180,3 +180,10 @@ def test_a_metric_in_the_reverse_direction_is_a_warning() -> None:
 
 def test_asking_and_telling_needs_no_objective() -> None:
     assert check(raw_study(objective=None, metrics=[METRIC])).warnings == ()
+
+
+def test_without_a_seed_each_trial_of_mnist_has_one_of_its_own() -> None:
+    """A default would be written into the study, and be every trial's."""
+    objective = check(mnist()).definition.objective
+    assert objective is not None
+    assert "seed" not in objective.options

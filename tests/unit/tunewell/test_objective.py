@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tunewell
@@ -104,6 +105,12 @@ def test_reports_go_to_the_channel_and_are_remembered(
 def test_a_step_is_an_integer_of_one_or_more(trial: tunewell.Trial, step: Any) -> None:
     with pytest.raises(ValueError, match="step must be an integer above 0"):
         trial.report(step, a=1.0)
+
+
+def test_a_step_may_be_an_integer_of_numpy(trial: tunewell.Trial, channel: Channel) -> None:
+    trial.report(np.int64(3), loss=np.float32(0.5))
+    step, values, _ = channel.reports[0]
+    assert (type(step), step, values) == (int, 3, {"loss": 0.5})
 
 
 def test_steps_grow(trial: tunewell.Trial) -> None:

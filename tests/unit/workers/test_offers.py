@@ -5,6 +5,7 @@ same.
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,3 +42,41 @@ def test_an_objective_whose_imports_are_missing_is_not_offered(
     assert [offer["name"] for offer in Offers([], Log()).as_registered()] == ["function"]
     with pytest.raises(CannotOffer, match="torch"):
         Offers(["mnist-mlp"], Log())
+
+
+OWN = """
+{first}
+import tunewell
+
+@tunewell.objective(name="own", metrics={{"value": "minimize"}})
+def own(trial):
+    return 0.0
+
+again = own
+"""
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import atexit; atexit.register(print, 'bye')",
+        "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()",
+        "import os; os.write(1, b'caf\\xe9\\n')",
+    ],
+)
+def test_a_module_is_offered_whatever_it_prints_and_leaves_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    (tmp_path / "odd_module.py").write_text(OWN.format(first=first))
+    monkeypatch.chdir(tmp_path)
+    offered = {offer["name"]: offer for offer in Offers(["odd_module:own"], Log()).as_registered()}
+    assert offered["own"]["metrics"] == {"value": "minimize"}
+
+
+def test_two_objectives_of_one_name_keep_a_worker_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "same_names.py").write_text(OWN.format(first=""))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CannotOffer, match="'own' is offered twice"):
+        Offers(["same_names:own", "same_names:again"], Log())

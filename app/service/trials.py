@@ -257,9 +257,12 @@ def _check_failed(trial: Trial) -> None:
         )
 
 
-def _check_open(study: Study) -> None:
-    """Refuses what would never run: a study that is stopping hands out no more."""
-    if study.state not in OPEN_STUDY_STATES - {StudyState.STOPPING}:
+def _check_open(study: Study, *, is_to_run: bool = True) -> None:
+    """Refuses trials of a study that has ended; of one that is stopping those that are to run, for
+    it hands out no more.
+    """
+    is_late = is_to_run and study.state is StudyState.STOPPING
+    if study.state not in OPEN_STUDY_STATES or is_late:
         raise Conflict(
             f"the study is {study.state.value}: it takes no more trials",
             members={"current_state": study.state.value, "allowed": []},
@@ -277,7 +280,7 @@ def _check_places(study: Study, wanted: int) -> None:
 
 
 def _check_budget(study: Study, items: Sequence[Incoming]) -> None:
-    _check_open(study)
+    _check_open(study, is_to_run=any(item.ended is None for item in items))
     _check_places(study, sum(1 for item in items if item.ended is None))
 
 

@@ -293,6 +293,9 @@ async def test_a_study_that_is_stopping_takes_no_point_and_no_retry(
     ):
         refused = await http.post(path, json=sent)
         assert (refused.status_code, refused.json()["code"]) == (409, "illegal-transition")
+    done = {"trials": [{"params": {"x": 0.3}, "values": {"value": 1.0}}]}
+    imported = await http.post(f"/v1/studies/{study['id']}/trials", json=done)
+    assert imported.status_code == 201
 
 
 async def test_an_imported_trial_does_not_begin_after_its_end(http: httpx.AsyncClient) -> None:

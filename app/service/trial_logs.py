@@ -11,6 +11,7 @@ from ..domain.lease import Lease, LeaseEnd
 from ..errors import Fault, InvalidInput, NotFound
 from ..store import leases as lease_rows
 from ..store import logs as log_rows
+from ..store import studies as study_rows
 from ..store import trials as trial_rows
 from ..store.engine import Store
 from ..store.logs import Chunk
@@ -119,11 +120,11 @@ class LogService:
             tail_bytes: only the pieces that the last so many bytes lie in.
 
         Raises:
-            NotFound: no such trial, or no such attempt at it.
+            NotFound: no such trial, or no such attempt at it, or its study is deleted.
         """
 
         def read(conn: Connection) -> TrialLog:
-            trial_rows.get(conn, trial_id)
+            study_rows.get(conn, trial_rows.get(conn, trial_id).study_id)
             of = lease_id or log_rows.newest_lease(conn, trial_id)
             if of is None:
                 return TrialLog(trial_id=trial_id, lease_id=None)

@@ -45,11 +45,11 @@ class TrialService:
         """A trial with its attempts and a summary of its measurements.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none, or its study is deleted.
         """
 
         def read(conn: Connection) -> TrialView:
-            trial = trial_rows.get(conn, trial_id)
+            trial = _visible(conn, trial_id)
             return TrialView(
                 trial=trial,
                 attempts=tuple(lease_rows.of_trial(conn, trial_id)),
@@ -96,7 +96,7 @@ class TrialService:
         """All measurements of a trial, by attempt and step."""
 
         def read(conn: Connection) -> list[Measurement]:
-            trial_rows.get(conn, trial_id)
+            _visible(conn, trial_id)
             return measurement_rows.of_trial(conn, trial_id)
 
         return self._store.read(read)
@@ -226,6 +226,17 @@ class TrialService:
         study = self._store.read(lambda conn: study_rows.get(conn, trial.study_id))
         self._points.kick(study)
         return trial
+
+
+def _visible(conn: Connection, trial_id: str) -> Trial:
+    """A trial of a study that is not deleted.
+
+    Raises:
+        NotFound: there is none.
+    """
+    trial = trial_rows.get(conn, trial_id)
+    study_rows.get(conn, trial.study_id)
+    return trial
 
 
 def _locked(tx: Tx, trial_id: str, revision: int | None) -> tuple[LockedStudy, Trial]:

@@ -326,3 +326,13 @@ async def test_a_whole_number_may_be_written_with_a_point(http: httpx.AsyncClien
     body = {"lease_id": trial["lease_id"], "seq": 1.0, "points": []}
     answer = await http.post(f"/v1/trials/{trial['id']}/measurements", json=body)
     assert answer.status_code == 200, answer.text
+
+
+async def test_the_trials_of_a_deleted_study_are_hidden_with_it(http: httpx.AsyncClient) -> None:
+    study = await create(http)
+    trial = await ask(http, study["id"])
+    paths = [f"/v1/trials/{trial['id']}{more}" for more in ("", "/measurements", "/logs")]
+    await http.delete(f"/v1/studies/{study['id']}")
+    assert [(await http.get(path)).status_code for path in paths] == [404] * 3
+    await http.post(f"/v1/studies/{study['id']}:undelete")
+    assert [(await http.get(path)).status_code for path in paths] == [200] * 3

@@ -45,8 +45,7 @@ GUARDS = (
         cuts=(
             Cut(
                 path="app/service/fence.py",
-                guarded="        if held is None:\n            raise stale(lease)\n"
-                "        return held\n",
+                guarded="        if held is not None:\n            return held\n",
                 unguarded="        return held or Held(study, trial, lease)\n",
             ),
             Cut(

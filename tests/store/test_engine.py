@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
+from app.domain.event import EventKind
 from app.errors import AppError, InvalidInput, Unavailable
 from app.store import postgres as postgres_store
 from app.store import sqlite, studies
@@ -214,11 +215,11 @@ def test_a_deadlock_is_resolved_by_running_again(migrated_url: str) -> None:
 
             def write(tx: Tx) -> None:
                 nonlocal is_first_try
-                studies.lock(tx, first).emit("study.best")
+                studies.lock(tx, first).emit(EventKind.STUDY_BEST)
                 if is_first_try:
                     is_first_try = False
                     both_hold_one.wait(making.WAIT_S)
-                studies.lock(tx, second).emit("study.best")
+                studies.lock(tx, second).emit(EventKind.STUDY_BEST)
 
             store.write(write)
 
@@ -309,7 +310,7 @@ def test_writes_that_share_a_commit_fail_one_by_one(store: Store) -> None:
         assert go.wait(making.WAIT_S)
 
     def fail(tx: Tx) -> None:
-        studies.lock(tx, made.id).emit("study.best")
+        studies.lock(tx, made.id).emit(EventKind.STUDY_BEST)
         raise AppError("mine")
 
     holder = threading.Thread(target=lambda: store.write(hold))

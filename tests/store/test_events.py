@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.event import Event
+from app.domain.event import Event, EventKind
 from app.errors import InvalidInput
 from app.store import events, studies
 from app.store.engine import Store
@@ -17,7 +17,7 @@ from . import making
 
 
 def emit(tx: Tx, study_id: str, mark: str) -> int:
-    return studies.lock(tx, study_id).emit("study.best", data={"mark": mark})
+    return studies.lock(tx, study_id).emit(EventKind.STUDY_BEST, data={"mark": mark})
 
 
 def feed(store: Store, cursor: str | None, limit: int = 1000, **more: Any) -> list[Event]:

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
+from app.domain.event import EventKind
 from app.store import studies
 from app.store.engine import Store
 from app.store.opening import open_store
@@ -50,7 +51,7 @@ def write_from_many_threads(store: Store) -> int:
 
     def write(study_id: str) -> None:
         for _ in range(N_WRITES):
-            store.write(lambda tx: studies.lock(tx, study_id).emit("study.best"))
+            store.write(lambda tx: studies.lock(tx, study_id).emit(EventKind.STUDY_BEST))
 
     found = making.together([lambda one=one: write(one) for one in ids])
     assert found == [None] * N_WRITERS

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.event import EventKind
 from app.domain.study import (
     OPEN_STUDY_STATES,
     STUDY_TRANSITIONS,
@@ -192,8 +193,8 @@ def test_locking_twice_in_a_transaction_gives_the_same_study(store: Store) -> No
     made = making.study(store)
 
     def write(tx: Any) -> int:
-        studies.lock(tx, made.id).emit("study.best")
-        return studies.lock(tx, made.id).emit("study.best")
+        studies.lock(tx, made.id).emit(EventKind.STUDY_BEST)
+        return studies.lock(tx, made.id).emit(EventKind.STUDY_BEST)
 
     assert store.write(write) == 3
     assert making.present(store, made.id).change_seq == 3

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.event import EventKind
 from app.domain.study import Study
 from app.domain.trial import (
     OPEN_TRIAL_STATES,
@@ -140,7 +141,7 @@ def test_a_refused_move_undoes_the_whole_transaction(store: Store) -> None:
 
     def write(tx: Tx) -> None:
         locked = studies.lock(tx, made.id)
-        locked.emit("study.best")
+        locked.emit(EventKind.STUDY_BEST)
         trials.insert(locked, params={"x": 0.5}, source=TrialSource.USER)
         trials.move(locked, seen, S.FAILED)
 

@@ -34,7 +34,7 @@ class Reference:
         asks = (study, holder.client, holder.token)
         named = [lease for lease in self.leases if lease.is_current and lease.holder.client]
         mine = [x for x in named if (x.trial.study, x.holder.client, x.holder.token) == asks]
-        granted = sorted(mine, key=lambda lease: (lease.acquired_at, lease.id))[:want]
+        granted = sorted(mine, key=lambda lease: lease.trial.number)[:want]
         for lease in granted:
             self._renew(lease)
         return granted + self._take(study, holder, want - len(granted))
@@ -63,7 +63,7 @@ class Reference:
         """Whether a write counts; False for a repetition, which gets the first answer again."""
         if token != lease.holder.token:
             raise Refused("forbidden")
-        has_ended = lease.end not in (None, "expired")
+        has_ended = lease.end is not None
         is_repeated = write == lease.ended_by or (write == "report" and has_ended)
         if not lease.is_current and not is_repeated:
             raise Refused("stale-lease")
@@ -94,7 +94,8 @@ class Reference:
         """How many points were taken in."""
         counts = self._counts(lease, token, "report")
         if seq <= lease.last_seq:
-            self._revive(lease)
+            if counts:
+                self._revive(lease)
             return 0
         if not counts:
             raise Refused("stale-lease")
@@ -170,7 +171,7 @@ class Reference:
         worker.is_draining, worker.n_bad = is_draining, 0
 
     def enqueue(self, study: Study, count: int) -> list[Trial]:
-        check(study.is_open)
+        check(study.is_open and study.state != "stopping")
         check(count <= study.n_left, "budget-exhausted")
         return [study.add() for _ in range(count)]
 
@@ -180,7 +181,8 @@ class Reference:
         trial.study.settle()
 
     def retry(self, trial: Trial) -> None:
-        check(trial.state == "failed" and trial.study.is_open)
+        study = trial.study
+        check(trial.state == "failed" and study.is_open and study.state != "stopping")
         check(trial.study.n_left >= 1, "budget-exhausted")
         trial.again(is_over=False)
         trial.attempts, trial.losses = 0, 0

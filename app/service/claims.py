@@ -187,8 +187,8 @@ class ClaimService:
             if capacity(study) > 0 and cores >= need:
                 bound = n_fitting(study)
                 most = want if bound is None else min(bound, want)
-                if need > 0:
-                    most = int(min(most, cores // need))
+                if need > 0 and cores < math.inf:  # which has no whole part
+                    most = min(most, int(cores / need))
                 try:
                     left = replace(holder, slots=holder.slots[len(grants) :])
                     taken = await self._handout.take(study, left, fusing.n_trials(study, most))

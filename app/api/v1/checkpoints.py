@@ -111,8 +111,8 @@ async def upload_checkpoint(checkpoint_id: CheckpointId, api: ApiDep, request: R
         await no_body(request)
         return await _shown(api, checkpoint_id)
     extent = _extent(given)
-    announced = request.headers.get("content-length")
-    if announced is not None and extent.length not in (None, int(announced)):
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and extent.length not in (None, int(announced)):
         raise _other_length(int(announced), extent)
     chunk, room = await api.call(
         api.services.checkpoints.chunk,

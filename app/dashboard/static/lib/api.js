@@ -34,7 +34,7 @@ export async function refused(response) {
 }
 
 // A query of names and values; a list repeats its name, and what is null or undefined is left out.
-export function query(parameters) {
+function query(parameters) {
   const found = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     for (const one of Array.isArray(value) ? value : [value]) {
@@ -69,12 +69,6 @@ async function read(url, headers, signal) {
 
 export async function get(path, parameters = {}, { signal } = {}) {
   return answered((await read(address(path, parameters), {}, signal)).json());
-}
-
-// As `get`, with the ETag: writes name the revision that they were made for.
-export async function getTagged(path, parameters = {}, { signal } = {}) {
-  const response = await read(address(path, parameters), {}, signal);
-  return { data: await answered(response.json()), etag: response.headers.get("ETag") };
 }
 
 const KEPT = 64;

@@ -56,7 +56,7 @@ export function morph(node, made) {
 // A name that a user chose: its direction and length must not disturb what stands around it.
 export const named = (text) => el("bdi", { class: "name" }, text);
 
-export const GLYPHS = {
+const GLYPHS = {
   pending: "○", running: "▷", active: "▷", paused: "‖", stopping: "‖", completed: "●", stopped: "◐", infeasible: "◇", failed: "✕", cancelled: "–",
 };
 

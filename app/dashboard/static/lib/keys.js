@@ -7,7 +7,7 @@ const keys = new Map();
 let prefix = "";
 let prefixTimer = null;
 
-export const areKeysOn = () => localStorage.getItem(SWITCH) !== "off";
+const areKeysOn = () => localStorage.getItem(SWITCH) !== "off";
 
 // A key, or two after one another ("g s"), and what it does in a few words.
 export function onKey(name, told, run) {

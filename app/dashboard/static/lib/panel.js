@@ -49,13 +49,11 @@ export class Panel {
       el("div", { class: "chart-frame" }, this.box, this.message, this.tip), this.caption, this.rows);
     this.listen();
     panels.add(this);
-    this.seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.comeIntoSight(), { rootMargin: "200px" });
-    this.seen.observe(this.element);
-    this.sized = new ResizeObserver(() => {
+    new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.comeIntoSight(), { rootMargin: "200px" }).observe(this.element);
+    new ResizeObserver(() => {
       this.pixels = null;
       this.chart?.resize();
-    });
-    this.sized.observe(this.box);
+    }).observe(this.box);
   }
 
   setTitle(text) {
@@ -146,14 +144,6 @@ export class Panel {
     this.chart = null;
     this.hideTip();
     delete this.element.dataset.drawn;
-  }
-
-  destroy() {
-    this.release();
-    this.seen.disconnect();
-    this.sized.disconnect();
-    panels.delete(this);
-    this.element.remove();
   }
 
   // --- pointing and walking ---

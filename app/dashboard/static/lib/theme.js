@@ -1,9 +1,8 @@
 // The colours that charts share with the style sheets: read from the same tokens, in either theme.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-export const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-export const isDark = () => dark.matches;
+const isDark = () => dark.matches;
 
 export function token(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

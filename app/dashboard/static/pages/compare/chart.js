@@ -4,7 +4,7 @@ import { el, svg } from "../../lib/dom.js";
 import { duration, number, plural } from "../../lib/format.js";
 import { axis, DASHES, series } from "../../lib/theme.js";
 
-export const dash = (k) => DASHES[k % DASHES.length];
+const dash = (k) => DASHES[k % DASHES.length];
 const PATTERN = { solid: "none", dashed: "6 4", dotted: "2 3" };
 
 // The line as it looks in the chart.

@@ -5,7 +5,7 @@ import { plural, words } from "../../lib/format.js";
 import * as view from "../../lib/view.js";
 
 export const KNOWN = ["state", "label", "name", "sort", "page"];
-export const DEFAULT_SORT = "-updated_at";
+const DEFAULT_SORT = "-updated_at";
 const OPEN = "active,paused,stopping";
 const STATES = ["active", "paused", "stopping", "completed", "cancelled", "failed"];
 const SORTS = ["name", "-name", "updated_at", "-updated_at", "created_at", "-created_at"];

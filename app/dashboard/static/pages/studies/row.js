@@ -39,7 +39,7 @@ export class Row {
   }
 }
 
-export const studyPath = (study) => `/studies/${encodeURIComponent(study.id)}`;
+const studyPath = (study) => `/studies/${encodeURIComponent(study.id)}`;
 
 function titled(study) {
   const labels = Object.entries(study.labels).map(([key, value]) => {

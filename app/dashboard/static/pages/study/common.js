@@ -3,7 +3,7 @@
 import { el, fill } from "../../lib/dom.js";
 import { read } from "../../lib/view.js";
 
-export const ENDED = ["completed", "stopped", "infeasible", "failed"];
+const ENDED = ["completed", "stopped", "infeasible", "failed"];
 
 export const isEnded = (state) => ENDED.includes(state);
 

@@ -139,7 +139,7 @@ export const jitter = (trialNumber) => (((Math.imul(trialNumber, 2654435761) >>>
 // Where a value of a parameter stands on its axis: itself, or the place of a choice.
 export const spot = (parameter, value) => (parameter.type === "categorical" ? parameter.choices.indexOf(value) : value);
 
-export const isLogParameter = (parameter) => parameter.type !== "categorical" && parameter.log;
+const isLogParameter = (parameter) => parameter.type !== "categorical" && parameter.log;
 
 export function parameterAxis(parameter, given = {}) {
   if (parameter.type === "categorical") {

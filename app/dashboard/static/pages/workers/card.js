@@ -15,8 +15,6 @@ export function standing(worker, now) {
   return worker.draining || quiet > GONE_S ? "gone" : "silent";
 }
 
-export const quietFor = (worker, now) => duration(Math.max(0, (now - Date.parse(worker.last_seen_at)) / 1000));
-
 // actions: {drain(worker), resume(worker), remove(worker)}, or null for who may not.
 export function card(worker, now, actions) {
   const state = standing(worker, now);

@@ -12,7 +12,7 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREA
 FROM base AS service
 COPY --from=build /wheels /wheels
 COPY requirements/constraints.txt /wheels/constraints.txt
-RUN /docker/install.sh /wheels server /venv /wheels/constraints.txt
+RUN /docker/install.sh /wheels server,parquet /venv /wheels/constraints.txt
 USER tunewell
 EXPOSE 8700
 HEALTHCHECK --interval=10s --timeout=4s --start-period=30s --retries=3 CMD ["/docker/healthy.sh"]

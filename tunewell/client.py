@@ -124,7 +124,7 @@ class Client(Connection):
             after = page["next_after"]
 
     def export(self, study_id: str, format: str) -> Iterator[bytes]:
-        """The trials of a study as `csv` or `jsonl`, as they come."""
+        """The trials of a study as `csv`, `jsonl` or `parquet`, as they come."""
         return self.stream_bytes(f"/v1/studies/{study_id}/export", {"format": format})
 
     # Trials --------------------------------------------------------------------------------------

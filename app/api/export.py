@@ -1,4 +1,6 @@
-"""A study's trials as a file, streamed: CSV (RFC 4180) for spreadsheets, JSON Lines for code."""
+"""A study's trials as a file, streamed: CSV (RFC 4180) for spreadsheets, JSON Lines for code,
+Parquet (`parquet.py`) for data frames.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,13 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
+from ..service.exports import Column
+from . import parquet
 from .answers import dumps, instant, number
 from .deps import Api
 
 Row = Mapping[str, Any]
+Writer = Callable[[Sequence[Column], Iterator[Row]], Iterator[bytes]]
 
 _BATCH = 200
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -70,9 +75,19 @@ def _plain(value: Any) -> Any:
     return instant(value) if isinstance(value, datetime) else value
 
 
-FORMATS: Mapping[str, tuple[str, Callable[[Sequence[str], Iterator[Row]], Iterator[str]]]] = {
-    "csv": ("text/csv; charset=utf-8; header=present", csv_lines),
-    "jsonl": ("application/jsonl", json_lines),
+def _in_batches(lines: Callable[[Sequence[str], Iterator[Row]], Iterator[str]]) -> Writer:
+    def pieces(columns: Sequence[Column], rows: Iterator[Row]) -> Iterator[bytes]:
+        made = lines([column.name for column in columns], rows)
+        while batch := "".join(islice(made, _BATCH)):
+            yield batch.encode()
+
+    return pieces
+
+
+FORMATS: Mapping[str, tuple[str, Writer]] = {
+    "csv": ("text/csv; charset=utf-8; header=present", _in_batches(csv_lines)),
+    "jsonl": ("application/jsonl", _in_batches(json_lines)),
+    "parquet": (parquet.MEDIA_TYPE, parquet.parquet_pieces),
 }
 """Media type and writer of each format."""
 
@@ -94,11 +109,8 @@ def file_name(text: str) -> str:
     return _NOT_IN_NAMES.sub("_", shown)[:_NAME_CHARS].strip(" .")
 
 
-async def chunks(api: Api, lines: Iterator[str]) -> AsyncIterator[str]:
-    """The lines in batches, each made in a thread."""
-
-    def take() -> str:
-        return "".join(islice(lines, _BATCH))
-
-    while chunk := await api.call(take):
-        yield chunk
+async def chunks(api: Api, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces, each made in a thread."""
+    while (piece := await api.call(next, pieces, None)) is not None:
+        if piece:
+            yield piece

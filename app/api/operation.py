@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from ..domain.token import Role
+from .parquet import MEDIA_TYPE as PARQUET
 from .problems import DOCS_PATH, MEDIA_TYPE, PROBLEMS
 
 ROLES = "x-roles"
@@ -30,6 +31,8 @@ _ON_POST = (
     "idempotency-in-progress",
     "idempotency-key-reused",
 )
+
+BINARY = ("application/octet-stream", PARQUET)
 
 _WITHOUT_BODY = (204, 304)
 """Statuses of answers that never have one."""
@@ -129,6 +132,8 @@ def _successes(
 
 def _streamed(kind: str, told: str) -> dict[str, Any]:
     """The schema of an answer that is no JSON document; of a stream it is that of one event."""
+    if kind in BINARY:
+        return {"type": "string", "format": "binary", "description": told}
     if kind != "text/event-stream":
         return {"type": "string", "description": told}
     fields = {

@@ -1,21 +1,18 @@
-"""What a study shows of itself: its front, and its trials as rows."""
+"""What a study shows of itself: its front, and its summary in a list."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
 from ..domain import front as fronts
 from ..domain.pace import Ended, pace_of
-from ..domain.study import Study, StudyDefinition, StudyState
-from ..domain.trial import Trial, TrialState
+from ..domain.study import Study, StudyState
+from ..domain.trial import TrialState
 from ..store import summaries, trial_sets
-from ..store.page import Page
 from ..store.trial_select import first_metric
 from .views import Front, StudySummary
 
@@ -24,7 +21,6 @@ _RECENT = 10
 """Trials that ended last, whose failures are counted."""
 _MOST_ENDED = 200
 """Trials that ended last, by which the rate is told."""
-_EXPORT_PAGE = 500
 
 
 def front_of(conn: Connection, study: Study) -> Front:
@@ -96,55 +92,3 @@ def _own_time_s(study: Study, now: datetime) -> float | None:
     if most is None or study.started_at is None:
         return None
     return most - (now - study.started_at).total_seconds()
-
-
-def export_columns(definition: StudyDefinition) -> list[str]:
-    """Names of the columns of an export."""
-    return [
-        "number", "id", "state", "source",
-        *(f"params.{name}" for name in definition.space.names),
-        *(f"values.{metric.name}" for metric in definition.metrics),
-        "step", "attempts", "losses", "failure_kind", "failure_message", "note",
-        "created_at", "started_at", "ended_at",
-    ]  # fmt: skip
-
-
-def export_rows(
-    definition: StudyDefinition, read: Callable[[int, str | None], Page[Trial]]
-) -> Iterator[dict[str, Any]]:
-    """One row a trial, in pages, not all at once.
-
-    Args:
-        read: a page of at most so many trials from a token on.
-    """
-    token: str | None = None
-    while True:
-        page = read(_EXPORT_PAGE, token)
-        for trial in page.items:
-            yield _row(definition, trial)
-        token = page.next_page_token
-        if token is None:
-            return
-
-
-def _row(definition: StudyDefinition, trial: Trial) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "number": trial.number,
-        "id": trial.id,
-        "state": trial.state.value,
-        "source": trial.source.value,
-    }
-    row.update({f"params.{name}": trial.params.get(name) for name in definition.space.names})
-    row.update({f"values.{m.name}": trial.values.get(m.name) for m in definition.metrics})
-    row.update(
-        step=trial.step,
-        attempts=trial.attempts,
-        losses=trial.losses,
-        failure_kind=trial.failure.kind.value if trial.failure else None,
-        failure_message=trial.failure.message if trial.failure else None,
-        note=trial.note or None,
-        created_at=trial.created_at,
-        started_at=trial.started_at,
-        ended_at=trial.ended_at,
-    )
-    return row

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
 from ..domain.space import point_key
-from ..domain.study import OPEN_STUDY_STATES, Study, StudyState
+from ..domain.study import OPEN_STUDY_STATES, Study, StudyDefinition, StudyState
 from ..domain.trial import TRIAL_TRANSITIONS, Measurement, Trial, TrialSource, TrialState
 from ..errors import Conflict, Precondition
 from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
 from ..store import studies as study_rows
+from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store.engine import Store
 from ..store.idempotency import Receipt
@@ -22,10 +23,10 @@ from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from ..store.trials import TrialFilter
 from ..suggest.design import complete_point
+from .exports import MOST_REPORTED, Export, export_of
 from .incoming import MAX_ITEMS, Incoming, read_items
 from .plot_tables import PlotTables
 from .points import PointSource
-from .reports import export_columns, export_rows
 from .settle import abort, note_best, settle, wake
 from .trial_pages import TrialPages
 from .views import TrialPage, TrialView
@@ -77,20 +78,23 @@ class TrialService:
 
         return self._store.read(read)
 
-    def export_rows(
-        self, study_id: str, filters: TrialFilter, order_by: str
-    ) -> tuple[list[str], Iterator[dict[str, Any]]]:
-        """Column names and one row a trial, in order.
+    def export(self, study_id: str, filters: TrialFilter, order_by: str) -> Export:
+        """A study's trials for a file, in order.
 
         Raises:
             NotFound: there is no such study.
         """
-        study = self._store.read(lambda conn: study_rows.get(conn, study_id))
+
+        def read(conn: Connection) -> tuple[StudyDefinition, list[str]]:
+            definition = study_rows.get(conn, study_id).definition
+            declared = {metric.name for metric in definition.metrics}
+            reported = trial_sets.reported_metrics(conn, study_id, declared, MOST_REPORTED)
+            return definition, reported
 
         def page(size: int, token: str | None) -> Page[Trial]:
             return self.page(study_id, filters, order_by, size, token).page
 
-        return export_columns(study.definition), export_rows(study.definition, page)
+        return export_of(*self._store.read(read), page)
 
     def measurements(self, trial_id: str) -> list[Measurement]:
         """All measurements of a trial, by attempt and step."""

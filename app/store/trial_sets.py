@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Container, Sequence
 
-from sqlalchemy import Connection, bindparam, literal_column, or_
+from sqlalchemy import JSON, Connection, bindparam, cast, func, literal_column, or_, select, true
 
 from ..domain.trial import OPEN_TRIAL_STATES, Trial, TrialSource, TrialState
 from .rows import trial_of
@@ -35,6 +36,12 @@ _EQUAL = (
     .limit(1)
 )
 _BY_NUMBER = _ENDED_AS.order_by(trials.c.number)
+_ITEM = func.json_each(trials.c.final_values).table_valued("key", name="item")
+_IS_OF_STUDY = trials.c.study_id == bindparam("b_study_id")
+_REPORTED = {
+    "sqlite": select(_ITEM.c.key).select_from(trials).join(_ITEM, true()),
+    "postgresql": select(func.json_object_keys(cast(trials.c.final_values, JSON))),
+}
 
 
 def open_of(conn: Connection, study_id: str) -> list[Trial]:
@@ -80,3 +87,14 @@ def with_an_outcome(conn: Connection, study_id: str, limit: int) -> list[Trial]:
     """
     values = {"b_study_id": study_id, "b_limit": limit}
     return [trial_of(row) for row in conn.execute(_BEGUN_TO_END, values)]
+
+
+def reported_metrics(
+    conn: Connection, study_id: str, declared: Container[str], limit: int
+) -> list[str]:
+    """Names of the metrics beside those declared of which some trial has a final value, in the
+    order of their code points, the first `limit` of them.
+    """
+    statement = _REPORTED[conn.dialect.name].where(_IS_OF_STUDY).distinct()
+    names = conn.execute(statement, {"b_study_id": study_id}).scalars()
+    return heapq.nsmallest(limit, (name for name in names if name not in declared))

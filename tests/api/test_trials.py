@@ -259,9 +259,9 @@ async def test_json_lines_can_be_read_line_by_line(http: httpx.AsyncClient) -> N
 
 async def test_a_format_that_is_not_there_names_those_that_are(http: httpx.AsyncClient) -> None:
     study = await create(http)
-    answer = await http.get(f"/v1/studies/{study['id']}/export?format=parquet")
+    answer = await http.get(f"/v1/studies/{study['id']}/export?format=xml")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid-value")
-    assert "csv, jsonl" in answer.json()["detail"]
+    assert "csv, jsonl, parquet" in answer.json()["detail"]
 
 
 async def test_a_clients_open_trials_come_back_in_the_order_of_their_numbers(

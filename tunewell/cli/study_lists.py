@@ -132,7 +132,8 @@ def _facts(study: Study) -> Iterator[tuple[str, Any]]:
 def export(
     study: StudyName,
     file_format: Annotated[
-        str | None, typer.Option("--format", help="csv (the default) or jsonl.", show_default=False)
+        str | None,
+        typer.Option("--format", help="csv (the default), jsonl or parquet.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file.", show_default=False)
@@ -141,10 +142,12 @@ def export(
     token: TokenOption = None,
     json: Json = False,
 ) -> None:
-    """Write all trials of a study as CSV or JSON lines.
+    """Write all trials of a study as CSV, JSON lines or Parquet.
 
     --json means JSON lines.
     """
+    if file_format == "parquet" and output is None and sys.stdout.isatty():
+        raise typer.BadParameter("a terminal shows no Parquet; name a file with --output")
     with connect(url, token) as client:
         found = client.find_study(study)
         chunks = client.export(found["id"], file_format or ("jsonl" if json else "csv"))

@@ -21,6 +21,7 @@ from ..deps import ApiDep
 from ..export import FORMATS, chunks, disposition
 from ..feed import stream as feed_stream
 from ..operation import operation
+from ..parquet import MEDIA_TYPE as PARQUET
 from ..route import ServiceRoute
 from ..schemas.events import EventListOut
 from ..selection import Order, Where, read_order, read_selection
@@ -137,6 +138,8 @@ async def list_events(
             "formula (it begins with = + - @, a tab, a line end, or an apostrophe) has one "
             "apostrophe in front; numbers have none",
             "application/jsonl": "one JSON object a line",
+            PARQUET: "columns of integers, doubles, booleans, texts and UTC timestamps, null where "
+            "a trial has no value; choices of several kinds are texts",
         },
     ),
 )
@@ -144,7 +147,7 @@ async def export_trials(
     study_id: StudyId,
     api: ApiDep,
     file_format: Annotated[
-        str, Query(alias="format", max_length=20, description="`csv` or `jsonl`.")
+        str, Query(alias="format", max_length=20, description="`csv`, `jsonl` or `parquet`.")
     ] = "csv",
     order_by: Order = "number",
     where: Where = None,
@@ -158,12 +161,11 @@ async def export_trials(
     media_type, write = FORMATS[file_format]
     view = await api.call(api.services.studies.get, study_id)
     filters = TrialFilter(where=read_selection(where))
-    columns, rows = await api.call(
-        api.services.trials.export_rows, study_id, filters, read_order(order_by)
-    )
+    export = await api.call(api.services.trials.export, study_id, filters, read_order(order_by))
+    pieces = await api.call(write, export.columns, export.rows)
     name = disposition(view.study.id, view.study.definition.name, file_format)
     return StreamingResponse(
-        chunks(api, write(columns, rows)),
+        chunks(api, pieces),
         media_type=media_type,
         headers={"Content-Disposition": name, "Cache-Control": "no-store"},
     )

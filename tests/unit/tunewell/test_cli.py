@@ -341,6 +341,22 @@ def test_export_writes_bytes_as_they_come(
     assert service.requests[-1].url.params["format"] == "jsonl"
 
 
+def test_parquet_is_written_as_it_comes_but_to_no_terminal(
+    service: Any, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.on(STUDY, study())
+    service.on("GET /v1/studies/st_1/export", httpx.Response(200, content=b"PAR1\r\n\x00\xff"))
+    asked = ["study", "export", "st_1", "--format", "parquet"]
+    assert cli.run(asked) == 0
+    assert capfdbinary.readouterr().out == b"PAR1\r\n\x00\xff"
+    assert service.requests[-1].url.params["format"] == "parquet"
+    n_sent = len(service.requests)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert cli.run(asked) == 2
+    assert b"--output" in capfdbinary.readouterr().err
+    assert len(service.requests) == n_sent
+
+
 def test_an_export_that_fails_leaves_what_was_there(run: Any, service: Any, tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
     target.write_text("before")

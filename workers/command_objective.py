@@ -215,7 +215,7 @@ class _Running:
         """
         # Of a trial's own process, which leads a group, orphans are known too.
         is_leader = os.getpgrp() == os.getpid()
-        pids = memory.others_in_group() if is_leader else memory.family(self._process.pid)
+        pids = {*memory.family(self._process.pid), *(memory.others_in_group() if is_leader else ())}
         if not pids and self._process.poll() is None:
             self._process.send_signal(number)
         for pid in pids:

@@ -22,7 +22,7 @@ from tunewell.failures import Failure
 
 from .group_child import DONE, LOST
 from .jobs import Job
-from .processes import command, wait_quietly
+from .processes import command, guard, wait_quietly
 
 EXIT_S = 5.0
 """How long the exit status of a process is waited for whose pipes have closed."""
@@ -54,6 +54,7 @@ class Group:
                 start_new_session=True,
             )
         self.pid = self._popen.pid
+        guard.keep(self.pid)
         self.is_spent = False
         self._trials = ours
         self._lock = threading.Lock()
@@ -106,6 +107,7 @@ class Group:
         """Ends it, with all it started."""
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL)
+        guard.forget(self.pid)
         self._popen.wait()
         self._trials.close()
 

@@ -4,6 +4,7 @@ last.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -21,11 +22,12 @@ import tunewell
 from tunewell import failures
 from tunewell.failures import Failure
 
-from . import kernel_kills
+from . import kernel_kills, memory
 from .jobs import Job
 from .nursery import HEADER
 
 ENTRY = Path(__file__).with_name("entry.py")
+_GUARD_PROGRAM = Path(__file__).with_name("guard.py")
 ROOT = Path(tunewell.__file__).parent.parent
 HANG_UP_S = 5.0
 """How long a nursery may take to end once it is hung up on."""
@@ -68,15 +70,32 @@ class LocalChild:
         self.output_fd = output_fd
         self.exit_fd = exit_fd
         self._n_kills = kernel_kills.count() or 0
+        self._escaped: dict[int, int] = {}
 
     def has_exited(self) -> bool:
         """Whether the process is over."""
         return self._process.has_exited()
 
     def signal_group(self, number: int) -> None:
-        """Signals the whole group; to be called before `close` only."""
+        """Signals the whole group, and what it has started that has left it for a session of its
+        own; to be called before `close` only.
+        """
+        # Before the signal: whose parent has ended is nobody's any more.
+        self._note_escaped()
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, number)
+        for fd in self._escaped.values():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(fd, number)
+
+    def _note_escaped(self) -> None:
+        """Holds on to each by a descriptor, which means no other process even later."""
+        if not HAS_PIDFD:
+            return
+        for pid in memory.family(self._process.pid):
+            with contextlib.suppress(OSError):  # one that has just ended
+                if pid not in self._escaped and os.getpgid(pid) != self._process.pid:
+                    self._escaped[pid] = os.pidfd_open(pid)
 
     def order(self, order: Mapping[str, Any]) -> None:
         """Sends an order; one to a process that is over is lost."""
@@ -86,7 +105,8 @@ class LocalChild:
     def close(self) -> int:
         """Reaps the process and closes the pipes; the exit status."""
         status = self._process.reap()
-        for fd in (self._control_fd, self.report_fd, self.output_fd, self.exit_fd):
+        pipes = self._control_fd, self.report_fd, self.output_fd, self.exit_fd
+        for fd in (*pipes, *self._escaped.values()):
             if fd is not None:
                 os.close(fd)
         return status
@@ -111,12 +131,60 @@ def wait_quietly(process: subprocess.Popen[bytes], limit_s: float) -> None:
         process.wait()
 
 
+class _Guard:
+    """The parent's end of the process that ends trials' groups if this one is killed; it is started
+    with the first group.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._told_fd = -1
+
+    def keep(self, group: int) -> None:
+        """Has a group ended if this process is killed."""
+        self._tell(group)
+
+    def forget(self, group: int) -> None:
+        """To be called before the group's leader is waited for: its id is taken until then."""
+        self._tell(-group)
+
+    def _tell(self, number: int) -> None:
+        with self._lock:
+            if self._popen is None:
+                self._start()
+            # Without it a killed worker leaves processes behind, which is no reason to fail.
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._told_fd, f"{number}\n".encode())
+
+    def _start(self) -> None:
+        read_fd, self._told_fd = os.pipe()
+        self._popen = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_GUARD_PROGRAM), str(read_fd)],
+            pass_fds=[read_fd],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        os.close(read_fd)
+        atexit.register(self._close, self._popen)
+
+    def _close(self, popen: subprocess.Popen[bytes]) -> None:
+        os.close(self._told_fd)
+        wait_quietly(popen, HANG_UP_S)
+
+
+guard = _Guard()
+"""That of this process."""
+
+
 class _Spawned:
     """A process with an interpreter of its own."""
 
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self._popen = popen
         self.pid = popen.pid
+        guard.keep(self.pid)
 
     def has_exited(self) -> bool:
         flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
@@ -126,6 +194,7 @@ class _Spawned:
         # Before the wait: the process id stays taken until then, so the group can be no other one.
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL)
+        guard.forget(self.pid)
         return self._popen.wait()
 
 

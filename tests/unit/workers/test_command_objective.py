@@ -204,9 +204,12 @@ def shell_job(folder: Path, script: str, line: str, more: str = "") -> Job:
     )
 
 
-def test_what_runs_behind_a_shell_is_ended_when_its_trial_is_to_stop(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ["PY; echo done", "setsid PY; echo done"])
+def test_what_runs_behind_a_shell_is_ended_when_its_trial_is_to_stop(
+    tmp_path: Path, line: str
+) -> None:
     sink = Reports()
-    made = runner(shell_job(tmp_path, ENDLESS, "PY; echo done"), sink)
+    made = runner(shell_job(tmp_path, ENDLESS, line), sink)
     with running(made) as outcome:
         is_gone = watch(int(sink.next_value()))
         made.stop()

@@ -297,14 +297,19 @@ def test_a_state_folder_that_cannot_be_written_keeps_the_worker_from_starting(
     assert service.registrations == []
 
 
-def test_what_a_trial_has_started_goes_when_its_worker_is_killed(service: FakeService) -> None:
-    """From the third trial on, when trials are forked off a process that outlives the worker."""
-    for index in range(3):
+@pytest.mark.parametrize("n_before", [0, 3])
+def test_what_a_trial_has_started_goes_when_its_worker_is_killed(
+    service: FakeService, n_before: int
+) -> None:
+    """The first trials have an interpreter of their own; later ones are forked off a process that
+    outlives the worker.
+    """
+    for index in range(n_before):
         service.add(f"ls_{index}", "has_a_helper", params={"x0": 0.0})
     own = ["function", "faulty_code:has_a_helper"]
     with worker_process(service.url, HERE, objectives=own) as process:
-        service.wait_for(lambda: len(service.ends()) == 3)
-        service.add("ls_3", "has_a_helper", params={"x0": 1.0})
+        service.wait_for(lambda: len(service.ends()) == n_before)
+        service.add(f"ls_{n_before}", "has_a_helper", params={"x0": 1.0})
         service.wait_for(service.reports)
         (report,) = service.reports()
         helper_is_gone = watch(int(report["points"][0]["values"]["value"]))

@@ -87,6 +87,16 @@ def test_a_child_that_ignores_sigterm_is_killed_with_its_grandchild() -> None:
         assert grandchild_is_gone()
 
 
+def test_a_child_in_a_session_of_its_own_goes_with_a_trial_that_is_ended() -> None:
+    sink = Reports()
+    made = runner(job("has_a_session_apart"), sink)
+    with running(made) as outcome:
+        apart_is_gone = watch(int(sink.next_value()))
+        made.kill(Cause.ABORT)
+        assert outcome().cause is Cause.ABORT
+        assert apart_is_gone()
+
+
 def test_a_process_left_behind_by_a_trial_goes_with_it() -> None:
     sink = Reports()
     made = runner(job("stubborn"), sink, grace_s=60.0)

@@ -100,6 +100,20 @@ def stubborn(trial: tunewell.Trial) -> float:
 
 
 @_own
+def has_a_session_apart(trial: tunewell.Trial) -> float:
+    """Starts a process that leads a session of its own and ignores SIGTERM; says its id."""
+    apart = os.fork()
+    if apart == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        trial.report(1, value=float(os.getpid()))
+        while True:
+            time.sleep(1.0)
+    while True:
+        time.sleep(1.0)
+
+
+@_own
 def waits_for_file(trial: tunewell.Trial) -> float:
     """Reports three times, then goes on when the file named by its option appears."""
     for step in (1, 2, 3):

@@ -48,7 +48,7 @@ def read(conn: Connection, study_id: str) -> Ledger:
         study=studies.get(conn, study_id, deleted=True),
         trials=trials,
         leases=[lease for t in trials for lease in leases.of_trial(conn, t.id)],
-        measurements=[point for t in trials for point in measurements.of_trial(conn, t.id)],
+        measurements=[point for t in trials for point in measurements.page(conn, t.id).items],
         events=events.of_study(conn, study_id, 0, _ALL),
     )
 

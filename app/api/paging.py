@@ -11,20 +11,26 @@ from pydantic import AfterValidator
 
 from ..errors import Fault, InvalidInput
 
-MAX_PAGE_SIZE = 1000
+MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE = 1000, 100
 S = TypeVar("S", bound=StrEnum)
 
 PageSize = Annotated[
     int,
-    Query(ge=1, description=f"Items a page; more than {MAX_PAGE_SIZE} is taken as that."),
-    AfterValidator(lambda size: min(size, MAX_PAGE_SIZE)),
+    Query(
+        ge=0,
+        description=f"Items a page; more than {MAX_PAGE_SIZE} is taken as that, and 0 as "
+        f"{DEFAULT_PAGE_SIZE}.",
+    ),
+    AfterValidator(lambda size: min(size, MAX_PAGE_SIZE) or DEFAULT_PAGE_SIZE),
 ]
 PageToken = Annotated[
     str | None,
     Query(
         max_length=4000,
-        description="The `next_page_token` of the page before, with the same filters.",
+        description="The `next_page_token` of the page before, with the same filters; without it, "
+        "or with an empty one, the first page.",
     ),
+    AfterValidator(lambda token: token or None),
 ]
 
 

@@ -18,7 +18,7 @@ from ..store import trial_sets
 from ..store import trials as trial_rows
 from ..store.engine import Store
 from ..store.idempotency import Receipt
-from ..store.page import Page
+from ..store.page import Page, bounded
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from ..store.trials import TrialFilter
@@ -96,12 +96,21 @@ class TrialService:
 
         return export_of(*self._store.read(read), page)
 
-    def measurements(self, trial_id: str) -> list[Measurement]:
-        """All measurements of a trial, by attempt and step."""
+    def measurements(
+        self, trial_id: str, size: int | None = None, token: str | None = None
+    ) -> Page[Measurement]:
+        """A page of a trial's measurements, by attempt and step; without a size of all that one
+        answer may have.
 
-        def read(conn: Connection) -> list[Measurement]:
+        Raises:
+            NotFound: there is no such trial.
+            InvalidInput: the token is of another list.
+        """
+
+        def read(conn: Connection) -> Page[Measurement]:
             _visible(conn, trial_id)
-            return measurement_rows.of_trial(conn, trial_id)
+            most = measurement_rows.MOST if size is None else bounded(size)
+            return measurement_rows.page(conn, trial_id, most, token)
 
         return self._store.read(read)
 

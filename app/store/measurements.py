@@ -11,11 +11,14 @@ from ..domain.event import EventKind
 from ..domain.trial import Measurement
 from ..errors import NotFound
 from .locked import LockedStudy
+from .page import Page, cut, decode
 from .rows import AnyRow
 from .tables import measurements, trials
 from .types import finite_json
 
 _CHUNK = 500
+MOST = 100_000
+"""Measurements in one answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +51,10 @@ _COUNT: Update = (
 )
 _OF_TRIAL = (
     select(measurements)
-    .where(measurements.c.trial_id == bindparam("b_id"))
+    .where(measurements.c.trial_id == bindparam("b_id"), measurements.c.id > bindparam("b_after"))
     .order_by(measurements.c.id)
+    .limit(bindparam("b_limit"))
 )
-_OF_LEASE = _OF_TRIAL.where(measurements.c.lease_id == bindparam("b_lease_id"))
 _SUMMARIES = select(
     trials.c.id, trials.c.n_measurements, trials.c.last_step, trials.c.last_values
 ).where(trials.c.id.in_(bindparam("b_ids", expanding=True)))
@@ -114,13 +117,20 @@ def store(
         study.tx.insert(measurements, rows)
 
 
-def of_trial(conn: Connection, trial_id: str, *, lease_id: str | None = None) -> list[Measurement]:
-    """Measurements of a trial, or of one attempt at it, in the order in which they came."""
-    if lease_id is None:
-        rows = conn.execute(_OF_TRIAL, {"b_id": trial_id})
-    else:
-        rows = conn.execute(_OF_LEASE, {"b_id": trial_id, "b_lease_id": lease_id})
-    return [_measurement(row) for row in rows]
+def page(
+    conn: Connection, trial_id: str, size: int = MOST, token: str | None = None
+) -> Page[Measurement]:
+    """Measurements of a trial, in the order in which they came, `size` of them.
+
+    Raises:
+        InvalidInput: `token` does not belong here.
+    """
+    named, after = ["measurements", trial_id], 0
+    if token is not None:
+        [after] = decode(token, named, (int,))
+    values = {"b_id": trial_id, "b_after": after, "b_limit": size + 1}
+    rows, following = cut(conn.execute(_OF_TRIAL, values).all(), size, named, lambda r: (r.id,))
+    return Page(items=tuple(_measurement(row) for row in rows), next_page_token=following)
 
 
 def _measurement(row: AnyRow) -> Measurement:

@@ -187,7 +187,7 @@ async def test_what_does_not_exist_is_404(http: httpx.AsyncClient, path: str) ->
     ("path", "pointer"),
     [
         ("/v1/studies?stat=active", "/stat"),
-        ("/v1/studies?page_size=0", "/page_size"),
+        ("/v1/studies?page_size=-1", "/page_size"),
         ("/v1/studies?page_size=ten", "/page_size"),
         ("/v1/studies?page_size=1&page_size=2", "/page_size"),
         ("/v1/studies?state=asleep", "/state"),

@@ -52,7 +52,7 @@ async def test_a_wrong_report_changes_nothing(
     problem = is_problem(answer, 422, "invalid-value")
     assert pointer in [error["pointer"] for error in problem["errors"]]
     curves = await http.get(f"/v1/trials/{trial['id']}/measurements")
-    assert curves.json() == {"measurements": []}
+    assert curves.json() == {"measurements": [], "next_page_token": None}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from app.store import measurements
+
 from .conftest import ask, create, tell
+from .problems import is_problem
 
 pytestmark = pytest.mark.anyio
 
@@ -213,6 +216,55 @@ async def test_pages_of_trials_hold_together(http: httpx.AsyncClient, order_by: 
         asked["page_token"] = page["next_page_token"]
     assert seen == whole
     assert sorted(whole) == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_a_trials_curve_is_read_at_once_or_in_pages(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = await create(http)
+    trial, other = await ask(http, study["id"]), await ask(http, study["id"])
+    path = f"/v1/trials/{trial['id']}/measurements"
+    for seq, steps in enumerate(((1, 2), (3, 4), (5,))):
+        points = [{"step": step, "values": {"value": step / 4}} for step in steps]
+        body = {"lease_id": trial["lease_id"], "seq": seq, "points": points}
+        assert (await http.post(path, json=body)).is_success
+    whole = (await http.get(path)).json()
+    assert [each["step"] for each in whole["measurements"]] == [1, 2, 3, 4, 5]
+    assert whole["next_page_token"] is None
+    assert (await http.get(path, params={"page_size": 0})).json() == whole
+    seen, token = [], ""
+    while token is not None:
+        asked = {"page_size": 2, "page_token": token}
+        page = (await http.get(path, params=asked)).json()
+        assert len(page["measurements"]) in (1, 2)
+        seen += page["measurements"]
+        token = page["next_page_token"]
+        if len(seen) == 2:
+            elsewhere = f"/v1/trials/{other['id']}/measurements"
+            is_problem(
+                await http.get(elsewhere, params=asked | {"page_token": token}),
+                422,
+                "invalid-value",
+            )
+    assert seen == whole["measurements"]
+    monkeypatch.setattr(measurements, "MOST", 3)
+    first = (await http.get(path)).json()
+    rest = (await http.get(path, params={"page_token": first["next_page_token"]})).json()
+    assert first["measurements"] + rest["measurements"] == whole["measurements"]
+    assert rest["next_page_token"] is None
+
+
+@pytest.mark.parametrize("asked", [{"page_size": 0}, {"page_token": ""}])
+async def test_no_size_and_no_token_are_the_default_and_the_first_page(
+    http: httpx.AsyncClient, asked: dict[str, Any]
+) -> None:
+    study = await create(http)
+    await enqueue(http, study, *({"params": {"x": k / 200}} for k in range(101)))
+    path = f"/v1/studies/{study['id']}/trials"
+    page = (await http.get(path, params=asked)).json()
+    assert page == (await http.get(path)).json()
+    assert len(page["trials"]) == 100
+    assert (await http.get("/v1/studies", params=asked)).json()["studies"][0]["id"] == study["id"]
 
 
 async def test_only_what_changed_is_read_again(http: httpx.AsyncClient) -> None:

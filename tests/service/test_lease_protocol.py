@@ -95,7 +95,7 @@ async def test_a_re_claimed_trial_answers_the_old_lease_with_abort_and_changes_n
         services.leases.report(
             grant.trial.id, lease_id=grant.lease.id, seq=0, points=[point(1)], caller=bench.caller
         ).run()
-    assert services.trials.measurements(grant.trial.id) == []
+    assert services.trials.measurements(grant.trial.id).items == ()
     assert services.trials.get(grant.trial.id).trial.state is TrialState.RUNNING
 
 
@@ -119,7 +119,7 @@ async def test_a_report_repeated_under_an_expired_lease_is_a_duplicate(
     assert (again.accepted, again.duplicates, again.directive) == (0, 1, Directive.ABORT)
     with pytest.raises(StaleLease):
         report(1)
-    assert len(services.trials.measurements(grant.trial.id)) == 1
+    assert len(services.trials.measurements(grant.trial.id).items) == 1
 
 
 async def test_a_lease_that_never_was_is_not_found(bench: Bench, services: Services) -> None:
@@ -152,7 +152,7 @@ async def test_a_report_counts_once_and_renews_the_lease(
     assert (first.accepted, first.duplicates) == (2, 0)
     assert (again.accepted, again.duplicates) == (0, 2)
     assert (older.accepted, older.duplicates) == (0, 1)
-    assert [m.step for m in services.trials.measurements(grant.trial.id)] == [1, 2]
+    assert [m.step for m in services.trials.measurements(grant.trial.id).items] == [1, 2]
     store.clock.offset_s += LEASE_TTL_S - 1
     assert bench.sweep() == 0
 

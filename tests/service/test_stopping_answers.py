@@ -151,7 +151,7 @@ async def test_steps_that_go_backwards_are_kept_and_cost_nothing(bench: Bench) -
     report(bench, grant, (4, 0.5), (2, 0.6))
     report(bench, grant, (3, 0.4), seq=1)
     assert bench.services.studies.get(study_id).study.resource_used == 4
-    assert [m.step for m in bench.services.trials.measurements(grant.trial.id)] == [4, 2, 3]
+    assert [m.step for m in bench.services.trials.measurements(grant.trial.id).items] == [4, 2, 3]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])

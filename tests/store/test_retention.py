@@ -186,7 +186,7 @@ def with_old_measurements(store: Store, ended_before: datetime) -> list[str]:
 
 
 def curve(store: Store, trial_id: str) -> list[Any]:
-    return store.read(lambda conn: measurements.of_trial(conn, trial_id))
+    return list(store.read(lambda conn: measurements.page(conn, trial_id)).items)
 
 
 def test_measurements_of_a_study_that_was_opened_again_stay(store: Store) -> None:

@@ -217,7 +217,7 @@ def test_an_imported_trial_holds_no_place(store: Store) -> None:
     assert (one.started_at, one.ended_at) == (now - timedelta(hours=1), now)
     assert (after.places, after.counts[S.COMPLETED], after.results_seq) == (0, 1, 1)
     assert after.next_number == 2
-    curve = store.read(lambda conn: measurements.of_trial(conn, one.id))
+    curve = store.read(lambda conn: measurements.page(conn, one.id)).items
     assert [(point.step, point.lease_id) for point in curve] == [(1, None), (2, None)]
 
 

@@ -38,6 +38,7 @@ class MeasurementsOut(Wire):
     """A trial's curves."""
 
     measurements: list[MeasurementOut] = Field(description="By attempt, then by step.")
+    next_page_token: str | None = Field(description="For the next page; null on the last.")
 
 
 class LastReportBody(Wire):

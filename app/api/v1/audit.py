@@ -10,7 +10,7 @@ from ..access import MANAGE
 from ..answers import json_answer, respond
 from ..deps import ApiDep
 from ..operation import operation
-from ..paging import PageSize, PageToken
+from ..paging import DEFAULT_PAGE_SIZE, PageSize, PageToken
 from ..route import ServiceRoute
 from ..schemas.audit import AuditOut
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1", route_class=ServiceRoute)
 
 @router.get("/audit", **operation("list_audit", "tokens", MANAGE, {200: AuditOut}))
 async def list_audit(
-    api: ApiDep, page_size: PageSize = 100, page_token: PageToken = None
+    api: ApiDep, page_size: PageSize = DEFAULT_PAGE_SIZE, page_token: PageToken = None
 ) -> Response:
     """List changes that belong to no study, the newest first; a study's own are its events."""
     page = await api.call(api.services.audits.page, page_size, page_token)

@@ -22,7 +22,7 @@ from ..bodies import no_body, raw_object
 from ..deps import Api, ApiDep
 from ..etags import is_unchanged
 from ..operation import operation
-from ..paging import PageSize, PageToken, read_labels, read_states
+from ..paging import DEFAULT_PAGE_SIZE, PageSize, PageToken, read_labels, read_states
 from ..route import ServiceRoute
 from ..schemas.definition import StudyChangesBody, StudyDefinitionBody
 from ..schemas.studies import (
@@ -144,7 +144,7 @@ async def list_studies(
         Literal["basic", "summary"],
         Query(description="`summary` adds rate, time left, trend and last failures."),
     ] = "basic",
-    page_size: PageSize = 100,
+    page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
 ) -> Response:
     """List studies, newest first unless `order_by` says otherwise."""

@@ -15,7 +15,7 @@ from ..answers import json_answer, respond
 from ..bodies import body_of, no_body
 from ..deps import ApiDep
 from ..operation import operation
-from ..paging import PageSize, PageToken
+from ..paging import DEFAULT_PAGE_SIZE, PageSize, PageToken
 from ..route import ServiceRoute
 from ..schemas.tokens import NewTokenBody, NewTokenOut, TokenListOut, TokenOut
 from .common import TokenId
@@ -55,7 +55,7 @@ async def create_token(
 
 @router.get("/tokens", **operation("list_tokens", "tokens", MANAGE, {200: TokenListOut}))
 async def list_tokens(
-    api: ApiDep, page_size: PageSize = 100, page_token: PageToken = None
+    api: ApiDep, page_size: PageSize = DEFAULT_PAGE_SIZE, page_token: PageToken = None
 ) -> Response:
     """List tokens, without their secrets."""
     page = await api.call(api.services.tokens.page, page_size, page_token)

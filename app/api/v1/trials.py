@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...domain.token import Role
-from ...domain.trial import Trial, TrialState
+from ...domain.trial import Measurement, Trial, TrialState
 from ...errors import Denied
 from ...service.views import TrialView
 from ...store.idempotency import Answer
+from ...store.measurements import MOST as MOST_MEASUREMENTS
+from ...store.page import Page
 from ...store.trials import TrialFilter
 from .. import render
 from ..access import READ, READ_OWN, SUBMIT
@@ -23,7 +25,7 @@ from ..answers import json_answer, respond
 from ..bodies import body_of, no_body, parse_json, validate
 from ..deps import Api, ApiDep
 from ..operation import operation
-from ..paging import PageSize, PageToken, read_states
+from ..paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PageSize, PageToken, read_states
 from ..route import ServiceRoute
 from ..schemas.reports import MeasurementsOut
 from ..schemas.trials import (
@@ -79,7 +81,7 @@ async def list_trials(
         int | None,
         Query(ge=0, le=2**53, description="Only trials that changed after this `change_seq`."),
     ] = None,
-    page_size: PageSize = 100,
+    page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
 ) -> Response:
     """List a study's trials."""
@@ -244,12 +246,26 @@ async def _verb(api: Api, verb: Callable[..., Trial], trial_id: str) -> Response
         "list_measurements", "trials", READ_OWN, {200: MeasurementsOut}, errors=("not-found",)
     ),
 )
-async def list_measurements(trial_id: TrialId, api: ApiDep) -> Response:
+async def list_measurements(
+    trial_id: TrialId,
+    api: ApiDep,
+    page_size: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            description=f"Items a page; more than {MAX_PAGE_SIZE:,} is taken as that. Without it, "
+            f"or with 0, all of them, {MOST_MEASUREMENTS:,} at most.",
+        ),
+    ] = None,
+    page_token: PageToken = None,
+) -> Response:
     """Read a trial's curves back, by attempt and step."""
 
-    def read() -> list[object]:
+    def read() -> Page[Measurement]:
         if api.caller.role is Role.WORKER:
             readable(api, trial_id)
-        return [render.measurement(each) for each in api.services.trials.measurements(trial_id)]
+        return api.services.trials.measurements(trial_id, page_size or None, page_token)
 
-    return respond(json_answer({"measurements": await api.call(read)}))
+    page = await api.call(read)
+    shown = [render.measurement(each) for each in page.items]
+    return respond(json_answer({"measurements": shown, "next_page_token": page.next_page_token}))

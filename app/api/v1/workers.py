@@ -16,7 +16,7 @@ from ..answers import json_answer, respond
 from ..bodies import body_of, no_body
 from ..deps import ApiDep
 from ..operation import operation
-from ..paging import PageSize, PageToken
+from ..paging import DEFAULT_PAGE_SIZE, PageSize, PageToken
 from ..route import ServiceRoute
 from ..schemas.workers import (
     OfferBody,
@@ -64,7 +64,7 @@ def _offer(body: OfferBody) -> ObjectiveOffer:
 
 @router.get("/workers", **operation("list_workers", "workers", READ, {200: WorkerListOut}))
 async def list_workers(
-    api: ApiDep, page_size: PageSize = 100, page_token: PageToken = None
+    api: ApiDep, page_size: PageSize = DEFAULT_PAGE_SIZE, page_token: PageToken = None
 ) -> Response:
     """List workers."""
     page = await api.call(api.services.workers.page, page_size, page_token)

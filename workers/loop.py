@@ -9,6 +9,7 @@ import math
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ disk.
 """
 TICK_S = 0.5
 """How often the loop looks at the clock."""
+SAY_EVERY_S = 60.0
+"""How often it is said that a service answers, but does not take this worker in yet."""
 WEIGH_EVERY_S = 2.0
 """How often the memory of the running trials is looked at."""
 
@@ -202,6 +205,7 @@ class Worker:
         In this order: registering ends the leases of the process before under the same name.
         """
         pauses = Pauses(self._link)
+        failing_since, say_at = math.inf, -math.inf
         while self._n_signals == 0:
             try:
                 self._link.call("GET", "/healthz")
@@ -212,17 +216,25 @@ class Worker:
                 self._log("worker_refused", detail=str(refusal))
                 return WRONG_USAGE
             except Away as error:
-                if self._link.silent_s > self._limits.outage_s:
+                now = time.monotonic()
+                failing_since = min(failing_since, now)
+                if max(self._link.silent_s, now - failing_since) > self._limits.outage_s:
                     self._log("service_unreachable", detail=str(error))
                     return UNREACHABLE
+                if error.has_failed and now >= say_at:
+                    say_at = now + SAY_EVERY_S
+                    self._log("service_not_ready", url=self._link.url, detail=str(error))
                 pauses.wait()
         return OK
 
     def _replay(self) -> None:
-        for spool in self._spools.orphans(self._link.url):
+        elsewhere: Counter[str] = Counter()
+        for spool in self._spools.orphans(self._link.url, elsewhere):
             self._log("spool_replayed", lease_id=spool.header.lease_id)
             if not Sender(self._link, spool, self._log).run(until_empty=True):
                 spool.close()
+        for url, n_leases in elsewhere.items():
+            self._log("spool_kept", url=url, leases=n_leases, folder=str(self._spools.base))
 
     def _serve(self) -> int:
         while True:

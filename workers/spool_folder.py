@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +17,8 @@ from .spool import Header, Spool
 
 KEEP_S = 7 * 86_400.0
 """How long the file of a lease that nobody can replay is kept."""
+ROOM_BYTES = 1 << 16
+"""What there has to be room for when a worker starts: some reports."""
 SYNCS = 16
 """Files that are synced at once at most."""
 
@@ -30,6 +35,9 @@ class SpoolFolder:
 
     Args:
         state_dir: the user's state folder.
+
+    Attributes:
+        base: the folder that those of all processes are in.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -48,19 +56,31 @@ class SpoolFolder:
             ) from error
 
     def _make(self, state_dir: Path) -> None:
-        self._base = state_dir / "spool"
-        self._own = self._base / uuid.uuid4().hex
+        self.base = state_dir / "spool"
+        self._own = self.base / uuid.uuid4().hex
         self._syncs = ThreadPoolExecutor(SYNCS, thread_name_prefix="sync")
-        self._base.mkdir(parents=True, exist_ok=True)
+        self.base.mkdir(parents=True, exist_ok=True)
         with self._gate():
             self._own.mkdir()
             self._lock = (self._own / "lock").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            self._try_to_write()
+        except OSError:
+            self.close()
+            raise
+
+    def _try_to_write(self) -> None:
+        """A full disk takes folders and empty files for a while yet."""
+        if os.write(self._lock.fileno(), bytes(ROOM_BYTES)) < ROOM_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(self._lock.fileno())
+        self._lock.truncate(0)
 
     @contextlib.contextmanager
     def _gate(self) -> Iterator[None]:
         """Keeps a folder that is being made from being taken for an abandoned one."""
-        with (self._base / "gate").open("w") as gate:
+        with (self.base / "gate").open("w") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
             yield
 
@@ -68,8 +88,13 @@ class SpoolFolder:
         """A file for a new lease."""
         return Spool(self._own / f"{header.lease_id}.jsonl", header, self._syncs.submit)
 
-    def orphans(self, url: str) -> Iterator[Spool]:
-        """The files that dead processes left for a service, oldest first; each is now ours."""
+    def orphans(self, url: str, elsewhere: Counter[str] | None = None) -> Iterator[Spool]:
+        """The files that dead processes left for a service, oldest first; each is now ours.
+
+        Args:
+            url: its address, as it was written when they were made.
+            elsewhere: takes how many are kept for each other address.
+        """
         with self._gate():
             found = [path for folder in self._abandoned() for path in folder.glob("*.jsonl")]
         for path in sorted(found, key=lambda each: each.stat().st_mtime):
@@ -85,10 +110,12 @@ class SpoolFolder:
                 spool.drop()
             else:
                 spool.close()
+                if elsewhere is not None:
+                    elsewhere[spool.header.url] += 1
 
     def _abandoned(self) -> Iterator[Path]:
         """Folders whose owner is dead, each held locked while it is looked at."""
-        for folder in self._base.iterdir():
+        for folder in self.base.iterdir():
             if folder == self._own or not folder.is_dir():
                 continue
             with contextlib.suppress(OSError), (folder / "lock").open("w") as lock:

@@ -160,10 +160,19 @@ _SAID: Mapping[str, Callable[[Fields], str]] = {
         f"no service at {shown(fields['url'])} "
         f"({shown(fields['reason'])}); trying on, trials go on and their reports are kept"
     ),
+    "service_not_ready": lambda fields: (
+        f"{shown(fields['url'])} answers, but takes no worker now "
+        f"({shown(fields['detail'])}); trying on"
+    ),
     "service_back": lambda fields: f"service back after {took(fields['silent_s'])}",
     "worker_ended": lambda fields: f"worker ended (exit {fields['status']})",
     "spool_replayed": lambda fields: (
         f"reports of {fields['lease_id']}, left by a process before, are being sent"
+    ),
+    "spool_kept": lambda fields: (
+        f"reports of {fields['leases']} {'trial' if fields['leases'] == 1 else 'trials'}, left by a "
+        f"process before, are for another address: a worker with --url {shown(fields['url'])} "
+        f"sends them ({shown(fields['folder'])})"
     ),
     "no_room": lambda fields: (
         "no trial of "

@@ -252,10 +252,10 @@ def test_a_class_pauses_at_its_budget_and_goes_on_where_it_was(service: FakeServ
 
 
 @contextmanager
-def full_disk_of(pid: int) -> Iterator[None]:
+def full_disk_of(pid: int, room_bytes: int = 1) -> Iterator[None]:
     """No file of a process can grow: each write fails, as on a disk that is full."""
     _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (room_bytes, hard))
     yield
     resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
@@ -294,6 +294,18 @@ def test_a_state_folder_that_cannot_be_written_keeps_the_worker_from_starting(
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert "cannot be written" in said["detail"]
     assert "TUNEWELL_STATE_DIR" in said["detail"]
+    assert service.registrations == []
+
+
+@pytest.mark.parametrize("room_bytes", [0, 1])
+def test_a_full_disk_keeps_the_worker_from_starting(
+    service: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str], room_bytes: int
+) -> None:
+    """Folders and empty files can still be made there."""
+    with full_disk_of(os.getpid(), room_bytes):
+        assert main.run(url=service.url, objectives=["function"], json_lines=True) == 2
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert f"the state folder {tmp_path / 'state'} cannot be written" in said["detail"]
     assert service.registrations == []
 
 

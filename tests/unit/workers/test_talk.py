@@ -67,6 +67,18 @@ def test_an_outage_and_its_end_are_told(talk: Talk) -> None:
     assert talk("service_back", {"silent_s": 31.2}) == "service back after 31 s"
 
 
+def test_what_a_worker_finds_when_it_starts_is_told_with_what_to_do(talk: Talk) -> None:
+    failing = {"url": "http://tune:8700", "detail": "no database"}
+    assert talk("service_not_ready", failing) == (
+        "http://tune:8700 answers, but takes no worker now (no database); trying on"
+    )
+    kept = {"url": "http://localhost:8700", "leases": 1, "folder": "/state/spool"}
+    assert talk("spool_kept", kept) == (
+        "reports of 1 trial, left by a process before, are for another address: "
+        "a worker with --url http://localhost:8700 sends them (/state/spool)"
+    )
+
+
 def test_what_has_no_sentence_is_told_by_its_fields(talk: Talk) -> None:
     assert talk("directive", {"lease_id": "ls_1", "directive": "stop"}) == (
         "directive  lease_id=ls_1  directive=stop"

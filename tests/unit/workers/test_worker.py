@@ -18,6 +18,8 @@ import pytest
 
 from workers import intake, loop, main, sender
 from workers.processes import ROOT
+from workers.spool import Header
+from workers.spool_folder import SpoolFolder
 
 from .fake_service import FakeService
 from .helpers import HERE, LIMIT_S, wait_for_text, watch, worker_process
@@ -344,6 +346,50 @@ def test_a_worker_that_the_service_has_forgotten_registers_again(service: FakeSe
 def test_a_worker_without_a_service_ends_with_3(service: FakeService) -> None:
     service.is_down = True
     assert main.run(url=service.url, slots=1, outage_s=0.3, objectives=["function"]) == 3
+
+
+BUSY = 503, "application/problem+json", b'{"code": "storage-busy", "detail": "no database"}'
+
+
+def said(capsys: pytest.CaptureFixture[str], event: str) -> list[dict[str, Any]]:
+    """What a worker has said of one kind, in JSON lines."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line for line in lines if line["event"] == event]
+
+
+def test_a_service_that_answers_but_fails_when_a_worker_starts_is_told_once_and_tried_on(
+    service: FakeService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.instead = BUSY
+    with worker(service, json_lines=True) as statuses:
+        service.wait_for(lambda: service.dropped >= 3)
+        service.change(lambda: setattr(service, "instead", None))
+        service.wait_for(lambda: service.registrations)
+        assert finish(service, statuses) == 0
+    (line,) = said(capsys, "service_not_ready")
+    assert line["url"] == service.url
+    assert "no database" in line["detail"]
+
+
+def test_one_that_fails_for_as_long_as_an_outage_may_last_is_not_waited_for(
+    service: FakeService,
+) -> None:
+    service.instead = BUSY
+    assert main.run(url=service.url, slots=1, outage_s=0.3, objectives=["function"]) == 3
+
+
+def test_reports_for_another_address_are_kept_and_told_of(
+    service: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = SpoolFolder(tmp_path / "state")
+    before.open(Header(url="http://elsewhere", lease_id="ls_0", trial_id="tr_0")).close()
+    before.close()
+    with worker(service, json_lines=True) as statuses:
+        service.wait_for(lambda: service.claims)
+        finish(service, statuses)
+    (line,) = said(capsys, "spool_kept")
+    assert (line["url"], line["leases"]) == ("http://elsewhere", 1)
+    assert len(list((tmp_path / "state").rglob("ls_0.jsonl"))) == 1
 
 
 def test_an_outage_over_the_bound_ends_the_trial_and_keeps_its_reports(

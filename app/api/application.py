@@ -22,6 +22,7 @@ from . import description, parquet
 from .deps import MOST_SUBMITTED
 from .edge import Edge
 from .feed import Ring
+from .head import Head
 from .idempotency import InFlight
 from .pages import add_pages
 from .problems import problem_response
@@ -101,6 +102,7 @@ def build(settings: Settings, *, lifespan: Lifespan | None = None) -> FastAPI:
     add_pages(app)
     description.install(app)
     app.add_middleware(_Compress)
+    app.add_middleware(Head)
     app.add_middleware(
         Edge,
         body_limit_bytes=settings.body_limit_bytes,
@@ -135,7 +137,7 @@ def _methods(request: Request) -> list[str]:
         match, _ = route.matches(request.scope)
         if match is not Match.NONE:
             methods |= getattr(route, "methods", None) or set()
-    return sorted(methods)
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 class _Compress:

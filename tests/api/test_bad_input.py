@@ -145,12 +145,12 @@ async def test_an_unknown_path_is_404(http: httpx.AsyncClient, path: str) -> Non
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("DELETE", "/v1/studies", "GET, POST"),
-        ("PUT", "/v1/studies/st_1", "DELETE, GET, PATCH"),
+        ("DELETE", "/v1/studies", "GET, HEAD, POST"),
+        ("PUT", "/v1/studies/st_1", "DELETE, GET, HEAD, PATCH"),
         ("GET", "/v1/studies/st_1:pause", "POST"),
         ("GET", "/v1/studies/by-name/x", "PUT"),
-        ("DELETE", "/v1/trials/tr_1/measurements", "GET, POST"),
-        ("POST", "/healthz", "GET"),
+        ("DELETE", "/v1/trials/tr_1/measurements", "GET, HEAD, POST"),
+        ("POST", "/healthz", "GET, HEAD"),
         ("OPTIONS", "/v1/leases:claim", "POST"),
         ("POST", "/", "GET, HEAD"),
     ],

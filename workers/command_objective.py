@@ -20,7 +20,7 @@ from tunewell.failures import signal_name
 from tunewell.objective import Objective, Trial
 
 from . import memory
-from .command_spec import CommandSpec, arguments, filled, known_of
+from .command_spec import STEP, CommandSpec, arguments, filled, known_of
 from .parent_death import die_with
 
 LAST_LINES = 20
@@ -31,7 +31,6 @@ LINGER_S = 1.0
 """From a command's end until what it has left running, and holds its output, is ended too."""
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """Statuses of a command that was killed, and of a shell whose command was."""
-_STEP = "step"
 
 
 class CommandFailed(RuntimeError):
@@ -72,7 +71,7 @@ class Reader:
         found = self._by_json(line) if self._pattern is None else self._by_pattern(line)
         if not set(found) & set(self._metrics):
             return None
-        step = found.pop(_STEP, None)
+        step = found.pop(STEP, None)
         values = {name: _number(name, value) for name, value in found.items()}
         return None if step is None else int(step), values
 
@@ -83,7 +82,7 @@ class Reader:
             found = json.loads(line)
         except ValueError:
             return {}
-        kept = (*self._metrics, _STEP)
+        kept = (*self._metrics, STEP)
         return {name: found[name] for name in kept if name in found}
 
     def _by_pattern(self, line: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import re
 import string
+import threading
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,8 @@ from typing import Any, TypeAlias
 
 from tunewell.objective import Trial
 
+STEP = "step"
+"""What a report calls its step."""
 TRIAL_NAMES = frozenset({"trial.id", "trial.number", "trial.seed", "trial.device", "trial.to_step"})
 
 Argument: TypeAlias = str | list[str]
@@ -109,6 +112,8 @@ def read_spec(named: str) -> CommandSpec:
     for fault in _faults(raw):
         raise BadSpec(f"{file}: {fault}")
     folder = path.resolve().parent / raw.pop("folder", ".")
+    if not folder.is_dir():
+        raise BadSpec(f"{file}: folder has to be one that is there, not {str(folder)!r}")
     return CommandSpec(name=name, folder=str(folder), **raw)
 
 
@@ -123,11 +128,19 @@ def _faults(raw: Mapping[str, Any]) -> Iterator[str]:
         if not raw.get(key):
             yield f"{key} is missing or empty; it is {_TYPES[key][1]}"
     for key in ("time_limit_s", "max_resource"):
-        if key in raw and raw[key] <= 0:
+        if key in raw and not 0 < raw[key] <= threading.TIMEOUT_MAX:
             yield f"{key} has to be {_TYPES[key][1]}, not {raw[key]}"
     for metric, direction in raw["metrics"].items():
         if direction not in ("minimize", "maximize"):
             yield f"metrics.{metric} is minimize or maximize, not {direction!r}"
+        if metric == STEP:
+            yield f"metrics.{metric} is no name for a metric: a report says its step by it"
+    if isinstance(raw["command"][0], list):
+        yield "command[0] has to be text: the program, which no group leaves out"
+    for key in ("params", "options"):
+        for name, schema in raw.get(key, {}).items():
+            if not isinstance(schema, dict):
+                yield f"{key}.{name} has to be a JSON schema, which is a table, not {schema!r}"
     yield from _template_faults(raw)
     yield from _pattern_faults(raw)
 
@@ -164,8 +177,12 @@ def _pattern_faults(raw: Mapping[str, Any]) -> Iterator[str]:
     except re.error as error:
         yield f"pattern is no regular expression: {error}"
         return
-    if not set(groups) & set(raw["metrics"]):
-        yield f"pattern needs a group (?P<{next(iter(raw['metrics']))}>...) for a metric"
+    for metric in raw["metrics"]:
+        if metric not in groups:
+            yield f"pattern needs a group (?P<{metric}>...) for the metric {metric}"
+    for group in groups:
+        if group not in (*raw["metrics"], STEP):
+            yield f"pattern has a group {group!r}, which is neither {STEP} nor one of the metrics"
 
 
 # --- the command line -------------------------------------------------------------------------

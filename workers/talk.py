@@ -170,8 +170,8 @@ _SAID: Mapping[str, Callable[[Fields], str]] = {
         f"reports of {fields['lease_id']}, left by a process before, are being sent"
     ),
     "spool_kept": lambda fields: (
-        f"reports of {fields['leases']} {'trial' if fields['leases'] == 1 else 'trials'}, left by a "
-        f"process before, are for another address: a worker with --url {shown(fields['url'])} "
+        f"reports of {fields['leases']} {'trial' if fields['leases'] == 1 else 'trials'}, left by "
+        f"a process before, are for another address: a worker with --url {shown(fields['url'])} "
         f"sends them ({shown(fields['folder'])})"
     ),
     "no_room": lambda fields: (

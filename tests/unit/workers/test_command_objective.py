@@ -61,9 +61,17 @@ def test_a_group_is_left_out_where_a_parameter_is_inactive() -> None:
         ("command = ['a']\nmetrics = {v = 'up'}", "metrics.v is minimize or maximize, not 'up'"),
         (MINIMAL + "speed = 3", "speed is unknown; there are command, metrics"),
         (MINIMAL + "time_limit_s = 0", "time_limit_s has to be a number of seconds above 0"),
+        (MINIMAL + "time_limit_s = nan", "time_limit_s has to be a number of seconds above 0"),
+        (MINIMAL + "time_limit_s = inf", "time_limit_s has to be a number of seconds above 0"),
+        (MINIMAL + "time_limit_s = -1.5", "time_limit_s has to be a number of seconds above 0"),
+        (MINIMAL + "folder = 'nowhere'", "folder has to be one that is there, not '/"),
+        (MINIMAL + "params = {x = 3}", "params.x has to be a JSON schema"),
         (MINIMAL + "max_resource = true", "max_resource has to be a whole number"),
         (MINIMAL + "pattern = '('", "pattern is no regular expression"),
         (MINIMAL + "pattern = 'v (?P<loss>.*)'", "pattern needs a group (?P<value>...)"),
+        (MINIMAL + "pattern = '(?P<value>.)(?P<l>.)'", "pattern has a group 'l', which is neither"),
+        ("command = ['a']\nmetrics = {step = 'minimize'}", "metrics.step is no name for a metric"),
+        ("command = [['a']]\nmetrics = {v = 'minimize'}", "command[0] has to be text"),
         (MINIMAL + "params = {y = {type = 'number'}}", "command[2]: {x} is none of the params y"),
         ("command = ['{trial.name}']\nmetrics = {v = 'minimize'}", "{trial.name} is none of"),
         ("command = ['{']\nmetrics = {v = 'minimize'}", "command[0] '{':"),
@@ -150,7 +158,6 @@ def test_a_pattern_finds_reports_in_any_text_and_counts_the_steps(tmp_path: Path
         ("import time; time.sleep(60)", "time_limit_s = 0.5", "timeout", "longer than 0.5 s"),
         ('print(\'{"value": "much"}\')', "", "user_error", "'much' for value"),
         ("print('{\"value\": NaN}')", "", "nan", "value is nan"),
-        ("", "folder = 'nowhere'", "user_error", "cannot be started"),
     ],
 )
 def test_a_bad_end_of_a_command_has_its_kind(
@@ -160,6 +167,15 @@ def test_a_bad_end_of_a_command_has_its_kind(
     assert outcome.failure is not None
     assert outcome.failure.kind == kind
     assert message in outcome.failure.message
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    spec = spec_in(tmp_path, "command = ['no-such-program']\nmetrics = {value = 'minimize'}")
+    of = Job(trial_id="tr_1", number=1, objective="mine", command=spec.as_job())
+    failure = runner(of).run().failure
+    assert failure is not None
+    assert failure.kind == "user_error"
+    assert "no-such-program cannot be started" in failure.message
 
 
 ENDLESS = """

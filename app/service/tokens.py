@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from ..domain.audit import Action
 from ..domain.token import Role, Token
-from ..errors import Denied
+from ..errors import Denied, NotFound
 from ..store import audit, signing_keys
 from ..store import tokens as token_rows
 from ..store.engine import Store
@@ -75,6 +75,17 @@ class TokenService:
         made = self._store.write(create, receipt=receipt)
         self._told(must_wait=is_first)
         return made
+
+    def get(self, token_id: str) -> Token:
+        """A token, without its secret.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = self._store.read(lambda conn: token_rows.by_id(conn, token_id))
+        if found is None:
+            raise NotFound(f"there is no token {token_id}")
+        return found.token
 
     def page(self, size: int, token: str | None) -> Page[Token]:
         """A page of tokens, without secrets."""

@@ -40,7 +40,7 @@ _BY_ROLES = {
         create_checkpoint upload_checkpoint commit_checkpoint
     """,
     frozenset({Role.ADMIN}): """
-        update_worker delete_worker create_token list_tokens revoke_token list_audit
+        update_worker delete_worker create_token list_tokens get_token revoke_token list_audit
     """,
 }
 MAY = {name: roles for roles, names in _BY_ROLES.items() for name in names.split()}
@@ -150,6 +150,17 @@ async def test_the_first_token_turns_auth_on_for_good(http: httpx.AsyncClient) -
     assert (await http.get("/v1/studies", headers=own)).status_code == 200
     assert (await http.delete(f"/v1/tokens/{made['id']}", headers=own)).status_code == 200
     assert (await http.get("/v1/studies")).status_code == 401
+
+
+async def test_a_new_token_is_found_where_its_location_says(
+    http: httpx.AsyncClient, tokens: dict[Role, str]
+) -> None:
+    admin = bearer(tokens[Role.ADMIN])
+    made = await http.post("/v1/tokens", json={"name": "lab", "role": "worker"}, headers=admin)
+    found = await http.get(made.headers["location"], headers=admin)
+    assert found.json() == {k: v for k, v in made.json().items() if k != "secret"}
+    missing = await http.get("/v1/tokens/tk_none", headers=admin)
+    assert (missing.status_code, missing.json()["code"]) == (404, "not-found")
 
 
 async def test_a_secret_is_shown_once(http: httpx.AsyncClient) -> None:

@@ -63,6 +63,16 @@ async def list_tokens(
     return respond(json_answer({"tokens": tokens, "next_page_token": page.next_page_token}))
 
 
+@router.get(
+    "/tokens/{token_id:id}",
+    **operation("get_token", "tokens", MANAGE, {200: TokenOut}, errors=("not-found",)),
+)
+async def get_token(token_id: TokenId, api: ApiDep) -> Response:
+    """Get a token, without its secret."""
+    token = await api.call(api.services.tokens.get, token_id)
+    return respond(json_answer(render.token(token)))
+
+
 @router.delete(
     "/tokens/{token_id:id}",
     **operation(

@@ -27,17 +27,15 @@ os.environ["MKL_NUM_THREADS"] = "1"
 
 import argparse
 import gc
-import json
 import math
 import pickle
-import statistics
 import subprocess
 import sys
 import time
 import warnings
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -46,9 +44,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import suggest_peers
-from machine import machine
+from suggest_cases import COLD, WARM, Case, Figures, Found, cpu_ms
+from suggest_goals import GOALS, verdicts
 from suggest_peers import NEEDS as PEERS
 from suggest_peers import Step
+from suggest_report import table, write
 
 from app.domain.space import (
     CategoricalParameter,
@@ -90,47 +90,9 @@ SPACES: Mapping[int, Space] = {
 
 METRICS = (Metric(name="loss", direction=Direction.MINIMIZE),)
 OURS = ("gp", "tpe", "auto", "skopt")
-PACKAGES = ("numpy", "scipy", "scikit-optimize", "scikit-learn", "optuna", "torch")
-WARM, COLD = "warm", "cold"
 N_ASKS = 10
 """Warm asks of which the mean is taken: so often comes a refit of a model of some hundred results.
 """
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Case:
-    """What is measured; `how` is warm or cold for ours, "peer" for others."""
-
-    name: str
-    how: str
-    parameters: int
-
-    def __str__(self) -> str:
-        return self.name if self.how == "peer" else f"{self.name}, {self.how}"
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What one of ours must reach: CPU milliseconds a warm ask and tell."""
-
-    case: Case
-    n: int
-    cpu_ms: float
-
-
-GOALS = tuple(
-    Goal(Case(name, WARM, parameters), n, cpu_ms)
-    for name, parameters, rows in (
-        ("tpe", 8, ((100, 3.0), (1_000, 8.0), (10_000, 40.0))),
-        ("gp", 8, ((100, 150.0), (300, 300.0), (1_000, 2_000.0))),
-        ("auto", 20, ((1_000, math.inf), (10_000, 500.0))),
-    )
-    for n, cpu_ms in rows
-)
-GROWTH = 3.0
-"""The cost of `auto` may grow so much from 1,000 to 10,000 trials."""
-MEMORY_MIB = 300.0
-"""A fitting process may take so much at 10,000 trials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,17 +158,6 @@ class History:
             for told in records[split:]
         ]
         return first, later
-
-
-@dataclass(slots=True)
-class Figures:
-    """What was measured of one case at one size, a value a round."""
-
-    cpu_ms: list[float] = field(default_factory=list)
-    wall_ms: list[float] = field(default_factory=list)
-
-
-Found = dict[tuple[Case, int], Figures]
 
 
 def served(fitter: Fitter, request: FitRequest) -> FitReply:
@@ -316,18 +267,14 @@ def _why_left_out(expected_s: float) -> str:
 def _expected_s(found: Found, case: Case, smaller: Sequence[int], n: int) -> float:
     """CPU seconds that a call at `n` will take, by the size before; infinite after a gap."""
     if (case, n) in found:
-        return _cpu_ms(found, case, n) / 1_000
+        return cpu_ms(found, case, n) / 1_000
     if not smaller:
         return 0.0
     before = smaller[-1]
     if (case, before) not in found:
         return math.inf
     growth = n / before if before < 100 else (n / before) ** 2  # small fits are mostly overhead
-    return _cpu_ms(found, case, before) / 1_000 * growth
-
-
-def _cpu_ms(found: Found, case: Case, n: int) -> float:
-    return statistics.median(found[case, n].cpu_ms)
+    return cpu_ms(found, case, before) / 1_000 * growth
 
 
 # Memory
@@ -367,79 +314,6 @@ def _peak_mib(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
     return int(peak) / 1_024
-
-
-# What comes out
-
-
-def table(found: Found, cases: Iterable[Case], sizes: Sequence[int]) -> str:
-    """The medians for a person: CPU milliseconds, wall milliseconds in brackets."""
-    head = "ask+tell, CPU ms (wall ms)".ljust(28)
-    lines = [head + "".join(f"n = {n}".rjust(20) for n in sizes)]
-    for case in cases:
-        cells = []
-        for n in sizes:
-            figures = found.get((case, n))
-            cells.append(
-                f"{statistics.median(figures.cpu_ms):.1f} "
-                f"({statistics.median(figures.wall_ms):.1f})"
-                if figures
-                else "-"
-            )
-        lines.append(str(case).ljust(28) + "".join(cell.rjust(20) for cell in cells))
-    return "\n".join(lines)
-
-
-def verdicts(found: Found, memory: Mapping[str, float]) -> list[str]:
-    """A line a goal: what was measured, what had to be, and whether it was reached."""
-    lines = []
-    for goal in GOALS:
-        if (goal.case, goal.n) in found and math.isfinite(goal.cpu_ms):
-            label = f"{goal.case} at n = {goal.n}, {goal.case.parameters} parameters"
-            lines.append(_verdict(label, _cpu_ms(found, goal.case, goal.n), goal.cpu_ms, "ms CPU"))
-    auto = Case("auto", WARM, 20)
-    if (auto, 1_000) in found and (auto, 10_000) in found:
-        growth = _cpu_ms(found, auto, 10_000) / _cpu_ms(found, auto, 1_000)
-        lines.append(_verdict("auto, growth from n = 1000 to 10000", growth, GROWTH, "x"))
-    for name, mib in memory.items():
-        lines.append(_verdict(f"{name}, memory at n = 10000", mib, MEMORY_MIB, "MiB"))
-    return lines
-
-
-def _verdict(label: str, got: float, most: float, unit: str) -> str:
-    word = "reached" if got <= most else "MISSED"
-    return f"{label}: {got:.1f} {unit}, at most {most:g}: {word}"
-
-
-def write(
-    path: Path,
-    found: Found,
-    missing: Mapping[tuple[Case, int], str],
-    memory: Mapping[str, float],
-) -> None:
-    """Appends one JSON line for each case and size, and one for each memory."""
-    rows: list[dict[str, Any]] = [
-        {
-            **_about(case, n),
-            "rounds": len(figures.cpu_ms),
-            "cpu_ms": round(statistics.median(figures.cpu_ms), 2),
-            "wall_ms": round(statistics.median(figures.wall_ms), 2),
-        }
-        for (case, n), figures in sorted(found.items(), key=lambda item: item[0])
-    ]
-    rows += [{**_about(case, n), "note": why} for (case, n), why in sorted(missing.items())]
-    rows += [
-        {**_about(Case(name, WARM, 20), 10_000), "memory_mib": round(mib, 1)}
-        for name, mib in memory.items()
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    about = machine(PACKAGES)
-    with path.open("a") as out:
-        out.writelines(json.dumps({**about, **row}) + "\n" for row in rows)
-
-
-def _about(case: Case, n: int) -> dict[str, Any]:
-    return {"suggester": case.name, "how": case.how, "parameters": case.parameters, "n": n}
 
 
 # The command

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NoReturn, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from ..domain.checking import child, is_storable, shown
 from ..errors import AppError, Fault, InvalidInput, MalformedRequest
 from ..logs import bind
 from .problems import faults_of
@@ -19,6 +22,8 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_DEPTH = 64
 """Levels of arrays and objects in a body."""
+
+_TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
 
 _MAX_DIGITS = 300
 """Digits of an integer: more would not fit any float."""
@@ -63,56 +68,112 @@ def parse_json(raw: bytes, *, is_lenient: bool = False) -> Any:
             (for text that a program printed and that must not be lost, such as a traceback).
 
     Raises:
-        MalformedRequest: saying what is wrong, without repeating the body.
+        MalformedRequest: saying what is wrong and where, without repeating the body.
     """
     if not raw.strip():
-        raise MalformedRequest("the body is empty; this call needs a JSON object")
+        raise _malformed("empty", "the body is empty; this call needs a JSON object")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise MalformedRequest(f"the body is not UTF-8 (byte {error.start})") from error
+        raise _malformed("malformed", f"the body is not UTF-8 (byte {error.start})") from error
+    strict = _Strict()
     try:
         value = json.loads(
             text,
-            parse_constant=_refuse_constant,
-            parse_float=_float,
-            parse_int=_int,
-            object_pairs_hook=_unique,
+            parse_constant=strict.constant,
+            parse_float=strict.number,
+            parse_int=strict.integer,
+            object_pairs_hook=strict.members,
         )
     except json.JSONDecodeError as error:
-        raise MalformedRequest(
-            f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        ) from error
+        detail = f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        raise _malformed("malformed", detail) from error
     except RecursionError as error:
-        raise MalformedRequest(f"the body is nested deeper than {MAX_DEPTH} levels") from error
+        raise _malformed("too-deep", _TOO_DEEP) from error
     _check_depth(value)
-    return _clean(value, is_lenient) if _UNSAFE_ESCAPE.search(text) or "\0" in text else value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise MalformedRequest(
-        f"{name} is no JSON number; in measurements send it as the string {name!r}"
-    )
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise MalformedRequest("a number is too large")
+    if strict.has_refused:
+        _refuse_first(value, _Wrong.why)
+    if _UNSAFE_ESCAPE.search(text) or "\0" in text:
+        if is_lenient:
+            return _cleaned(value)
+        _refuse_first(value, _why_unsafe)
     return value
 
 
-def _int(text: str) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise MalformedRequest("a number has too many digits")
-    return int(text)
+def _malformed(code: str, detail: str, pointer: str = "") -> MalformedRequest:
+    fault = Fault(pointer=pointer, code=code, detail=detail)
+    return MalformedRequest(f"{pointer}: {detail}" if pointer else detail, faults=[fault])
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise MalformedRequest("an object has the same key twice")
-    return found
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """What stands in a value in the place of what may not be there."""
+
+    code: str
+    detail: str
+
+    @staticmethod
+    def why(item: Any) -> _Wrong | None:
+        """The item, if it is such a one."""
+        return item if isinstance(item, _Wrong) else None
+
+
+class _Strict:
+    """What JSON is read with; `has_refused` where a `_Wrong` stands in it."""
+
+    def __init__(self) -> None:
+        self.has_refused = False
+
+    def constant(self, name: str) -> _Wrong:
+        detail = f"{name} is no JSON number; in measurements send it as the string {name!r}"
+        return self._refused("not-finite", detail)
+
+    def number(self, text: str) -> float | _Wrong:
+        value = float(text)
+        return self._refused("not-finite", "a number is too large") if math.isinf(value) else value
+
+    def integer(self, text: str) -> int | _Wrong:
+        if len(text) > _MAX_DIGITS:
+            return self._refused("number-too-large", "a number has too many digits")
+        return int(text)
+
+    def members(self, pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Wrong:
+        found = dict(pairs)
+        if len(found) == len(pairs):
+            return found
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        return self._refused("repeated-key", f"an object has the same key twice: {shown(twice)}")
+
+    def _refused(self, code: str, detail: str) -> _Wrong:
+        self.has_refused = True
+        return _Wrong(code, detail)
+
+
+def _refuse_first(value: Any, why: Callable[[Any], _Wrong | None]) -> None:
+    """Refuses the first item, in the order of the text, that there is a reason against.
+
+    Raises:
+        MalformedRequest: with its place; that of the object for one of its keys.
+    """
+    rest: list[tuple[str, Any]] = [("", value)]
+    while rest:
+        pointer, item = rest.pop()
+        wrong = why(item)
+        if wrong is not None:
+            raise _malformed(wrong.code, wrong.detail, pointer)
+        inner: list[tuple[str, Any]] = []
+        if isinstance(item, dict):
+            for key, each in item.items():
+                inner += [(pointer, key), (child(pointer, key), each)]
+        elif isinstance(item, list):
+            inner = [(child(pointer, index), each) for index, each in enumerate(item)]
+        rest += reversed(inner)
+
+
+def _why_unsafe(item: Any) -> _Wrong | None:
+    if not isinstance(item, str) or is_storable(item):
+        return None
+    return _Wrong("control-character", "a string has a NUL character or half of a surrogate pair")
 
 
 def _check_depth(value: Any) -> None:
@@ -120,7 +181,7 @@ def _check_depth(value: Any) -> None:
     while level:
         depth += 1
         if depth > MAX_DEPTH + 1:
-            raise MalformedRequest(f"the body is nested deeper than {MAX_DEPTH} levels")
+            raise _malformed("too-deep", _TOO_DEEP)
         inner: list[Any] = []
         for item in level:
             if isinstance(item, dict):
@@ -130,21 +191,14 @@ def _check_depth(value: Any) -> None:
         level = inner
 
 
-def _clean(value: Any, is_lenient: bool) -> Any:
+def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
-        return _clean_text(value, is_lenient)
+        return re.sub("[\0\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, list):
-        return [_clean(item, is_lenient) for item in value]
+        return [_cleaned(item) for item in value]
     if isinstance(value, dict):
-        return {_clean_text(k, is_lenient): _clean(v, is_lenient) for k, v in value.items()}
+        return {_cleaned(key): _cleaned(item) for key, item in value.items()}
     return value
-
-
-def _clean_text(text: str, is_lenient: bool) -> str:
-    cleaned = re.sub("[\0\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
-    if cleaned != text and not is_lenient:
-        raise MalformedRequest("a string has a NUL character or half of a surrogate pair")
-    return cleaned
 
 
 def validate(model: type[M], value: Any) -> M:

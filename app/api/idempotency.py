@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..errors import Conflict, InvalidInput, MalformedRequest
+from ..errors import Conflict, Fault, InvalidInput, MalformedRequest
 from ..service.views import Caller
 from ..store import idempotency as kept
 from ..store.idempotency import Answer, Key, Receipt, Replay
@@ -89,7 +89,9 @@ async def begin(request: Request, caller: Caller) -> Attempt | None:
     if request.method != "POST" or not given:
         return None
     if len(given) > 1 or not _KEY.fullmatch(given[0]):
-        raise MalformedRequest(f"one {HEADER} of 1 to 255 printable characters, without spaces")
+        detail = f"one {HEADER} of 1 to 255 printable characters, without spaces"
+        fault = Fault(pointer=f"/{HEADER}", code="malformed", detail=detail)
+        raise MalformedRequest(detail, faults=[fault])
     return Attempt(
         key=Key(
             scope=caller.token_id or "",

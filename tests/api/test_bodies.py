@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from app.api.answers import dumps, number
 from app.api.bodies import MAX_DEPTH, parse_json
 from app.api.problems import PROBLEMS, document, faults_of, pointer_of
+from app.domain.fault_codes import FAULT_CODES
 from app.errors import AppError, Fault, InvalidInput, MalformedRequest
 
 JSON_VALUES = st.recursive(
@@ -54,6 +55,37 @@ def test_what_is_no_json_is_malformed(raw: bytes, told: str) -> None:
     with pytest.raises(MalformedRequest, match=told) as caught:
         parse_json(raw)
     assert caught.value.code == "malformed-request"
+
+
+@pytest.mark.parametrize(
+    ("raw", "pointer", "code"),
+    [
+        (b"", "", "empty"),
+        (b"\xff", "", "malformed"),
+        (b"{,}", "", "malformed"),
+        (b"NaN", "", "not-finite"),
+        (b'{"points": [{"a/b": 1}, {"a/b": [2, NaN]}]}', "/points/1/a~1b/1", "not-finite"),
+        (b'{"b": -Infinity, "a": NaN}', "/b", "not-finite"),
+        (b'{"a": [1e999]}', "/a/0", "not-finite"),
+        (b'{"a": {"b": ' + b"9" * 400 + b"}}", "/a/b", "number-too-large"),
+        (b'{"a": [{"x": 1, "y": 2, "x": NaN}]}', "/a/0", "repeated-key"),
+        (b'{"a": {"b": "\\u0000"}, "c": "\\ud800"}', "/a/b", "control-character"),
+        (b'{"a": {"\\ud800": 1}}', "/a", "control-character"),
+        (b'{"a": ' + b"[" * 65 + b"]" * 65 + b"}", "", "too-deep"),
+    ],
+)
+def test_what_is_malformed_is_named_with_its_place(raw: bytes, pointer: str, code: str) -> None:
+    with pytest.raises(MalformedRequest) as caught:
+        parse_json(raw)
+    [fault] = caught.value.faults
+    assert (fault.pointer, fault.code) == (pointer, code)
+    assert caught.value.detail.endswith(fault.detail)
+    assert fault.code in FAULT_CODES
+
+
+def test_a_key_that_stands_twice_is_told() -> None:
+    with pytest.raises(MalformedRequest, match='"low"'):
+        parse_json(b'{"space": [{"low": 1, "high": 2, "low": 3}]}')
 
 
 def test_a_pair_of_surrogates_is_one_character() -> None:

@@ -142,6 +142,8 @@ async def test_a_chunk_that_is_wrong_is_refused(
     checkpoint_id = (await announced(http, await ask(http, study["id"]))).json()["id"]
     answer = await put(http, checkpoint_id, content, content_range)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+    if content_range is not None:
+        assert answer.json()["errors"][0]["pointer"] == "/Content-Range"
 
 
 async def test_a_gap_says_where_to_go_on(http: httpx.AsyncClient) -> None:

@@ -17,6 +17,7 @@ from app.store.idempotency import Key
 from .asgi import Call
 from .conftest import ask, client_of, create, definition
 from .contract import Contract
+from .problems import is_problem
 
 pytestmark = pytest.mark.anyio
 
@@ -185,7 +186,8 @@ def test_a_key_is_free_again_after_its_call() -> None:
 async def test_a_key_that_is_none_is_malformed(http: httpx.AsyncClient, key: str) -> None:
     headers = [(b"idempotency-key", key.encode("latin-1"))]
     answer = await http.post("/v1/studies", json=definition(), headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (400, "malformed-request")
+    problem = is_problem(answer, 400, "malformed-request")
+    assert [fault["pointer"] for fault in problem["errors"]] == ["/Idempotency-Key"]
 
 
 async def test_a_get_takes_no_notice_of_a_key(http: httpx.AsyncClient) -> None:

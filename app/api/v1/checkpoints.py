@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ...blobs.base import PIECE_BYTES, ChunkWriter, Gap
-from ...errors import AppError, Fault, InvalidInput
+from ...errors import AppError, Fault, InvalidInput, MalformedRequest
 from ...service.checkpoints import Upload, cannot_keep, gap_refused
 from ...store.idempotency import Answer
 from .. import render
@@ -139,9 +139,10 @@ class _Extent:
     size_bytes: int | None = None
 
 
-def _other_length(n_bytes: int, extent: _Extent) -> AppError:
+def _other_length(n_bytes: int, extent: _Extent) -> MalformedRequest:
     detail = f"the chunk has {n_bytes} bytes, and Content-Range {extent.length}"
-    return AppError(detail, code="malformed-request")
+    fault = Fault(pointer="/Content-Range", code="other-size", detail=detail)
+    return MalformedRequest(detail, faults=[fault])
 
 
 def _extent(given: str | None) -> _Extent:

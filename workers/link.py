@@ -40,12 +40,15 @@ class Refused(Exception):
 
     Attributes:
         status: HTTP status; code: problem code.
+        why: each fault in words, on one line.
     """
 
     def __init__(self, error: ApiError) -> None:
         super().__init__(error.summary)
         self.status = error.status
         self.code = error.code
+        faults = [fault.get("detail", "") for fault in error.errors]
+        self.why = "; ".join(filter(None, faults)) or error.detail
 
     @property
     def is_lost_lease(self) -> bool:

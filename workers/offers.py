@@ -185,4 +185,6 @@ def probe(target: str, folder: str) -> dict[str, Any]:
         raise CannotOffer(f"{target!r} ended before it said what it takes") from error
     if not isinstance(offer, dict):
         raise CannotOffer(f"{target!r} said nothing of what it takes")
+    if "refused" in offer:
+        raise CannotOffer(f"{target!r} cannot be used: {offer['refused']}")
     return offer

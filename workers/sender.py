@@ -265,7 +265,9 @@ class Sender:
 
 
 def _as_failure(record: Record, refusal: Refused) -> Record:
-    message = f"the service refused the final values: {refusal}"
+    values = record.body.get("values") or {}
+    given = ", ".join(f"{name}={value:g}" for name, value in values.items()) or "none"
+    message = f"the service refused the final values ({given}): {refusal.why}"
     return Record(
         kind="fail",
         body={

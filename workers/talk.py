@@ -160,6 +160,10 @@ _SAID: Mapping[str, Callable[[Fields], str]] = {
         f"no service at {shown(fields['url'])} "
         f"({shown(fields['reason'])}); trying on, trials go on and their reports are kept"
     ),
+    "write_refused": lambda fields: (
+        f"the service refused a {shown(fields['write'])} of {fields['trial_id']}: "
+        f"{shown(' '.join(str(fields['detail']).split()))}"
+    ),
     "service_not_ready": lambda fields: (
         f"{shown(fields['url'])} answers, but takes no worker now "
         f"({shown(fields['detail'])}); trying on"

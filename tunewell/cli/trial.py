@@ -182,7 +182,7 @@ def _facts(trial: TrialDetail, study: Study) -> Iterator[tuple[str, Any]]:
         why = f" ({attempt.failure.kind})" if attempt.failure else ""
         yield "attempt", f"{cell(attempt.acquired_at)} by {who}: {how}{why}"
     if trial.failure:
-        yield "failure", f"{trial.failure.kind}: {trial.failure.message}"
+        yield "failure", f"{trial.failure.kind}: {' '.join(trial.failure.message.split())}"
     yield "created", trial.created_at
     yield "started", trial.started_at
     yield "ended", trial.ended_at

@@ -27,7 +27,7 @@ class FakeService:
         writes: (what, body) of every write under a lease that was answered, in order.
         directives: by lease id, for beats and reports.
         stale: lease ids that are answered 409 stale-lease.
-        refusals: what -> (status, code) for writes that are refused.
+        refusals: what -> (status, code) for writes that are refused; `faults` say why.
         is_down: breaks every connection without an answer.
         instead: (status, type, content) that something in between answers in the service's place.
         open_work: what a claim says when it brings nothing.
@@ -50,6 +50,7 @@ class FakeService:
     directives: dict[str, str] = field(default_factory=dict)
     stale: set[str] = field(default_factory=set)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    faults: list[dict[str, str]] = field(default_factory=list)
     is_down: bool = False
     instead: tuple[int, str, bytes] | None = None
     open_work: bool = True
@@ -223,7 +224,7 @@ class FakeService:
             return 409, {"code": "stale-lease", "detail": "stale", "action": "abort"}
         if what in self.refusals:
             status, code = self.refusals[what]
-            return status, {"code": code, "detail": "refused", "retryable": False}
+            return status, {"code": code, "detail": "refused", "errors": self.faults}
         if body.get("reason") == "paused" and not self.may_pause:
             return 409, {"code": "illegal-transition", "detail": "not at a rung"}
         self.order.append(what)

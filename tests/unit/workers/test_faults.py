@@ -18,6 +18,7 @@ import pytest
 from tunewell import archive
 from workers import main
 from workers.objectives import data
+from workers.offers import CannotOffer, probe
 
 from .fake_service import FakeService
 from .helpers import HERE, LIMIT_S, checkpoint_of, files_of, watch, worker_process
@@ -121,6 +122,8 @@ def test_a_process_that_does_not_exit_after_its_values_is_ended_and_they_count(
         ("def broken(:", "SyntaxError"),
         ("import os; os._exit(3)", "own_code:own' cannot be used"),
         ("own = 3", "decorate it with @tunewell.objective"),
+        ("owm = 3", "the module own_code has no 'own': did you mean owm?"),
+        ("x = 3", "the module own_code has no 'own'; its objectives: none"),
     ],
 )
 def test_a_module_that_cannot_be_used_keeps_the_worker_from_starting_and_says_why(
@@ -136,6 +139,39 @@ def test_a_module_that_cannot_be_used_keeps_the_worker_from_starting_and_says_wh
     assert main.run(url=service.url, objectives=["own_code:own"], json_lines=True) == 2
     assert said in capsys.readouterr().out
     assert service.registrations == []
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("own_cod:own", "there is no module 'own_cod' in {0}, and none is installed: did you mean "
+         "own_code?"),
+        ("own_code.py:own", "did you mean own_code?"),
+        ("lib/own_code.py:own", "did you mean lib.own_code?"),
+        ("nothing.like.it:own", "start the worker in the folder that has it"),
+        ("own_code:", "an own objective is named module:name"),
+    ],
+)  # fmt: skip
+def test_a_slip_in_the_name_of_an_objective_is_told_with_what_is_there(
+    tmp_path: Path, target: str, said: str
+) -> None:
+    (tmp_path / "own_code.py").touch()
+    with pytest.raises(CannotOffer) as refused:
+        probe(target, str(tmp_path))
+    assert said.format(tmp_path) in str(refused.value)
+
+
+def test_an_error_of_a_module_is_told_from_its_own_code_on_whatever_it_has_printed(
+    tmp_path: Path,
+) -> None:
+    code = "import warnings\nwarnings.warn('printed')\ndef go():\n    1 / 0\ngo()\n"
+    (tmp_path / "own_code.py").write_text(code)
+    with pytest.raises(CannotOffer) as refused:
+        probe("own_code:own", str(tmp_path))
+    first, second, *_, last = str(refused.value).strip().splitlines()
+    assert first == "'own_code:own' cannot be used: Traceback (most recent call last):"
+    assert second == f'  File "{tmp_path}/own_code.py", line 5, in <module>'
+    assert last == "ZeroDivisionError: division by zero"
 
 
 def test_a_corrupt_data_file_is_the_machines_fault_and_is_named(

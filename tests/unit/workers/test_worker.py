@@ -216,13 +216,16 @@ def test_a_time_limit_of_the_lease_is_kept(service: FakeService) -> None:
 
 def test_final_values_that_the_service_refuses_become_a_failure(service: FakeService) -> None:
     service.refusals["complete"] = (422, "invalid-value")
+    service.faults = [{"pointer": "/values/loss", "detail": "the study declares the metric 'loss'"}]
     service.add("ls_1", "good")
     with worker(service, "good"):
         service.wait_for(service.ends)
     what, body = service.ends()[0]
     assert what == "fail"
     assert body["kind"] == "user_error"
-    assert "refused the final values" in body["message"]
+    assert body["message"] == (
+        "the service refused the final values (value=1): the study declares the metric 'loss'"
+    )
 
 
 def test_reports_made_during_an_outage_arrive_in_order_afterwards(

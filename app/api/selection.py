@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from fastapi import Query
 
-from ..domain.selection import ChoicesFilter, RangeFilter, Selection, WhereFilter
+from ..domain.selection import OWN, PARAM, ChoicesFilter, RangeFilter, Selection, WhereFilter
 from ..domain.space import Choice
 from ..domain.trial import TrialState
 from ..errors import Fault, InvalidInput, MalformedRequest
@@ -23,10 +23,6 @@ from .bodies import parse_json
 from .paging import read_states
 
 MAX_NAMES, MAX_CHOICES = 64, 1_000
-
-_OWN = ("value", "number", "state")
-"""Names of what every trial has; a parameter of such a name is written `param%3Avalue`."""
-_PARAM = "param:"
 
 Order = Annotated[
     str,
@@ -42,7 +38,8 @@ Where = Annotated[
         max_length=20_000,
         description="A selection: `name:low..high` (either bound may be absent) and `name:choice`, "
         "separated by commas; all have to hold, of several choices of a name any. `value`, "
-        "`number` and `state` are the trial's own; other names are parameters, percent-encoded "
+        "`number` and `state` are the trial's own (a parameter of such a name is `param%3Avalue`); "
+        "other names are the study's parameters, percent-encoded "
         "where they hold `,`, `:`, `%` or `..` (as are choices). Or the same as JSON: by "
         'parameter name `{"low": 0.1, "high": 0.9}` or `{"in": ["a", "b"]}`.',
         examples=["learning_rate:1e-3..6e-3,model:batchnorm,state:completed"],
@@ -132,12 +129,12 @@ def _from_line(text: str) -> Selection:
 
 def _selection(ranges: dict[str, RangeFilter], choices: dict[str, list[str]]) -> Selection:
     params: dict[str, WhereFilter] = {
-        name.removeprefix(_PARAM): rule for name, rule in ranges.items() if name not in _OWN
+        name.removeprefix(PARAM): rule for name, rule in ranges.items() if name not in OWN
     }
     for name, texts in choices.items():
-        if name not in _OWN:
+        if name not in OWN:
             read = tuple(choice for text in texts for choice in _readings(text))
-            params[name.removeprefix(_PARAM)] = ChoicesFilter(choices=read)
+            params[name.removeprefix(PARAM)] = ChoicesFilter(choices=read)
     if "state" in ranges:
         raise _wrong("'state' has no range")
     return Selection(

@@ -28,7 +28,7 @@ from ..analysis.surrogate import base_of, surrogate
 from ..analysis.table import TrialTable
 from ..analysis.timeline import Bar, timeline
 from ..domain.ladder import bracket_steps, ladder_of
-from ..domain.selection import Selection
+from ..domain.selection import Selection, check_names
 from ..domain.space import Parameter
 from ..domain.study import Study
 from ..domain.trial import TrialSource
@@ -301,6 +301,7 @@ class AnalysisService:
     def _selected(self, study_id: str, query: Query) -> Envelope:
         """The numbers of all trials in a selection: a plot dims those that are not among them."""
         study, table = self._tables.look(study_id)
+        check_names(study.definition.space.names, query.where)
         mask = matching(table, query.where, partial(self._tables.param_keys, study.id, table))
         numbers = table.number[mask]
         return Envelope(

@@ -23,14 +23,13 @@ from ..analysis.selection import (
     value_keys,
 )
 from ..analysis.table import Mask, TrialTable
+from ..domain.selection import PARAM
 from ..domain.study import Study
 from ..domain.trial import Trial
 from ..store import trial_lists
 from ..store.page import Page, bounded, encode
 from ..store.trial_lists import MISSING, PRESENT, TrialFilter
 from .plot_tables import PlotTables
-
-_PARAM = "param:"
 
 
 class TrialPages:
@@ -83,7 +82,7 @@ class TrialPages:
             return value_keys(table)
         if name == "number":
             return number_keys(table)
-        return self._tables.param_keys(study.id, table, name.removeprefix(_PARAM))
+        return self._tables.param_keys(study.id, table, name.removeprefix(PARAM))
 
 
 def _is_kept(filters: TrialFilter, order_by: str) -> bool:
@@ -91,7 +90,7 @@ def _is_kept(filters: TrialFilter, order_by: str) -> bool:
     name = order_by.removeprefix("-")
     if filters.changed_since is not None or name == "created_at":
         return False
-    return name.startswith(_PARAM) or not filters.where.is_empty
+    return name.startswith(PARAM) or not filters.where.is_empty
 
 
 def _rest(

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from ..domain.selection import check_names
 from ..domain.space import point_key
 from ..domain.study import OPEN_STUDY_STATES, Study, StudyDefinition, StudyState
 from ..domain.trial import TRIAL_TRANSITIONS, Measurement, Trial, TrialSource, TrialState
@@ -67,10 +68,17 @@ class TrialService:
         size: int,
         token: str | None,
     ) -> TrialPage:
-        """A page of a study's trials."""
+        """A page of a study's trials.
+
+        Raises:
+            NotFound: there is no such study.
+            InvalidInput: a parameter is named that the study does not have, an order that there is
+                not, or a token of another list.
+        """
 
         def read(conn: Connection) -> TrialPage:
             study = study_rows.get(conn, study_id)
+            check_names(study.definition.space.names, filters.where, order_by)
             page = self._pages.page(
                 conn, study, filters=filters, order_by=order_by, size=size, token=token
             )
@@ -83,10 +91,12 @@ class TrialService:
 
         Raises:
             NotFound: there is no such study.
+            InvalidInput: a parameter is named that the study does not have.
         """
 
         def read(conn: Connection) -> tuple[StudyDefinition, list[str]]:
             definition = study_rows.get(conn, study_id).definition
+            check_names(definition.space.names, filters.where, order_by)
             declared = {metric.name for metric in definition.metrics}
             reported = trial_sets.reported_metrics(conn, study_id, declared, MOST_REPORTED)
             return definition, reported

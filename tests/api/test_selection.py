@@ -14,6 +14,7 @@ from app.domain.trial import TrialState
 from app.errors import InvalidInput
 
 from .conftest import create
+from .problems import is_problem
 
 
 @pytest.mark.parametrize(
@@ -99,3 +100,29 @@ async def test_lists_and_files_hold_the_selection_in_its_order(http: httpx.Async
     assert (picked["columns"], picked["n_total"]) == ({"number": [3, 5, 7]}, 8)
     refused = await http.get(f"{path}/export", params={"where": "x"})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/where")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("asked", "pointer", "said"),
+    [
+        ({"where": "learning_rat:0..1"}, "/where", 'did you mean "learning_rate"?'),
+        ({"where": '{"learning_rat": {"low": 0}}'}, "/where", '"learning_rat"'),
+        ({"where": "stat:completed"}, "/where", 'did you mean "state"?'),
+        ({"where": "param%3Anumber:1"}, "/where", '"number"'),
+        ({"order_by": "-param:learning_rat"}, "/order_by", 'did you mean "learning_rate"?'),
+    ],
+)
+async def test_a_parameter_that_is_not_there_is_named(
+    http: httpx.AsyncClient, asked: dict[str, str], pointer: str, said: str
+) -> None:
+    space = [{"name": "learning_rate", "type": "float", "low": 0, "high": 1}]
+    path = f"/v1/studies/{(await create(http, space=space))['id']}"
+    paths = [f"{path}/trials", f"{path}/export"]
+    if "where" in asked:
+        paths.append(f"{path}/analysis/selected")
+    for each in paths:
+        problem = is_problem(await http.get(each, params=asked), 422, "invalid-value")
+        [fault] = problem["errors"]
+        assert (fault["pointer"], fault["code"]) == (pointer, "unknown-parameter")
+        assert said in fault["detail"]

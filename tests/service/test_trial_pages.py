@@ -26,7 +26,7 @@ SPACE = [
     {"name": "kind", "type": "categorical", "choices": ["b", "a", "é", 1, True, False, 2.5]},
     {"name": "depth", "type": "int", "low": 1, "high": 4, "when": {"param": "kind", "in": ["a"]}},
 ]
-ORDERS = ["number", "value", "param:lr", "param:kind", "param:depth", "param:none"]
+ORDERS = ["number", "value", "param:lr", "param:kind", "param:depth"]
 PICKS = [
     Selection(),
     Selection(params={"lr": RangeFilter(low=0.1)}),

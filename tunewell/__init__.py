@@ -38,6 +38,7 @@ from .errors import (
     TunewellError,
     Unreachable,
     WrongAddress,
+    WrongToken,
 )
 from .objective import Infeasible, Objective, Trial, TrialEnded, objective
 
@@ -94,6 +95,7 @@ __all__ = [
     "Unreachable",
     "When",
     "WrongAddress",
+    "WrongToken",
     "aconnect",
     "connect",
     "local",

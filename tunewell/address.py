@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from .errors import WrongAddress
+from .errors import WrongAddress, WrongToken
 
 DEFAULT_URL = "http://127.0.0.1:8700"
 RETRY_S = 60.0
@@ -30,6 +30,7 @@ class Address:
 
     Raises:
         WrongAddress: the address is none.
+        WrongToken: the token is none.
     """
 
     def __init__(
@@ -39,6 +40,11 @@ class Address:
         self.timeout_s = timeout_s
         self.retry_s = retry_s
         self.token = (os.environ.get("TUNEWELL_TOKEN") or "" if token is None else token).strip()
+        if not (self.token.isascii() and self.token.isprintable()):
+            raise WrongToken(
+                "what was given as the token has characters in it that no token has, such as a "
+                "line's end; a token is tw_ and letters and digits"
+            )
         self._host = _host(self.url)
 
     def __repr__(self) -> str:

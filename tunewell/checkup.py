@@ -20,7 +20,7 @@ from ._parts import part
 from ._version import __version__
 from .connection import Connection
 from .errors import Unreachable
-from .lines import clean, duration, one_line
+from .lines import clean, duration, one_line, reason
 from .private import data_folder
 
 Verdict = Literal["ok", "warn", "FAIL"]
@@ -105,7 +105,7 @@ def service(probe: Probe) -> Iterator[Finding]:
         yield clock(answer.headers.get("Date"), began, ended)
     except Unreachable as error:
         text = (
-            f"no service at {clean(error.url)} ({clean(error.reason)}); start one: tunewell serve"
+            f"no service at {clean(error.url)} ({reason(error.reason)}); start one: tunewell serve"
         )
         data = {"url": error.url, "reachable": False}
         yield Finding(check="service", verdict="FAIL", text=text, data=data)

@@ -2,6 +2,7 @@
 
 TunewellError
  +- WrongAddress           the address of the service is none: mend it
+ +- WrongToken             what was given as a token cannot be one: mend it
  +- NotInstalled           something optional is missing: install it
  +- Unreachable            no answer: start the service, check the address
  +- ApiError               the service answered with a problem document
@@ -59,6 +60,12 @@ class WrongAddress(TunewellError):
 
     def __init__(self, summary: str) -> None:
         super().__init__(summary, next_step="export TUNEWELL_URL=http://127.0.0.1:8700")
+
+
+class WrongToken(TunewellError):
+    """What was given as a token cannot be sent as one."""
+
+    exit_status = 2
 
 
 class NotInstalled(TunewellError):

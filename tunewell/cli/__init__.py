@@ -8,12 +8,13 @@ only once it is asked for.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import ApiError, TunewellError, Unreachable
+from ..errors import ApiError, TunewellError, Unreachable, why
 from ..terminal import complain, forget_wishes
 
 FINE, FAILED, WRONG_USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -24,8 +25,15 @@ _AWAY = frozenset({502, 503, 504})
 """Statuses that say that the service, or its database, is not there."""
 
 
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""Why the system takes no more output."""
+
+
 def main() -> None:
     """The entry point of the `tunewell` command."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us: nobody is to read it
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     sys.exit(run(sys.argv[1:]))
 
 
@@ -35,6 +43,23 @@ def run(arguments: Sequence[str]) -> int:
     Args:
         arguments: the command line without the program's name.
     """
+    status = FINE
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read standard output has seen enough.
+        _write_no_more()
+    except OSError as error:
+        if error.filename is not None or error.errno not in _UNWRITABLE:
+            raise
+        _write_no_more()
+        _complain([f"error: standard output cannot be written: {why(error).lower()}"])
+        return FAILED
+    return status
+
+
+def _run(arguments: Sequence[str]) -> int:
     from typer import Abort, TyperException
 
     from .root import root
@@ -45,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
         status = root().main(list(arguments), "tunewell", standalone_mode=False)
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):
-            return _unread()
+            raise error.__context__ from None
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     except Abort:
         return FAILED
@@ -53,15 +78,12 @@ def run(arguments: Sequence[str]) -> int:
         return _tell_usage(error, as_json=as_json)
     except TunewellError as error:
         return _tell(error, as_json=as_json)
-    except BrokenPipeError:
-        return _unread()
     return status if isinstance(status, int) else FINE
 
 
-def _unread() -> int:
-    """Whoever read standard output has seen enough; nothing more can be written there."""
+def _write_no_more() -> None:
+    """What standard output still holds goes nowhere, or the interpreter would fail at it again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return FINE
 
 
 def _tell_usage(error: Any, *, as_json: bool) -> int:

@@ -32,5 +32,7 @@ TrialOf = Annotated[
 ]
 TrialNumber = Annotated[
     int | None,
-    typer.Argument(min=1, help="After a study: the trial's number in it.", show_default=False),
+    typer.Argument(
+        metavar="NUMBER", min=1, help="After a study: the trial's number in it.", show_default=False
+    ),
 ]

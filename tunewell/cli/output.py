@@ -6,6 +6,7 @@ Tables and lines for people, JSON for programs, talk on standard error.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -161,6 +162,10 @@ def usage_lines(error: Any) -> list[str]:
     said = said.replace(". Did you mean", ", did you mean").replace(": Value error, ", ": ")
     said = said.replace("No such option: ", "no such option ")
     said = said.replace(": Input should be", ": it should be")
+    # What pydantic and click say beside it.
+    said = re.sub(r", unable to parse string as an? \w+$", "", said)
+    said = re.sub(r"\. Choose from:\s+(?=\S)", ": ", said)
+    said = re.sub(r",\s*\n\s*", ", ", said)
     said += f", did you mean {' or '.join(near)}?" if near else ""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "tunewell"

@@ -34,6 +34,10 @@ app = App("Trials: look at them, cancel, retry.")
 def _id(client: Client, of: str, number: int | None) -> str:
     """The id of a trial: given as such, or by its number in a study."""
     if number is None:
+        if not of.startswith("tr_"):
+            raise typer.BadParameter(
+                f"{of!r} is no trial's id; of a study, give the trial's number too"
+            )
         return of
     study = client.find_study(of)
     for trial in client.trials(study["id"]):
@@ -128,7 +132,10 @@ def show(
         raise typer.BadParameter("--attempt goes with --logs")
     if logs:
         with connect(url, token) as client:
-            log = client.get_logs(_id(client, trial, number), attempt)
+            found_id = _id(client, trial, number)
+            log = client.get_logs(found_id, attempt)
+            if attempt is not None and not log["parts"]:
+                _check_attempt(client.get_trial(found_id), attempt)
         _print_logs(log, as_json=json)
         return
     with connect(url, token) as client:
@@ -141,6 +148,14 @@ def show(
     print_facts(_facts(found, study))
     if found.failure and found.failure.traceback:
         print("\n".join(clean(line) for line in found.failure.traceback.splitlines()))
+
+
+def _check_attempt(raw: dict[str, Any], attempt: str) -> None:
+    known = [str(each["lease_id"]) for each in raw["attempts"]]
+    if attempt not in known:
+        there = f"; its attempts are {', '.join(known)}" if known else ""
+        detail = f"trial {raw['number']} has no attempt {attempt!r}{there}"
+        raise NotFound(404, {"code": "not-found", "detail": detail})
 
 
 def _print_logs(log: Any, *, as_json: bool) -> None:
@@ -180,7 +195,7 @@ def _facts(trial: TrialDetail, study: Study) -> Iterator[tuple[str, Any]]:
         who += "" if attempt.slot is None else f" in slot {attempt.slot}"
         how = attempt.end or "running"
         why = f" ({attempt.failure.kind})" if attempt.failure else ""
-        yield "attempt", f"{cell(attempt.acquired_at)} by {who}: {how}{why}"
+        yield "attempt", f"{cell(attempt.acquired_at)} by {who}: {how}{why}, {attempt.lease_id}"
     if trial.failure:
         yield "failure", f"{trial.failure.kind}: {' '.join(trial.failure.message.split())}"
     yield "created", trial.created_at

@@ -116,6 +116,24 @@ def test_wrong_usage_ends_with_2(run: Any, arguments: list[str]) -> None:
     assert "\x1b" not in ran.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["token", "create"], "missing option '--role': reader, worker, submitter, admin"),
+        (["trial", "show", "a", "b"], "invalid value for 'NUMBER': it should be a valid integer"),
+        (["study", "list", "--token", "tw_\u00e9"], "characters in it that no token has"),
+        (["study", "list", "--token", "tw_a\nb"], "characters in it that no token has"),
+    ],
+)
+def test_wrong_usage_is_told_on_one_line(run: Any, arguments: list[str], said: str) -> None:
+    ran = run(*arguments)
+    assert ran.status == 2
+    first = ran.err.splitlines()[0]
+    assert first.startswith("error: ")
+    assert said in first
+    assert first.isprintable()
+
+
 def test_a_service_that_is_not_there_ends_with_3_and_says_how_to_start_one(
     run: Any, service: Any
 ) -> None:
@@ -402,11 +420,28 @@ def test_a_trial_is_shown_by_its_id_or_by_its_number_in_a_study(run: Any, servic
     by_id = run("trial", "show", "tr_3")
     by_number = run("trial", "show", "st_1", "3")
     assert by_id.out == by_number.out
-    assert "attempt      2026-11-23 20:00:00 by wk_1: failed (user_error)\n" in by_id.out
+    assert "attempt      2026-11-23 20:00:00 by wk_1: failed (user_error), ls_1\n" in by_id.out
     assert by_id.out.endswith("Traceback\n  line\ufffd[1m\n")
     missing = run("trial", "show", "st_1", "9")
     assert missing.status == 1
     assert "has no trial 9" in missing.err
+
+
+def test_a_study_without_a_number_names_no_trial(run: Any, service: Any) -> None:
+    ran = run("trial", "show", "digits")
+    assert ran.status == 2
+    assert "'digits' is no trial's id; of a study, give the trial's number too" in ran.err
+
+
+def test_an_attempt_that_a_trial_has_not_had_is_told_with_those_it_has(
+    run: Any, service: Any
+) -> None:
+    service.on("GET /v1/trials/tr_3/logs", {"parts": []})
+    service.on("GET /v1/trials/tr_3", {"number": 3, "attempts": [{"lease_id": "ls_1"}]})
+    ran = run("trial", "show", "tr_3", "--logs", "--attempt", "x")
+    assert (ran.status, ran.out) == (1, "")
+    assert "trial 3 has no attempt 'x'; its attempts are ls_1" in ran.err
+    assert run("trial", "show", "tr_3", "--logs", "--attempt", "ls_1").status == 0
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])

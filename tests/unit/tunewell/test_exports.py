@@ -65,6 +65,7 @@ def test_the_public_names_are_these_and_all_are_there() -> None:
         "Unreachable",
         "When",
         "WrongAddress",
+        "WrongToken",
         "aconnect",
         "connect",
         "local",

@@ -22,6 +22,8 @@ from .study import Direction, Metric
 
 ROLES = ("objective", "constraint")
 OPERATORS = ("<=", ">=", "==")
+LARGEST_SUM = 1e300
+"""Of the terms of a constraint: room enough that no sum or tolerance overflows."""
 
 
 def parse_metrics(raw: object, pointer: str, faults: Faults) -> tuple[Metric, ...]:
@@ -99,7 +101,25 @@ def _constraint(
     kept = _terms(terms or {}, fields.at("terms"), faults, by_name, names)
     if op is None or bound is None or len(faults) > before:
         return None
+    if not _largest_sum(kept, bound, by_name) <= LARGEST_SUM:
+        rule = f"The terms at their largest and the bound add up to {LARGEST_SUM:.0e} at most."
+        faults.add(pointer, "out-of-range", rule)
+        return None
     return LinearConstraint(terms=kept, op=op, bound=bound)
+
+
+def _largest_sum(
+    terms: Mapping[str, float], bound: float, by_name: Mapping[str, Parameter]
+) -> float:
+    """The bound and every term at the far end of its range, without their signs; parameters with
+    faults of their own are left out.
+    """
+    total = abs(bound)
+    for name, factor in terms.items():
+        parameter = by_name.get(name)
+        if parameter is not None and not isinstance(parameter, CategoricalParameter):
+            total += abs(factor) * max(abs(parameter.low), abs(parameter.high))
+    return total
 
 
 def _terms(

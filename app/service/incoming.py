@@ -77,9 +77,14 @@ def read_items(
         if len(faults) > MAX_FAULTS:
             break
     if faults:
-        n = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise InvalidInput(f"{n} in the trials; none was added", faults=faults)
+        raise none_added(faults)
     return read
+
+
+def none_added(faults: Sequence[Fault]) -> InvalidInput:
+    """Why nothing was added: faults in some of the trials, at least one."""
+    n = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+    return InvalidInput(f"{n} in the trials; none was added", faults=faults)
 
 
 def _read(

@@ -11,7 +11,7 @@ from ..domain.selection import check_names
 from ..domain.space import point_key
 from ..domain.study import OPEN_STUDY_STATES, Study, StudyDefinition, StudyState
 from ..domain.trial import TRIAL_TRANSITIONS, Measurement, Trial, TrialSource, TrialState
-from ..errors import Conflict, Precondition
+from ..errors import Conflict, Fault, Precondition
 from ..store import leases as lease_rows
 from ..store import measurements as measurement_rows
 from ..store import studies as study_rows
@@ -23,9 +23,9 @@ from ..store.page import Page, bounded
 from ..store.studies import LockedStudy
 from ..store.transaction import Tx
 from ..store.trials import TrialFilter
-from ..suggest.design import complete_point
+from ..suggest.design import complete_point, satisfies
 from .exports import MOST_REPORTED, Export, export_of
-from .incoming import MAX_ITEMS, Incoming, read_items
+from .incoming import MAX_ITEMS, Incoming, none_added, read_items
 from .plot_tables import PlotTables
 from .points import PointSource
 from .settle import abort, note_best, settle, wake
@@ -157,9 +157,13 @@ class TrialService:
         return trials
 
     def _complete(self, study: Study, incoming: Sequence[Incoming]) -> list[Incoming]:
-        """Fills in what partial points leave open, each in a way that no two become the same."""
+        """Fills in what partial points leave open, each in a way that no two become the same.
+
+        Raises:
+            InvalidInput: some of them cannot be filled in within the known constraints.
+        """
         taken: set[str] = set()
-        completed = []
+        completed, faults = [], []
         for k, item in enumerate(incoming):
             params = item.params
             if item.is_partial:
@@ -170,8 +174,12 @@ class TrialService:
                     study.next_number + k,
                     frozenset(taken),
                 )
+                if not satisfies(study.definition.space, params):
+                    faults.append(_left_no_room(k))
             taken.add(point_key(params))
             completed.append(item.with_params(params))
+        if faults:
+            raise none_added(faults)
         return completed
 
     def cancel(
@@ -260,6 +268,11 @@ def _visible(conn: Connection, trial_id: str) -> Trial:
     trial = trial_rows.get(conn, trial_id)
     study_rows.get(conn, trial.study_id)
     return trial
+
+
+def _left_no_room(position: int) -> Fault:
+    rule = "No way was found to complete the point so that it meets the study's constraints."
+    return Fault(pointer=f"/trials/{position}/params", code="constraint-violated", detail=rule)
 
 
 def _locked(tx: Tx, trial_id: str, revision: int | None) -> tuple[LockedStudy, Trial]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from types import MappingProxyType
 
 import numpy as np
 
@@ -24,12 +25,19 @@ _SWITCHED = 0.25
 """How often a broken constraint has an inactive parameter of its terms switched on."""
 
 
-def repaired_point(space: Space, rng: np.random.Generator) -> dict[str, Value] | None:
+def repaired_point(
+    space: Space, rng: np.random.Generator, held: Params = MappingProxyType({})
+) -> dict[str, Value] | None:
     """A point that keeps the constraints, from a random one whose coordinates are moved in turn.
 
     A coordinate of a broken constraint is drawn anew from the interval that its constraints leave
     it, the other coordinates held (Gibbs sampling); where the interval is empty, between its value
     and the end of its range that is nearer to the interval.
+
+    Args:
+        space: the search space.
+        rng: draws the point and chooses the coordinates.
+        held: values that the point has to have.
 
     Returns:
         A point, or None when none was found.
@@ -37,8 +45,8 @@ def repaired_point(space: Space, rng: np.random.Generator) -> dict[str, Value] |
     axes = {axis.parameter.name: axis for axis in Encoder(space).axes}
     for _ in range(_STARTS):
         full = {name: axis.from_unit(float(rng.random())) for name, axis in axes.items()}
-        params = _settled(space, axes, full, rng, is_near=False)
-        if params is not None:
+        params = _settled(space, axes, full | dict(held), rng, is_near=False, held=held.keys())
+        if params is not None and all(name in params for name in held):
             return params
     return None
 
@@ -70,19 +78,24 @@ def _settled(
     rng: np.random.Generator,
     *,
     is_near: bool,
+    held: Set[str] = frozenset(),
 ) -> dict[str, Value] | None:
-    """The active part of `full` after its coordinates were moved until the constraints hold."""
+    """The active part of `full` after its coordinates, but for those held, were moved until the
+    constraints hold.
+    """
     for move in range(_MOVES):
         params = keep_active(space, full)
         broken = [c for c in space.constraints if not constraint_holds(c, params)]
         if not broken:
             return params
         constraint = broken[int(rng.integers(len(broken)))]
-        names = sorted(set(constraint.terms) & set(params))
+        names = sorted((set(constraint.terms) & set(params)) - held)
         inactive = sorted(set(constraint.terms) - set(params))
         if inactive and (not names or rng.random() < _SWITCHED):
-            _switch_on(axes, full, inactive[int(rng.integers(len(inactive)))], rng)
+            _switch_on(axes, full, inactive[int(rng.integers(len(inactive)))], rng, held)
             continue
+        if not names:
+            return None
         name = names[int(rng.integers(len(names)))]
         share = None if is_near else float(rng.random())
         is_late = 2 * move >= _MOVES
@@ -91,10 +104,14 @@ def _settled(
 
 
 def _switch_on(
-    axes: Mapping[str, Axis], full: dict[str, Value], name: str, rng: np.random.Generator
+    axes: Mapping[str, Axis],
+    full: dict[str, Value],
+    name: str,
+    rng: np.random.Generator,
+    held: Set[str],
 ) -> None:
-    """Gives the parameters that one depends on values with which it is active, as far as its
-    conditions and theirs agree.
+    """Gives the parameters that one depends on, but for those held, values with which it is active,
+    as far as its conditions and theirs agree.
     """
     while (condition := axes[name].parameter.when) is not None:
         parent = axes[condition.param]
@@ -107,7 +124,8 @@ def _switch_on(
             high = ends.high if condition.high is None else min(ends.high, condition.high)
             left, right = parent.to_unit(low), parent.to_unit(high)
             value = parent.from_unit(left + (right - left) * float(rng.random()))
-        full[condition.param] = value
+        if condition.param not in held:
+            full[condition.param] = value
         name = condition.param
 
 

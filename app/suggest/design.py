@@ -21,6 +21,9 @@ from .enumeration import Enumeration, is_finite
 MAX_TRIES = 1_000
 """How many attempts look for a point that is new and keeps the known constraints."""
 
+FEW_TRIES = 50
+"""How many do where a known constraint is an equality, which draws of real numbers never hit."""
+
 MAX_REPAIRS = 20
 """How many points are moved into the known constraints when attempts bring nothing new."""
 
@@ -177,7 +180,8 @@ def new_point(
     Args:
         request: gives the space.
         taken: keys of points that must not be proposed again.
-        draw: gives the k-th attempt; asked for k = 0, 1, ... up to 999, in order.
+        draw: gives the k-th attempt; asked for k = 0, 1, ... up to 999, in order; up to 49 where
+            a constraint is an equality.
         rng: for the walk through a finite space, when the attempts bring nothing.
 
     Returns:
@@ -187,7 +191,7 @@ def new_point(
     """
     space = request.space
     last: dict[str, Value] | None = None
-    for k in range(MAX_TRIES):
+    for k in range(_tries(space)):
         params = dict(draw(k))
         if not satisfies(space, params):
             continue
@@ -204,6 +208,11 @@ def new_point(
     if not is_finite(space):
         return last
     return _walk(space, taken, rng, last)
+
+
+def _tries(space: Space) -> int:
+    has_equality = any(constraint.op == "==" for constraint in space.constraints)
+    return FEW_TRIES if has_equality else MAX_TRIES
 
 
 def _walk(
@@ -239,7 +248,7 @@ def complete_point(
     rng = np.random.default_rng([seed, zlib.crc32(b"complete"), index])
     encoder, known = Encoder(space), set(taken)
     kept: list[dict[str, Value]] = []  # best first: new, else within the constraints, else any
-    for _ in range(MAX_TRIES):
+    for _ in range(_tries(space)):
         chosen = _completed(encoder, partial, rng.random(encoder.d))
         if not all(name in chosen for name in partial) or not satisfies(space, chosen):
             kept = kept or [chosen]
@@ -247,6 +256,8 @@ def complete_point(
         kept = [chosen]
         if point_key(chosen) not in known:
             break
+    if space.constraints and not satisfies(space, kept[0]):
+        return repaired_point(space, rng, partial) or kept[0]
     return kept[0]
 
 

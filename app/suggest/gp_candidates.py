@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from .gp_space import GpSpace, row_keys
+from .linear import Linear
 from .numerics import Array
 
 N_GLOBAL = 512
@@ -47,6 +48,7 @@ class CandidateMaker:
         self.space = space
         self.known = known
         self.best = np.where(np.isnan(best), 0.5, best)
+        self.linear = Linear(space) if space.space.constraints else None
         self.rng = rng
         self.region = region
         self._is_numeric = (space.is_smooth | space.is_swept) & ~space.is_category
@@ -55,17 +57,26 @@ class CandidateMaker:
         self._sd_floor = np.where(gaps < 1.0, 0.6 * gaps, 0.0)
 
     def make(self) -> Array:
-        """Distinct snapped full rows (m, p), inside their boxes."""
+        """Distinct snapped full rows (m, p), inside their boxes, but for those that known
+        constraints have moved.
+        """
         origins = self.best[np.arange(N_AROUND) % len(self.best)]
         near = np.repeat(self.best[:1], N_AROUND // 5, axis=0)
         rows = [self._spread(), self._around(origins, _WIDE_SD), self._around(near, _NARROW_SD)]
         full = np.vstack(rows)
         lower, upper = self.boxes(full)
-        full = self.space.snap(np.clip(full, lower, upper))
+        full = self._mended(self.space.snap(np.clip(full, lower, upper)))
         first: dict[bytes, int] = {}
         for k, key in enumerate(row_keys(self.space.points(full))):
             first.setdefault(key, k)
         return full[list(first.values())]
+
+    def _mended(self, full: Array) -> Array:
+        """The rows with those that broke known constraints moved into them."""
+        if self.linear is None:
+            return full
+        spread = self.linear.mended(full[:N_GLOBAL], self.rng, is_spread=True)
+        return np.vstack([spread, self.linear.mended(full[N_GLOBAL:], self.rng)])
 
     def boxes(self, full: Array) -> tuple[Array, Array]:
         """Bounds (m, p), (m, p) of the numeric coordinates of full rows."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from .acquisition import Acquisition
 from .gp_ascent import climb
 from .gp_candidates import CandidateMaker, Region
 from .gp_space import GpSpace, row_keys
+from .linear import Follower, Linear
 from .numerics import Array
 
 N_STARTS = 8
@@ -108,7 +110,7 @@ class Search:
         ended: list[Array] = []
         scores: list[Array] = []
         for k in range(MAX_ROUNDS):
-            u = self.space.snap(self._climbed(u, _EVALUATIONS[min(k, 1)]))
+            u = self._climbed(u, _EVALUATIONS[min(k, 1)])
             score = self.score(u)
             ended.append(u)
             scores.append(score)
@@ -125,16 +127,40 @@ class Search:
         return np.vstack(ended), np.concatenate(scores)
 
     def _climbed(self, u: Array, evaluations: int) -> Array:
-        """The rows after a climb in their active smooth parameters."""
-        space = self.space
+        """The snapped rows after a climb in their active smooth parameters."""
+        space, linear = self.space, self.maker.linear
         if not space.is_smooth.any():
-            return u
+            return space.snap(u)
         may_move = space.is_smooth & space.active(u)
         lower, upper = self.maker.boxes(u)
         held = ~may_move
         lower, upper = np.where(held, u, lower), np.where(held, u, upper)
+        if linear is not None:
+            lower, upper = np.minimum(lower, u), np.maximum(upper, u)
+            return self._climbed_within(linear, u, lower, upper, evaluations)
         start = np.clip(u, lower, upper)
-        return climb(self._value_and_gradient, start, lower, upper, evaluations=evaluations)[0]
+        ended = climb(self._value_and_gradient, start, lower, upper, evaluations=evaluations)[0]
+        return space.snap(ended)
+
+    def _climbed_within(
+        self, linear: Linear, u: Array, lower: Array, upper: Array, evaluations: int
+    ) -> Array:
+        """The snapped rows after a climb inside known constraints, along those that are tight."""
+        out = u.copy()
+        for rows, follower in linear.grouped(u):
+            low, high = lower[rows], upper[rows]
+            places = linear.columns[follower.places]
+            low[:, places] = high[:, places] = u[rows][:, places]
+            function = partial(self._followed, follower)
+            ended = climb(function, u[rows], low, high, evaluations=evaluations)[0]
+            out[rows] = follower.followed(ended)[0]
+        return linear.mended(self.space.snap(out), self.rng)
+
+    def _followed(self, follower: Follower, full: Array) -> tuple[Array, Array]:
+        """The acquisition at full rows in which some values follow from the others."""
+        full, is_inside = follower.followed(full)
+        value, gradient = self._value_and_gradient(full)
+        return np.where(is_inside, value, -np.inf), follower.folded(full, gradient)
 
     def _value_and_gradient(self, full: Array) -> tuple[Array, Array]:
         """The acquisition at full rows that need not be snapped in the smooth parameters."""
@@ -160,6 +186,8 @@ class Search:
         is_inside = ((changed >= lower[owner] - 1e-12) & (changed <= upper[owner] + 1e-12)) | (
             changed == u[owner]
         )
+        if self.maker.linear is not None:
+            changed = self.maker.linear.mended(changed, self.rng)
         score = np.where(is_inside.all(axis=1), self.score(changed), -np.inf)
         out, value = u.copy(), np.full(u.shape[0], -np.inf)
         for k in np.lexsort((-score, owner)):

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..domain.points import BALANCE_TOLERANCE
 from ..domain.space import CategoricalParameter, Condition, LinearConstraint, Params, Space, Value
 from .encode import CATEGORY, Axis, Encoder
 from .gp_kernel import Columns
@@ -37,6 +39,24 @@ class _Scale:
 
     shift: float
     factor: float
+
+
+class Line(NamedTuple):
+    """How the values of a numeric parameter follow its coordinate u, as if it had no steps.
+
+    Attributes:
+        is_log: ln value = start + rise * u; else the value itself is.
+        start, rise: see there.
+        low, high: the smallest and the largest value.
+        step: what neighbouring values differ by; 0 for a continuous parameter.
+    """
+
+    is_log: bool
+    start: float
+    rise: float
+    low: float
+    high: float
+    step: float
 
 
 class GpSpace:
@@ -189,6 +209,26 @@ class GpSpace:
             return np.clip(np.exp(ends[0] + u * (ends[1] - ends[0])), p.low, p.high)
         return np.clip(p.low * (1.0 - u) + p.high * u, p.low, p.high)
 
+    def line(self, j: int) -> Line:
+        """How the values of a numeric parameter follow its coordinate.
+
+        Raises:
+            ValueError: the parameter is a category.
+        """
+        axis, scale = self.axes[j], self._scales[j]
+        p, count = axis.parameter, axis.n_cells
+        if isinstance(p, CategoricalParameter):
+            raise ValueError("a category has no line")
+        low, high = float(p.low), float(p.high)
+        if count is None:
+            start, end = (math.log(low), math.log(high)) if p.log else (low, high)
+            return Line(p.log, start, end - start, low, high, 0.0)
+        step = _low_and_step(axis)[1]
+        high = float(axis.value_of_cell(count - 1))
+        if scale is not None:
+            return Line(True, -scale.shift / scale.factor, 1.0 / scale.factor, low, high, step)
+        return Line(False, low - 0.5 * step, count * step, low, high, step)
+
     def keeps_constraints(self, points: Array) -> Mask:
         """Which points (m, p) keep the known linear constraints; inactive parameters count as 0."""
         out = np.ones(points.shape[0], dtype=bool)
@@ -197,13 +237,15 @@ class GpSpace:
         return out
 
     def _keeps(self, constraint: LinearConstraint, points: Array) -> Mask:
-        total = np.zeros(points.shape[0])
+        total, largest = np.zeros(points.shape[0]), np.full(points.shape[0], abs(constraint.bound))
         for name, factor in constraint.terms.items():
             u = points[:, self._index[name]]
             is_active = ~np.isnan(u)
             filled = np.where(is_active, u, 0.5)
-            total += np.where(is_active, factor * self.numbers(self._index[name], filled), 0.0)
-        slack = 1e-9 * np.maximum(max(1.0, abs(constraint.bound)), np.abs(total))
+            part = np.where(is_active, factor * self.numbers(self._index[name], filled), 0.0)
+            total += part
+            largest = np.maximum(largest, np.abs(part))
+        slack = BALANCE_TOLERANCE * largest
         gap = total - constraint.bound
         if constraint.op == "<=":
             return np.asarray(gap <= slack)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..domain.space import Params, Value, point_key
+from ..domain.space import Params, Space, Value, point_key
 from ..domain.trial import TrialState
 from .base import (
     Decision,
@@ -36,6 +36,8 @@ from .base import (
 from .design import design_suggestion, new_point, satisfies
 from .encode import Encoder
 from .enumeration import Enumeration, is_finite
+from .gp_space import GpSpace
+from .linear import Linear
 from .memory import SuggestMemory
 from .tpe_columns import Codes, Taken
 from .tpe_model import Model
@@ -119,6 +121,7 @@ class _Asker:
         memory, space = memory_of(request), request.space
         self._codes = memory.thing("tpe", space, partial(Codes, space))
         self._groups = self._codes.groups()
+        self._linear = memory.thing("linear", space, partial(_linear, space))
         trials, encode = by_number(request.finished), self._codes.encode_trials
         self._finished: Floats = memory.rows("tpe", space, encode, trials)
         pending = sorted(request.pending, key=lambda trial: trial.number)
@@ -193,6 +196,9 @@ class _Asker:
     def _best_new(self, model: Model, rng: np.random.Generator) -> _Choice | None:
         """The best candidate of a draw that is new, or None."""
         drawn, log_ratios = model.draw(rng, self._settings.n_candidates)
+        if self._linear is not None:
+            drawn = self._mended(self._linear, drawn, rng)
+            log_ratios = model.log_ratio(drawn)
         for i in np.argsort(-log_ratios, kind="stable"):
             params = self._codes.decode(drawn[i])
             if not satisfies(self._request.space, params):
@@ -206,6 +212,13 @@ class _Asker:
                     reason="the new candidate with the largest log l(x) - log g(x)",
                 )
         return None
+
+    def _mended(self, linear: Linear, drawn: Floats, rng: np.random.Generator) -> Floats:
+        """Codes `(q, p)` with those of points that broke known constraints moved into them."""
+        space = linear.space
+        points = space.encode([self._codes.decode(codes) for codes in drawn])
+        full = linear.mended(np.where(np.isnan(points), 0.5, points), rng)
+        return self._codes.encode([space.decode(row) for row in full])
 
     def _is_crowded(self, codes: Floats) -> bool:
         """Whether a candidate with codes `(p,)` all but repeats a pending point."""
@@ -255,6 +268,10 @@ class _Asker:
             n_candidates=len(left),
             reason="the untried point with the largest log l(x) - log g(x)",
         )
+
+
+def _linear(space: Space) -> Linear | None:
+    return Linear(GpSpace(space)) if space.constraints else None
 
 
 def by_number(trials: tuple[FinishedTrial, ...]) -> tuple[FinishedTrial, ...]:

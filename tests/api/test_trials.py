@@ -143,6 +143,24 @@ async def test_user_points_run_first_and_partial_ones_are_completed(
     assert 1 <= second["params"]["y"] <= 9
 
 
+async def test_a_partial_point_is_completed_within_the_constraints_or_refused(
+    http: httpx.AsyncClient,
+) -> None:
+    space = [{"name": name, "type": "float", "low": 0, "high": 1} for name in "abc"]
+    shares = {"terms": dict.fromkeys("abc", 1), "op": "==", "bound": 1}
+    study = await create(http, space=space, constraints=[shares])
+    await enqueue(http, study, {"params": {"a": 0.625}})
+    params = (await ask(http, study["id"]))["params"]
+    assert params["a"] == 0.625
+    assert sum(params.values()) == pytest.approx(1.0)
+    body = {"trials": [{"params": {"a": 0.5}}, {"params": {"a": 0.625, "b": 0.75}}]}
+    answer = await http.post(f"/v1/studies/{study['id']}/trials", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-value")
+    [fault] = answer.json()["errors"]
+    assert (fault["pointer"], fault["code"]) == ("/trials/1/params", "constraint-violated")
+    assert len((await http.get(f"/v1/studies/{study['id']}/trials")).json()["trials"]) == 1
+
+
 async def test_finished_trials_are_imported_with_their_curves(http: httpx.AsyncClient) -> None:
     study = await create(http, limits={"max_trials": 1})
     [trial] = await enqueue(

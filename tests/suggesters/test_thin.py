@@ -13,12 +13,14 @@ from app.domain.space import (
     Params,
     Space,
 )
+from app.domain.study import Direction, Metric
 from app.domain.trial import TrialSource
 from app.suggest.registry import ENTRIES, suggest
 
-from .asking import answer, request, told
+from .asking import LOSS, answer, request, told
 
 SIX = "abcdef"
+TWO = (*LOSS, Metric(name="gain", direction=Direction.MAXIMIZE))
 THIN: dict[str, Space] = {
     # 0.14 % of the cube
     "six that share one": Space(
@@ -42,6 +44,74 @@ THIN: dict[str, Space] = {
         constraints=(LinearConstraint(terms={"x": 1.0}, op=">=", bound=0.9),),
     ),
 }
+
+SHARES = Space(
+    parameters=THIN["six that share one"].parameters,
+    constraints=(LinearConstraint(terms=dict.fromkeys(SIX, 1.0), op="==", bound=1.0),),
+)
+BALANCED: dict[str, Space] = {
+    "six shares of one": SHARES,
+    "an integer that real numbers add up to": Space(
+        parameters=(
+            IntParameter(name="n", low=1, high=6),
+            FloatParameter(name="x", low=0.0, high=6.0),
+            FloatParameter(name="y", low=0.0, high=6.0),
+        ),
+        constraints=(LinearConstraint(terms={"x": 1.0, "y": 1.0, "n": -1.0}, op="==", bound=0.0),),
+    ),
+    "whole numbers": Space(
+        parameters=tuple(IntParameter(name=name, low=0, high=60) for name in "abcd"),
+        constraints=(LinearConstraint(terms=dict.fromkeys("abcd", 1.0), op="==", bound=60.0),),
+    ),
+    "shares, one of them in a branch": Space(
+        parameters=(
+            CategoricalParameter(name="m", choices=("p", "q")),
+            FloatParameter(name="a", low=1e-3, high=1.0, log=True),
+            FloatParameter(name="b", low=0.0, high=1.0),
+            FloatParameter(name="c", low=0.0, high=1.0, when=Condition(param="m", choices=("p",))),
+        ),
+        constraints=(LinearConstraint(terms=dict.fromkeys("abc", 1.0), op="==", bound=1.0),),
+    ),
+}
+
+
+def _distance(params: Params) -> float:
+    """From values that fall off with the parameters' order."""
+    numbers = [float(v) for v in params.values() if not isinstance(v, str)]
+    return sum((v - 0.4 / (k + 1)) ** 2 for k, v in enumerate(numbers))
+
+
+@pytest.mark.parametrize("space", BALANCED.values(), ids=BALANCED)
+@pytest.mark.parametrize("name", ["gp", "tpe", "auto"])
+def test_a_model_proposes_on_equalities(name: str, space: Space) -> None:
+    """No point is a fallback, or a plain draw, once the design is over; with two metrics too."""
+    for metrics in (LOSS, TWO):
+        tried: list[Params] = []
+        for index in range(1, 16):
+            values = [(_distance(p), -_distance(p))[: len(metrics)] for p in tried]
+            asked = request(space, told(tried, values), metrics=metrics, index=index)
+            (made,) = answer(name, asked).suggestions
+            assert made.source in (TrialSource.INITIAL, TrialSource.SUGGESTER)
+            assert "uniform draw" not in made.provenance.get("reason", "")
+            tried.append(made.params)
+
+
+def test_gp_finds_the_best_shares() -> None:
+    """Which 30 random points come no nearer to than .01, and those of the model within .001."""
+    best: dict[str, float] = {}
+    for name in ("random", "gp"):
+        tried: list[Params] = []
+        for index in range(1, 31):
+            asked = request(SHARES, told(tried, [(_shares(p),) for p in tried]), index=index)
+            (made,) = answer(name, asked).suggestions
+            tried.append(made.params)
+        best[name] = min(_shares(params) for params in tried)
+    assert best["gp"] < 1e-3 < 1e-2 < best["random"]
+
+
+def _shares(params: Params) -> float:
+    wanted = dict(zip(SIX, (0.45, 0.3, 0.15, 0.1, 0.0, 0.0), strict=True))
+    return sum((float(params[name]) - share) ** 2 for name, share in wanted.items())
 
 
 @pytest.mark.parametrize("space", THIN.values(), ids=THIN)

@@ -254,6 +254,16 @@ STUDY_FAULTS: list[tuple[dict[str, Any], str, str]] = [
         "/constraints/0/bound",
         "missing-field",
     ),
+    (
+        {"constraints": [{"terms": {"lr": 1e303}, "op": "<=", "bound": 1}]},
+        "/constraints/0",
+        "out-of-range",
+    ),
+    (
+        {"constraints": [{"terms": {"lr": 1}, "op": "<=", "bound": -1.1e300}]},
+        "/constraints/0",
+        "out-of-range",
+    ),
     ({"suggester": {"name": "grid"}}, "/space/0/step", "grid-needs-step"),
     (
         {"suggester": {"name": "grid"}, "space": [INT | {"high": 2_000_000}]},

@@ -17,6 +17,7 @@ from app.domain.space import (
     IntParameter,
     LinearConstraint,
     Space,
+    Value,
     point_key,
 )
 from app.domain.study import Direction, Metric
@@ -154,3 +155,29 @@ def test_completed_points_keep_the_constraints(partial: dict[str, float]) -> Non
         constraints=(LinearConstraint(terms={"a": 1.0, "b": 1.0}, op="<=", bound=0.6),),
     )
     assert satisfies(space, complete_point(space, partial, 1, 1, ()))
+
+
+@pytest.mark.parametrize("partial", [{}, {"a": 0.25}, {"a": 0.25, "b": 0.5}, {"m": "q", "b": 0.1}])
+def test_completed_points_keep_an_equality(partial: dict[str, Value]) -> None:
+    numbers = tuple(FloatParameter(name=name, low=0.0, high=1.0) for name in "ab")
+    only_p = Condition(param="m", choices=("p",))
+    space = Space(
+        parameters=(
+            CategoricalParameter(name="m", choices=("p", "q")),
+            *numbers,
+            FloatParameter(name="c", low=0.0, high=1.0, when=only_p),
+        ),
+        constraints=(LinearConstraint(terms=dict.fromkeys("abc", 1.0), op="==", bound=1.0),),
+    )
+    for index in range(1, 9):
+        made = complete_point(space, partial, 1, index, ())
+        assert satisfies(space, made)
+        assert partial.items() <= made.items()
+
+
+def test_what_cannot_be_completed_within_the_constraints_breaks_them() -> None:
+    space = Space(
+        parameters=tuple(FloatParameter(name=name, low=0.0, high=1.0) for name in "ab"),
+        constraints=(LinearConstraint(terms={"a": 1.0, "b": 1.0}, op="==", bound=1.5),),
+    )
+    assert not satisfies(space, complete_point(space, {"a": 0.25}, 1, 1, ()))

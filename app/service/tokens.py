@@ -10,6 +10,7 @@ import time
 from datetime import timedelta
 
 from ..domain.audit import Action
+from ..domain.checking import Faults, as_text
 from ..domain.token import Role, Token
 from ..errors import Denied, NotFound
 from ..store import audit, signing_keys
@@ -52,7 +53,13 @@ class TokenService:
 
         Returns:
             The token, and its secret, which is kept nowhere.
+
+        Raises:
+            InvalidInput: the name is none: empty, too long, or with control characters.
         """
+        faults = Faults()
+        if as_text(name, "/name", faults) is None:
+            faults.refuse("token", code="invalid-value")
         secret = SECRET_PREFIX + secrets.token_urlsafe(32)
 
         is_first = not self.auth_required()

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from app.api.export import csv_lines, file_name
 from app.domain.token import Role
+from app.errors import InvalidInput
 from app.logs import JsonFormatter
 from app.service.services import Services
 
@@ -222,3 +223,49 @@ def _all_rows(services: Services) -> list[tuple[str, str]]:
             for row in conn.execute(table.select())
         ]
     )
+
+
+@pytest.mark.parametrize(
+    "name", [REFUSED[n] for n in REFUSED if n != "10,000 characters"], ids=lambda name: repr(name)
+)
+async def test_no_name_of_anything_has_control_characters(
+    http: httpx.AsyncClient, name: str
+) -> None:
+    study = await create(http)
+    trial = await ask(http, study["id"])
+    lease, path = {"lease_id": trial["lease_id"]}, f"/v1/trials/{trial['id']}"
+    point = {"step": 1, "values": {name: 1}}
+    worker: dict[str, Any] = {"name": "w", "boot_id": "1"}
+    calls: list[tuple[str, dict[str, Any], str]] = [
+        (f"{path}/measurements", {**lease, "seq": 0, "points": [point]}, "/points/0/values"),
+        (f"{path}:complete", {**lease, "values": {"value": 1, name: 2}}, "/values"),
+        (f"/v1/studies/{study['id']}/trials",
+         {"trials": [{"params": {"x": 0.5}, "values": {"value": 1, name: 2}}]},
+         "/trials/0/values"),
+        (f"/v1/studies/{study['id']}:suggest", {"client_id": name}, "/client_id"),
+        ("/v1/workers", {**worker, "name": name}, "/name"),
+        ("/v1/workers", {**worker, "boot_id": name}, "/boot_id"),
+        ("/v1/workers", {**worker, "labels": {name: "a"}}, "/labels"),
+        ("/v1/workers", {**worker, "labels": {"rack": name}}, "/labels/rack"),
+        ("/v1/workers", {**worker, "objectives": [name]}, "/objectives/0/name"),
+        ("/v1/workers", {**worker, "objectives": [{"name": "f", "metrics": {name: "minimize"}}]},
+         "/objectives/0/metrics"),
+        ("/v1/workers", {**worker, "devices": [{"index": 0, "kind": "cpu", "model": name}]},
+         "/devices/0/model"),
+        ("/v1/tokens", {"name": name, "role": "reader"}, "/name"),
+    ]  # fmt: skip
+    for where, body, pointer in calls:
+        problem = is_problem(await http.post(where, json=body), 422, "invalid-value")
+        faults = [(fault["pointer"], fault["code"]) for fault in problem["errors"]]
+        assert faults == [(pointer, "control-character")], where
+        assert problem["detail"].isprintable()
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 201])
+async def test_a_token_made_beside_the_service_has_a_name_too(
+    services: Services, name: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        services.tokens.create(name, Role.ADMIN, None)
+    assert refused.value.faults[0].pointer == "/name"
+    assert not services.tokens.auth_required()

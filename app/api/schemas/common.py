@@ -23,6 +23,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_after_validator_function
 
+from ...domain.checking import is_printable, shown
+
 MAX_INT = 2**53
 MAX_NAME_CHARS = 200
 MAX_CHOICE_CHARS = 1_000
@@ -65,12 +67,30 @@ def _instant(value: Any) -> Any:
     return at
 
 
+def is_name(text: str) -> bool:
+    """Whether a text has no control characters; most are told at once."""
+    return (text.isascii() and text.isprintable()) or is_printable(text)
+
+
+def _printable(text: str) -> str:
+    if not is_name(text):
+        raise PydanticCustomError("control_character", "may not contain control characters")
+    return text
+
+
 Integer = Annotated[int, Strict(), BeforeValidator(_integral), Field(ge=-MAX_INT, le=MAX_INT)]
 Count = Annotated[int, Strict(), BeforeValidator(_integral), Field(ge=0, le=MAX_INT)]
 Step = Annotated[int, Strict(), BeforeValidator(_integral), Field(ge=1, le=MAX_INT)]
 Number = Annotated[float, Strict()]
 Flag = Annotated[bool, Strict()]
-Name = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_NAME_CHARS)]
+Name = Annotated[
+    str,
+    Strict(),
+    Field(min_length=1, max_length=MAX_NAME_CHARS),
+    AfterValidator(_printable),
+]
+Line = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(_printable)]
+"""A few words, maybe none."""
 Instant = Annotated[
     datetime,
     BeforeValidator(_instant),
@@ -105,10 +125,11 @@ Value = Annotated[
 @dataclass(frozen=True, slots=True)
 class Entries:
     """Bounds the number of entries of a mapping and the length of their names, and says so in the
-    JSON schema.
+    JSON schema. Names that people are shown have no control characters.
     """
 
     most: int
+    are_shown: bool = True
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -128,12 +149,23 @@ class Entries:
             raise PydanticCustomError(
                 "too_long", "names of at most {limit} characters", {"limit": MAX_NAME_CHARS}
             )
+        wrong = next((n for n in value if not is_name(n)), None) if self.are_shown else None
+        if wrong is not None:
+            raise PydanticCustomError(
+                "control_character",
+                "names without control characters, not {name}",
+                {"name": shown(wrong)},
+            )
         return value
 
 
-def at_most(limit: int) -> Entries:
-    """Bounds the number of entries of a mapping."""
-    return Entries(limit)
+def at_most(limit: int, *, are_shown: bool = True) -> Entries:
+    """Bounds the number of entries of a mapping.
+
+    Args:
+        are_shown: whether their names are names of something; else they are part of a text of JSON.
+    """
+    return Entries(limit, are_shown)
 
 
 def small(limit_bytes: int = 65_536) -> AfterValidator:

@@ -80,7 +80,7 @@ class ReportOut(Wire):
     budget: BudgetOut = Field(description="The attempt's budget, now.")
 
 
-CanonicalPoint = Annotated[dict[str, Any], at_most(MAX_VALUES), small()]
+CanonicalPoint = Annotated[dict[str, Any], at_most(MAX_VALUES, are_shown=False), small()]
 
 
 class MatchBody(Wire):
@@ -181,7 +181,7 @@ class CompleteBody(EndBody):
     step: Step | None = Field(
         default=None, description="Resource consumed; the last reported step if null."
     )
-    usage: Annotated[dict[str, Any], at_most(MAX_VALUES), small()] = Field(
+    usage: Annotated[dict[str, Any], at_most(MAX_VALUES, are_shown=False), small()] = Field(
         default_factory=dict, description="What it used, for the record; at most 64 KiB as JSON."
     )
     data: DataBody | None = Field(default=None, description="The data set that it was measured on.")

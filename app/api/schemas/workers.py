@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from ..operation import ref
-from .common import Count, Flag, Instant, Name, Step, Wire, at_most, small
+from .common import Count, Flag, Instant, Line, Name, Step, Wire, at_most, small
 
-Labels = Annotated[dict[str, Annotated[str, Field(max_length=200)]], at_most(64)]
-SmallObject = Annotated[dict[str, Any], at_most(1_000), small()]
+Labels = Annotated[dict[str, Line], at_most(64)]
+SmallObject = Annotated[dict[str, Any], at_most(1_000, are_shown=False), small()]
 OBJECTIVE_DOC = (
     "Objectives it can evaluate: each a name, or an object with the schemas of what it takes."
 )
@@ -21,7 +21,7 @@ class DeviceBody(Wire):
 
     index: Count = Field(description="Counts from 0 within its kind.")
     kind: Literal["cpu", "gpu"] = Field(description="What it is.")
-    model: Annotated[str, Field(max_length=200)] = Field(default="", description="Model name.")
+    model: Line = Field(default="", description="Model name.")
     memory_total_bytes: Count | None = Field(default=None, description="Memory, where known.")
     memory_free_bytes: Count | None = Field(default=None, description="Free memory, where known.")
 
@@ -37,7 +37,7 @@ class OfferBody(Wire):
     """An objective that a worker can evaluate."""
 
     name: Name = Field(description="The objective's name.")
-    version: Annotated[str, Field(max_length=200)] = Field(default="", description="Its version.")
+    version: Line = Field(default="", description="Its version.")
     params_schema: SmallObject | None = Field(
         default=None, description="JSON schema of its parameters; at most 64 KiB."
     )
@@ -47,9 +47,7 @@ class OfferBody(Wire):
     metrics: Annotated[dict[str, Literal["minimize", "maximize"]], at_most(64)] = Field(
         default_factory=dict, description="Metrics it reports, with the better direction."
     )
-    steps: Annotated[str, Field(max_length=200)] = Field(
-        default="", description="What a step is, in words."
-    )
+    steps: Line = Field(default="", description="What a step is, in words.")
     checkpoints: Flag = Field(default=False, description="Whether it can save and resume.")
     max_resource: Step | None = Field(default=None, description="Steps of a full evaluation.")
     data: Annotated[list[DataSetBody], Field(max_length=64)] = Field(

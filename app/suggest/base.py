@@ -144,15 +144,18 @@ def constraint_excess(request: SuggestRequest) -> Floats:
 
     Returns:
         Array `(n, c)` in the order of the constraints: positive beyond the threshold, at most 0
-        within, in the metric's units; NaN where a trial has no value.
+        within, in the metric's units; NaN where a trial has no value. What is beyond all numbers is
+        the largest of them.
     """
     metrics = request.metrics
     columns = [k for k, metric in enumerate(metrics) if metric.role == "constraint"]
     y = _signed(request, columns)
     for place, k in enumerate(columns):
         limit = metrics[k].threshold or 0.0
-        y[:, place] -= limit if metrics[k].direction is Direction.MINIMIZE else -limit
-    return y
+        with np.errstate(over="ignore"):
+            y[:, place] -= limit if metrics[k].direction is Direction.MINIMIZE else -limit
+    largest = np.finfo(np.float64).max
+    return np.clip(y, -largest, largest)
 
 
 def _signed(request: SuggestRequest, columns: Sequence[int]) -> Floats:

@@ -35,6 +35,9 @@ TAIL = 3.0
 """Losses beyond the median by more than so many times its distance from the better quartile are
 cut to there."""
 _TINY = 1e-12
+_HUGE = 1e100
+"""Losses beyond it are taken in a larger unit, so that no square of theirs overflows."""
+_UNIT = 2.0**700
 _OWN = frozenset({TrialState.FAILED, TrialState.INFEASIBLE})
 """States that say all that there is to say, whatever was reported before."""
 
@@ -116,6 +119,11 @@ def _at_risk(
 
 def _at_top(losses: Floats, rungs: tuple[int, ...]) -> Floats:
     """Losses at the last of some rungs: noted, else carried up: (n, r) to (n,)."""
+    if (np.abs(losses[np.isfinite(losses)]) > _HUGE).any():
+        largest = np.finfo(np.float64).max / _UNIT
+        carried = _at_top(losses / _UNIT, rungs)
+        finite = np.clip(carried, -largest, largest)
+        return np.where(np.isinf(carried), carried, finite) * _UNIT
     top = losses.shape[1] - 1
     known = losses.copy()
     for k in range(top):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from app.suggest.base import (
     FinishedTrial,
     PendingTrial,
     SuggestRequest,
+    constraint_excess,
     rng_of,
     taken_keys,
     targets,
 )
+from app.suggest.ranking import ranks_of
 from app.suggest.registry import ENTRIES, suggest
 
 SPACE = Space(parameters=(IntParameter(name="n", low=1, high=9),))
@@ -45,6 +48,17 @@ def test_targets_are_minimised_and_nan_where_there_is_none() -> None:
 def test_constraint_metrics_are_passed_over() -> None:
     asked = SuggestRequest(space=SPACE, metrics=(LIMIT, UP), finished=finished((5.0, 2.0)))
     assert targets(asked).tolist() == [-2.0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_excess_beyond_all_numbers_is_the_largest_one() -> None:
+    limit = replace(LIMIT, threshold=-1e308)
+    trials = finished((1.5e308, 1.0), (-1.5e308, 1.0), (math.nan, 1.0), (0.0, 1.0))
+    asked = SuggestRequest(space=SPACE, metrics=(limit, UP), finished=trials)
+    largest = np.finfo(np.float64).max
+    excess = constraint_excess(asked)[:, 0]
+    np.testing.assert_array_equal(excess, [largest, -1.5e308 + 1e308, math.nan, 1e308])
+    assert ranks_of(asked).tolist() == [2.0, 0.0, math.inf, 1.0]
 
 
 def test_finished_and_pending_points_are_taken() -> None:

@@ -64,6 +64,15 @@ def test_trained_trials_keep_their_own_values() -> None:
     }
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_largest_numbers_are_carried_too() -> None:
+    unit = 1e307
+    trials = (*(done(k, k * unit, 7.0 * unit + k * unit) for k in range(1, 11)),)
+    found = values(request_of(*trials, stopped(11, 5.0 * unit)))
+    assert found[11] == pytest.approx(12.0 * unit, rel=0.02)
+    assert found[3] == 10.0 * unit
+
+
 def test_a_good_early_value_says_little_where_the_order_early_says_nothing() -> None:
     noise = tuple(done(k, float(k), 10.0 + (k * 7) % 11) for k in range(1, 11))
     found = values(request_of(*noise, stopped(11, 1.0)))[11]

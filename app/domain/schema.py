@@ -2,8 +2,8 @@
 
 Understood: type, enum, const, minimum, maximum, exclusiveMinimum, exclusiveMaximum, minLength,
 maxLength, properties, patternProperties (a literal prefix and [0-9]+ only), additionalProperties,
-required, default. Other keywords, and those with odd values, are passed over: schemas come from
-workers, and a study is not refused for what its schema leaves unclear.
+required, default. A worker whose schema has one of these written wrongly is refused; other keywords
+are passed over, and a study is not refused for what a schema leaves unclear.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .checking import Faults, child, encodable, listed, shown
+from .checking import Faults, as_object, child, encodable, listed, shown
 from .space import same_value
 
 Schema = Mapping[str, Any]
@@ -33,6 +33,57 @@ _TYPES: Mapping[str, Callable[[object], bool]] = {
 
 # Patterns are written by workers: one that is more than this could take for ever to match.
 _SAFE_PATTERN = re.compile(r"\^[A-Za-z0-9_-]*(?:\[0-9\]|\\d)\+\$")
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+
+
+def _is_type(value: object) -> bool:
+    names = value if isinstance(value, (list, tuple)) else [value]
+    return bool(names) and all(isinstance(name, str) and name in _TYPES for name in names)
+
+
+def _is_length(value: object) -> bool:
+    return _TYPES["integer"](value) and isinstance(value, (int, float)) and value >= 0
+
+
+_BOUND = (_TYPES["number"], "is a number")
+_LENGTH = (_is_length, "is an integer of 0 or more")
+_KEYWORDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "type": (_is_type, f"is one or several of {', '.join(_TYPES)}"),
+    "enum": (_TYPES["array"], "is a list"),
+    "required": (_are_names, "is a list of names"),
+    "properties": (_TYPES["object"], "is an object of schemas"),
+    "patternProperties": (_TYPES["object"], "is an object of schemas"),
+    "minimum": _BOUND,
+    "maximum": _BOUND,
+    "exclusiveMinimum": _BOUND,
+    "exclusiveMaximum": _BOUND,
+    "minLength": _LENGTH,
+    "maxLength": _LENGTH,
+}
+"""What a keyword's value has to be, for those where not everything is right."""
+
+
+def check_schema(schema: object, pointer: str, faults: Faults) -> None:
+    """Note what is no schema, and the understood keywords that are written wrongly, at any depth;
+    true and false are schemas.
+    """
+    todo = [(schema, pointer)]
+    while todo and not faults.is_full:
+        value, at = todo.pop()
+        item = {} if isinstance(value, bool) else as_object(value, at, faults) or {}
+        for keyword, (is_right, rule) in _KEYWORDS.items():
+            if keyword in item and not is_right(item[keyword]):
+                detail = f'"{keyword}" {rule}, found {shown(item[keyword])}.'
+                faults.add(child(at, keyword), "malformed", detail)
+        inner = {k: item[k] for k in ("properties", "patternProperties") if k in item}
+        for keyword, members in inner.items():
+            where = child(at, str(keyword))
+            todo += [(each, child(where, name)) for name, each in as_schema(members).items()]
+        if "additionalProperties" in item:
+            todo.append((item["additionalProperties"], child(at, "additionalProperties")))
 
 
 def as_schema(value: object) -> Schema:

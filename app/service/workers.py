@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from ..domain.audit import Action
+from ..domain.checking import Faults
 from ..domain.objectives import as_offered
+from ..domain.schema import check_schema
 from ..domain.worker import Device, ObjectiveOffer, Worker
 from ..store import audit
 from ..store import leases as lease_rows
@@ -42,7 +44,11 @@ class WorkerService:
     ) -> WorkerView:
         """Registers a worker; the same name keeps its id, and with a new `boot_id` its old leases
         end at once.
+
+        Raises:
+            InvalidInput: the schema of an objective is none.
         """
+        _check_schemas(objectives)
 
         def register(tx: Tx) -> WorkerView:
             registered = worker_rows.register(
@@ -118,3 +124,17 @@ class WorkerService:
                 for lease, number, name in lease_rows.named_of_worker(conn, worker.id)
             ),
         )
+
+
+def _check_schemas(objectives: Sequence[ObjectiveOffer]) -> None:
+    faults = Faults()
+    for index, offer in enumerate(objectives):
+        at = f"/objectives/{index}"
+        for field, schema in (
+            ("params_schema", offer.params_schema),
+            ("options_schema", offer.options_schema),
+        ):
+            if schema is not None:
+                check_schema(schema, f"{at}/{field}", faults)
+    if len(faults):
+        faults.refuse("worker", code="invalid-value")

@@ -14,6 +14,7 @@ from app.service.services import Services
 
 from .asgi import Call
 from .conftest import ask, create
+from .problems import is_problem
 
 pytestmark = pytest.mark.anyio
 
@@ -281,3 +282,42 @@ async def test_a_built_in_objective_by_its_name_alone_is_the_one_that_is_known(
     answer = await http.post("/v1/studies?dry_run=true", json=wrong)
     codes = {fault["code"] for fault in answer.json()["errors"]}
     assert codes == {"unknown-value", "unknown-option", "unknown-objective-parameter"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer", "said"),
+    [
+        ({"type": "float"}, "/type", '"type" is one or several of'),
+        ({"type": []}, "/type", "a list of 0 values"),
+        ({"properties": ["lr"]}, "/properties", "is an object of schemas"),
+        ({"properties": {"l/r": 3}}, "/properties/l~1r", "Must be an object, found 3"),
+        ({"properties": {"lr": {"minimum": "0"}}}, "/properties/lr/minimum", "is a number"),
+        ({"properties": {"lr": {"required": True}}}, "/properties/lr/required", "list of names"),
+        ({"properties": {"m": {"enum": "ab"}}}, "/properties/m/enum", "is a list"),
+        ({"properties": {"m": {"maxLength": -1}}}, "/properties/m/maxLength", "0 or more"),
+        ({"patternProperties": {"^x[0-9]+$": []}}, "/patternProperties/^x[0-9]+$", "an object"),
+        ({"additionalProperties": "no"}, "/additionalProperties", "an object"),
+    ],
+)
+@pytest.mark.parametrize("field", ["params_schema", "options_schema"])
+async def test_an_offer_whose_schema_is_none_is_refused_with_its_place(
+    http: httpx.AsyncClient, field: str, schema: dict[str, Any], pointer: str, said: str
+) -> None:
+    offers = [{"name": "fine", field: {"type": ["object", "null"]}}, {"name": "f", field: schema}]
+    body = {"name": "w", "boot_id": "1", "objectives": offers}
+    problem = is_problem(await http.post("/v1/workers", json=body), 422, "invalid-value")
+    [fault] = problem["errors"]
+    assert fault["pointer"] == f"/objectives/1/{field}{pointer}"
+    assert said in fault["detail"]
+    assert (await http.get("/v1/workers")).json()["workers"] == []
+
+
+async def test_what_of_a_schema_is_not_looked_at_is_passed_over(http: httpx.AsyncClient) -> None:
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "properties": {"a": True, "b": {"oneOf": [{}], "format": 3, "default": None}},
+        "additionalProperties": False,
+    }
+    offers = [{"name": "f", "params_schema": schema, "options_schema": {}}]
+    body = {"name": "w", "boot_id": "1", "objectives": offers}
+    assert (await http.post("/v1/workers", json=body)).status_code == 201

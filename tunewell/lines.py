@@ -89,7 +89,8 @@ def took_s(trial: Trial) -> float | None:
 
 def one_line(text: str, most: int = _LONGEST_MESSAGE) -> str:
     """A text of somebody else's on one line, cut at its end."""
-    return clean(" ".join(text.split()))[:most]
+    text = clean(" ".join(text.split()))
+    return text if len(text) <= most else f"{text[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def fields(pairs: Mapping[str, Any], joint: str = "  ") -> str:

@@ -38,6 +38,7 @@ from .jobs import Job
 from .loading import Loaded, Run, load
 from .objectives.data import DataError
 from .parent_death import die_with
+from .user_objective import as_the_users
 
 CUDA_CONTEXT_BYTES = 600 * 2**20
 """What a process takes of a GPU's memory before it allocates any: about that much with the drivers
@@ -148,12 +149,14 @@ def evaluate(
     except Infeasible:
         return {"end": {"state": "infeasible", "values": {}, "usage": used()}}
     except CommandFailed as error:
-        return {"fail": failures.of_exception(error, kind=error.kind).bounded()}
+        # The message has what the command said; where we waited for it is of no use to anyone.
+        told = failures.of_exception(error.with_traceback(None), kind=error.kind)
+        return {"fail": told.bounded()}
     except DataError as error:
         return {"fail": failures.of_exception(error, kind="infrastructure").bounded()}
     except BaseException as error:
         # SystemExit and KeyboardInterrupt too: whatever ends the objective is told, not lost.
-        failure = failures.of_exception(error)
+        failure = failures.of_exception(as_the_users(error))
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.write(failure.traceback)  # the trial's output says it too
         return {"fail": failure.bounded()}

@@ -281,7 +281,8 @@ class Worker:
     def _look_at_signals(self) -> None:
         if self._n_signals and self._drain_until is None:
             self._drain_until = time.monotonic() + self._limits.drain_s
-            self._log("worker_draining", running=len(self._attempts))
+            drain_s = self._limits.drain_s
+            self._log("worker_draining", running=len(self._attempts), drain_s=drain_s)
             self._claimer.stop()
             for attempt in self._attempts.values():
                 attempt.drain()

@@ -62,6 +62,7 @@ class Registration:
             "worker_registered",
             worker_id=self.worker_id,
             name=self._about["name"],
+            url=self._link.url,
             reason=reason,
             slots=self._about["slots"],
             objectives=[offer["name"] for offer in body["objectives"]],

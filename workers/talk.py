@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tunewell.lines import one_line
+
 Fields = Mapping[str, Any]
 
 ERRORS = frozenset({"worker_cannot_start", "worker_refused", "service_unreachable"})
@@ -72,7 +74,7 @@ class Talk:
         values = fields.get("values") or {}
         parts = [f"{shown(key)}={shown(value)}" for key, value in values.items()]
         if what == "failed":
-            parts = [f"{shown(fields['kind'])}: {shown(' '.join(str(fields['message']).split()))}"]
+            parts = [f"{shown(fields['kind'])}: {one_line(str(fields['message']))}"]
         if what == "stopped" and fields.get("step") is not None:
             parts.append(f"at step {fields['step']}")
         if what == "ended":
@@ -141,14 +143,18 @@ def _registered(fields: Fields) -> str:
         return f"{name}: the service did not know it any more, it is there again"
     if fields["reason"] == "new-data":
         return f"{name}: the service knows of its new data"
-    return f"{name}, serves {', '.join(shown(each) for each in fields['objectives'])}"
+    objectives = ", ".join(shown(each) for each in fields["objectives"])
+    return f"{name} at {shown(fields['url'])}, serves {objectives}"
 
 
 def _draining(fields: Fields) -> str:
     n = fields["running"]
+    if not n:
+        return "draining: no trial runs, none is begun"
+    those = "the one that runs has" if n == 1 else f"the {n} that run have"
     return (
-        f"draining: {n} running {'trial is' if n == 1 else 'trials are'} saved and given back. "
-        "Ctrl-C again: give back now"
+        f"draining: no trial is begun; {those} {fields['drain_s']:g} s to end, or is given back "
+        "once it is saved. Ctrl-C again: give back now"
     )
 
 

@@ -14,8 +14,12 @@ import traceback
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
+import tunewell
 from tunewell.objective import Objective
+
+E = TypeVar("E", bound=BaseException)
 
 
 class NoObjective(Exception):
@@ -83,17 +87,27 @@ def main(target: str, folder: str) -> None:
     except NoObjective as error:
         offer = {"refused": str(error)}
     except Exception as error:
-        offer = {"refused": _as_the_users(error)}
+        offer = {"refused": "".join(traceback.format_exception(as_the_users(error)))}
     sys.stdout.write("\n" + json.dumps(offer) + "\n")
     sys.stdout.flush()
     # At once: what the module says at its exit would come last, and its threads need not end.
     os._exit(0)
 
 
-def _as_the_users(error: Exception) -> str:
-    """A traceback that begins in the user's code."""
-    told = traceback.TracebackException.from_exception(error)
-    ours = str(Path(__file__).parent), str(importlib.__file__), "<frozen "
-    theirs = [each for each in told.stack if not each.filename.startswith(ours)]
-    told.stack = traceback.StackSummary.from_list(theirs)
-    return "".join(told.format())
+def as_the_users(error: E) -> E:
+    """An error whose traceback begins in the user's code, where it comes there."""
+    rest = error.__traceback__
+    while rest is not None and _is_on_the_way(rest.tb_frame.f_code.co_filename):
+        rest = rest.tb_next
+    names_its_place = isinstance(error, SyntaxError)
+    return error.with_traceback(rest) if rest or names_its_place else error
+
+
+def _is_on_the_way(file: str) -> bool:
+    """Whether it is one of those that call the user's code; our objectives are not."""
+    return Path(file).parent in _CALLERS or file.startswith("<frozen importlib")
+
+
+_CALLERS = frozenset(
+    Path(file).parent for file in (__file__, tunewell.__file__, importlib.__file__)
+)

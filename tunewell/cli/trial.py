@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import NotFound
-from ..lines import cell, clean, number, source_words, took, took_s, trial_line
+from ..lines import cell, clean, number, params_text, source_words, took, took_s, values_of
 from ..tables import Both
 from .app import App
 from .arguments import StudyName, TrialNumber, TrialOf
@@ -173,7 +173,8 @@ def _print_logs(log: Any, *, as_json: bool) -> None:
 
 
 def _facts(trial: TrialDetail, study: Study) -> Iterator[tuple[str, Any]]:
-    yield "trial", trial_line(trial, study).removeprefix("trial ")
+    point = [params_text(trial, study), *values_of(trial, study.metrics)]
+    yield "trial", "  ".join([str(trial.number), *filter(None, point)])
     yield "id", trial.id
     yield "study", f"{study.name} ({study.id})"
     yield "state", trial.state

@@ -420,6 +420,8 @@ def test_a_trial_is_shown_by_its_id_or_by_its_number_in_a_study(run: Any, servic
     by_id = run("trial", "show", "tr_3")
     by_number = run("trial", "show", "st_1", "3")
     assert by_id.out == by_number.out
+    first = by_id.out.splitlines()[0]  # the failure has a line of its own
+    assert first == "trial        3  learning_rate=0.0061 batch_size=24"
     assert "attempt      2026-11-23 20:00:00 by wk_1: failed (user_error), ls_1\n" in by_id.out
     assert by_id.out.endswith("Traceback\n  line\ufffd[1m\n")
     missing = run("trial", "show", "st_1", "9")

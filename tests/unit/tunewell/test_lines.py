@@ -11,6 +11,7 @@ from tunewell.lines import (
     clean,
     duration,
     number,
+    one_line,
     paused_line,
     promoted_line,
     saved_line,
@@ -124,3 +125,8 @@ def test_durations_are_rounded_to_their_unit() -> None:
     ]
     assert ago(datetime.now(UTC) - timedelta(hours=3)) == "3 h ago"
     assert ago(None) == "-"
+
+
+def test_what_is_left_out_of_a_long_text_is_marked() -> None:
+    assert one_line("a\nb c", 5) == "a b c"
+    assert one_line("a\nb cd", 5) == "a b \N{HORIZONTAL ELLIPSIS}"

@@ -60,6 +60,7 @@ def test_an_exception_comes_with_the_traceback_into_the_users_code() -> None:
     assert outcome.failure is not None
     assert "user_code.py" in outcome.failure.traceback
     assert 'raise KeyError("no such column")' in outcome.failure.traceback
+    assert "child.py" not in outcome.failure.traceback
 
 
 def test_the_output_of_a_process_that_dies_stands_in_for_a_traceback() -> None:

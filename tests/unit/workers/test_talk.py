@@ -67,6 +67,24 @@ def test_an_outage_and_its_end_are_told(talk: Talk) -> None:
     assert talk("service_back", {"silent_s": 31.2}) == "service back after 31 s"
 
 
+def test_a_worker_says_where_it_is_and_what_it_offers(talk: Talk) -> None:
+    fields = {"name": "w1", "worker_id": "wk_1", "url": "http://tune:8700", "reason": "start"}
+    said = talk("worker_registered", {**fields, "objectives": ["a", "b"]})
+    assert said == "worker w1 wk_1 at http://tune:8700, serves a, b"
+
+
+@pytest.mark.parametrize(
+    ("running", "said"),
+    [
+        (0, "draining: no trial runs, none is begun"),
+        (1, "draining: no trial is begun; the one that runs has 25 s to end, or is given back once "
+         "it is saved. Ctrl-C again: give back now"),
+    ],
+)  # fmt: skip
+def test_what_draining_means_is_told(talk: Talk, running: int, said: str) -> None:
+    assert talk("worker_draining", {"running": running, "drain_s": 25.0}) == said
+
+
 def test_what_a_worker_finds_when_it_starts_is_told_with_what_to_do(talk: Talk) -> None:
     failing = {"url": "http://tune:8700", "detail": "no database"}
     assert talk("service_not_ready", failing) == (

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import anyio
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_IS_HEAD = "tunewell.is_head"
+
+
+def is_head(request: Request) -> bool:
+    """Whether no body will be sent, so that no file has to be opened for it."""
+    return _IS_HEAD in request.scope
 
 
 class Head:
     """ASGI middleware that has a HEAD answered as a GET, up to where the body begins: a stream ends
-    there, and no file is read.
+    there.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -19,7 +27,9 @@ class Head:
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
-        asked = {**scope, "method": "GET"}
+        # A range is of a GET alone (RFC 9110, 14.2).
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        asked = {**scope, "method": "GET", "headers": headers, _IS_HEAD: True}
         with anyio.CancelScope() as rest:
 
             async def begin(message: Message) -> None:

@@ -237,5 +237,10 @@ HEADERS: dict[str, dict[str, Any]] = {
             {"type": "string"},
         ),
         ("Range", "Which part is asked for: `bytes=FIRST-LAST`.", {"type": "string"}),
+        (
+            "If-Range",
+            "The ETag of the content that the caller has a part of; of another one all is sent.",
+            {"type": "string"},
+        ),
     )
 }

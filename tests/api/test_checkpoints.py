@@ -81,6 +81,16 @@ async def test_an_upload_in_chunks_is_read_back_whole_and_in_parts(
         assert (await http.get(path, headers={"Range": passed_over})).status_code == 200
     beyond = await http.get(path, headers={"Range": f"bytes={size}-"})
     assert (beyond.status_code, beyond.json()["code"]) == (416, "range-not-satisfiable")
+    tag = (await http.get(path)).headers["etag"]
+    asked = {"Range": "bytes=0-9"}
+    assert (await http.get(path, headers={**asked, "If-Range": tag})).status_code == 206
+    for other in ('"another"', f"W/{tag}", "Sat, 28 Nov 2026 10:00:00 GMT", ""):
+        whole = await http.get(path, headers={**asked, "If-Range": other})
+        assert (whole.status_code, whole.content) == (200, CONTENT)
+    beyond = await http.get(path, headers={"Range": f"bytes={size}-", "If-Range": '"another"'})
+    assert beyond.status_code == 200
+    head = await http.head(path, headers=asked)  # a range is of a GET
+    assert (head.status_code, head.headers["content-length"]) == (200, str(size))
 
 
 async def test_the_next_attempt_is_told_where_to_go_on(http: httpx.AsyncClient) -> None:

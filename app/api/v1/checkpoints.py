@@ -23,6 +23,7 @@ from ..answers import json_answer, respond
 from ..bodies import body_of, no_body
 from ..deps import Api, ApiDep
 from ..edge import too_large
+from ..head import is_head
 from ..operation import operation
 from ..route import ServiceRoute
 from ..schemas.checkpoints import CheckpointOut, CommitBody, NewCheckpointBody
@@ -231,21 +232,25 @@ def _committed(upload: Upload) -> Answer:
         READ_OWN,
         {200: "The content.", 206: "The part of it that `Range` asks for."},
         errors=(*_ERRORS, "range-not-satisfiable"),
-        headers=("Range",),
+        headers=("Range", "If-Range"),
         media={BINARY: "The bytes as they were uploaded."},
     ),
 )
 async def read_checkpoint(checkpoint_id: CheckpointId, api: ApiDep, request: Request) -> Response:
     """Read the content of a committed checkpoint; `Range: bytes=FIRST-LAST` asks for a part."""
     found = await api.call(api.services.checkpoints.content, checkpoint_id, caller=api.caller)
-    size = found.size_bytes
-    part = _asked_part(request.headers.get("range"), size)
+    size, tag = found.size_bytes, f'"{found.sha256}"'
+    # Of another content than the caller has a part of, all is sent (RFC 9110, 13.1.5).
+    is_same = request.headers.get("if-range", tag) == tag
+    part = _asked_part(request.headers.get("range"), size) if is_same else None
     start, stop = part or (0, size)
-    pieces: Iterator[bytes] = await api.call(api.services.checkpoints.read, found, start, stop)
+    pieces: Iterator[bytes] = iter(())
+    if not is_head(request):
+        pieces = await api.call(api.services.checkpoints.read, found, start, stop)
     response = StreamingResponse(pieces, 206 if part else 200, media_type=BINARY)
     response.headers["Content-Length"] = str(stop - start)
     response.headers["Accept-Ranges"] = "bytes"
-    response.headers["ETag"] = f'"{found.sha256}"'
+    response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "no-store"
     if part:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"

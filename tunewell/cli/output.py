@@ -168,6 +168,8 @@ def usage_lines(error: Any) -> list[str]:
     said = re.sub(r",\s*\n\s*", ", ", said)
     said += f", did you mean {' or '.join(near)}?" if near else ""
     context = getattr(error, "ctx", None)
+    if hasattr(error, "option_name") and hasattr(getattr(context, "command", None), "commands"):
+        said = f"no such option {error.option_name} here: a command's options go behind its name"
     path = context.command_path if context is not None else "tunewell"
     first = said[:1].lower() + said[1:]
     return [f"error: {clean(first)}", f"  {path} -h tells what it takes"]

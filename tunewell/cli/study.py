@@ -269,6 +269,11 @@ def undelete(
     json: Json = False,
 ) -> None:
     """Restore a deleted study."""
+    if not study.startswith("st_"):
+        raise typer.BadParameter(
+            f"{study!r} is no study's id; a deleted one is named by its id, which "
+            "`tunewell study delete` has told"
+        )
     with connect(url, token) as client:
         restored = client.study_action(study, "undelete")
     if json:

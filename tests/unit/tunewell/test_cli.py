@@ -119,6 +119,8 @@ def test_wrong_usage_ends_with_2(run: Any, arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--json", "study", "list"], "no such option --json here: a command's options go behind"),
+        (["study", "undelete", "digits"], "'digits' is no study's id; a deleted one is named by"),
         (["token", "create"], "missing option '--role': reader, worker, submitter, admin"),
         (["trial", "show", "a", "b"], "invalid value for 'NUMBER': it should be a valid integer"),
         (["study", "list", "--token", "tw_\u00e9"], "characters in it that no token has"),

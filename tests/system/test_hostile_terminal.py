@@ -60,9 +60,10 @@ def nasty(service: Service) -> dict[str, Any]:
     lease = {"lease_id": asked[0]["lease_id"]}
     service.call("POST", f"/v1/trials/{asked[0]['id']}:fail", {**lease, **failure})
     lease = {"lease_id": asked[1]["lease_id"]}
-    done = {**lease, "values": {ALLOWED["markup"]: 1.0, NASTY: 2.0}}
+    done = {**lease, "values": {ALLOWED["markup"]: 1.0, ALLOWED["html"]: 2.0}}
     service.call("POST", f"/v1/trials/{asked[1]['id']}:complete", done)
-    body = {"name": NASTY, "boot_id": "1", "objectives": [NASTY], "labels": {NASTY: NASTY}}
+    name = ALLOWED["markup"]
+    body = {"name": name, "boot_id": "1", "objectives": [name], "labels": {name: ALLOWED["html"]}}
     worker = service.call("POST", "/v1/workers", body)
     return {"study": study["id"], "trial": asked[0]["id"], "worker": worker["id"]}
 
@@ -95,8 +96,9 @@ def test_a_token_with_such_a_name_is_listed_harmlessly(
     service: Service, folder: Path, database_url: str
 ) -> None:
     at = ("--database-url", database_url)
-    made = said(folder, "token", "create", "--role", "admin", "--name", NASTY, *at)
-    assert is_harmless(made)
+    create = "token", "create", "--role", "admin", *at, "--name"
+    assert is_harmless(said(folder, *create, NASTY, status=2))
+    assert is_harmless(said(folder, *create, ALLOWED["markup"]))
     assert is_harmless(said(folder, "token", "list", *at))
     assert service.url
 
@@ -118,9 +120,10 @@ def test_a_workers_own_lines_stay_lines(service: Service, folder: Path) -> None:
     study["limits"] = {"max_trials": 1, "max_duration_s": 120}
     study["failure_policy"] = {"max_attempts": 1, "max_failed": 1}
     service.call("POST", "/v1/studies", study)
-    worker = ("worker", "run", "--url", service.url, "--exit-when-idle", "--name", NASTY[:60])
+    worker = ("worker", "run", "--url", service.url, "--exit-when-idle", "--name")
+    assert is_harmless(said(folder, *worker, NASTY[:60], status=2))
     for more in ((), ("--json",)):
-        lines = said(folder, *worker, *more).splitlines()
+        lines = said(folder, *worker, ALLOWED["markup"], *more).splitlines()
         assert all(line.isprintable() for line in lines), lines
         if more:
             assert [json.loads(line)["event"] for line in lines if line]

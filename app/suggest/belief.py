@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from .acquisition import Acquisition
 from .gp_model import GaussianProcess
-from .gp_space import GpSpace
 from .numerics import Array
+from .row_space import RowSpace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Belief:
         warp: name of the output warp.
     """
 
-    space: GpSpace
+    space: RowSpace
     gp: GaussianProcess
     acquisition: Acquisition
     z: Array

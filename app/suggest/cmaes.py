@@ -36,8 +36,8 @@ from .base import (
 )
 from .cmaes_replay import SIGMA, Distribution, History, Replayed, Rules, Start, replay
 from .cmaes_space import INACTIVE, Ints, Layout
-from .constrained import projected_point
 from .design import design_size, design_suggestion, new_point
+from .linear import Linear, linear_of
 from .ranking import ranks_of
 
 NAME = "cmaes"
@@ -48,7 +48,7 @@ RESAMPLED = 100
 """How often a point outside of the cube is drawn again before it is moved to the border."""
 PLAIN = 20
 """Attempts at a new point before the distribution is widened, or points are moved to where the
-known constraints hold."""
+known constraints hold; where one is an equality, they are moved from the first on."""
 WIDER_EVERY, UNIFORM_AFTER = 10, 200
 """Attempts after which it is widened by half again; after which draws are uniform."""
 
@@ -137,7 +137,8 @@ class _Asker:
         """A new point from the distribution of the run that is under way."""
         run, request = replayed.last, self._request
         rng = rng_of(request, NAME, index)
-        draws = _Draws(self._layout, run.distribution, rng, bool(request.space.constraints))
+        linear = linear_of(memory_of(request), request.space)
+        draws = _Draws(self._layout, run.distribution, rng, linear)
         params = new_point(request, self._taken, draws.attempt, rng)
         if params is None:
             return None
@@ -204,10 +205,15 @@ class _Draws:
     """
 
     def __init__(
-        self, layout: Layout, state: Distribution, rng: np.random.Generator, is_bounded: bool
+        self,
+        layout: Layout,
+        state: Distribution,
+        rng: np.random.Generator,
+        linear: Linear | None,
     ) -> None:
         self._layout, self._state, self._rng = layout, state, rng
-        self._is_bounded = is_bounded
+        self._linear = linear
+        self._n_plain = 0 if linear is not None and linear.has_equality else PLAIN
         self.n_attempts = 0
         self.how = ""
 
@@ -216,15 +222,11 @@ class _Draws:
         self.n_attempts = k + 1
         numeric, codes = self._draw(k)
         u = self._layout.whole(numeric, codes)
-        if not self._is_bounded or k < PLAIN:
-            return self._layout.encoder.from_unit(u)
-        self.how += ", moved to where the known constraints hold"
-        encoder = self._layout.encoder
-        full = {
-            axis.parameter.name: axis.from_unit(float(x))
-            for axis, x in zip(encoder.axes, u, strict=True)
-        }
-        return projected_point(encoder.space, full, self._rng) or encoder.from_unit(u)
+        point = None
+        if self._linear is not None and k >= self._n_plain:
+            self.how += ", moved to where the known constraints hold"
+            point = self._linear.point(u, self._rng)
+        return point or self._layout.encoder.from_unit(u)
 
     def _draw(self, k: int) -> tuple[Floats, Ints]:
         layout = self._layout
@@ -233,7 +235,7 @@ class _Draws:
             codes = [int(self._rng.integers(count)) for count in layout.counts]
             return self._rng.random(len(layout.numeric)), np.array(codes, dtype=np.intp)
         n_wider = 0 if k < PLAIN else 1 + (k - PLAIN) // WIDER_EVERY
-        if self._is_bounded:  # the first of those that are moved need no widening
+        if self._linear is not None:  # the first of those that are moved need no widening
             n_wider = max(0, n_wider - 3)
         self.how = f"{n_wider} times wider by half" if n_wider else "from the distribution"
         return self._state.draw(self._rng, 1.5**n_wider)

@@ -45,30 +45,10 @@ def repaired_point(
     axes = {axis.parameter.name: axis for axis in Encoder(space).axes}
     for _ in range(_STARTS):
         full = {name: axis.from_unit(float(rng.random())) for name, axis in axes.items()}
-        params = _settled(space, axes, full | dict(held), rng, is_near=False, held=held.keys())
+        params = _settled(space, axes, full | dict(held), rng, held.keys())
         if params is not None and all(name in params for name in held):
             return params
     return None
-
-
-def projected_point(
-    space: Space, full: Params, rng: np.random.Generator
-) -> dict[str, Value] | None:
-    """A point that keeps the constraints, not far from a given one.
-
-    Coordinates of broken constraints, chosen at random, are moved in turn, each no farther than to
-    the interval that its constraints leave it.
-
-    Args:
-        space: the search space.
-        full: a value for every parameter, inactive ones included.
-        rng: chooses the coordinates.
-
-    Returns:
-        A point, or None when none was found.
-    """
-    axes = {axis.parameter.name: axis for axis in Encoder(space).axes}
-    return _settled(space, axes, dict(full), rng, is_near=True)
 
 
 def _settled(
@@ -76,9 +56,7 @@ def _settled(
     axes: Mapping[str, Axis],
     full: dict[str, Value],
     rng: np.random.Generator,
-    *,
-    is_near: bool,
-    held: Set[str] = frozenset(),
+    held: Set[str],
 ) -> dict[str, Value] | None:
     """The active part of `full` after its coordinates, but for those held, were moved until the
     constraints hold.
@@ -97,7 +75,7 @@ def _settled(
         if not names:
             return None
         name = names[int(rng.integers(len(names)))]
-        share = None if is_near else float(rng.random())
+        share = float(rng.random())
         is_late = 2 * move >= _MOVES
         full[name] = _moved(axes[name], space, constraint, params, share, is_late=is_late)
     return None
@@ -134,7 +112,7 @@ def _moved(
     space: Space,
     constraint: LinearConstraint,
     params: Params,
-    share: float | None,
+    share: float,
     *,
     is_late: bool,
 ) -> Value:
@@ -145,7 +123,7 @@ def _moved(
         space: gives all constraints.
         constraint: the broken one.
         params: the point as it is.
-        share: where in the interval the value lies, in [0, 1]; None: where it is nearest.
+        share: where in the interval the value lies, in [0, 1].
         is_late: go to the border at once where the interval is empty; the last resort, since
             what is left may be a corner. Before, only part of the way, or every coordinate would
             end on its border.
@@ -162,10 +140,7 @@ def _moved(
     else:
         right = high if left > high else low
         left = right if is_late else float(params[p.name])
-    if share is None:
-        value = min(max(float(params[p.name]), left), right)
-    else:
-        value = left + (right - left) * share
+    value = left + (right - left) * share
     if axis.n_cells is None:
         return min(max(value, low), high)
     cell = axis.cell_of_value(value)

@@ -30,9 +30,9 @@ from .base import (
     rng_of,
     taken_keys,
 )
-from .constrained import projected_point
 from .design import design_size, design_suggestion, new_point
 from .encode import CATEGORY, Axis, Encoder
+from .linear import linear_of
 from .pareto import Ints, non_dominated_ranks
 from .ranking import ranks_of, violations
 
@@ -50,7 +50,7 @@ JOINING = 100
 """Trials that NSGA-II's population takes in at once."""
 PLAIN = 20
 """Attempts at a new child before it is mutated more than once, or moved to where the known
-constraints hold."""
+constraints hold; where one is an equality, they are moved from the first on."""
 UNIFORM_AFTER = 200
 AVOIDED = 3
 """How often a child is bred again whose nearest relative, of population and failures, failed."""
@@ -280,7 +280,8 @@ class _Breeder:
     ) -> None:
         able = [member.u for member in population if math.isfinite(member.order[0])]
         self._able, self._failures = np.array(able), failures
-        self._space, self._settings = request.space, settings
+        self._settings = settings
+        self._linear = linear_of(memory_of(request), request.space)
         self._population, self._rng = population, rng
         self._is_plural = _is_plural(request)
         self._encoder = memory_of(request).thing(
@@ -391,12 +392,8 @@ class _Breeder:
         fresh = self._rng.random(len(u))
         u = np.where(np.isnan(u), fresh, u)
         params = self._encoder.from_unit(u)
-        if is_moved and self._space.constraints:
-            full = {
-                axis.parameter.name: axis.from_unit(float(x))
-                for axis, x in zip(self._encoder.axes, u, strict=True)
-            }
-            params = projected_point(self._space, full, self._rng) or params
+        if self._linear is not None and (is_moved or self._linear.has_equality):
+            params = self._linear.point(u, self._rng) or params
         numbers = tuple(parent.number for parent in parents)
         return _Child(params=params, parents=numbers, mutated=mutated, is_crossed=is_crossed)
 

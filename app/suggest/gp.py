@@ -32,9 +32,9 @@ from .belief import Belief
 from .design import design_attempts, design_point, new_point, satisfies
 from .gp_candidates import Region
 from .gp_search import Known, Search, score_points
-from .gp_space import GpSpace, row_keys
 from .gp_training import MAX_ROWS, SUBSET_ROWS, History, Model, active_rows, train
 from .numerics import Array
+from .row_space import RowSpace, row_keys
 from .warp import HALF_RANK, PLAIN, SOFT
 from .winner import Unwarp
 
@@ -118,7 +118,7 @@ class _Maker:
 
     def __init__(self, request: SuggestRequest) -> None:
         self.request = request
-        self.space = GpSpace(request.space)
+        self.space = RowSpace(request.space)
         self.taken = taken_keys(request)
         self.history = History(
             points=self.space.encode([t.params for t in request.finished]), y=targets(request)

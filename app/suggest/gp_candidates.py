@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import qmc
 
-from .gp_space import GpSpace, row_keys
 from .linear import Linear
 from .numerics import Array
+from .row_space import RowSpace, row_keys
 
 N_GLOBAL = 512
 N_AROUND = 200
@@ -43,7 +43,7 @@ class CandidateMaker:
     """Makes candidates for one search and says how far each may move."""
 
     def __init__(
-        self, space: GpSpace, known: Array, best: Array, rng: np.random.Generator, region: Region
+        self, space: RowSpace, known: Array, best: Array, rng: np.random.Generator, region: Region
     ) -> None:
         self.space = space
         self.known = known

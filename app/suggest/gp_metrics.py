@@ -19,10 +19,10 @@ from .acquisition import Acquisition, LogExpectedImprovement, LogProbabilityBelo
 from .boxes import MAX_OBJECTIVES, open_boxes
 from .ehvi import LogExpectedHypervolumeImprovement, front_rows, reference_of
 from .gp_outcomes import Fitted, LogFeasibility, feasibility, fitted, success, unwarped_targets
-from .gp_space import GpSpace, Mask
 from .gp_training import MAX_ROWS, SUBSET_ROWS, History, active_rows, train
 from .numerics import Array
 from .pareto import is_non_dominated
+from .row_space import Mask, RowSpace
 
 Rows: TypeAlias = NDArray[np.intp]
 
@@ -97,7 +97,7 @@ class Target:
 class Models:
     """The processes of one history, fitted when they are first needed."""
 
-    def __init__(self, space: GpSpace, observed: Observed) -> None:
+    def __init__(self, space: RowSpace, observed: Observed) -> None:
         self.space = space
         if observed.y.shape[0] > MAX_ROWS:
             observed = observed.taken(_active_rows(space, observed))
@@ -285,7 +285,7 @@ def chebyshev(y: Array, front: Rows, weights: Array) -> Array:
     return np.asarray(t.max(axis=1) + RHO * t.sum(axis=1))
 
 
-def _active_rows(space: GpSpace, observed: Observed) -> Rows:
+def _active_rows(space: RowSpace, observed: Observed) -> Rows:
     """The trials that the models of a long history see: the front's side first, then spread."""
     score = np.full(observed.y.shape[0], np.nan)
     ok = np.flatnonzero(observed.is_ok)

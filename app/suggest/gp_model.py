@@ -1,6 +1,6 @@
 """A Gaussian process with a constant mean: fit, posterior, its gradients, pending points.
 
-Pure linear algebra on feature rows; what the columns mean is the business of `gp_space`.
+Pure linear algebra on feature rows; what the columns mean is the business of `row_space`.
 Reference: Rasmussen & Williams 2006, chapters 2 and 5.
 """
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from .acquisition import Acquisition
 from .gp_ascent import climb
 from .gp_candidates import CandidateMaker, Region
-from .gp_space import GpSpace, row_keys
 from .linear import Follower, Linear
 from .numerics import Array
+from .row_space import RowSpace, row_keys
 
 N_STARTS = 8
 N_BRANCH_STARTS = 6
@@ -53,7 +53,7 @@ class Search:
 
     def __init__(
         self,
-        space: GpSpace,
+        space: RowSpace,
         acquisition: Acquisition,
         known: Known,
         rng: np.random.Generator,
@@ -228,7 +228,7 @@ class Search:
 
 
 def score_points(
-    space: GpSpace, acquisition: Acquisition, points: Array, taken: set[bytes]
+    space: RowSpace, acquisition: Acquisition, points: Array, taken: set[bytes]
 ) -> Array:
     """Acquisition values (m,) of points (m, p); minus infinity for taken and forbidden ones."""
     allowed = space.keeps_constraints(points)

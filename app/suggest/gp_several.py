@@ -30,8 +30,8 @@ from .gp_candidates import Region
 from .gp_metrics import MIN_VALUES, Models, Observed, Target
 from .gp_outcomes import distinct_constraints
 from .gp_search import Known, Search, score_points
-from .gp_space import GpSpace, row_keys
 from .numerics import Array
+from .row_space import RowSpace, row_keys
 
 NAME = "gp"
 ENUMERATED = 20_000
@@ -75,7 +75,7 @@ class _Maker:
 
     def __init__(self, request: SuggestRequest) -> None:
         self.request = request
-        self.space = GpSpace(request.space)
+        self.space = RowSpace(request.space)
         self.taken = taken_keys(request)
         self.points = self.space.encode([t.params for t in request.finished])
         self.pending = self.space.encode([t.params for t in request.pending])

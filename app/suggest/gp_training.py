@@ -19,8 +19,8 @@ from .acquisition import Acquisition, LogExpectedImprovement, LogProbabilityBelo
 from .gp_fit import default_hyper, to_theta
 from .gp_kernel import Columns, Hyper
 from .gp_model import GaussianProcess
-from .gp_space import GpSpace, Mask
 from .numerics import Array, squared_distances
+from .row_space import Mask, RowSpace
 from .warp import HALF_RANK, model_targets
 
 MAX_ROWS = 800
@@ -112,7 +112,7 @@ class Model:
         return gain if self.success is None else Sum(parts=(gain, self.success))
 
 
-def train(space: GpSpace, history: History, kind: str = HALF_RANK) -> Model:
+def train(space: RowSpace, history: History, kind: str = HALF_RANK) -> Model:
     """Fits the model of a history with at least two values; `kind` is how targets are warped.
 
     Raises:
@@ -172,7 +172,7 @@ def anchor_size(m: int) -> int:
     return int(FIRST_ANCHOR * 2 ** math.floor(math.log2((m - 1) / FIRST_ANCHOR)))
 
 
-def _process(space: GpSpace, history: History, x: Array, kind: str) -> GaussianProcess:
+def _process(space: RowSpace, history: History, x: Array, kind: str) -> GaussianProcess:
     """The process of all n rows (n, c): fitted and factored up to the last refit point, the rest
     appended.
     """
@@ -182,7 +182,7 @@ def _process(space: GpSpace, history: History, x: Array, kind: str) -> GaussianP
     return base if m == n else base.observing(x[m:], model_targets(y, kind).z)
 
 
-def _fitted(space: GpSpace, history: History, x: Array, m: int, kind: str) -> GaussianProcess:
+def _fitted(space: RowSpace, history: History, x: Array, m: int, kind: str) -> GaussianProcess:
     """The process of the first m rows, with hyper-parameters by the plan of anchors."""
     columns, y = space.columns, history.y
     has_trend = _has_trend(m, columns)
@@ -287,7 +287,7 @@ def _success(x: Array, is_ok: Mask, columns: Columns) -> Acquisition | None:
     return LogProbabilityBelow(gp=gp, threshold=(0.5 - share) / sd)
 
 
-def active_rows(space: GpSpace, history: History, size: int) -> NDArray[np.intp]:
+def active_rows(space: RowSpace, history: History, size: int) -> NDArray[np.intp]:
     """The `size` of more trials that a model sees, by number.
 
     A fifth are the best, half the nearest to the best one, the rest spread out greedily (farthest

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.points import BALANCE_TOLERANCE
-from .gp_space import GpSpace, Mask
+from ..domain.space import Space, Value
+from .memory import SuggestMemory
 from .numerics import Array
+from .row_space import Mask, RowSpace
 
 Places = NDArray[np.intp]
 
@@ -41,10 +43,11 @@ class Linear:
         factors, bounds: of the sums, scaled so that the largest part is about 1, shapes (c, k) and
             (c,).
         is_equality: shape (c,).
+        has_equality: whether any is.
         low, high: ends of the parameters' ranges, shape (k,).
     """
 
-    def __init__(self, space: GpSpace) -> None:
+    def __init__(self, space: RowSpace) -> None:
         constraints = space.space.constraints
         names = space.space.names
         used = sorted({names.index(name) for c in constraints for name in c.terms})
@@ -65,6 +68,7 @@ class Linear:
         scale = signs / np.maximum(np.maximum(largest, np.abs(bounds)), 1e-300)
         self.factors, self.bounds = terms * scale[:, None], bounds * scale
         self.is_equality = np.array([c.op == "==" for c in constraints], dtype=bool)
+        self.has_equality = bool(self.is_equality.any())
 
     def values(self, full: Array) -> Array:
         """Values (m, k) at full rows (m, p); between those of the cells where not snapped."""
@@ -125,6 +129,11 @@ class Linear:
         x = self._moved(self.values(here), is_active, is_active & (self._steps == 0.0))
         out[rows] = self.space.snap(self.with_values(here, self._nudged(x, is_active, rng)))
         return out
+
+    def point(self, u: Array, rng: np.random.Generator) -> dict[str, Value] | None:
+        """The point at coordinates (p,), moved into the constraints; None where that fails."""
+        points = self.space.points(self.mended(self.space.snap(u[None, :]), rng))
+        return self.space.decode(points[0]) if self.space.keeps_constraints(points)[0] else None
 
     def _moved(
         self, x: Array, is_active: Mask, may_move: Mask, share: Array | None = None
@@ -208,6 +217,13 @@ class Linear:
         parts = np.where(is_active, x, 0.0)[:, None, :] * self.factors
         scale = np.maximum(np.abs(parts).max(axis=2), np.abs(self.bounds))
         return np.asarray((self.bounds - parts.sum(axis=2)) / np.maximum(scale, 1e-300))
+
+
+def linear_of(memory: SuggestMemory, space: Space) -> Linear | None:
+    """The constraints of a study's space, kept in its memory; None where it has none."""
+    if not space.constraints:
+        return None
+    return memory.thing("linear", space, lambda: Linear(RowSpace(space)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

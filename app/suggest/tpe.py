@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..domain.space import Params, Space, Value, point_key
+from ..domain.space import Params, Value, point_key
 from ..domain.trial import TrialState
 from .base import (
     Decision,
@@ -36,8 +36,7 @@ from .base import (
 from .design import design_suggestion, new_point, satisfies
 from .encode import Encoder
 from .enumeration import Enumeration, is_finite
-from .gp_space import GpSpace
-from .linear import Linear
+from .linear import Linear, linear_of
 from .memory import SuggestMemory
 from .tpe_columns import Codes, Taken
 from .tpe_model import Model
@@ -121,7 +120,7 @@ class _Asker:
         memory, space = memory_of(request), request.space
         self._codes = memory.thing("tpe", space, partial(Codes, space))
         self._groups = self._codes.groups()
-        self._linear = memory.thing("linear", space, partial(_linear, space))
+        self._linear = linear_of(memory, space)
         trials, encode = by_number(request.finished), self._codes.encode_trials
         self._finished: Floats = memory.rows("tpe", space, encode, trials)
         pending = sorted(request.pending, key=lambda trial: trial.number)
@@ -268,10 +267,6 @@ class _Asker:
             n_candidates=len(left),
             reason="the untried point with the largest log l(x) - log g(x)",
         )
-
-
-def _linear(space: Space) -> Linear | None:
-    return Linear(GpSpace(space)) if space.constraints else None
 
 
 def by_number(trials: tuple[FinishedTrial, ...]) -> tuple[FinishedTrial, ...]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..domain.study import Direction
 from .base import SuggestRequest, modelled_metric, targets
-from .gp_space import GpSpace
 from .gp_training import MAX_ROWS, SUBSET_ROWS, History, Model, active_rows, train
 from .numerics import Array
+from .row_space import RowSpace
 
 MIN_VALUES = 3
 """With fewer values a model says nothing that the values do not."""
@@ -47,7 +47,7 @@ def posterior_of(request: SuggestRequest) -> Posterior | None:
     """
     finished = tuple(sorted(request.finished, key=lambda trial: trial.number))
     y = targets(SuggestRequest(space=request.space, metrics=request.metrics, finished=finished))
-    space, is_ok = GpSpace(request.space), np.isfinite(y)
+    space, is_ok = RowSpace(request.space), np.isfinite(y)
     if int(is_ok.sum()) < MIN_VALUES or not (space.column_of >= 0).any():
         return None
     history = History(points=space.encode([trial.params for trial in finished]), y=y)
@@ -66,7 +66,7 @@ def posterior_of(request: SuggestRequest) -> Posterior | None:
     )
 
 
-def _trained(space: GpSpace, history: History) -> tuple[Model, Array]:
+def _trained(space: RowSpace, history: History) -> tuple[Model, Array]:
     """The model, and the values of the trials that it sees, shape (m,), NaN for failures."""
     if history.y.size > MAX_ROWS:
         rows = active_rows(space, history, SUBSET_ROWS)

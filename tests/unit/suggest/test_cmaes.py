@@ -30,7 +30,6 @@ from app.domain.trial import TrialSource, TrialState
 from app.suggest import cmaes
 from app.suggest.base import FinishedTrial, PendingTrial, SuggestRequest
 from app.suggest.cmaes_space import INACTIVE, Layout
-from app.suggest.constrained import projected_point
 from app.suggest.design import satisfies
 from app.suggest.memory import SuggestMemory
 
@@ -293,22 +292,6 @@ def test_known_constraints_hold_and_the_search_goes_on_within() -> None:
     known, _ = studied(space, f, 80)
     assert all(satisfies(space, t.params) for t in known)
     assert best(known) < 0.005
-
-
-def test_a_projected_point_is_near_and_keeps_steps() -> None:
-    space = Space(
-        parameters=(
-            FloatParameter(name="a", low=0.0, high=1.0),
-            IntParameter(name="n", low=0, high=20),
-        ),
-        constraints=(LinearConstraint(terms={"n": 1.0, "a": 10.0}, op="<=", bound=12.0),),
-    )
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        point = projected_point(space, {"a": 0.5, "n": 9}, rng)
-        assert point is not None
-        assert satisfies(space, point)
-        assert point["a"] == pytest.approx(0.3) or point["n"] == 7
 
 
 def test_inactive_parameters_and_gaps_move_nothing() -> None:

@@ -27,8 +27,8 @@ from app.domain.trial import TrialSource, TrialState
 from app.suggest import gp, gp_training
 from app.suggest.base import FinishedTrial, PendingTrial, SuggestRequest
 from app.suggest.design import design_point, first_point, satisfies
-from app.suggest.gp_space import GpSpace
 from app.suggest.gp_training import anchor_size, refit_size
+from app.suggest.row_space import RowSpace
 
 METRICS = (Metric(name="loss", direction=Direction.MINIMIZE),)
 MIXED = Space(
@@ -177,7 +177,7 @@ def test_the_expected_gain_is_in_the_units_of_the_metric(
 
 @pytest.mark.parametrize("kind", ["plain", "half-rank", "soft"])
 def test_a_unit_of_the_targets_is_what_the_good_values_say(kind: str) -> None:
-    space = gp_training.GpSpace(PLANE)
+    space = gp_training.RowSpace(PLANE)
     points = space.encode([design_point(PLANE, 0, k) for k in range(12)])
     y = 3.0 + 7.0 * np.linspace(0.0, 1.0, 12)  # no far value: none is cut or bent
     model = gp_training.train(space, gp_training.History(points=points, y=y), kind)
@@ -201,10 +201,10 @@ def test_values_are_plain_python_ones() -> None:
 def test_a_fit_that_is_kept_is_not_that_of_a_space_with_other_conditions() -> None:
     """All points are on the branch where both spaces have the same features."""
 
-    def space(when: Condition | None) -> GpSpace:
+    def space(when: Condition | None) -> RowSpace:
         numbers = (FloatParameter(name=n, low=0.0, high=1.0, when=when) for n in "xyz")
         kind = CategoricalParameter(name="kind", choices=("a", "b", "c", "d"))
-        return GpSpace(Space(parameters=(kind, *numbers)))
+        return RowSpace(Space(parameters=(kind, *numbers)))
 
     rng = np.random.default_rng(0)
     points = np.column_stack([np.full(12, 0.125), rng.random((12, 3))])

@@ -27,8 +27,8 @@ from app.suggest.acquisition import LogExpectedImprovement, mean_and_sd
 from app.suggest.gp_fit import LogPosterior, default_hyper, to_hyper, to_theta
 from app.suggest.gp_kernel import Columns, Hyper, Kernel
 from app.suggest.gp_model import GaussianProcess
-from app.suggest.gp_space import GpSpace
 from app.suggest.numerics import Array, standardise
+from app.suggest.row_space import RowSpace
 from app.suggest.warp import model_targets
 
 D = 3
@@ -235,7 +235,7 @@ SPACE = Space(parameters=CONDITIONAL)
 BRANCH = {"net": {"rate", "layers", "drop", "norm"}, "forest": {"trees", "split"}}
 
 
-def _kernel(space: GpSpace, seed: int) -> Kernel:
+def _kernel(space: RowSpace, seed: int) -> Kernel:
     """A kernel with random hyper-parameters, the trend's among them."""
     rng = np.random.default_rng(seed)
     theta = to_theta(default_hyper(space.columns.n_scales, has_trend=bool(seed % 2)))
@@ -243,7 +243,7 @@ def _kernel(space: GpSpace, seed: int) -> Kernel:
     return Kernel(columns=space.columns, hyper=to_hyper(moved, space.columns.n_scales))
 
 
-def _rows(space: GpSpace, n: int, seed: int) -> tuple[Array, Array]:
+def _rows(space: RowSpace, n: int, seed: int) -> tuple[Array, Array]:
     """Random points (n, p), all patterns of activity among them, and their features."""
     points = space.points(np.random.default_rng(seed).random((n, space.p)))
     return points, space.features(points)
@@ -251,7 +251,7 @@ def _rows(space: GpSpace, n: int, seed: int) -> tuple[Array, Array]:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_the_kernel_of_a_conditional_space_is_positive_semi_definite(seed: int) -> None:
-    space = GpSpace(SPACE)
+    space = RowSpace(SPACE)
     points, x = _rows(space, 200, seed)
     assert len({row.tobytes() for row in np.isnan(points)}) >= 5
     kernel = _kernel(space, seed)
@@ -263,7 +263,7 @@ def test_the_kernel_of_a_conditional_space_is_positive_semi_definite(seed: int) 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_coordinates_of_inactive_parameters_do_not_matter(seed: int) -> None:
-    space = GpSpace(SPACE)
+    space = RowSpace(SPACE)
     rng = np.random.default_rng(seed)
     full = space.snap(rng.random((100, space.p)))
     other = np.where(space.active(full), full, space.snap(rng.random(full.shape)))
@@ -277,7 +277,7 @@ def test_coordinates_of_inactive_parameters_do_not_matter(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_parameters_inactive_in_both_points_do_not_matter(branch: str, seed: int) -> None:
     """Their length scales change no covariance but of points in which one is active."""
-    space = GpSpace(SPACE)
+    space = RowSpace(SPACE)
     points, x = _rows(space, 150, seed)
     inside = [j for j, name in enumerate(SPACE.names) if name in BRANCH[branch]]
     is_out = np.isnan(points[:, inside]).all(axis=1)
@@ -295,7 +295,7 @@ def test_parameters_inactive_in_both_points_do_not_matter(branch: str, seed: int
 
 @pytest.mark.parametrize("seed", range(4))
 def test_points_of_one_branch_are_closer_than_those_of_two(seed: int) -> None:
-    space = GpSpace(SPACE)
+    space = RowSpace(SPACE)
     points, x = _rows(space, 150, seed)
     kernel = replace(
         _kernel(space, 0), hyper=default_hyper(space.columns.n_scales, has_trend=False)
@@ -311,7 +311,7 @@ def test_points_of_one_branch_are_closer_than_those_of_two(seed: int) -> None:
 @pytest.mark.parametrize("has_trend", [False, True])
 def test_gradients_on_a_conditional_space_agree_with_finite_differences(has_trend: bool) -> None:
     """Of the likelihood, by every hyper-parameter, on rows with all patterns of activity."""
-    space = GpSpace(SPACE)
+    space = RowSpace(SPACE)
     points, x = _rows(space, 60, 20)
     z = standardise(np.nansum((points - 0.4) ** 2, axis=1))
     function = LogPosterior(x=x, z=z, columns=space.columns)
@@ -329,7 +329,7 @@ def test_gradients_of_the_acquisition_on_a_conditional_space_agree_with_finite_d
     None
 ):
     """By the features of the numbers that are active."""
-    space = GpSpace(SPACE)
+    space = RowSpace(SPACE)
     points, x = _rows(space, 60, 22)
     z = standardise(np.nansum((points - 0.4) ** 2, axis=1) + 0.1 * np.sin(99 * points[:, 7]))
     gp = GaussianProcess.fit(x, z, columns=space.columns, has_trend=True)

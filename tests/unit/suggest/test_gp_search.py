@@ -16,7 +16,7 @@ from app.domain.space import (
 from app.suggest.gp_ascent import climb
 from app.suggest.gp_candidates import CandidateMaker, Region
 from app.suggest.gp_search import Known, Search
-from app.suggest.gp_space import GpSpace
+from app.suggest.row_space import RowSpace
 
 
 class _Bowl:
@@ -35,8 +35,8 @@ class _Bowl:
 
 def _search(
     parameters: tuple[Parameter, ...], best: dict[str, object], region: Region | None = None
-) -> tuple[GpSpace, Search, _Bowl]:
-    space = GpSpace(Space(parameters=parameters))
+) -> tuple[RowSpace, Search, _Bowl]:
+    space = RowSpace(Space(parameters=parameters))
     wanted = space.features(space.encode([best]))[0]
     known = space.encode([space.decode(np.full(space.p, 0.1))])
     rng = np.random.default_rng(0)
@@ -95,7 +95,7 @@ def test_a_taken_optimum_gives_the_next_best_point() -> None:
         IntParameter(name="n", low=0, high=9),
         IntParameter(name="m", low=0, high=9),
     )
-    space = GpSpace(Space(parameters=parameters))
+    space = RowSpace(Space(parameters=parameters))
     bowl = _Bowl(space.features(space.encode([{"n": 4, "m": 4}]))[0])
     known = space.encode([{"n": 4, "m": 4}])
     search = Search(space, bowl, Known(points=known, best=known), np.random.default_rng(0))
@@ -124,7 +124,7 @@ def test_a_local_region_bounds_the_numbers_but_no_choices() -> None:
 @pytest.mark.parametrize("p", [1, 3, 60])
 def test_candidates_are_distinct_and_inside_the_cube(p: int) -> None:
     parameters = tuple(FloatParameter(name=f"x{j}", low=0.0, high=1.0) for j in range(p))
-    space = GpSpace(Space(parameters=parameters))
+    space = RowSpace(Space(parameters=parameters))
     known = np.random.default_rng(0).random((7, p))
     maker = CandidateMaker(space, known, known[:3], np.random.default_rng(1), Region())
     full = maker.make()

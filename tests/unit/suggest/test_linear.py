@@ -14,9 +14,9 @@ from app.domain.space import (
     LinearConstraint,
     Space,
 )
-from app.suggest.gp_space import GpSpace
 from app.suggest.linear import Linear
 from app.suggest.numerics import Array
+from app.suggest.row_space import RowSpace
 
 
 def _floats(names: str, low: float = 0.0, high: float = 1.0) -> tuple[FloatParameter, ...]:
@@ -80,7 +80,7 @@ SPACES: dict[str, Space] = {
 }
 
 
-def _drawn(space: GpSpace, m: int = 200) -> Array:
+def _drawn(space: RowSpace, m: int = 200) -> Array:
     return space.snap(np.random.default_rng(1).random((m, space.p)))
 
 
@@ -90,7 +90,7 @@ def _drawn(space: GpSpace, m: int = 200) -> Array:
 def test_rows_are_moved_into_the_constraints(name: str, is_spread: bool) -> None:
     """All of them; of whole numbers in odd proportions, which are sought at random, nearly all."""
     space = SPACES[name]
-    rows = GpSpace(space)
+    rows = RowSpace(space)
     mended = Linear(rows).mended(_drawn(rows), np.random.default_rng(2), is_spread=is_spread)
     points = [rows.decode(row) for row in rows.points(mended)]
     kept = [all(constraint_holds(c, point) for c in space.constraints) for point in points]
@@ -100,7 +100,7 @@ def test_rows_are_moved_into_the_constraints(name: str, is_spread: bool) -> None
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 def test_a_row_that_keeps_them_stays(space: Space) -> None:
-    rows = GpSpace(space)
+    rows = RowSpace(space)
     linear = Linear(rows)
     mended = linear.mended(_drawn(rows), np.random.default_rng(2))
     mended = mended[rows.keeps_constraints(rows.points(mended))]
@@ -108,7 +108,7 @@ def test_a_row_that_keeps_them_stays(space: Space) -> None:
 
 
 def test_spread_rows_lie_on_the_border_and_inside() -> None:
-    rows = GpSpace(NARROW)
+    rows = RowSpace(NARROW)
     linear = Linear(rows)
     drawn = _drawn(rows, 400)
     sums = linear.mended(drawn, np.random.default_rng(2), is_spread=True).sum(axis=1)
@@ -123,7 +123,7 @@ def test_the_rest_of_a_row_is_left_alone() -> None:
         parameters=(*_floats("abx"), CategoricalParameter(name="c", choices=("u", "v", "w"))),
         constraints=(_sum("ab", "==", 1.0),),
     )
-    rows = GpSpace(space)
+    rows = RowSpace(space)
     drawn = _drawn(rows)
     assert np.array_equal(Linear(rows).mended(drawn, np.random.default_rng(2))[:, 2:], drawn[:, 2:])
 
@@ -131,7 +131,7 @@ def test_the_rest_of_a_row_is_left_alone() -> None:
 @pytest.mark.parametrize("name", [name for name in SPACES if name != "whole numbers"])
 def test_what_follows_keeps_the_sums_and_folds_its_gradient(name: str) -> None:
     """Against central differences of a smooth function along the coordinates that are free."""
-    rows = GpSpace(SPACES[name])
+    rows = RowSpace(SPACES[name])
     linear, rng = Linear(rows), np.random.default_rng(4)
     start = linear.mended(_drawn(rows, 12), rng)
     slope, h = rng.standard_normal(rows.p), 1e-6
@@ -161,7 +161,7 @@ def test_what_follows_keeps_the_sums_and_folds_its_gradient(name: str) -> None:
 
 
 def test_a_row_that_would_leave_the_constraints_is_said_to_be_outside() -> None:
-    rows = GpSpace(SPACES["shares"])
+    rows = RowSpace(SPACES["shares"])
     full = np.array([[0.5, 0.1, 0.1, 0.1, 0.1, 0.1]])
     ((_, follower),) = Linear(rows).grouped(full)
     moved = full.copy()
@@ -170,9 +170,40 @@ def test_a_row_that_would_leave_the_constraints_is_said_to_be_outside() -> None:
 
 
 def test_a_border_is_followed_while_a_row_lies_on_it() -> None:
-    linear = Linear(GpSpace(NARROW))
+    linear = Linear(RowSpace(NARROW))
     on_border, inside = np.full((1, 6), 0.5 / 6), np.full((1, 6), 0.05)
     ((_, follower),) = linear.grouped(on_border)
     assert follower.sums.tolist() == [0]
     ((_, follower),) = linear.grouped(inside)
     assert follower.sums.tolist() == []
+
+
+def test_one_point_is_moved_a_little_and_keeps_its_steps() -> None:
+    space = Space(
+        parameters=(
+            FloatParameter(name="a", low=0.0, high=1.0),
+            IntParameter(name="n", low=0, high=20),
+        ),
+        constraints=(LinearConstraint(terms={"n": 1.0, "a": 10.0}, op="<=", bound=12.0),),
+    )
+    rows = RowSpace(space)
+    (u,) = rows.encode([{"a": 0.5, "n": 9}])
+    point = Linear(rows).point(u, np.random.default_rng(0))
+    assert point is not None
+    assert point["n"] in (7, 8)
+    assert 0.35 < float(point["a"]) < 0.5
+    assert constraint_holds(space.constraints[0], point)
+
+
+def test_a_point_that_nothing_moves_into_the_constraints_is_none() -> None:
+    """The parameters of the sum are inactive, and moves switch nothing on."""
+    space = Space(
+        parameters=(
+            CategoricalParameter(name="m", choices=("p", "q")),
+            FloatParameter(name="c", low=0.0, high=1.0, when=Condition(param="m", choices=("p",))),
+        ),
+        constraints=(_sum("c", ">=", 0.5),),
+    )
+    rows = RowSpace(space)
+    (u,) = rows.encode([{"m": "q"}])
+    assert Linear(rows).point(np.nan_to_num(u), np.random.default_rng(0)) is None

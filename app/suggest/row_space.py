@@ -59,7 +59,7 @@ class Line(NamedTuple):
     step: float
 
 
-class GpSpace:
+class RowSpace:
     """One search space, ready for vectorised search.
 
     Attributes:

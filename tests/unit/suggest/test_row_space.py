@@ -17,7 +17,7 @@ from app.domain.space import (
 )
 from app.suggest.design import satisfies
 from app.suggest.enumeration import Enumeration
-from app.suggest.gp_space import GpSpace, row_keys
+from app.suggest.row_space import RowSpace, row_keys
 
 NOT_C = Condition(param="model", choices=("a", "b"))
 ONLY_A = Condition(param="model", choices=("a",))
@@ -51,7 +51,7 @@ FINITE = Space(
 
 
 def test_a_condition_makes_a_parameter_count_for_its_share_of_random_points() -> None:
-    space = GpSpace(Space(parameters=TREE))
+    space = RowSpace(Space(parameters=TREE))
     share = space.columns.active_share
     assert share is not None
     varying = [axis.parameter.name for axis in space.axes if axis.n_cells != 1]
@@ -60,11 +60,11 @@ def test_a_condition_makes_a_parameter_count_for_its_share_of_random_points() ->
     assert told["rate"] == pytest.approx(2 / 3, abs=0.05)
     assert told["layers"] == pytest.approx(1 / 3, abs=0.05)
     assert told["width"] == pytest.approx(1 / 3 * 3 / 5, abs=0.05)
-    assert GpSpace(Space(parameters=TREE[-1:])).columns.active_share is None
+    assert RowSpace(Space(parameters=TREE[-1:])).columns.active_share is None
 
 
 def test_points_are_those_of_the_encoder() -> None:
-    space = GpSpace(Space(parameters=TREE))
+    space = RowSpace(Space(parameters=TREE))
     full = np.random.default_rng(0).random((400, space.p))
     points = space.points(full)
     decoded = [space.decode(row) for row in full]
@@ -73,14 +73,14 @@ def test_points_are_those_of_the_encoder() -> None:
 
 
 def test_a_point_has_one_encoding_however_it_came_about() -> None:
-    space = GpSpace(FINITE)
+    space = RowSpace(FINITE)
     points = space.points(np.random.default_rng(1).random((200, space.p)))
     again = space.encode([space.decode(row) for row in points])
     assert row_keys(points) == row_keys(again)
 
 
 def test_features_of_inactive_parameters_are_neutral() -> None:
-    space = GpSpace(Space(parameters=TREE))
+    space = RowSpace(Space(parameters=TREE))
     x = space.features(
         space.encode([{"model": "c", "size": 1, "even": 2, "fixed": 3.0, "free": 0.0}])
     )
@@ -91,13 +91,13 @@ def test_features_of_inactive_parameters_are_neutral() -> None:
 
 
 def test_a_parameter_that_never_varies_has_no_column() -> None:
-    space = GpSpace(Space(parameters=TREE))
+    space = RowSpace(Space(parameters=TREE))
     assert space.column_of[8] == -1
     assert space.columns.n_scales == len(TREE) - 1
 
 
 def test_enumeration_finds_every_point_once() -> None:
-    space = GpSpace(FINITE)
+    space = RowSpace(FINITE)
     rows = space.enumerate(1_000)
     points = Enumeration(FINITE)
     every = [points.point(k) for k in range(points.total)]
@@ -108,14 +108,14 @@ def test_enumeration_finds_every_point_once() -> None:
 
 
 def test_enumeration_stops_at_its_limit_and_at_continuous_parameters() -> None:
-    assert GpSpace(FINITE).enumerate(20) is None
-    assert GpSpace(Space(parameters=TREE)).enumerate(10**9) is None
+    assert RowSpace(FINITE).enumerate(20) is None
+    assert RowSpace(Space(parameters=TREE)).enumerate(10**9) is None
 
 
 @pytest.mark.parametrize("op", ["<=", ">=", "=="])
 def test_constraints_agree_with_the_scalar_check(op: str) -> None:
     bound = LinearConstraint(terms={"even": 1.0, "layers": 4.0, "free": 0.0}, op=op, bound=40.0)
-    space = GpSpace(Space(parameters=TREE, constraints=(bound,)))
+    space = RowSpace(Space(parameters=TREE, constraints=(bound,)))
     points = space.points(np.random.default_rng(2).random((500, space.p)))
     expected = [satisfies(space.space, space.decode(row)) for row in points]
     assert space.keeps_constraints(points).tolist() == expected

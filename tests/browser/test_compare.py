@@ -10,6 +10,7 @@ from app.domain.token import Role
 
 from .conftest import Visit
 from .looking import no_serious_violation, no_sideways_scroll
+from .seeding import box, create
 from .site import Site
 
 
@@ -33,6 +34,18 @@ def test_studies_of_one_metric_are_laid_over_one_another(site: Site, visit: Visi
     expect(page.locator("#refused")).to_be_empty()
     page.go_back()
     expect(page.locator("#refused")).to_contain_text("maximised")
+
+
+def test_a_seed_is_shown_with_all_its_digits(site: Site, visit: Visit) -> None:
+    ids = ",".join(
+        create(
+            site.service.call, f"seed {seed}", box(1), suggester={"name": "random", "seed": seed}
+        )
+        for seed in (7, 1_250_413_454)
+    )
+    page = visit(site, role=Role.READER).open(f"/compare?ids={ids}")
+    row = page.get_by_role("row", name="suggester.seed")
+    expect(row.get_by_role("cell", name="1250413454")).to_be_visible()
 
 
 def test_a_study_is_added_by_keyboard_on_a_narrow_screen(site: Site, visit: Visit) -> None:

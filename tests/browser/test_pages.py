@@ -116,8 +116,25 @@ def test_a_hostile_name_is_text(site: Site, visit: Visit, path: str) -> None:
     no_sideways_scroll(page)
 
 
-def test_what_does_not_exist_is_said(site: Site, visit: Visit) -> None:
+@pytest.mark.parametrize("path", ["studies/st_0", "trials/tr_0"])
+def test_what_does_not_exist_is_said_and_nothing_is_offered_for_it(
+    site: Site, visit: Visit, path: str
+) -> None:
     visitor = visit(site)
-    visitor.watch.expect(r"answered 404: GET .*/st_0")
-    visitor.page.goto("/studies/st_00000000000000000000000000")
-    expect(visitor.page.get_by_role("alert").filter(has_text="st_0000")).to_be_visible()
+    visitor.watch.expect(f"answered 404: GET .*/{path}")
+    visitor.page.goto(f"/{path}0000000000000000000000000")
+    said = visitor.page.get_by_role("alert").filter(has_text=path.split("/")[1])
+    expect(said).to_contain_text("There is no")
+    expect(visitor.page.locator("#main")).to_be_hidden()
+
+
+def test_in_a_narrow_window_the_open_tab_is_in_sight(site: Site, visit: Visit) -> None:
+    page = visit(site, width=390).open(f"/studies/{site.studies['ordinary']}?tab=definition")
+    tab = page.locator("#tabs").get_by_role("link", name="Definition")
+    expect(tab).to_be_in_viewport(ratio=1)
+    assert page.evaluate("scrollY") == 0
+
+
+def test_an_address_may_name_a_tab_that_the_study_has_not(site: Site, visit: Visit) -> None:
+    page = visit(site, width=390).open(f"/studies/{site.studies['ordinary']}?tab=pareto")
+    expect(page.locator("#tabs [aria-current]")).to_have_count(0)

@@ -64,5 +64,6 @@ def test_an_admin_sees_what_runs_where_and_drains(own_site: Site, visit: Visit) 
 
 def test_without_a_worker_the_page_says_what_to_type(own_site: Site, visit: Visit) -> None:
     page = visit(own_site, role=Role.READER, width=390, theme="dark").open("/workers")
-    expect(page.get_by_text(f"tunewell worker run --url {own_site.url}")).to_be_visible()
+    command = page.get_by_text(f"tunewell worker run --url {own_site.url}", exact=True)
+    expect(command).to_be_visible()
     no_serious_violation(page)

@@ -33,19 +33,22 @@ export async function isAdmin() {
 export const said = (error) => (error instanceof ApiError ? error.message : `The service cannot be reached (${error.message}).`);
 
 // Shows what went wrong and resolves when the user has given a token, or asks to try again.
-export function explain(error) {
+// of: "page" where it is the page's own subject that could not be read: where there is none, there is nothing else to show.
+export function explain(error, { of = "part" } = {}) {
   if (error.status === 401) return signIn(error);
-  part("problem-text").textContent = said(error);
+  part("main").hidden = of === "page" && error.status === 404;
+  part("problem-text").textContent = sentence(said(error));
   part("problem-id").textContent = error.requestId ? `Request id: ${error.requestId}` : "";
   part("problem").hidden = false;
   return new Promise((resolve) => {
     part("problem-again").addEventListener("click", resolve, { once: true });
     if (!(error instanceof ApiError) || error.status >= 500) setTimeout(resolve, 5000);
-  }).then(() => (part("problem").hidden = true));
+  }).then(allIsWell);
 }
 
 export function allIsWell() {
   part("problem").hidden = true;
+  part("main").hidden = false;
 }
 
 const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?)]$/.test(text) ? "" : "."}`;

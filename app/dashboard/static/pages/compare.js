@@ -2,7 +2,7 @@
 
 import { get, getFresh, serverNow } from "../lib/api.js";
 import { el, fill, morph, named, part, shown, stateBadge } from "../lib/dom.js";
-import { duration, number, plural } from "../lib/format.js";
+import { duration, plural } from "../lib/format.js";
 import "../lib/keys.js";
 import { onEvents } from "../lib/live.js";
 import { atMostEach, open, reader } from "../lib/page.js";
@@ -184,7 +184,7 @@ const took = ({ started_at: from, ended_at: to }) => (from ? `${duration(((to ? 
 function differenceTable() {
   const rows = differences(studies.map(({ study }) => study.definition));
   if (!rows.length) return el("section", { class: "panel table-panel" }, el("h2", {}, "Differences of the definitions"), el("p", {}, "They are the same but for their names."));
-  return framed("differences", "Differences of the definitions", heads("Where"), rows.map(([where, values]) => el("tr", {}, el("th", { scope: "row" }, el("code", {}, where)), ...values.map((value) => el("td", {}, el("bdi", {}, typeof value === "number" ? number(value, 12) : written(value)))))));
+  return framed("differences", "Differences of the definitions", heads("Where"), rows.map(([where, values]) => el("tr", {}, el("th", { scope: "row" }, el("code", {}, where)), ...values.map((value) => el("td", {}, el("bdi", {}, written(value)))))));
 }
 
 view.onChange(() => refresh());

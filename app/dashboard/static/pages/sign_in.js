@@ -10,6 +10,7 @@ import * as view from "../lib/view.js";
 const next = ownPath(view.read("next"));
 let isNew = false;
 part("onward").href = next;
+part("live").hidden = true; // nothing here is followed
 for (;;) {
   try {
     const { role, csrf_token: csrf, expires_at: until } = await session();

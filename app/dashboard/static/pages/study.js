@@ -114,6 +114,16 @@ function showTabs() {
   if (focused) part("tabs").querySelector(`[data-tab="${focused}"]`)?.focus();
 }
 
+// In a narrow window the tabs scroll sideways; the page itself stays where it is.
+function bringTabIntoSight() {
+  const tabs = part("tabs");
+  const open = tabs.querySelector("[aria-current]");
+  if (!open) return; // an address can name a tab that this study has not
+  const bounds = tabs.getBoundingClientRect();
+  const { left, right } = open.getBoundingClientRect();
+  tabs.scrollLeft += Math.min(left - bounds.left, Math.max(0, right - bounds.right));
+}
+
 part("tabs").addEventListener("click", (event) => {
   const link = event.target.closest("a[data-tab]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
@@ -128,6 +138,7 @@ async function openTab() {
   current = name;
   waiting = [];
   showTabs();
+  bringTabIntoSight();
   const box = part("view");
   try {
     if (!opened.has(name)) {
@@ -266,6 +277,6 @@ for (;;) {
     await begin();
     break;
   } catch (error) {
-    await explain(error);
+    await explain(error, { of: "page" });
   }
 }

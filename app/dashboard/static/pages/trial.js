@@ -203,6 +203,6 @@ for (;;) {
     await show();
     break;
   } catch (error) {
-    await explain(error);
+    await explain(error, { of: "page" });
   }
 }

@@ -65,12 +65,13 @@ function summary(here, now) {
   return here.length ? `${said.join(", ")}; ${busy} of ${plural(slots, "slot")} busy` : "";
 }
 
-const command = () => `tunewell worker run --url ${location.origin} --token "$TUNEWELL_TOKEN"`;
+// A token is taken from TUNEWELL_TOKEN: on a command line every user of the machine could read it.
+const command = () => `tunewell worker run --url ${location.origin}`;
 
 function showEmpty(nGone) {
   fill(part("empty"),
     el("h2", {}, nGone ? "No worker is there now" : "No worker has registered yet"),
-    el("p", {}, "Trials of studies with an objective wait until a worker takes them. On a machine that reaches this service, with a worker's token in TUNEWELL_TOKEN:"),
+    el("p", {}, "Trials of studies with an objective wait until a worker takes them. On a machine that reaches this service, with a worker's token in TUNEWELL_TOKEN if the service asks for tokens:"),
     el("pre", {}, command()),
     el("div", { class: "actions" }, el("button", { type: "button", class: "primary", onclick: () => copy(command(), "the command") }, "Copy the command")));
 }

@@ -69,7 +69,7 @@ function provenance(study, versions) {
     ...used("first start", study.started_at && timeAgo(study.started_at)),
     ...used("ended", study.ended_at && timeAgo(study.ended_at)),
     ...used("ended because", study.stop_reason && words(study.stop_reason)),
-    ...used("data digest", study.data_digest && el("code", {}, JSON.stringify(study.data_digest))),
+    ...used("data digest", study.data_digest && el("code", {}, study.data_digest)),
     ...used("steps used", study.resource_used ? String(study.resource_used) : null),
     ...used("steps saved by early stopping", study.resource_saved ? String(study.resource_saved) : null),
     ...used("seed", study.definition.suggester.seed === null ? null : String(study.definition.suggester.seed)),

@@ -13,7 +13,7 @@ const NEXT = {
   nan: "The value was no finite number: look at the curve before that step; a smaller learning rate often helps.",
   infrastructure: "The worker or its machine went away: see the page of workers.",
   preempted: "The machine was taken away; the trial goes on elsewhere.",
-  user_error: "The objective raised an error: its traceback ends where.",
+  user_error: "The objective raised an error: its traceback says where.",
 };
 
 class Failures {
@@ -55,8 +55,8 @@ class Failures {
     if (n === 0) fill(this.message, "Nothing has failed. A failed attempt would stand here with its message and traceback, together with those like it.");
     const total = columns.n.reduce((sum, each) => sum + each, 0);
     const share = data.n_total ? `; ${data.n_used} of ${plural(data.n_total, "trial")} had one` : "";
-    const rule = data.sampling === "all" ? "all" : "the largest";
-    this.caption.textContent = n ? `${plural(n, "group")} shown, by rule "${rule}": ${plural(total, "failed attempt")}${share}` : "";
+    const rule = data.sampling === "all" ? "" : ', by rule "the largest"';
+    this.caption.textContent = n ? `${plural(n, "group")} shown${rule}: ${plural(total, "failed attempt")}${share}` : "";
     const open = new Set([...this.list.querySelectorAll("details[open]")].map((node) => node.dataset.print));
     fill(this.list, ...columns.kind.map((_, k) => this.group(columns, k, open)));
   }

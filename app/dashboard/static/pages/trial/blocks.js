@@ -30,7 +30,7 @@ function rank(trial, study) {
   if (!study.best) return study.definition.metrics.filter(({ role }) => role === "objective").length > 1 ? fact("best", el("a", { href: `/studies/${encodeURIComponent(study.id)}?tab=pareto` }, "see the Pareto front")) : null;
   if (study.best.id === trial.id) return fact("rank", `best of ${n}`);
   const [{ name }] = study.definition.metrics;
-  return fact("best so far", shown(study.best.values[name]), el("span", { class: "soft" }, ` by trial ${study.best.number}`));
+  return fact("best so far", shown(study.best.values[name]), el("span", { class: "soft" }, ` by\u00a0trial\u00a0${study.best.number}`));
 }
 
 export function showResult(trial, study) {

@@ -22,7 +22,7 @@ from fastapi import FastAPI
 
 from .api import build
 from .api.wire import bounded_protocol
-from .errors import AppError
+from .errors import AppError, InvalidInput
 from .logs import configure_logging
 from .service.services import Services
 from .service.tokens import TokenService
@@ -117,7 +117,7 @@ def serve(*, migrate: bool = True, json_lines: bool = False, **given: Any) -> in
         given: settings by name that win over the environment; None means not given.
 
     Returns:
-        Exit status: 0 after an orderly stop, 1 when it cannot serve.
+        Exit status: 0 after an orderly stop, 1 when it cannot serve, 2 for a URL of no database.
     """
     settings = Settings(**{k: v for k, v in given.items() if v is not None})
     configure_logging(settings.log_level)
@@ -126,7 +126,7 @@ def serve(*, migrate: bool = True, json_lines: bool = False, **given: Any) -> in
             return _serve(settings, migrate=migrate, json_lines=json_lines)
     except AppError as error:
         print(f"error: {error.detail}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, InvalidInput) else 1
 
 
 def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from .blobs.opening import open_blobs
 from .clock import SystemClock
 from .domain.token import Role, Token
-from .errors import AppError, Conflict
+from .errors import AppError, Conflict, InvalidInput
 from .service.contents import BackedContents
 from .service.tokens import TokenService
 from .settings import Settings
@@ -112,7 +112,8 @@ def migrate(
     """Brings a database's schema up to date; with `check` only says whether that is due.
 
     Returns:
-        Exit status: 0 fine, 1 a migration is due (`check`) or the file is being served.
+        Exit status: 0 fine, 1 a migration is due (`check`) or the file is being served, 2 for a URL
+        of no database.
     """
     settings = _settings(database_url)
     try:
@@ -126,7 +127,7 @@ def migrate(
         return 0
     except AppError as error:
         print(f"error: {error.detail}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, InvalidInput) else 1
 
 
 def _say_schema(is_current: bool, *, json_lines: bool) -> None:

@@ -23,6 +23,7 @@ from tunewell import failures
 from tunewell.failures import Failure
 
 from . import kernel_kills, memory
+from .descriptors import write_all
 from .jobs import Job
 from .nursery import HEADER
 
@@ -323,7 +324,7 @@ def start(job: Job, environment: Mapping[str, str], nursery: Nursery | None) -> 
         os.close(fd)
     exit_fd = os.pidfd_open(process.pid) if HAS_PIDFD else None
     with contextlib.suppress(BrokenPipeError):
-        _write_all(control_w, job.to_line())
+        write_all(control_w, job.to_line())
     return LocalChild(process, control_w, report_r, output_r, exit_fd)
 
 
@@ -347,8 +348,3 @@ def _spawn(job: Job, environment: Mapping[str, str], theirs: list[int]) -> _Spaw
         start_new_session=True,
     )
     return _Spawned(popen)
-
-
-def _write_all(fd: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(fd, content) :]

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from .descriptors import write_all
+
 TERMINAL = frozenset({"complete", "fail", "release"})
 """Records after which a lease has nothing more to say."""
 
@@ -183,7 +185,7 @@ class Spool:
     def _write(self, line: Mapping[str, Any]) -> None:
         content = json.dumps(line).encode() + b"\n"
         try:
-            _write_all(self._fd, content)
+            write_all(self._fd, content)
         except OSError:
             # A part of a line would hide whatever comes after it.
             self._cut(self._end)
@@ -269,11 +271,6 @@ class Spool:
 
 def _as_dict(header: Header) -> dict[str, str]:
     return {"url": header.url, "lease_id": header.lease_id, "trial_id": header.trial_id}
-
-
-def _write_all(fd: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(fd, content) :]
 
 
 def _repair(file: IO[bytes]) -> int:

@@ -105,7 +105,10 @@ def is_current(where: Store | str) -> bool:
     """
     if isinstance(where, Store):
         return where.read(_is_current)
-    with _connected(parse_url(where)) as connection:
+    parsed = parse_url(where)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+        return False  # opening it would make it
+    with _connected(parsed) as connection:
         return _is_current(connection)
 
 

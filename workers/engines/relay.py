@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol
 from tunewell import failures
 from tunewell.failures import Failure
 
+from ..descriptors import write_all
 from ..jobs import Job
 from .remote import PIECE_BYTES, Event
 
@@ -138,9 +139,9 @@ class RelayedChild:
         """Passes events on; whether the process is over."""
         for kind, content in events:
             if kind == "line":
-                _write_all(self._report_w, content + b"\n")
+                write_all(self._report_w, content + b"\n")
             elif kind == "output":
-                _write_all(self._output_w, content)
+                write_all(self._output_w, content)
             elif kind == "piece":
                 self._open_part().write(content)
             elif kind == "checkpoint":
@@ -166,7 +167,7 @@ class RelayedChild:
         self._say({"checkpoint": {"step": step, "path": str(path)}})
 
     def _say(self, message: Mapping[str, Any]) -> None:
-        _write_all(self._report_w, json.dumps(message).encode() + b"\n")
+        write_all(self._report_w, json.dumps(message).encode() + b"\n")
 
     def _say_failed(self, error: OSError) -> None:
         first, _, rest = str(error).partition("\n")
@@ -184,8 +185,3 @@ class RelayedChild:
         # The exit last: whoever sees it finds all the rest in the pipes.
         for fd in (self._report_w, self._output_w, self._exit_w):
             os.close(fd)
-
-
-def _write_all(fd: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(fd, content) :]

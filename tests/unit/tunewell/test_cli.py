@@ -532,10 +532,19 @@ def test_quietly_a_token_is_its_secret_alone_and_works_at_once_on_the_database(
 def test_migrations_are_due_once(run: Any, tmp_path: Path) -> None:
     database = ("--database-url", f"sqlite:///{tmp_path / 't.db'}")
     assert run("migrate", "--check", *database).status == 1
+    assert not list(tmp_path.iterdir())  # who only asks makes no file
     assert run("migrate", *database).status == 0
     assert json.loads(run("migrate", "--check", "--json", *database).out) == {
         "schema_current": True
     }
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate"])
+@pytest.mark.parametrize("url", ["studies.db", "mysql://host/name"])
+def test_a_url_of_no_database_ends_with_2(run: Any, command: str, url: str) -> None:
+    ran = run(command, "--database-url", url)
+    assert ran.status == 2
+    assert "database URL" in ran.err
 
 
 @pytest.mark.parametrize("option", [["--port", "99999"], ["--lease-ttl-s", "0.1"]])

@@ -13,10 +13,21 @@ from scipy.stats import qmc
 from ..domain.points import constraint_holds, is_complete
 from ..domain.space import Params, Space, Value, is_active, point_key
 from ..domain.trial import TrialSource
-from .base import Decision, Floats, Suggestion, SuggestRequest, provenance, rng_of, taken_keys
-from .constrained import repaired_point
+from .base import (
+    Decision,
+    Floats,
+    Suggestion,
+    SuggestRequest,
+    memory_of,
+    provenance,
+    rng_of,
+    taken_keys,
+)
+from .constrained import drawn_within
 from .encode import Encoder
 from .enumeration import Enumeration, is_finite
+from .linear import Linear, linear_of
+from .row_space import RowSpace
 
 MAX_TRIES = 1_000
 """How many attempts look for a point that is new and keeps the known constraints."""
@@ -198,13 +209,15 @@ def new_point(
         last = params
         if not taken or point_key(params) not in taken:
             return params
-    for _ in range(MAX_REPAIRS if space.constraints else 0):
-        repaired = repaired_point(space, rng)
-        if repaired is None:
-            break
-        if point_key(repaired) not in taken:
-            return repaired
-        last = repaired
+    linear = linear_of(memory_of(request), space)
+    if linear is not None:
+        for _ in range(MAX_REPAIRS):
+            moved = drawn_within(linear, rng)
+            if moved is None or not satisfies(space, moved):
+                break
+            if point_key(moved) not in taken:
+                return moved
+            last = moved
     if not is_finite(space):
         return last
     return _walk(space, taken, rng, last)
@@ -257,7 +270,7 @@ def complete_point(
         if point_key(chosen) not in known:
             break
     if space.constraints and not satisfies(space, kept[0]):
-        return repaired_point(space, rng, partial) or kept[0]
+        return drawn_within(Linear(RowSpace(space)), rng, partial) or kept[0]
     return kept[0]
 
 

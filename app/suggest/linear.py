@@ -100,19 +100,25 @@ class Linear:
             is_active: shape (m, k); inactive ones count as 0.
             tolerance: what is smaller, relative to the largest part of the sum, counts as 0.
         """
-        parts = np.where(is_active, x, 0.0)[:, None, :] * self.factors
-        excess = parts.sum(axis=2) - self.bounds
-        scale = np.maximum(np.abs(parts).max(axis=2), np.abs(self.bounds))
+        excess, scale = self._sums(x, is_active)
         is_kept = np.where(self.is_equality, np.abs(excess), excess) <= tolerance * scale
         return np.where(is_kept, 0.0, excess)
 
-    def mended(self, full: Array, rng: np.random.Generator, *, is_spread: bool = False) -> Array:
+    def mended(
+        self,
+        full: Array,
+        rng: np.random.Generator,
+        *,
+        is_spread: bool = False,
+        is_held: Mask | None = None,
+    ) -> Array:
         """Snapped full rows (m, p), those that broke a constraint moved until they keep all.
 
         Args:
             full: snapped full rows.
             rng: chooses how far rows are spread, and which steps mend what rounding broke.
             is_spread: half of the rows that broke an inequality are moved beyond its border.
+            is_held: parameters that must not move, shape (p,).
 
         Returns:
             A new array, in which rows that could not be mended still break a constraint.
@@ -124,10 +130,12 @@ class Linear:
         here = full[rows]
         is_active = self.active(here)
         share = rng.random((rows.size, 1)) * (rng.random((rows.size, 1)) >= _ON_BORDER)
-        x = self._moved(self.values(here), is_active, is_active, share if is_spread else None)
+        may_move = is_active if is_held is None else is_active & ~is_held[self.columns]
+        x = self._moved(self.values(here), is_active, may_move, share if is_spread else None)
         here = self.space.snap(self.with_values(here, x))
-        x = self._moved(self.values(here), is_active, is_active & (self._steps == 0.0))
-        out[rows] = self.space.snap(self.with_values(here, self._nudged(x, is_active, rng)))
+        x = self._moved(self.values(here), is_active, may_move & (self._steps == 0.0))
+        x = self._nudged(x, is_active, may_move, rng)
+        out[rows] = self.space.snap(self.with_values(here, x))
         return out
 
     def point(self, u: Array, rng: np.random.Generator) -> dict[str, Value] | None:
@@ -149,13 +157,15 @@ class Linear:
         x, rows = x.copy(), np.flatnonzero(may_move.any(axis=1))
         for k in range(_ROUNDS):
             broken = self.excess(x[rows], is_active[rows], 0.5 * BALANCE_TOLERANCE) != 0.0
-            rows = rows[broken.any(axis=1)]
+            is_broken = broken.any(axis=1)
+            rows, broken = rows[is_broken], broken[is_broken]
             if rows.size == 0:
                 break
-            further = share[rows] if share is not None and k == 0 else 0.0
             before = x[rows]
-            for c in range(self.bounds.size):
-                x[rows] = self._shifted(c, x[rows], is_active[rows], may_move[rows], further)
+            for c in np.flatnonzero(broken.any(axis=0)).tolist():
+                some = rows[broken[:, c]]
+                further = share[some] if share is not None and k == 0 else 0.0
+                x[some] = self._shifted(c, x[some], is_active[some], may_move[some], further)
             rows = rows[(x[rows] != before).any(axis=1)]
         return x
 
@@ -176,10 +186,10 @@ class Linear:
             wanted += np.where(excess > 0.0, further * np.maximum(reach - wanted, 0.0), 0.0)
         return np.asarray(x + way * np.minimum(wanted / np.maximum(reach, 1e-300), 1.0))
 
-    def _nudged(self, x: Array, is_active: Mask, rng: np.random.Generator) -> Array:
+    def _nudged(self, x: Array, is_active: Mask, may_move: Mask, rng: np.random.Generator) -> Array:
         """Values whose steps are taken one parameter at a time, at random, until the sums fit."""
         x = x.copy()
-        is_stepped = is_active & (self._steps > 0.0)
+        is_stepped = may_move & (self._steps > 0.0)
         for _ in range(_NUDGES):
             excess = self.excess(x, is_active, 0.5 * BALANCE_TOLERANCE)
             rows = np.flatnonzero((excess != 0.0).any(axis=1))
@@ -194,14 +204,15 @@ class Linear:
             count = np.where(count == 0.0, rng.choice([-1.0, 1.0], size=rows.size), count)
             moved = np.clip(x[rows, k] + count * self._steps[k], self.low[k], self.high[k])
             x[rows, k] = moved
-            rest = is_active[rows] & (self._steps == 0.0)
+            rest = may_move[rows] & (self._steps == 0.0)
             x[rows] = self._moved(x[rows], is_active[rows], rest)
         return x
 
     def grouped(self, full: Array) -> Iterator[tuple[Places, Follower]]:
         """Rows (m, p) that may climb together, and what follows from what in them."""
         x, is_active = self.values(full), self.active(full)
-        is_tight = self.is_equality | (self._gaps(x, is_active) <= _TIGHT)
+        excess, scale = self._sums(x, is_active)
+        is_tight = self.is_equality | (-excess <= _TIGHT * scale)
         room = np.minimum(x - self.low, self.high - x)
         room = np.where(is_active & self.space.is_smooth[self.columns], room, 0.0)
         groups: dict[tuple[bytes, tuple[int, ...], tuple[int, ...]], list[int]] = {}
@@ -212,11 +223,12 @@ class Linear:
         for (_, sums, followers), rows in groups.items():
             yield np.array(rows), Follower.of(self, is_active[rows[0]], sums, followers)
 
-    def _gaps(self, x: Array, is_active: Mask) -> Array:
-        """How far sums are below their bounds, relative to the largest part, shape (m, c)."""
-        parts = np.where(is_active, x, 0.0)[:, None, :] * self.factors
-        scale = np.maximum(np.abs(parts).max(axis=2), np.abs(self.bounds))
-        return np.asarray((self.bounds - parts.sum(axis=2)) / np.maximum(scale, 1e-300))
+    def _sums(self, x: Array, is_active: Mask) -> tuple[Array, Array]:
+        """How far sums are above their bounds, and the largest part of each, both (m, c)."""
+        counted = np.where(is_active, x, 0.0)
+        largest = [np.abs(counted * factors).max(axis=1) for factors in self.factors]
+        scale = np.maximum(np.stack(largest, axis=1), np.abs(self.bounds))
+        return counted @ self.factors.T - self.bounds, scale
 
 
 def linear_of(memory: SuggestMemory, space: Space) -> Linear | None:

@@ -175,6 +175,27 @@ def test_completed_points_keep_an_equality(partial: dict[str, Value]) -> None:
         assert partial.items() <= made.items()
 
 
+def test_a_point_is_found_within_many_constraints() -> None:
+    """Forty half-spaces around the middle of 20 parameters, which no plain draw hits."""
+    rng = np.random.default_rng(0)
+    names = [f"x{k}" for k in range(20)]
+    sides = rng.standard_normal((40, 20))
+    space = Space(
+        parameters=tuple(FloatParameter(name=name, low=0.0, high=1.0) for name in names),
+        constraints=tuple(
+            LinearConstraint(
+                terms=dict(zip(names, side.tolist(), strict=True)),
+                op="<=",
+                bound=0.5 * float(side.sum()) + 0.5,
+            )
+            for side in sides
+        ),
+    )
+    made = suggest("random", SuggestRequest(space=space, metrics=METRICS, count=4)).suggestions
+    assert len({point_key(suggestion.params) for suggestion in made}) == 4
+    assert all(satisfies(space, suggestion.params) for suggestion in made)
+
+
 def test_what_cannot_be_completed_within_the_constraints_breaks_them() -> None:
     space = Space(
         parameters=tuple(FloatParameter(name=name, low=0.0, high=1.0) for name in "ab"),

@@ -118,6 +118,24 @@ def test_spread_rows_lie_on_the_border_and_inside() -> None:
     assert np.allclose(linear.mended(drawn, np.random.default_rng(2)).sum(axis=1), 0.5)
 
 
+def test_spread_shares_are_about_uniform() -> None:
+    """Against the means of a flat Dirichlet distribution's shares, in order."""
+    rows = RowSpace(SPACES["shares"])
+    spread = Linear(rows).mended(_drawn(rows, 3000), np.random.default_rng(2), is_spread=True)
+    flat = np.random.default_rng(3).dirichlet(np.ones(6), 30_000)
+    means = [np.sort(shares, axis=1).mean(axis=0) for shares in (spread, flat)]
+    np.testing.assert_allclose(*means, atol=0.01)
+
+
+def test_held_parameters_stay() -> None:
+    rows = RowSpace(SPACES["shares"])
+    linear, drawn = Linear(rows), 0.2 * _drawn(rows)
+    is_held = np.array([True, False, True, False, False, False])
+    mended = linear.mended(drawn, np.random.default_rng(2), is_held=is_held)
+    assert np.array_equal(mended[:, is_held], drawn[:, is_held])
+    assert rows.keeps_constraints(mended).all()
+
+
 def test_the_rest_of_a_row_is_left_alone() -> None:
     space = Space(
         parameters=(*_floats("abx"), CategoricalParameter(name="c", choices=("u", "v", "w"))),

@@ -151,23 +151,28 @@ class _Guard:
         self._tell(-group)
 
     def _tell(self, number: int) -> None:
-        with self._lock:
+        # Without it a killed worker leaves processes behind, which is no reason to fail.
+        with self._lock, contextlib.suppress(OSError):
             if self._popen is None:
                 self._start()
-            # Without it a killed worker leaves processes behind, which is no reason to fail.
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self._told_fd, f"{number}\n".encode())
+            os.write(self._told_fd, f"{number}\n".encode())
 
     def _start(self) -> None:
-        read_fd, self._told_fd = os.pipe()
-        self._popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_GUARD_PROGRAM), str(read_fd)],
-            pass_fds=[read_fd],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        os.close(read_fd)
+        read_fd, told_fd = os.pipe()
+        try:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_GUARD_PROGRAM), str(read_fd)],
+                pass_fds=[read_fd],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(told_fd)
+            raise
+        finally:
+            os.close(read_fd)
+        self._told_fd = told_fd
         atexit.register(self._close, self._popen)
 
     def _close(self, popen: subprocess.Popen[bytes]) -> None:

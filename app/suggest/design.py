@@ -201,15 +201,15 @@ def new_point(
         constraints.
     """
     space = request.space
+    linear = linear_of(memory_of(request), space)
     last: dict[str, Value] | None = None
-    for k in range(_tries(space)):
+    for k in range(_tries(linear)):
         params = dict(draw(k))
         if not satisfies(space, params):
             continue
         last = params
         if not taken or point_key(params) not in taken:
             return params
-    linear = linear_of(memory_of(request), space)
     if linear is not None:
         for _ in range(MAX_REPAIRS):
             moved = drawn_within(linear, rng)
@@ -223,9 +223,8 @@ def new_point(
     return _walk(space, taken, rng, last)
 
 
-def _tries(space: Space) -> int:
-    has_equality = any(constraint.op == "==" for constraint in space.constraints)
-    return FEW_TRIES if has_equality else MAX_TRIES
+def _tries(linear: Linear | None) -> int:
+    return FEW_TRIES if linear is not None and linear.has_equality else MAX_TRIES
 
 
 def _walk(
@@ -261,7 +260,8 @@ def complete_point(
     rng = np.random.default_rng([seed, zlib.crc32(b"complete"), index])
     encoder, known = Encoder(space), set(taken)
     kept: list[dict[str, Value]] = []  # best first: new, else within the constraints, else any
-    for _ in range(_tries(space)):
+    linear = Linear(RowSpace(space)) if space.constraints else None
+    for _ in range(_tries(linear)):
         chosen = _completed(encoder, partial, rng.random(encoder.d))
         if not all(name in chosen for name in partial) or not satisfies(space, chosen):
             kept = kept or [chosen]
@@ -269,8 +269,8 @@ def complete_point(
         kept = [chosen]
         if point_key(chosen) not in known:
             break
-    if space.constraints and not satisfies(space, kept[0]):
-        return drawn_within(Linear(RowSpace(space)), rng, partial) or kept[0]
+    if linear is not None and not satisfies(space, kept[0]):
+        return drawn_within(linear, rng, partial) or kept[0]
     return kept[0]
 
 

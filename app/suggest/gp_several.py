@@ -36,8 +36,6 @@ from .row_space import RowSpace, row_keys
 NAME = "gp"
 ENUMERATED = 20_000
 """A finite space with at most so many points left is searched through."""
-CROWDED = 1e-3
-"""A point nearer to one under way, by each parameter's share of its range, is passed over."""
 
 
 def suggest(request: SuggestRequest) -> Decision:
@@ -155,17 +153,10 @@ class _Maker:
                 continue
             if self.space.is_crowded(point, self.pending):
                 continue
-            if self._is_crowded(point):
-                continue
             details = {**target.details, **self._at(target, params), "value": value}
             made = provenance(self.request, NAME, index, model="gp", **details)
             return Suggestion(params=params, provenance=made)
         return self._designed(index, fallback="no candidate was new")
-
-    def _is_crowded(self, point: Array) -> bool:
-        """Whether a point (p,) all but repeats one under way."""
-        is_same = np.isnan(self.pending) & np.isnan(point)
-        return bool((is_same | (np.abs(self.pending - point) < CROWDED)).all(axis=1).any())
 
     def _ranked(self, target: Target, rng: np.random.Generator) -> Iterator[tuple[Array, float]]:
         """Points, best first: of the whole space where it is small, else by search."""

@@ -24,6 +24,8 @@ ROLES = ("objective", "constraint")
 OPERATORS = ("<=", ">=", "==")
 LARGEST_SUM = 1e300
 """Of the terms of a constraint: room enough that no sum or tolerance overflows."""
+ROUNDING = 2.0**-49
+"""Of a constraint, by the largest sum: eight units in the last place."""
 
 
 def parse_metrics(raw: object, pointer: str, faults: Faults) -> tuple[Metric, ...]:
@@ -101,11 +103,12 @@ def _constraint(
     kept = _terms(terms or {}, fields.at("terms"), faults, by_name, names)
     if op is None or bound is None or len(faults) > before:
         return None
-    if not _largest_sum(kept, bound, by_name) <= LARGEST_SUM:
+    largest = _largest_sum(kept, bound, by_name)
+    if not largest <= LARGEST_SUM:
         rule = f"The terms at their largest and the bound add up to {LARGEST_SUM:.0e} at most."
         faults.add(pointer, "out-of-range", rule)
         return None
-    return LinearConstraint(terms=kept, op=op, bound=bound)
+    return LinearConstraint(terms=kept, op=op, bound=bound, rounding=ROUNDING * largest)
 
 
 def _largest_sum(

@@ -112,13 +112,15 @@ def _inactive(parameter: Parameter, point: Params) -> str:
 def constraint_holds(constraint: LinearConstraint, params: Params) -> bool:
     """Whether a point meets a linear constraint; a parameter that is not in the point counts as 0.
 
-    Rounding is forgiven: `BALANCE_TOLERANCE` times the largest of the bound and the terms.
+    Rounding is forgiven: `BALANCE_TOLERANCE` times the largest of the bound and the terms, and that
+    of the ranges.
     """
     parts = [
         coefficient * _number(params.get(name)) for name, coefficient in constraint.terms.items()
     ]
     total = math.fsum(parts)
-    slack = BALANCE_TOLERANCE * max(1e-300, abs(constraint.bound), *(abs(part) for part in parts))
+    largest = max(1e-300, abs(constraint.bound), *(abs(part) for part in parts))
+    slack = BALANCE_TOLERANCE * largest + constraint.rounding
     if constraint.op == "<=":
         return total <= constraint.bound + slack
     if constraint.op == ">=":

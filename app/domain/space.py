@@ -92,11 +92,17 @@ Parameter: TypeAlias = FloatParameter | IntParameter | CategoricalParameter
 class LinearConstraint:
     """Known linear constraint: sum of coefficient * parameter `op` bound; an inactive parameter
     counts as 0.
+
+    Attributes:
+        op: "<=", ">=" or "==".
+        rounding: how far a sum may miss the bound even if all its parts are small, since a value
+            between the ends of a range is no more exact than the ends.
     """
 
     terms: Mapping[str, float]
-    op: str  # "<=", ">=" or "=="
+    op: str
     bound: float
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

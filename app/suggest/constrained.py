@@ -10,13 +10,14 @@ import numpy as np
 
 from ..domain.points import constraint_holds
 from ..domain.space import CategoricalParameter, Params, Value
+from .feasible import point_within
 from .linear import Linear
 from .numerics import Array
 from .row_space import Mask, RowSpace
 
 _DRAWN = 32
 """Rows that are drawn at once."""
-_TIMES = 10
+_TIMES = 2
 """How often they are drawn."""
 _SWITCHES = 3
 """How often parameters are switched on in the rows of a draw that cannot be moved as they are."""
@@ -41,7 +42,7 @@ def drawn_within(
     fixed = space.encoder.to_unit(held)
     for _ in range(_TIMES):
         full = space.snap(np.where(is_held, fixed, rng.random((_DRAWN, space.p))))
-        for switched in range(_SWITCHES + 1):
+        for switched in range(_SWITCHES + 1 if space.has_conditions else 1):
             if switched:
                 for row in full:
                     _switch_on(space, row, is_held, rng)
@@ -50,8 +51,30 @@ def drawn_within(
             for row in kept:
                 params = space.decode(row)
                 if all(name in params for name in held):
-                    return {name: held.get(name, value) for name, value in params.items()}
+                    return _holding(params, held)
     return None
+
+
+def solved_within(
+    linear: Linear, rng: np.random.Generator, held: Params = _NOTHING
+) -> dict[str, Value] | None:
+    """A point that keeps the constraints where draws cannot be moved into them; arguments and
+    result as of `drawn_within`.
+    """
+    space = linear.space
+    is_held = np.array([name in held for name in space.space.names])
+    found = point_within(space.space, rng, held)
+    if found is None:
+        return None
+    row = space.encoder.to_unit(found)[None, :]
+    full = space.snap(np.where(np.isnan(row), 0.5, row))
+    points = space.points(linear.mended(linear.settled(full), rng, is_held=is_held))
+    return _holding(space.decode(points[0]), held) if space.keeps_constraints(points)[0] else None
+
+
+def _holding(params: Params, held: Params) -> dict[str, Value]:
+    """A point with the values that were given, not those of their coordinates."""
+    return {name: held.get(name, value) for name, value in params.items()}
 
 
 def _switch_on(space: RowSpace, row: Array, is_held: Mask, rng: np.random.Generator) -> None:

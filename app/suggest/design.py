@@ -23,7 +23,7 @@ from .base import (
     rng_of,
     taken_keys,
 )
-from .constrained import drawn_within
+from .constrained import drawn_within, solved_within
 from .encode import Encoder
 from .enumeration import Enumeration, is_finite
 from .linear import Linear, linear_of
@@ -37,6 +37,9 @@ FEW_TRIES = 50
 
 MAX_REPAIRS = 20
 """How many points are moved into the known constraints when attempts bring nothing new."""
+
+MAX_SOLVED = 5
+"""How many are looked for by a program when no point can be moved into them."""
 
 MAX_WALK = 200_000
 """How many points of a finite space are looked at when attempts bring nothing new."""
@@ -218,6 +221,11 @@ def new_point(
             if point_key(moved) not in taken:
                 return moved
             last = moved
+        if last is None and not _is_walkable(space, taken):
+            for _ in range(MAX_SOLVED):
+                last = solved_within(linear, rng)
+                if last is None or point_key(last) not in taken:
+                    return last
     if not is_finite(space):
         return last
     return _walk(space, taken, rng, last)
@@ -225,6 +233,11 @@ def new_point(
 
 def _tries(linear: Linear | None) -> int:
     return FEW_TRIES if linear is not None and linear.has_equality else MAX_TRIES
+
+
+def _is_walkable(space: Space, taken: set[str]) -> bool:
+    """Whether a walk through the space sees all of it."""
+    return is_finite(space) and Enumeration(space).total <= MAX_WALK + len(taken)
 
 
 def _walk(
@@ -240,7 +253,7 @@ def _walk(
         params = points.point((start + k) % points.total)
         if point_key(params) not in taken and satisfies(space, params):
             return params
-    return None if points.total <= MAX_WALK + len(taken) else last
+    return None if _is_walkable(space, taken) else last
 
 
 def complete_point(
@@ -270,7 +283,7 @@ def complete_point(
         if point_key(chosen) not in known:
             break
     if linear is not None and not satisfies(space, kept[0]):
-        return drawn_within(linear, rng, partial) or kept[0]
+        return drawn_within(linear, rng, partial) or solved_within(linear, rng, partial) or kept[0]
     return kept[0]
 
 

@@ -69,6 +69,7 @@ class Linear:
         columns: places of those parameters in the space, shape (k,).
         factors, bounds: of the sums, scaled so that the largest part is about 1, shapes (c, k) and
             (c,).
+        rounding: how far a sum may miss its bound in any case, on that scale, shape (c,).
         is_equality: shape (c,).
         has_equality: whether any is.
         low, high: ends of the parameters' ranges, shape (k,).
@@ -94,6 +95,7 @@ class Linear:
         largest = np.abs(terms * np.maximum(np.abs(self.low), np.abs(self.high))).max(axis=1)
         scale = signs / np.maximum(np.maximum(largest, np.abs(bounds)), 1e-300)
         self.factors, self.bounds = terms * scale[:, None], bounds * scale
+        self.rounding = np.array([c.rounding for c in constraints]) * np.abs(scale)
         self.is_equality = np.array([c.op == "==" for c in constraints], dtype=bool)
         self.has_equality = bool(self.is_equality.any())
 
@@ -125,11 +127,12 @@ class Linear:
         Args:
             x: values, shape (m, k).
             is_active: shape (m, k); inactive ones count as 0.
-            tolerance: what is smaller, relative to the largest part of the sum, counts as 0.
+            tolerance: what is smaller, relative to the largest part of the sum, counts as 0, as
+                does half of the rounding.
         """
         excess, scale = self._sums(x, is_active)
-        is_kept = np.where(self.is_equality, np.abs(excess), excess) <= tolerance * scale
-        return np.where(is_kept, 0.0, excess)
+        slack = tolerance * scale + 0.5 * self.rounding
+        return np.where(np.where(self.is_equality, np.abs(excess), excess) <= slack, 0.0, excess)
 
     def mended(
         self,
@@ -163,6 +166,16 @@ class Linear:
         x = self._moved(self.values(here), is_active, may_move & (self._steps == 0.0))
         x = self._nudged(x, is_active, may_move, rng)
         out[rows] = self.space.snap(self.with_values(here, x))
+        return out
+
+    def settled(self, full: Array) -> Array:
+        """Full rows (m, p) whose sums that all but are at their bounds are exactly there, where one
+        value for each of them can follow from the others.
+        """
+        out = full.copy()
+        for rows, follower in self.grouped(full):
+            followed, keeps = follower.followed(full[rows])
+            out[rows[keeps]] = followed[keeps]
         return out
 
     def point(self, u: Array, rng: np.random.Generator) -> dict[str, Value] | None:

@@ -245,7 +245,7 @@ class RowSpace:
             part = np.where(is_active, factor * self.numbers(self._index[name], filled), 0.0)
             total += part
             largest = np.maximum(largest, np.abs(part))
-        slack = BALANCE_TOLERANCE * largest
+        slack = BALANCE_TOLERANCE * largest + constraint.rounding
         gap = total - constraint.bound
         if constraint.op == "<=":
             return np.asarray(gap <= slack)

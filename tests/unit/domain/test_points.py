@@ -142,3 +142,13 @@ def test_a_complete_point_has_to_meet_the_constraints() -> None:
 def test_a_constraint_forgives_rounding(op: str, bound: float, holds: bool) -> None:
     constraint = LinearConstraint(terms={"a": 1.0, "b": 1.0, "c": 5.0}, op=op, bound=bound)
     assert constraint_holds(constraint, {"a": 0.1, "b": 0.2}) is holds
+
+
+def test_a_value_that_ought_to_be_nought_need_not_be_exactly() -> None:
+    """No coordinate of [-1, 10] comes to 0: the nearest one is some 1e-16."""
+    space = [{"name": "a", "type": "float", "low": -1.0, "high": 10.0}]
+    constraints = [{"terms": {"a": 2.0}, "op": "==", "bound": 0.0}]
+    definition = check(raw_study(space=space, constraints=constraints)).definition
+    (constraint,) = definition.space.constraints
+    assert constraint_holds(constraint, {"a": 1.1e-16})
+    assert not constraint_holds(constraint, {"a": 1e-13})

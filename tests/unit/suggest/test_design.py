@@ -16,6 +16,7 @@ from app.domain.space import (
     FloatParameter,
     IntParameter,
     LinearConstraint,
+    Parameter,
     Space,
     Value,
     point_key,
@@ -194,6 +195,45 @@ def test_a_point_is_found_within_many_constraints() -> None:
     made = suggest("random", SuggestRequest(space=space, metrics=METRICS, count=4)).suggestions
     assert len({point_key(suggestion.params) for suggestion in made}) == 4
     assert all(satisfies(space, suggestion.params) for suggestion in made)
+
+
+X, Y, Z = (FloatParameter(name=name, low=-5.0, high=5.0) for name in "xyz")
+N = IntParameter(name="n", low=-3, high=30)
+HALVES = tuple(
+    LinearConstraint(terms=terms, op=op, bound=bound)
+    for terms, op, bound in (
+        ({"n": 0.5, "x": 1.0, "y": 1.0}, "<=", 0.0),
+        ({"x": 0.5, "n": 2.0, "y": 2.0}, "==", 3.0),
+        ({"y": 2.0, "x": -1.0, "n": 1.7}, ">=", -2.0),
+        ({"y": 2.0, "x": 1.0, "n": -1.0}, "==", -2.0),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "constraints"),
+    [
+        ((X, N, Y), HALVES),  # one point: n = 1, x = -4, y = 1.5
+        (
+            (X, Y, Z),  # an equality that an inequality makes of two
+            (
+                LinearConstraint(terms={"x": 1.0, "y": -1.0, "z": 1.0}, op="==", bound=-6.0),
+                LinearConstraint(terms={"x": 1.0, "z": 1.0}, op=">=", bound=-1.0),
+            ),
+        ),
+    ],
+)
+def test_a_point_is_found_where_none_can_be_moved_into(
+    parameters: tuple[Parameter, ...], constraints: tuple[LinearConstraint, ...]
+) -> None:
+    space = Space(parameters=parameters, constraints=constraints)
+    decision = suggest("random", SuggestRequest(space=space, metrics=METRICS, count=1))
+    (made,) = decision.suggestions
+    assert satisfies(space, made.params)
+    partial = {"y": made.params["y"]}
+    completed = complete_point(space, partial, 1, 2, ())
+    assert satisfies(space, completed)
+    assert partial.items() <= completed.items()
 
 
 def test_what_cannot_be_completed_within_the_constraints_breaks_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from app.domain.space import (
 )
 from app.suggest.design import satisfies
 from app.suggest.enumeration import Enumeration
-from app.suggest.feasible import has_point
+from app.suggest.feasible import has_point, point_within
 
 A, B = (IntParameter(name=name, low=0, high=3) for name in "ab")
 X, Y = (FloatParameter(name=name, low=0.0, high=3.0) for name in "xy")
@@ -98,4 +99,27 @@ def test_a_finite_space_is_empty_exactly_when_none_of_its_points_will_do(
     space = Space(parameters=(root, child, grandchild), constraints=made)
     points = Enumeration(space)
     every = (points.point(k) for k in range(points.total))
-    assert has_point(space) == any(satisfies(space, point) for point in every)
+    is_there = any(satisfies(space, point) for point in every)
+    assert has_point(space) == is_there
+    found = point_within(space, np.random.default_rng(data.draw(st.integers(0, 99))))
+    assert satisfies(space, found) if found is not None else not is_there
+
+
+def test_a_point_has_the_values_that_are_held() -> None:
+    kind = CategoricalParameter(name="kind", choices=("on", "off"))
+    width = FloatParameter(
+        name="width", low=5.0, high=9.0, when=Condition(param="kind", choices=("on",))
+    )
+    space = Space(parameters=(kind, X, A, width), constraints=(constraint("==", 9, x=1, width=1),))
+    rng = np.random.default_rng(1)
+    found = point_within(space, rng, {"width": 6.5, "a": 2})
+    assert found == {"kind": "on", "x": pytest.approx(2.5), "a": 2, "width": pytest.approx(6.5)}
+    assert point_within(space, rng, {"width": 5.5}) is None  # x would have to be 3.5
+
+
+def test_real_numbers_are_drawn_between_corners() -> None:
+    space = Space(parameters=(X, Y), constraints=(constraint("==", 5, x=2, y=4),))
+    rng = np.random.default_rng(1)
+    found = [point_within(space, rng) for _ in range(20)]
+    assert all(point and 2 * point["x"] + 4 * point["y"] == pytest.approx(5) for point in found)
+    assert len({str(point) for point in found}) > 5

@@ -8,13 +8,17 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, select
 
 from ..domain.study import Direction
-from ..domain.trial import TrialState
+from ..domain.trial import TrialSource, TrialState
 from .tables import trials
 from .trial_lists import HAS_VALUE
 
 _ENDED = (
     select(trials.c.state, trials.c.started_at, trials.c.ended_at, trials.c.failure)
-    .where(trials.c.study_id == bindparam("b_study_id"), trials.c.ended_at.is_not(None))
+    .where(
+        trials.c.study_id == bindparam("b_study_id"),
+        trials.c.ended_at.is_not(None),
+        trials.c.source != TrialSource.IMPORT,
+    )
     .order_by(trials.c.change_seq.desc())
     .limit(bindparam("b_limit"))
 )
@@ -38,7 +42,7 @@ class EndedTrial:
 
 
 def ended_last(conn: Connection, study_id: str, limit: int) -> list[EndedTrial]:
-    """The trials that ended last, latest first."""
+    """The trials of the study's own that ended last, latest first; imported ones are not."""
     rows = conn.execute(_ENDED, {"b_study_id": study_id, "b_limit": limit})
     found = [
         EndedTrial(

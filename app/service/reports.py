@@ -58,11 +58,7 @@ def summary_of(conn: Connection, study: Study, now: datetime) -> StudySummary:
         eta_low_s=pace.low_s,
         eta_high_s=pace.high_s,
         n_running=study.counts.get(TrialState.RUNNING, 0),
-        trend=tuple(
-            summaries.improvements(
-                conn, study.id, first_metric(study.definition).direction, _TREND_POINTS
-            )
-        ),
+        trend=tuple(_trend(conn, study)),
         last_failures=tuple(
             {"number": t.number, "kind": t.failure.kind.value, "message": t.failure.message}
             for t in trial_sets.last_failed(conn, study.id, 3)
@@ -71,6 +67,14 @@ def summary_of(conn: Connection, study: Study, now: datetime) -> StudySummary:
         recent_failures=dict(Counter(kind for kind in recent if kind is not None)),
         n_recent=len(recent),
     )
+
+
+def _trend(conn: Connection, study: Study) -> list[tuple[int, float]]:
+    definition = study.definition
+    direction = first_metric(definition).direction
+    if len(definition.objectives) < len(definition.metrics):
+        return summaries.feasible_improvements(conn, study, direction, _TREND_POINTS)
+    return summaries.improvements(conn, study.id, direction, _TREND_POINTS)
 
 
 def _took_s(one: summaries.EndedTrial) -> float | None:

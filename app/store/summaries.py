@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select
 
-from ..domain.study import Direction
+from ..domain.study import Direction, Study
 from ..domain.trial import TrialSource, TrialState
 from .tables import trials
 from .trial_lists import HAS_VALUE
@@ -29,6 +29,11 @@ _BEST_BEFORE = {
     Direction.MINIMIZE: _BEFORE.order_by(trials.c.value, trials.c.number).limit(1),
     Direction.MAXIMIZE: _BEFORE.order_by(trials.c.value.desc(), trials.c.number).limit(1),
 }
+_BY_NUMBER = (
+    select(trials.c.number, trials.c.value, trials.c.final_values)
+    .where(*HAS_VALUE)
+    .order_by(trials.c.number)
+)
 _LAST_NUMBER = 2**31 - 1
 
 
@@ -73,3 +78,16 @@ def improvements(
         number = row.number
         found.append((row.number, row.value))
     return found[::-1]
+
+
+def feasible_improvements(
+    conn: Connection, study: Study, direction: Direction, most: int
+) -> list[tuple[int, float]]:
+    """The same of a study with constraints, where what breaks one is no best: by a walk."""
+    found: list[tuple[int, float]] = []
+    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
+    for number, value, values in conn.execute(_BY_NUMBER, {"b_study_id": study.id}):
+        is_better = not found or sign * value < sign * found[-1][1]
+        if is_better and study.definition.is_feasible(values):
+            found.append((number, value))
+    return found[-most:]

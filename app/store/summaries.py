@@ -41,6 +41,7 @@ _LAST_NUMBER = 2**31 - 1
 class EndedTrial:
     """A trial that has ended; `failure` names the kind of one that failed."""
 
+    state: TrialState
     started_at: datetime | None
     ended_at: datetime
     failure: str | None
@@ -51,6 +52,7 @@ def ended_last(conn: Connection, study_id: str, limit: int) -> list[EndedTrial]:
     rows = conn.execute(_ENDED, {"b_study_id": study_id, "b_limit": limit})
     found = [
         EndedTrial(
+            state=TrialState(row.state),
             started_at=row.started_at,
             ended_at=row.ended_at,
             failure=row.failure["kind"] if row.state == TrialState.FAILED else None,

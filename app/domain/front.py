@@ -57,7 +57,7 @@ def _undominated(rows: Sequence[Point]) -> list[Point]:
     """
     stairs: list[Point] = []
     if rows and len(rows[0]) == 3:
-        return [row for row in rows if _add_stair(stairs, row[1:])]
+        return [row for row in rows if _add_stair(stairs, row[1:]) is not None]
     front: list[Point] = []
     for row in rows:
         if not any(_dominates(other, row) for other in reversed(front)):
@@ -138,14 +138,15 @@ def _area(costs: Sequence[Point], corner: Point) -> float:
 
 
 def _volume(costs: Sequence[Point], corner: Point) -> float:
-    """Slices along the third axis, each the area of the staircase built so far: O(n^2)."""
+    """Slices along the third axis, each as large as the staircase built so far: O(n log n)."""
     slices: list[float] = []
     stairs: list[Point] = []  # (x, y) by ascending x, descending y
     area, last = 0.0, 0.0
     for x, y, z in sorted(costs, key=lambda row: row[2]):
         slices.append(area * (z - last))
-        if _add_stair(stairs, (x, y)):
-            area = _area(stairs, corner)
+        dropped = _add_stair(stairs, (x, y))
+        if dropped is not None:
+            area += _gain(stairs, (x, y), dropped, corner)
         last = z
     slices.append(area * (corner[2] - last))
     return _sum(slices)
@@ -160,13 +161,28 @@ def _sum(parts: Sequence[float]) -> float:
     return math.fsum(parts) if math.isfinite(total) else total
 
 
-def _add_stair(stairs: list[Point], point: Point) -> bool:
-    """Add a point to a staircase and drop those it dominates; False when it is dominated."""
+def _add_stair(stairs: list[Point], point: Point) -> list[Point] | None:
+    """Adds a point to a staircase and drops those that it dominates, which are returned; None when
+    it is dominated itself.
+    """
     at = bisect.bisect_right(stairs, point)
     if at and stairs[at - 1][1] <= point[1]:
-        return False
+        return None
     end = at
     while end < len(stairs) and stairs[end][1] >= point[1]:
         end += 1
+    dropped = stairs[at:end]
     stairs[at:end] = [point]
-    return True
+    return dropped
+
+
+def _gain(stairs: Sequence[Point], point: Point, dropped: Sequence[Point], corner: Point) -> float:
+    """The area that a point has brought to a staircase: strips between it and what stood there."""
+    at, (x, y) = bisect.bisect_left(stairs, point), point
+    height = stairs[at - 1][1] if at else corner[1]
+    end = stairs[at + 1][0] if at + 1 < len(stairs) else corner[0]
+    strips = []
+    for following, below in (*dropped, (end, y)):
+        strips.append((following - x) * (height - y))
+        x, height = following, below
+    return _sum(strips)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,7 +39,7 @@ def pareto(table: TrialTable, objectives: Sequence[Metric], *, max_points: int) 
     front_rows = [tuple(row) for row in table.values[front].tolist()]
     is_on_front = np.isin(used, front)
     shown = used[_thinned(table.values[used], is_on_front, min(max_points, MOST_POINTS))]
-    reference = _finite(reference_point(front_rows, directions))
+    reference = reference_point(front_rows, directions)
     why = None
     if len(objectives) > _MOST_METRICS:
         why = f"the hypervolume is worked out for two or three objectives, not {len(objectives)}"
@@ -62,13 +61,6 @@ def _thinned(values: Floats, is_on_front: Mask, most: int) -> Ints:
     return cells(
         values[:, 0], values[:, 1], is_on_front.astype(np.int64), no_cost, is_on_front, most
     )
-
-
-def _finite(point: Sequence[float] | None) -> list[float] | None:
-    """A point; None without one, or with a coordinate that is no finite number."""
-    if point is None or not all(map(math.isfinite, point)):
-        return None
-    return list(point)
 
 
 def _volume(
@@ -106,7 +98,7 @@ def _envelope(
     used: Ints | None = None,
     shown: Ints | None = None,
     is_on_front: Mask | None = None,
-    reference: list[float] | None = None,
+    reference: Sequence[float] | None = None,
     volume: dict[str, Any] | None = None,
     n_infeasible: int = 0,
     why: str | None = None,
@@ -135,7 +127,7 @@ def _envelope(
                 {"name": metric.name, "direction": str(metric.direction)} for metric in objectives
             ],
             "hypervolume": volume or {"number": [], "elapsed_s": [], "value": []},
-            "reference": reference,
+            "reference": None if reference is None else list(reference),
             "n_infeasible": n_infeasible,
             "why": why,
         },

@@ -58,9 +58,10 @@ def _cell(values: Floats, n: int) -> Ints:
     finite = np.isfinite(values)
     if not finite.any():
         return np.full(len(values), n, dtype=np.int64)
-    low, high = values[finite].min(), values[finite].max()
+    # Halved, so that no difference overflows.
+    low, high = values[finite].min() / 2, values[finite].max() / 2
     width = (high - low) or 1.0
-    place = np.where(finite, (values - low) / width * n, 0.0)
+    place = np.where(finite, (values / 2 - low) / width * n, 0.0)
     return np.where(finite, np.minimum(place, n - 1), n).astype(np.int64)
 
 
@@ -119,7 +120,7 @@ def _largest_triangles(x: Floats, y: Floats, places: Ints, most: int) -> Ints:
     """
     if len(places) <= most:
         return places
-    xs, ys = x[places], y[places]
+    xs, ys = x[places], y[places] / (float(np.abs(y[places]).max()) or 1.0)
     borders = np.linspace(1, len(places) - 1, most - 1).astype(np.int64)
     chosen = [0]
     for index in range(most - 2):

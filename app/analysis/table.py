@@ -51,7 +51,8 @@ class Row:
         last: value of it that was reported last, of a trial that has no final one: infinite where
             that was not finite; NaN where there is none.
         elapsed_s: seconds from the study's first start to the trial's end, NaN before it.
-        duration_s: seconds from the trial's start to its end, NaN before it.
+        duration_s: seconds from the trial's start to its end, NaN before it, where its start is not
+            known, and for one that was given the result of another.
         begun_s: seconds from the study's first start to the trial's, NaN before it.
         bracket: of the early-stopping rule, -1 for none.
         has_reported: whether it has reported anything.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from ..domain.front import hypervolume
 from .table import Floats, Ints, Mask
 
 _CHUNK = 512
@@ -12,8 +15,7 @@ _CHUNK = 512
 def volume(costs: Floats, corner: Floats) -> float:
     """The volume between some points and a corner that all of them are better than.
 
-    By sweeping a grid of all their coordinates: its cells' heights are running minima. O(n log n)
-    for two objectives, O(n^2) for three.
+    O(n log n).
 
     Args:
         costs: shape (n, m), m 2 or 3, lower is better; dominated ones do no harm.
@@ -21,18 +23,15 @@ def volume(costs: Floats, corner: Floats) -> float:
     """
     if not len(costs):
         return 0.0
+    if costs.shape[1] == 3:
+        found = hypervolume(costs.tolist(), corner.tolist())
+        return math.inf if found is None else found
     with np.errstate(over="ignore", invalid="ignore"):
         x, place = np.unique(costs[:, 0], return_inverse=True)
+        lowest = np.full(len(x), np.inf)
+        np.minimum.at(lowest, place, costs[:, 1])
         widths = np.diff(x, append=corner[0])
-        if costs.shape[1] == 2:
-            lowest = np.full(len(x), np.inf)
-            np.minimum.at(lowest, place, costs[:, 1])
-            return float(widths @ (corner[1] - np.minimum.accumulate(lowest)))
-        y, across = np.unique(costs[:, 1], return_inverse=True)
-        heights = np.full((len(x), len(y)), corner[2])
-        np.minimum.at(heights, (place, across), costs[:, 2])
-        lowest = np.minimum.accumulate(np.minimum.accumulate(heights, axis=0), axis=1)
-        return float(widths @ (corner[2] - lowest) @ np.diff(y, append=corner[1]))
+        return float(widths @ (corner[1] - np.minimum.accumulate(lowest)))
 
 
 def improving(costs: Floats, corner: Floats) -> Ints:

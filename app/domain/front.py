@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import operator
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -50,7 +51,13 @@ def _lowest_stairs(rows: Sequence[Point]) -> list[Point]:
 
 
 def _undominated(rows: Sequence[Point]) -> list[Point]:
-    """The front of distinct rows in lexicographic order: no row is dominated by a later one."""
+    """The front of distinct rows in lexicographic order: no row is dominated by a later one.
+
+    Of three metrics the rows before one are a staircase along the other two: O(n log n).
+    """
+    stairs: list[Point] = []
+    if rows and len(rows[0]) == 3:
+        return [row for row in rows if _add_stair(stairs, row[1:]) is not None]
     front: list[Point] = []
     for row in rows:
         if not any(_dominates(other, row) for other in reversed(front)):
@@ -60,13 +67,14 @@ def _undominated(rows: Sequence[Point]) -> list[Point]:
 
 def _dominates(a: Point, b: Point) -> bool:
     """Whether a is at least as good as b in every metric; the two are not equal."""
-    return all(left <= right for left, right in zip(a, b, strict=True))
+    return all(map(operator.le, a, b))
 
 
 def reference_point(
     front: Sequence[Sequence[float]], directions: Sequence[Direction]
 ) -> Point | None:
-    """The reference point when nobody gave one; None for an empty front.
+    """The reference point when nobody gave one; None for an empty front, and where a coordinate
+    would be larger than any float.
 
     Per metric, taken as one to be minimised: 1.1 times the worst value on the front, 0.9 times
     it where it is negative; a worst value of 0 is the reference itself. Given back in the raw
@@ -81,7 +89,7 @@ def reference_point(
         return None
     worst = [max(column) for column in zip(*costs, strict=True)]
     moved = tuple(value * (1.1 if value > 0.0 else 0.9) for value in worst)
-    return _costs([moved], directions)[0]
+    return _costs([moved], directions)[0] if all(map(math.isfinite, moved)) else None
 
 
 def hypervolume(
@@ -91,7 +99,7 @@ def hypervolume(
 ) -> float | None:
     """The volume between the front and the reference point, exact.
 
-    None without a reference point, and above three metrics.
+    None without a reference point, above three metrics, and where it is larger than any float.
 
     Rows that are not better than the reference in every metric add nothing.
 
@@ -111,9 +119,12 @@ def hypervolume(
     ]
     if not costs:
         return 0.0
-    if len(corner) == 1:
-        return corner[0] - min(costs)[0]
-    return _area(costs, corner) if len(corner) == 2 else _volume(costs, corner)
+    found = _MEASURES[len(corner)](costs, corner)
+    return found if math.isfinite(found) else None
+
+
+def _length(costs: Sequence[Point], corner: Point) -> float:
+    return corner[0] - min(costs)[0]
 
 
 def _area(costs: Sequence[Point], corner: Point) -> float:
@@ -123,30 +134,55 @@ def _area(costs: Sequence[Point], corner: Point) -> float:
         if y < lowest:
             strips.append((corner[0] - x) * (lowest - y))
             lowest = y
-    return math.fsum(strips)
+    return _sum(strips)
 
 
 def _volume(costs: Sequence[Point], corner: Point) -> float:
-    """Slices along the third axis, each the area of the staircase built so far: O(n^2)."""
+    """Slices along the third axis, each as large as the staircase built so far: O(n log n)."""
     slices: list[float] = []
     stairs: list[Point] = []  # (x, y) by ascending x, descending y
     area, last = 0.0, 0.0
     for x, y, z in sorted(costs, key=lambda row: row[2]):
         slices.append(area * (z - last))
-        if _add_stair(stairs, (x, y)):
-            area = _area(stairs, corner)
+        dropped = _add_stair(stairs, (x, y))
+        if dropped is not None:
+            area += _gain(stairs, (x, y), dropped, corner)
         last = z
     slices.append(area * (corner[2] - last))
-    return math.fsum(slices)
+    return _sum(slices)
 
 
-def _add_stair(stairs: list[Point], point: Point) -> bool:
-    """Add a point to a staircase and drop those it dominates; False when it is dominated."""
+_MEASURES = {1: _length, 2: _area, 3: _volume}
+"""By the number of metrics; infinite or NaN where a float cannot hold it."""
+
+
+def _sum(parts: Sequence[float]) -> float:
+    total = sum(parts)
+    return math.fsum(parts) if math.isfinite(total) else total
+
+
+def _add_stair(stairs: list[Point], point: Point) -> list[Point] | None:
+    """Adds a point to a staircase and drops those that it dominates, which are returned; None when
+    it is dominated itself.
+    """
     at = bisect.bisect_right(stairs, point)
     if at and stairs[at - 1][1] <= point[1]:
-        return False
+        return None
     end = at
     while end < len(stairs) and stairs[end][1] >= point[1]:
         end += 1
+    dropped = stairs[at:end]
     stairs[at:end] = [point]
-    return True
+    return dropped
+
+
+def _gain(stairs: Sequence[Point], point: Point, dropped: Sequence[Point], corner: Point) -> float:
+    """The area that a point has brought to a staircase: strips between it and what stood there."""
+    at, (x, y) = bisect.bisect_left(stairs, point), point
+    height = stairs[at - 1][1] if at else corner[1]
+    end = stairs[at + 1][0] if at + 1 < len(stairs) else corner[0]
+    strips = []
+    for following, below in (*dropped, (end, y)):
+        strips.append((following - x) * (height - y))
+        x, height = following, below
+    return _sum(strips)

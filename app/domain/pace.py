@@ -15,10 +15,17 @@ FEWEST = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """A trial that has ended: when, and how long it took in seconds, None where nobody knows."""
+    """A trial that has ended.
+
+    Attributes:
+        at: when.
+        took_s: how long it took, None where nobody knows.
+        holds_place: whether it counts in the study's budget: one that failed does not.
+    """
 
     at: datetime
     took_s: float | None
+    holds_place: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +34,13 @@ class Pace:
 
     Attributes:
         rate_per_h: trials that end in an hour.
-        low_s, high_s: seconds to the last trial at that rate, if trials take as long as a quarter
-            of them took at most, or as three quarters.
+        left_s: seconds to the last trial at that rate, where as large a part as lately counts.
+        low_s, high_s: the same if trials take as long as a quarter of them took at most, or as
+            three quarters, up to the end of the study's own time.
     """
 
     rate_per_h: float | None = None
+    left_s: float | None = None
     low_s: float | None = None
     high_s: float | None = None
 
@@ -41,7 +50,7 @@ def pace_of(ended: Sequence[Ended], n_left: int | None, most_s: float | None) ->
 
     Args:
         ended: latest first.
-        n_left: trials still to end; None where nobody knows.
+        n_left: trials of the budget still to end; None where nobody knows.
         most_s: seconds until the study's own time is over, or None.
     """
     if len(ended) < FEWEST:
@@ -53,12 +62,14 @@ def pace_of(ended: Sequence[Ended], n_left: int | None, most_s: float | None) ->
     if span_s <= 0:
         return Pace()
     rate = (len(recent) - 1) / span_s
-    if n_left is None:
+    counted = [one for one in recent if one.holds_place]
+    if n_left is None or not counted:
         return Pace(rate_per_h=3600 * rate)
-    shortest, middle, longest = _quartiles([one.took_s for one in recent if one.took_s])
-    low, high = n_left / rate * shortest / middle, n_left / rate * longest / middle
+    left = n_left / rate * len(recent) / len(counted)
+    shortest, middle, longest = _quartiles([one.took_s for one in counted if one.took_s])
+    low, high = left * shortest / middle, left * longest / middle
     most = high if most_s is None else max(0.0, most_s)
-    return Pace(rate_per_h=3600 * rate, low_s=min(low, most), high_s=min(high, most))
+    return Pace(rate_per_h=3600 * rate, left_s=left, low_s=min(low, most), high_s=min(high, most))
 
 
 def _quartiles(durations: Sequence[float]) -> tuple[float, float, float]:

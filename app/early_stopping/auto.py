@@ -157,6 +157,11 @@ def _losses(book: Book, rung: int) -> dict[int, float]:
 
 
 def _cut(losses: Floats) -> Floats:
-    """Losses with the far end of the bad side cut; a good one never is."""
-    better, median = np.quantile(losses, (0.25, 0.5))
-    return np.asarray(np.minimum(losses, median + TAIL * max(float(median - better), _TINY)))
+    """Losses with the far end of the bad side cut; a good one never is. In units of the largest, so
+    that neither their squares nor what counts as tiny depends on the metric's unit.
+    """
+    smaller = losses / 16.0  # so that no difference of two overflows
+    better, median = np.quantile(smaller, (0.25, 0.5))
+    width = max(float(median - better), _TINY * abs(float(median)))
+    kept = np.minimum(smaller, median + TAIL * width)
+    return np.asarray(kept / (float(np.abs(kept).max()) or 1.0))

@@ -25,6 +25,11 @@ infinite: worse than any other.
 Place = tuple[int | None, int]
 """A rung of a bracket: (bracket or None, step)."""
 
+KEPT_STEPS = 1_000
+"""Steps whose running means are kept in order, those asked for last; of others they are worked out
+when they are asked for again.
+"""
+
 _DEAD = frozenset({TrialState.FAILED, TrialState.CANCELLED, TrialState.INFEASIBLE})
 """Ends without a value; such a trial counts as the worst at the rung that it was on its way to."""
 
@@ -68,7 +73,8 @@ class _Entry:
         results: its loss at each rung whose result is in, by step.
         dead_at: the rung at which it counts as the worst, having ended without a value.
         waits_at: the rung at which it waits.
-        averaged: steps at which its running mean is among those of the completed trials.
+        is_completed: whether it is among the completed trials.
+        is_averaged: whether its running means are among those of the completed trials.
     """
 
     facts: TrialFacts
@@ -76,7 +82,21 @@ class _Entry:
     results: dict[int, float] = field(default_factory=dict)
     dead_at: int | None = None
     waits_at: int | None = None
-    averaged: dict[int, float] = field(default_factory=dict)
+    is_completed: bool = False
+    is_averaged: bool = False
+
+
+@dataclass(slots=True)
+class _Means:
+    """Running means at one step.
+
+    Attributes:
+        ranked: of the completed trials that have one, lowest first.
+        n_taken: how many of the completed trials were looked at for it, in their order.
+    """
+
+    ranked: list[float] = field(default_factory=list)
+    n_taken: int = 0
 
 
 @dataclass(slots=True)
@@ -112,8 +132,8 @@ class Book:
         self._waiting: dict[Place, list[Ranked]] = {}
         self._noted: dict[int, dict[int, tuple[int, float]]] = {}
         self._numbers: dict[int, list[int]] = {}
-        self._means: dict[int, list[Ranked]] = {}
-        self._completed: dict[int, None] = {}
+        self._means: dict[int, _Means] = {}  # by step, the one asked for last at the end
+        self._completed: list[int] = []
         self._brackets: dict[int, BracketState] = {}
         self._last_bracket: int | None = None
         self._restless: dict[int, None] = {}
@@ -149,7 +169,9 @@ class Book:
         self._note_death(entry)
         self._note_waiting(entry)
         self._settle(entry)
-        self._note_completion(entry)
+        if facts.state is TrialState.COMPLETED and not entry.is_completed:
+            entry.is_completed = True
+            self._completed.append(facts.number)
 
     def observe(self, number: int, points: Iterable[tuple[int, float]]) -> None:
         """Takes in (step, value) reports of a trial that is in the book. The first value of a step
@@ -158,7 +180,9 @@ class Book:
         entry = self._entries[number]
         for step, value in points:
             loss = self._sign * value
-            entry.curve.add(step, loss if math.isfinite(loss) else math.inf)
+            is_new = entry.curve.add(step, loss if math.isfinite(loss) else math.inf)
+            if is_new and entry.is_averaged:
+                self._average_anew()
             for rung in self.ladder.rungs:
                 if rung > step:
                     break
@@ -170,7 +194,6 @@ class Book:
                     self._note_result(entry, rung, noted)
         self._note_waiting(entry)
         self._settle(entry)
-        self._note_completion(entry)
 
     def _place(self, entry: _Entry, before: TrialFacts | None) -> None:
         """Counts a trial into its bracket and on its way to its rung."""
@@ -249,23 +272,11 @@ class Book:
                 self._over.discard(key)
                 n_over[rung] -= 1
 
-    def _note_completion(self, entry: _Entry) -> None:
-        if entry.facts.state is not TrialState.COMPLETED:
-            return
-        self._completed[entry.facts.number] = None
-        for step in self._means:
-            self._average(entry, step)
-
-    def _average(self, entry: _Entry, step: int) -> None:
-        mean = entry.curve.mean_at(step)
-        known = entry.averaged.get(step)
-        if mean is None or mean == known:
-            return
-        means, number = self._means[step], entry.facts.number
-        if known is not None:
-            _remove(means, (known, number))
-        entry.averaged[step] = mean
-        insort(means, (mean, number))
+    def _average_anew(self) -> None:
+        """A completed trial has reports that its means are without."""
+        self._means.clear()
+        for number in self._completed:
+            self._entries[number].is_averaged = False
 
     # --- what rules look at ---
 
@@ -273,11 +284,6 @@ class Book:
     def n_completed(self) -> int:
         """How many trials were completed in full."""
         return len(self._completed)
-
-    @property
-    def completed(self) -> Sequence[int]:
-        """Numbers of the completed trials, in the order in which they were."""
-        return tuple(self._completed)
 
     @property
     def sign(self) -> float:
@@ -329,13 +335,30 @@ class Book:
         """Those that wait at a rung of a bracket, best first."""
         return self._waiting.get((bracket, rung), ())
 
-    def means(self, step: int) -> Sequence[Ranked]:
+    def means(self, step: int) -> Sequence[float]:
         """Running means of the completed trials at a step, lowest first; of those that have one."""
-        if step not in self._means:
-            self._means[step] = []
-            for number in self._completed:
-                self._average(self._entries[number], step)
-        return self._means[step]
+        means = self._means.pop(step, None) or _Means()
+        self._means[step] = means
+        if len(self._means) > KEPT_STEPS:
+            del self._means[next(iter(self._means))]
+        self._take_in(means, step)
+        return means.ranked
+
+    def _take_in(self, means: _Means, step: int) -> None:
+        """Adds those of the trials that have been completed since the last look."""
+        found: list[float] = []
+        for number in self._completed[means.n_taken :]:
+            entry = self._entries[number]
+            entry.is_averaged = True
+            mean = entry.curve.mean_at(step)
+            if mean is not None:
+                found.append(mean)
+        means.n_taken = len(self._completed)
+        if not means.ranked:
+            means.ranked = sorted(found)
+            return
+        for mean in found:
+            insort(means.ranked, mean)
 
     @property
     def last_bracket(self) -> int | None:

@@ -6,14 +6,25 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
+_BITS = 1074
+"""Every finite float is a whole number of 2^-1074."""
+
 
 @dataclass(slots=True)
 class Curve:
-    """A trial's reports by step: steps, losses, and the mean of the finite losses up to each."""
+    """A trial's reports by step: steps, losses, and of the reports up to each the mean of the
+    finite losses and the lowest loss.
+
+    Sums are exact: a mean is that of its losses to the last digit, whatever their size and the
+    order in which they came, and a report costs the same after ten others and after ten thousand.
+    """
 
     steps: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     means: list[float] = field(default_factory=list)
+    lowest: list[float] = field(default_factory=list)
+    _total: int = 0  # of the finite losses, in units of 2^-1074
+    _n_finite: int = 0
 
     def add(self, step: int, loss: float) -> bool:
         """Takes in a report; whether it is new. The first one of a step counts."""
@@ -22,17 +33,23 @@ class Curve:
             return False
         self.steps.insert(at, step)
         self.losses.insert(at, loss)
-        self._average_from(at)
+        if at < len(self.means):
+            at = self._total = self._n_finite = 0
+        self._sum_up(at)
         return True
 
-    def _average_from(self, at: int) -> None:
-        finite = [loss for loss in self.losses[:at] if math.isfinite(loss)]
-        total, n = math.fsum(finite), len(finite)
-        del self.means[at:]
+    def _sum_up(self, at: int) -> None:
+        """Means and lowest losses from a place on; the total is that of the losses before it."""
+        del self.means[at:], self.lowest[at:]
+        lowest = self.lowest[-1] if at else math.inf
         for loss in self.losses[at:]:
             if math.isfinite(loss):
-                total, n = total + loss, n + 1
-            self.means.append(total / n if n else math.inf)
+                self._total += _units(loss)
+                self._n_finite += 1
+            lowest = min(lowest, loss)
+            n = self._n_finite
+            self.means.append(self._total / (n << _BITS) if n else math.inf)
+            self.lowest.append(lowest)
 
     @property
     def last_step(self) -> int:
@@ -46,8 +63,17 @@ class Curve:
         at = bisect_left(self.steps, step + 1) - 1
         return self.means[at] if at >= 0 else None
 
-    def best(self, after: int = 0, up_to: int | None = None) -> float:
-        """The lowest loss of the reports above `after` and up to `up_to`; infinite without one."""
-        first = bisect_left(self.steps, after + 1)
-        last = len(self.steps) if up_to is None else bisect_left(self.steps, up_to + 1)
-        return min(self.losses[first:last], default=math.inf)
+    def best(self, up_to: int | None = None) -> float:
+        """The lowest loss of the reports up to a step, or of all; infinite without one."""
+        n = len(self.steps) if up_to is None else bisect_left(self.steps, up_to + 1)
+        return self.lowest[n - 1] if n else math.inf
+
+    def best_after(self, step: int) -> float:
+        """The lowest loss of the reports above a step; infinite without one."""
+        return min(self.losses[bisect_left(self.steps, step + 1) :], default=math.inf)
+
+
+def _units(loss: float) -> int:
+    """A finite float in units of 2^-1074."""
+    numerator, denominator = loss.as_integer_ratio()
+    return numerator << (_BITS + 1 - denominator.bit_length())

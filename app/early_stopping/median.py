@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..domain.fidelity import Directive
 from .base import Decision, Place, Promotion
-from .book import Book, Ranked
+from .book import Book
 from .words import shown
 
 
@@ -69,11 +69,12 @@ class PercentileRule:
         return "median" if self.percentile == 50 else f"{self.percentile:g}th percentile"
 
 
-def _percentile(ranked: Sequence[Ranked], percent: float) -> float:
+def _percentile(ranked: Sequence[float], percent: float) -> float:
     """The percentile of sorted losses, interpolated linearly between neighbours."""
     place = percent / 100 * (len(ranked) - 1)
     low = math.floor(place)
-    a, b = ranked[low][0], ranked[min(low + 1, len(ranked) - 1)][0]
+    a, b = ranked[low], ranked[min(low + 1, len(ranked) - 1)]
     if place == low or a == b:
         return a
-    return a + (place - low) * (b - a) if math.isfinite(b) else b
+    # Weighed each by itself: the difference of two losses may be larger than any float.
+    return max(a, a * (1.0 - (place - low)) + b * (place - low))

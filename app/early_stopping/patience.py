@@ -41,7 +41,7 @@ class Patience:
         has_before = bool(curve.steps) and curve.steps[0] <= since
         if step < self.min_resource or is_last or not has_before:
             return Decision(directive=Directive.CONTINUE)
-        before, recent = curve.best(up_to=since), curve.best(after=since)
+        before, recent = curve.best(up_to=since), curve.best_after(since)
         if recent < before - self.min_delta:
             return Decision(directive=Directive.CONTINUE)
         reason = (

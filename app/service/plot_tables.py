@@ -21,7 +21,7 @@ from ..analysis.table import Ints, Path, Row, TrialTable
 from ..domain.fidelity import Directive
 from ..domain.space import Value
 from ..domain.study import Direction, Metric, Study, StudyDefinition
-from ..domain.trial import OPEN_TRIAL_STATES, TrialState
+from ..domain.trial import OPEN_TRIAL_STATES, TrialSource, TrialState
 from ..errors import Fault, InvalidInput
 from ..store import plots
 from ..store import studies as study_rows
@@ -263,7 +263,7 @@ class _Rows:
             value=math.nan if value is None else value,
             last=math.nan if not found.last else self._last(found.last),
             elapsed_s=_between(self.begun, found.ended),
-            duration_s=_between(found.started, found.ended),
+            duration_s=_took(found),
             begun_s=_between(self.begun, found.started),
             bracket=-1 if bracket is None else bracket,
             has_reported=found.n_measurements > 0,
@@ -286,6 +286,11 @@ def _between(start: int | None, end: int | None) -> float:
     if end is None:
         return math.nan
     return 0.0 if start is None else (end - start) * _MICROS
+
+
+def _took(row: AnyRow) -> float:
+    is_known = row.started is not None and row.source != TrialSource.DUPLICATE
+    return _between(row.started, row.ended) if is_known else math.nan
 
 
 def _path(row: AnyRow) -> Path:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from ..domain import front as fronts
 from ..domain.pace import Ended, pace_of
 from ..domain.study import Study, StudyState
-from ..domain.trial import TrialState
+from ..domain.trial import PLACE_FREEING_STATES, TrialState
 from ..store import summaries, trial_sets
 from ..store.trial_select import first_metric
 from .views import Front, StudySummary
@@ -48,21 +48,15 @@ def summary_of(conn: Connection, study: Study, now: datetime) -> StudySummary:
     ended = summaries.ended_last(conn, study.id, _MOST_ENDED)
     is_active = study.state is StudyState.ACTIVE
     n_left = _n_left(study) if is_active else None
-    lately = [Ended(at=one.ended_at, took_s=_took_s(one)) for one in ended]
-    pace = pace_of(lately, n_left, _own_time_s(study, now))
-    rate = pace.rate_per_h
+    pace = pace_of([_ended(one) for one in ended], n_left, _own_time_s(study, now))
     recent = [one.failure for one in ended[:_RECENT]]
     return StudySummary(
-        rate_per_h=rate,
-        time_left_s=None if rate is None or n_left is None else 3600 * n_left / rate,
+        rate_per_h=pace.rate_per_h,
+        time_left_s=pace.left_s,
         eta_low_s=pace.low_s,
         eta_high_s=pace.high_s,
         n_running=study.counts.get(TrialState.RUNNING, 0),
-        trend=tuple(
-            summaries.improvements(
-                conn, study.id, first_metric(study.definition).direction, _TREND_POINTS
-            )
-        ),
+        trend=tuple(_trend(conn, study)),
         last_failures=tuple(
             {"number": t.number, "kind": t.failure.kind.value, "message": t.failure.message}
             for t in trial_sets.last_failed(conn, study.id, 3)
@@ -73,8 +67,21 @@ def summary_of(conn: Connection, study: Study, now: datetime) -> StudySummary:
     )
 
 
-def _took_s(one: summaries.EndedTrial) -> float | None:
-    return None if one.started_at is None else (one.ended_at - one.started_at).total_seconds()
+def _trend(conn: Connection, study: Study) -> list[tuple[int, float]]:
+    definition = study.definition
+    direction = first_metric(definition).direction
+    if len(definition.objectives) < len(definition.metrics):
+        return summaries.feasible_improvements(conn, study, direction, _TREND_POINTS)
+    return summaries.improvements(conn, study.id, direction, _TREND_POINTS)
+
+
+def _ended(one: summaries.EndedTrial) -> Ended:
+    begun = one.started_at
+    return Ended(
+        at=one.ended_at,
+        took_s=None if begun is None else (one.ended_at - begun).total_seconds(),
+        holds_place=one.state not in PLACE_FREEING_STATES,
+    )
 
 
 def _n_left(study: Study) -> int | None:

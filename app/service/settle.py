@@ -96,13 +96,19 @@ def settle(study: LockedStudy) -> None:
 
 
 def finished_of(study: LockedStudy) -> list[tuple[int, float, datetime]]:
-    """Number, first objective and end of the finished trials, where the limits need them."""
+    """Number, first objective and end of the finished trials, where the limits need them: of those
+    that keep the thresholds, for no other can be a best.
+    """
     definition = study.study.definition
     if not limits.uses_finished(definition):
         return []
     name = definition.objectives[0].name
     rows = trial_rows.finished_values(study.tx.conn, study.study.id)
-    return [(number, values[name], at) for _, number, values, at in rows]
+    return [
+        (number, values[name], at)
+        for _, number, values, at in rows
+        if definition.is_feasible(values)
+    ]
 
 
 def expected_of(study: LockedStudy) -> list[float]:

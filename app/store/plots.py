@@ -35,6 +35,7 @@ _TRIALS = (
         trials.c.number,
         trials.c.id,
         trials.c.state,
+        trials.c.source,
         trials.c.value,
         trials.c.bracket,
         trials.c.n_measurements,

@@ -7,14 +7,18 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, select
 
-from ..domain.study import Direction
-from ..domain.trial import TrialState
+from ..domain.study import Direction, Study
+from ..domain.trial import TrialSource, TrialState
 from .tables import trials
 from .trial_lists import HAS_VALUE
 
 _ENDED = (
     select(trials.c.state, trials.c.started_at, trials.c.ended_at, trials.c.failure)
-    .where(trials.c.study_id == bindparam("b_study_id"), trials.c.ended_at.is_not(None))
+    .where(
+        trials.c.study_id == bindparam("b_study_id"),
+        trials.c.ended_at.is_not(None),
+        trials.c.source != TrialSource.IMPORT,
+    )
     .order_by(trials.c.change_seq.desc())
     .limit(bindparam("b_limit"))
 )
@@ -25,6 +29,11 @@ _BEST_BEFORE = {
     Direction.MINIMIZE: _BEFORE.order_by(trials.c.value, trials.c.number).limit(1),
     Direction.MAXIMIZE: _BEFORE.order_by(trials.c.value.desc(), trials.c.number).limit(1),
 }
+_BY_NUMBER = (
+    select(trials.c.number, trials.c.value, trials.c.final_values)
+    .where(*HAS_VALUE)
+    .order_by(trials.c.number)
+)
 _LAST_NUMBER = 2**31 - 1
 
 
@@ -32,16 +41,18 @@ _LAST_NUMBER = 2**31 - 1
 class EndedTrial:
     """A trial that has ended; `failure` names the kind of one that failed."""
 
+    state: TrialState
     started_at: datetime | None
     ended_at: datetime
     failure: str | None
 
 
 def ended_last(conn: Connection, study_id: str, limit: int) -> list[EndedTrial]:
-    """The trials that ended last, latest first."""
+    """The trials of the study's own that ended last, latest first; imported ones are not."""
     rows = conn.execute(_ENDED, {"b_study_id": study_id, "b_limit": limit})
     found = [
         EndedTrial(
+            state=TrialState(row.state),
             started_at=row.started_at,
             ended_at=row.ended_at,
             failure=row.failure["kind"] if row.state == TrialState.FAILED else None,
@@ -69,3 +80,16 @@ def improvements(
         number = row.number
         found.append((row.number, row.value))
     return found[::-1]
+
+
+def feasible_improvements(
+    conn: Connection, study: Study, direction: Direction, most: int
+) -> list[tuple[int, float]]:
+    """The same of a study with constraints, where what breaks one is no best: by a walk."""
+    found: list[tuple[int, float]] = []
+    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
+    for number, value, values in conn.execute(_BY_NUMBER, {"b_study_id": study.id}):
+        is_better = not found or sign * value < sign * found[-1][1]
+        if is_better and study.definition.is_feasible(values):
+            found.append((number, value))
+    return found[-most:]

@@ -110,6 +110,17 @@ async def three_objectives(http: Http) -> Study:
     return await told(http, study, trials)
 
 
+async def objectives_beyond_floats(http: Http) -> Study:
+    metrics = [{"name": name, "direction": "minimize"} for name in ("a", "b")]
+    study = await create(http, metrics=metrics)
+    ends = [(-1.7e308, 1.7e308), (1.7e308, -1.7e308), (0.0, 0.0)]
+    trials = [{"params": {"x": k / 3}, "values": {"a": a, "b": b}} for k, (a, b) in enumerate(ends)]
+    await told(http, study, trials)
+    front = (await http.get(f"/v1/studies/{study['id']}/pareto")).json()
+    assert (len(front["trials"]), front["reference"], front["hypervolume"]) == (3, None, None)
+    return study
+
+
 ODD: list[Callable[[Http], Awaitable[Study]]] = [
     no_trial,
     one_trial,
@@ -121,6 +132,7 @@ ODD: list[Callable[[Http], Awaitable[Study]]] = [
     mixed_conditional,
     stopped_early,
     three_objectives,
+    objectives_beyond_floats,
 ]
 
 

@@ -199,6 +199,21 @@ async def test_a_page_too_large_is_cut_down(http: httpx.AsyncClient) -> None:
     assert len(await names(http, page_size=100_000)) == 1
 
 
+async def test_the_trend_is_that_of_feasible_trials(http: httpx.AsyncClient) -> None:
+    size = {"name": "size", "direction": "minimize", "role": "constraint", "threshold": 5}
+    metrics = [{"name": "value", "direction": "maximize"}, size]
+    study = await create(http, metrics=metrics)
+    ends = ((0.9, 9), (0.5, 1), (0.8, 6), (0.4, 1), (0.7, 2))
+    trials = [
+        {"params": {"x": 0.1 * k}, "values": {"value": value, "size": big}}
+        for k, (value, big) in enumerate(ends)
+    ]
+    await http.post(f"/v1/studies/{study['id']}/trials", json={"trials": trials})
+    [item] = (await http.get("/v1/studies?view=summary")).json()["studies"]
+    assert item["best"]["values"]["value"] == 0.7
+    assert item["summary"]["trend"] == [[2, 0.5], [5, 0.7]]
+
+
 async def test_the_summary_view_says_how_a_study_goes(http: httpx.AsyncClient) -> None:
     study = await create(http, limits={"max_trials": 9}, failure_policy={"max_attempts": 1})
     for value in (0.5, 0.7, 0.2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.analysis.explained import Target
 from app.service.analysis import Query
 from app.service.services import Services
 from app.service.views import Grant
@@ -133,3 +134,21 @@ async def test_rungs_and_fronts_are_read_from_both_databases(
     assert found.columns["v1"] == [1.0, 2.0, 2.0]
     assert found.columns["on_front"] == [False, False, True]
     assert found.columns["is_feasible"] == [True, False, True]
+
+
+async def test_durations_are_those_of_trials_that_were_trained(
+    bench: Bench, services: Services
+) -> None:
+    """Imported ones whose start nobody knows, and duplicates, took no time that says anything."""
+    study_id = bench.study(definition())
+    first, second = await bench.suggest(study_id, count=2)
+    bench.complete(first, 1.0, equivalent={"x": 1})
+    services.leases.match(
+        second.trial.id, lease_id=second.lease.id, equivalent={"x": 1}, caller=bench.caller
+    )
+    times = {"started_at": "2026-01-01T00:00:00Z", "ended_at": "2026-01-01T00:01:00Z"}
+    imported = {"params": {"x": 0.5}, "values": {"value": 1.0}}
+    services.trials.enqueue(study_id, [imported, {**imported, **times}])
+    found = await services.analyses.run("importance", study_id, Query(target=Target.DURATION))
+    assert (found.n_total, found.n_used) == (4, 2)
+    assert found.excluded == {"completed": 2}

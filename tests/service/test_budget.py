@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,24 @@ async def test_a_target_ends_the_study(bench: Bench, services: Services) -> None
     bench.complete(grant, 0.05)
     study = services.studies.get(study_id).study
     assert (study.state, study.stop_reason) == (StudyState.COMPLETED, "target_reached")
+
+
+@pytest.mark.parametrize("limit", [{"target": 0.1}, {"no_progress": {"trials": 1}}])
+async def test_what_breaks_a_constraint_is_no_progress_and_reaches_no_target(
+    bench: Bench, services: Services, limit: dict[str, Any]
+) -> None:
+    size = {"name": "size", "direction": "minimize", "role": "constraint", "threshold": 5}
+    metrics = [{"name": "value", "direction": "minimize"}, size]
+    study_id = bench.study(definition(metrics=metrics, limits={"max_trials": 100, **limit}))
+    for value, big in ((0.05, 9.0), (0.3, 1.0), (0.08, 2.0)):
+        assert services.studies.get(study_id).study.state is StudyState.ACTIVE
+        (grant,) = await bench.suggest(study_id)
+        bench.complete(grant, value, values={"value": value, "size": big})
+    view = services.studies.get(study_id)
+    assert view.best is not None
+    assert view.best.values["value"] == 0.08
+    is_reached = view.study.stop_reason == "target_reached"
+    assert (view.study.state is StudyState.COMPLETED) is is_reached is ("target" in limit)
 
 
 @pytest.mark.parametrize(

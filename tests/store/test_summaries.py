@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from app.domain.study import Direction
+from app.domain.trial import TrialState
 from app.store import summaries
 from app.store.engine import Store
+from app.store.trials import Finished
 
 from . import making
 
@@ -34,9 +36,12 @@ def test_the_improvements_are_those_of_a_walk(store: Store, direction: Direction
 def test_those_that_ended_last_come_first(store: Store) -> None:
     made = making.study(store)
     for value in (1.0, 2.0, 3.0):
-        making.finished(store, made.id, value)
+        ended = Finished(values={"loss": value})
+        making.trial(store, made.id, state=TrialState.COMPLETED, ended=ended)
     making.trial(store, made.id)
+    making.finished(store, made.id, 4.0)  # an imported one
     found = store.read(lambda conn: summaries.ended_last(conn, made.id, 2))
+    assert len(store.read(lambda conn: summaries.ended_last(conn, made.id, 9))) == 3
     assert len(found) == 2
     assert found[0].ended_at >= found[1].ended_at
     assert [one.failure for one in found] == [None, None]

@@ -123,7 +123,9 @@ class SummaryOut(Wire):
         description="Trials that end in an hour, by the last ten or the last ten minutes where "
         "these have more; null before three have ended."
     )
-    time_left_s: float | None = Field(description="Seconds to `max_trials` at that rate, or null.")
+    time_left_s: float | None = Field(
+        description="Seconds to `max_trials` at that rate, if as many fail as lately, or null."
+    )
     eta_low_s: float | None = Field(
         description="The same if trials are short (25 % quantile of the last ones), never beyond "
         "`max_duration_s`; null where nobody knows."

@@ -69,3 +69,11 @@ def test_a_thinned_line_keeps_a_spike() -> None:
     y = np.sin(np.linspace(0, 6, 5_000))
     y[3_333] = 50.0
     assert 3_333 in minmax_lttb(np.arange(5_000, dtype=float), y, 60)
+
+
+def test_values_near_the_largest_float_are_thinned_as_any_other() -> None:
+    y = np.random.default_rng(3).normal(size=3_000)
+    y[5], y[2_500] = 1.7e308, -1.7e308
+    x, none = np.arange(3_000, dtype=float), np.zeros(3_000, dtype=np.int64)
+    assert {5, 2_500} <= set(cells(x, y, none, y, none > 0, 500).tolist())
+    assert {5, 2_500} <= set(minmax_lttb(x, y, 60).tolist())

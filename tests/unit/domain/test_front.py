@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -93,3 +94,29 @@ def test_the_reference_lies_a_tenth_beyond_the_worst() -> None:
     assert reference_point(front, [MIN] * 3) == pytest.approx((2.2, -3.6, 0.0))
     assert reference_point([(0.9, 10.0)], [MAX, MIN]) == pytest.approx((0.81, 11.0))
     assert reference_point([], [MIN]) is None
+
+
+def test_what_is_larger_than_any_float_is_none() -> None:
+    assert reference_point([(1.7e308, 1.0)], [MIN, MIN]) is None
+    assert reference_point([(-1.7e308, 1.0)], [MAX, MIN]) is None
+    assert hypervolume([(0.0, 0.0)], (1e200, 1e200)) is None
+    assert hypervolume([(0.0, 1e308), (1e308, 0.0)], (1.5e308, 1.2e308)) is None
+    assert hypervolume([(0.0,) * 3, (-1.0, 1.0, 0.0)], (1e200,) * 3) is None
+    assert hypervolume([(-1.7e308,)], (1.7e308,)) is None
+
+
+def test_a_front_of_ten_thousand_points_of_three_metrics_is_found_at_once() -> None:
+    values = [(k / 100, (k * 37 % 10_000) / 100, -k / 100) for k in range(10_000)]
+    began = time.process_time()
+    assert len(pareto_front(values, [MIN] * 3)) == 10_000
+    assert time.process_time() - began < 5  # minutes, if each is held against all others
+
+
+def test_the_volume_below_ten_thousand_points_of_three_metrics_is_found_at_once() -> None:
+    n = 10_000
+    values = [(k / n, 1.0 - k / n, (k * 37 % n) / n) for k in range(n)]
+    began = time.process_time()
+    found = hypervolume(values, (1.0,) * 3)
+    assert time.process_time() - began < 5
+    # A few slices from the bottom the staircase is nearly the triangle above the diagonal.
+    assert found == pytest.approx(0.495, abs=0.005)

@@ -44,3 +44,15 @@ def test_the_time_left_is_between_short_and_long_trials() -> None:
 def test_trials_of_unknown_duration_have_one_time_left() -> None:
     found = pace_of(ended(0, 60, 120, took_s=None), 6, None)
     assert found.low_s == found.high_s == pytest.approx(360)
+
+
+def test_trials_that_hold_no_place_bring_the_end_no_nearer() -> None:
+    every_other = [
+        Ended(at=one.at, took_s=1.0 if k % 2 else 10.0, holds_place=k % 2 == 0)
+        for k, one in enumerate(ended(*(60 * k for k in range(10))))
+    ]
+    found = pace_of(every_other, 20, None)
+    assert found.rate_per_h == pytest.approx(60.0)
+    assert (found.left_s, found.low_s, found.high_s) == pytest.approx((2400, 2400, 2400))
+    none = [Ended(at=one.at, took_s=1.0, holds_place=False) for one in every_other]
+    assert pace_of(none, 20, None) == Pace(rate_per_h=found.rate_per_h)

@@ -100,3 +100,24 @@ def test_the_order_of_reports_changes_no_answer() -> None:
             book.observe(int(k), points)
         answers.add(tuple(RULE.judge(book, k) for k in range(40)))
     assert len(answers) == 1
+
+
+@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-60, 2.0**500, 2.0**1020])
+def test_the_unit_of_the_metric_decides_nothing(unit: float) -> None:
+    rng = np.random.default_rng(5)
+    decided = []
+    for n in (3, 5, 20) * 10:
+        final = rng.normal(size=n)
+        early, own = final + rng.normal(scale=0.3, size=n), float(rng.normal(0.5))
+        books = [book_of(list(final * u), list(early * u)) for u in (1.0, unit)]
+        plain, scaled = judged(books[0], own), judged(books[1], own * unit)
+        assert plain is scaled
+        decided.append(plain)
+    assert set(decided) == {Directive.CONTINUE, Directive.STOP}
+
+
+def test_losses_near_the_largest_float_stop_only_what_is_worse() -> None:
+    book = book_of([1e308] * 4, [1e308] * 4)
+    assert judged(book, 0.5e308) is Directive.CONTINUE
+    mixed = [-1.7e308, 1.7e308, 0.0, 1.0]
+    assert judged(book_of(mixed, mixed), -1.7e308) is Directive.CONTINUE

@@ -183,14 +183,17 @@ def unreachable(url: str, error: Exception) -> Unreachable:
 
 
 def sendable(value: Any) -> Any:
-    """A JSON value in which NaN and infinities are the strings that the service reads."""
+    """A JSON value in which NaN and infinities are the strings that the service reads, and what is
+    of numpy is Python's own.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
         return {str(k): sendable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [sendable(v) for v in value]
-    return value
+    # Its scalars and arrays; numpy need not be there.
+    return sendable(value.tolist()) if hasattr(value, "tolist") else value
 
 
 UNKNOWN_CODE = "unknown"

@@ -1,6 +1,9 @@
 """Retries, idempotency keys, errors and event streams of a connection, against a fake service."""
 
+import json
+
 import httpx
+import numpy as np
 import pytest
 
 from tunewell.client import Client
@@ -161,6 +164,11 @@ def test_a_broken_answer_is_an_error_that_names_the_host() -> None:
 def test_numbers_that_json_has_not_go_as_strings() -> None:
     sent = sendable({"a": float("nan"), "b": [float("inf")], "c": (float("-inf"), 1.5, "x", None)})
     assert sent == {"a": "NaN", "b": ["Infinity"], "c": ["-Infinity", 1.5, "x", None]}
+
+
+def test_what_is_of_numpy_goes_as_pythons_own() -> None:
+    sent = sendable({"n": np.int64(3), "is": np.True_, "bad": np.float32("nan"), "all": np.ones(2)})
+    assert json.loads(json.dumps(sent)) == {"n": 3, "is": True, "bad": "NaN", "all": [1.0, 1.0]}
 
 
 @pytest.mark.parametrize("url", ["tune:8700", "localhost", "ftp://tune", "http://", "http://a:b:c"])

@@ -179,7 +179,9 @@ def pause_s(attempt: int, retry_after: str | None) -> float:
 
 def unreachable(url: str, error: Exception) -> Unreachable:
     """What a failed connection is."""
-    return Unreachable(url, str(error) or type(error).__name__)
+    said = str(error) or type(error).__name__
+    is_plain = "WRONG_VERSION_NUMBER" in said or "RECORD_LAYER_FAILURE" in said
+    return Unreachable(url, f"{said} (it may speak http, not https)" if is_plain else said)
 
 
 def sendable(value: Any) -> Any:

@@ -255,7 +255,7 @@ class AskedTrial(AskedBase):
 
     def __enter__(self) -> AskedTrial:
         self._see_that_it_is_open()
-        self._guard.enter_context(_sigterm_raises())
+        self._guard.enter_context(sigterm_raises())
         return self
 
     def __exit__(
@@ -333,7 +333,7 @@ def _device() -> str:
 
 
 @contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def sigterm_raises() -> Iterator[None]:
     """In the main thread, SIGTERM ends the block as Ctrl-C would, unless somebody else handles
     it.
     """

@@ -48,7 +48,7 @@ class AsyncConnection(Address):
     ) -> None:
         super().__init__(url, token, timeout_s=timeout_s, retry_s=retry_s)
         self._is_closing = False
-        self._http = httpx.AsyncClient(transport=transport, **self.settings())
+        self._http = self.made(httpx.AsyncClient, transport=transport)
 
     async def close(self) -> None:
         """Closes the connections; a call that waits to try again gives up after its pause."""

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
-from .errors import WrongAddress, WrongToken
+from .errors import TunewellError, WrongAddress, WrongToken
 
 DEFAULT_URL = "http://127.0.0.1:8700"
 RETRY_S = 60.0
 """For how long a call is tried again while the service is busy or away."""
+
+_OF_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_OF_FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables of the environment that httpx goes by when a client is made."""
+
+H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
 
 class Address:
@@ -36,7 +42,7 @@ class Address:
     def __init__(
         self, url: str | None, token: str | None, *, timeout_s: float, retry_s: float
     ) -> None:
-        self.url = (url or os.environ.get("TUNEWELL_URL") or DEFAULT_URL).rstrip("/")
+        self.url = (url or os.environ.get("TUNEWELL_URL") or DEFAULT_URL).strip().rstrip("/")
         self.timeout_s = timeout_s
         self.retry_s = retry_s
         self.token = (os.environ.get("TUNEWELL_TOKEN") or "" if token is None else token).strip()
@@ -50,15 +56,30 @@ class Address:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.url}>"
 
-    def settings(self) -> dict[str, Any]:
-        """For an httpx client, of either kind."""
-        return {
-            "base_url": self.url,
-            "headers": {"Authorization": f"Bearer {self.token}"} if self.token else {},
-            "timeout": self.timeout_s,
-            # A proxy for the outer world cannot reach this machine's own addresses.
-            "trust_env": not _is_loopback(self._host),
-        }
+    def made(self, kind: type[H], **more: Any) -> H:
+        """An httpx client, of either kind.
+
+        Raises:
+            TunewellError: a variable of the environment that httpx goes by is of no use.
+        """
+        try:
+            return kind(
+                base_url=self.url,
+                headers={"Authorization": f"Bearer {self.token}"} if self.token else {},
+                timeout=self.timeout_s,
+                # A proxy for the outer world cannot reach this machine's own addresses.
+                trust_env=not _is_loopback(self._host),
+                **more,
+            )
+        except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+            known = _OF_FILES if isinstance(error, OSError) else _OF_PROXIES
+            names = " or ".join(name for name in os.environ if name.upper() in known)
+            if not names:
+                raise
+            raise TunewellError(
+                f"the environment's {names} cannot be used: {error}",
+                next_step=f"mend or unset {names}",
+            ) from None
 
 
 def _host(url: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from . import calls, failures, identity
 from .ending import INTERRUPTED_S, Evaluated
-from .errors import ApiError, NotFound, StaleLease, Unreachable
+from .errors import ApiError, NotFound, StaleLease, TunewellError, Unreachable
 from .exchange import Await, Call, Request
 from .leased import AsyncRunner, LeaseChannel, Runner, Session
 from .models import Study, Suggested, SuggestedTrial, read
@@ -74,7 +74,7 @@ class AskedBase(Trial):
         self.attempt = given.attempt
         self.checkpoint = folder if is_resumed else None
         self.has_ended = False
-        self.is_entered = self.wants_next = False
+        self.wants_next = False
         self.then: Suggested | None = None
         self.slot = slot
         self._declared = {m["name"]: str(m["direction"]) for m in study.definition["metrics"]}
@@ -100,7 +100,15 @@ class AskedBase(Trial):
         if result is not None:
             self._returned = final_values(self, result, self._declared)
 
+    def _see_that_it_is_open(self) -> None:
+        if self.has_ended:
+            raise TunewellError(
+                f"trial {self.number} has ended: nothing more is taken for it",
+                next_step="ask for another one: study.ask()",
+            )
+
     def _put(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._see_that_it_is_open()
         step, values = self._checked(step, metrics)
         self._lease.put(step, values, self._lease.elapsed_s())
         self.last_step, self.last_values = step, values
@@ -246,8 +254,8 @@ class AskedTrial(AskedBase):
         self._guard = contextlib.ExitStack()
 
     def __enter__(self) -> AskedTrial:
-        self.is_entered = True
-        self._guard.enter_context(_sigterm_raises())
+        self._see_that_it_is_open()
+        self._guard.enter_context(sigterm_raises())
         return self
 
     def __exit__(
@@ -266,6 +274,7 @@ class AskedTrial(AskedBase):
         Raises:
             ValueError, TypeError: as `Trial.report`.
             StaleLease: the trial is somebody else's now.
+            TunewellError: its block has been left.
         """
         self._put(step, metrics)
         self._runner.run(self._lease.reaching(step))
@@ -288,7 +297,7 @@ class AsyncAskedTrial(AskedBase):
         self._runner = runner
 
     async def __aenter__(self) -> AsyncAskedTrial:
-        self.is_entered = True
+        self._see_that_it_is_open()
         return self
 
     async def __aexit__(
@@ -324,7 +333,7 @@ def _device() -> str:
 
 
 @contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def sigterm_raises() -> Iterator[None]:
     """In the main thread, SIGTERM ends the block as Ctrl-C would, unless somebody else handles
     it.
     """

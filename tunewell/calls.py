@@ -105,6 +105,12 @@ def study_action(study_id: str, verb: str) -> Request:
     return Request("POST", f"/v1/studies/{quoted(study_id)}:{verb}")
 
 
+def change_study(study_id: str, changes: Mapping[str, Any]) -> Request:
+    """Changes limits, priority, labels, description or resources."""
+    path = f"/v1/studies/{quoted(study_id)}"
+    return Request("PATCH", path, body=changes, headers={"If-Match": "*"})
+
+
 def ranking(study_id: str, k: int, by: str) -> Request:
     """The `k` best trials, and the model that ranks them if one does."""
     params = {"k": k, "by": None if by == "observed" else by}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -12,6 +13,8 @@ from .models import Study as StudyInfo
 from .models import read
 from .space import Metric, Param, definition
 from .twins import awaiting, blocking
+
+log = logging.getLogger("tunewell")
 
 S = TypeVar("S", Study, AsyncStudy)
 
@@ -63,7 +66,8 @@ class StudiesCore(Generic[S]):
         suggester: str | Mapping[str, Any] = "auto",
         **more: Any,
     ) -> Call[S]:
-        """The study of that name, made when there is none.
+        """The study of that name, made when there is none. Its limits stay as they are, see
+        `Study.resume`, and so do labels, priority, description and resources.
 
         Args:
             name, space, metric, max_trials, suggester, more: see `tunewell.space.definition`.
@@ -73,7 +77,9 @@ class StudiesCore(Generic[S]):
             InvalidStudy: the definition has faults; `errors` names the place of each.
         """
         made = definition(name, space, metric, max_trials=max_trials, suggester=suggester, **more)
-        return self._made((yield calls.put_study(name, made)))
+        study = self._made((yield calls.put_study(name, made)))
+        _tell_other_limits(study, made.get("limits") or {})
+        return study
 
     def _get(self, id_or_name: str) -> Call[S]:
         """A study by its id or name.
@@ -82,6 +88,17 @@ class StudiesCore(Generic[S]):
             NotFound: there is none.
         """
         return self._made((yield from calls.find_study(id_or_name)))
+
+
+def _tell_other_limits(study: Study | AsyncStudy, given: Mapping[str, Any]) -> None:
+    """Says which limits of a study that was there are others than those given."""
+    has = study.definition["limits"]
+    for name, value in given.items():
+        if not isinstance(value, Mapping) and has[name] != value:
+            log.warning(
+                "study %s has %s %s, not %s; to change that: study.resume(%s=%s)",
+                *(study.name, name, has[name], value, name, value),
+            )
 
 
 class Studies(StudiesCore[Study]):

@@ -20,7 +20,7 @@ from .address import DEFAULT_URL, RETRY_S, Address
 from .asked import AskedTrial, AsyncAskedTrial
 from .catalogue import AsyncStudies, Studies
 from .connection import Connection
-from .errors import TunewellError
+from .errors import NotFound, TunewellError, WrongAddress
 from .exchange import Call, quoted, sendable
 from .handles import AsyncStudy, Study
 from .models import Meta, read
@@ -308,6 +308,7 @@ def connect(
 
     Raises:
         Unreachable: there is no service.
+        WrongAddress: the address is none, or something else is there.
         Forbidden: the token is none of its own.
         TunewellError: it is of another version than this client.
     """
@@ -341,11 +342,18 @@ def greeting(address: Address) -> Call[Meta]:
     """Asks a service for its version, and sees that it fits.
 
     Raises:
+        WrongAddress: there is something, but no service.
         TunewellError: it does not, or something else answers.
     """
     # A service that is not there at all is not waited for: it will not come by itself.
     request = replace(calls.get_meta(), retry_s=min(address.retry_s, _GREETING_S))
-    meta = read(Meta, (yield request))
+    try:
+        meta = read(Meta, (yield request))
+    except NotFound as error:
+        raise WrongAddress(
+            f"no service answers at {address.url}, but something else, with {error.status}; the "
+            f"address of a service has no path of a page or of /v1, and looks like {DEFAULT_URL}"
+        ) from None
     theirs, ours = _numbers(meta.version), _numbers(__version__)
     if theirs[0] != ours[0] or abs(theirs[1] - ours[1]) > 1:
         raise TunewellError(

@@ -73,7 +73,7 @@ class Connection(Address):
 
     def _open(self) -> tuple[int, httpx.Client]:
         """Connections of this process; closed when nobody has this object any more."""
-        opened = os.getpid(), httpx.Client(transport=self._transport, **self.settings())
+        opened = os.getpid(), self.made(httpx.Client, transport=self._transport)
         weakref.finalize(self, _close, *opened)
         return opened
 

@@ -53,8 +53,6 @@ class Evaluated:
             return calls.release(held.lease_id, "interrupted", retry_s=INTERRUPTED_S)
         if self.has_seen_end and held.directive == "pause":
             return calls.release(held.lease_id, "paused")
-        if held.problem is not None:
-            return self._failed(failures.Failure(kind="user_error", message=str(held.problem)))
         if (problem := self._problem()) is not None:
             log.warning("trial %d failed: %s", self.number, problem.message)
             return self._failed(problem)
@@ -63,6 +61,8 @@ class Evaluated:
 
     def _problem(self) -> failures.Failure | None:
         """Why its values are no result."""
+        if self.held.problem is not None:
+            return failures.Failure(kind="user_error", message=self.held.problem.summary)
         if not self.values:
             return failures.Failure(kind="user_error", message="no metric reported")
         missing = [name for name in self.declared if name not in self.values]

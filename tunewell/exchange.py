@@ -179,18 +179,23 @@ def pause_s(attempt: int, retry_after: str | None) -> float:
 
 def unreachable(url: str, error: Exception) -> Unreachable:
     """What a failed connection is."""
-    return Unreachable(url, str(error) or type(error).__name__)
+    said = str(error) or type(error).__name__
+    is_plain = "WRONG_VERSION_NUMBER" in said or "RECORD_LAYER_FAILURE" in said
+    return Unreachable(url, f"{said} (it may speak http, not https)" if is_plain else said)
 
 
 def sendable(value: Any) -> Any:
-    """A JSON value in which NaN and infinities are the strings that the service reads."""
+    """A JSON value in which NaN and infinities are the strings that the service reads, and what is
+    of numpy is Python's own.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
         return {str(k): sendable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [sendable(v) for v in value]
-    return value
+    # Its scalars and arrays; numpy need not be there.
+    return sendable(value.tolist()) if hasattr(value, "tolist") else value
 
 
 UNKNOWN_CODE = "unknown"

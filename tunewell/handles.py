@@ -91,9 +91,20 @@ class StudyCore:
         """Hands out no more trials; those that run go on."""
         return self._act("pause")
 
-    def _resume(self) -> Call[None]:
-        """Hands out trials again."""
-        return self._act("resume")
+    def _resume(self, /, **limits: Any) -> Call[None]:
+        """Hands out trials again, also of a study that a limit has ended.
+
+        Args:
+            limits: what to change first, such as `max_trials=200`; None takes a limit away.
+
+        Raises:
+            InvalidStudy: a limit is none, or a value is not allowed.
+            ApiError: the study has ended for good, or by a limit that still holds.
+        """
+        if limits:
+            self.info = read(StudyInfo, (yield calls.change_study(self.id, {"limits": limits})))
+        if self.info.state != "active" or not limits:
+            yield from self._act("resume")
 
     def _stop(self) -> Call[None]:
         """Ends the study when the trials that run have ended."""
@@ -216,7 +227,14 @@ class StudyCore:
                 continue
             info = yield from self._refresh()
             if info.state in ENDED_STUDY:
+                if info.state == "failed":
+                    log.warning("study %s has failed: %s", info.name, info.reason)
                 return
+            if info.has_paused_itself:
+                raise TunewellError(
+                    f"study {info.name} has paused itself: {info.reason}",
+                    next_step=f"mend what fails, then: tunewell study resume {info.id}",
+                )
             if info.state == "paused" and said != (said := f"{info.pause_reason}"):
                 log.warning(
                     "study %s is paused (%s); go on with: tunewell study resume %s",
@@ -308,11 +326,15 @@ class Study(StudyCore):
         return self._client.run(self._asking(count, wait_s, "raise"))
 
     def ask_until_done(self, on_error: str = "raise") -> Iterator[AskedTrial]:
-        """One trial after another, until the study has ended.
+        """One trial after another, until the study has ended. While it is paused it is waited for.
 
         Args:
             on_error: "raise": an exception in a trial's block is reported and goes on its way;
                 "continue": it is reported, and the next trial comes.
+
+        Raises:
+            TunewellError: the study has paused itself, for its first trials have all failed.
+            Unreachable, ApiError: the service gives no trial.
         """
         return self._client.items(self._asking_until_done(on_error))
 
@@ -331,6 +353,9 @@ class Study(StudyCore):
             n_workers: processes that evaluate at once; 1: this process.
             on_error: "continue" or "raise", as in `ask_until_done`.
             progress: whether a bar is shown; None: on a terminal.
+
+        Raises:
+            TunewellError, Unreachable, ApiError: as `ask_until_done`.
         """
         from .optimizing import optimize
 

@@ -13,6 +13,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .asked import sigterm_raises
 from .errors import TunewellError
 
 if TYPE_CHECKING:
@@ -98,17 +99,19 @@ def _in_processes(
     client = study._client
     given = (client.url, client.token, client.timeout_s, client.retry_s, study.id, fn, on_error)
     processes: list[BaseProcess] = []
-    try:
-        for _ in range(n_workers):
-            # Not a daemon's: what is evaluated may have processes of its own.
-            process = context.Process(target=_child, args=(os.getpid(), *given))  # type: ignore[attr-defined]
-            process.start()
-            processes.append(process)
-        _attend(study, processes, show)
-    finally:
-        for process in processes:
-            process.terminate()  # SIGTERM: an open trial is given back
-            process.join()
+    with sigterm_raises():
+        try:
+            for _ in range(n_workers):
+                # Not a daemon's: what is evaluated may have processes of its own.
+                process = context.Process(target=_child, args=(os.getpid(), *given))  # type: ignore[attr-defined]
+                process.start()
+                processes.append(process)
+            _attend(study, processes, show)
+        finally:
+            for process in processes:
+                process.terminate()  # SIGTERM: an open trial is given back
+            for process in processes:
+                process.join()
 
 
 def _attend(study: Study, processes: list[BaseProcess], show: Show) -> None:
@@ -156,6 +159,8 @@ def _child(
         for trial in client.studies.get(study_id).going_on(on_error):
             with trial:
                 trial.returned(fn(trial))
+                # An orphan takes no trial only to give it back: that counts as a loss of it.
+                trial.wants_next = trial.wants_next and os.getppid() == parent
             if os.getppid() != parent:
                 client.run(trial.declining())
                 return

@@ -7,11 +7,25 @@ service says, with the place of each fault.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 Choice: TypeAlias = str | int | float | bool
+
+
+def plain(value: Any) -> Any:
+    """Python's own number, string or boolean of a scalar of numpy; anything else as it is."""
+    # By its shape, not by its type: numpy need not be there.
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def _listed(at: str, choices: Any) -> tuple[Choice, ...]:
+    if isinstance(choices, (str, int, float)):
+        raise ValueError(f"{at}: choices are a list, such as [{choices!r}]")
+    if isinstance(choices, Set):
+        raise ValueError(f"{at}: choices are a list, not a set, whose order is another each time")
+    return tuple(plain(choice) for choice in choices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +62,8 @@ def when(
     Raises:
         ValueError: there are neither choices nor bounds, or both, or the bounds are empty.
     """
-    if isinstance(choices, str):
-        raise ValueError(f"when({param!r}): choices are a list, such as [{choices!r}]")
-    found = None if choices is None else tuple(choices)
+    found = None if choices is None else _listed(f"when({param!r})", choices)
+    low, high = plain(low), plain(high)
     has_bounds = low is not None or high is not None
     if (not found) == (not has_bounds):
         raise ValueError(f"when({param!r}) needs either choices or a bound: low, high or both")
@@ -109,11 +122,11 @@ class Int:
     when: When | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        for name in ("low", "high", "step", "default"):
+        _check_range("Int", self)
+        for name in _NUMBERS:
             value = getattr(self, name)
             if value is not None and int(value) != value:
                 raise ValueError(f"Int({self.name!r}): {name} is an integer, not {value!r}")
-        _check_range("Int", self)
 
     def to_json(self) -> dict[str, Any]:
         """As a definition has it."""
@@ -150,9 +163,7 @@ class Cat:
         default: Choice | None = None,
         when: When | None = None,
     ) -> None:
-        if isinstance(choices, str):
-            raise ValueError(f"Cat({name!r}): choices are a list, such as [{choices!r}]")
-        found = tuple(choices)
+        found, default = _listed(f"Cat({name!r})", choices), plain(default)
         given = {"name": _named("Cat", name), "choices": found, "ordered": ordered}
         for attribute, value in {**given, "default": default, "when": when}.items():
             object.__setattr__(self, attribute, value)
@@ -168,6 +179,8 @@ class Cat:
                     f"Cat({self.name!r}): a choice is a string, a number or a boolean, "
                     f"not {choice!r}"
                 )
+            if isinstance(choice, float) and not math.isfinite(choice):
+                raise ValueError(f"Cat({self.name!r}): a choice is finite, not {choice!r}")
         if len(set(kinds)) < len(kinds):
             raise ValueError(f"Cat({self.name!r}): the choices are not all different: {found!r}")
         if default is not None and default not in found:
@@ -183,6 +196,8 @@ class Cat:
 
 
 Param: TypeAlias = Float | Int | Cat
+_NUMBERS = ("low", "high", "step", "default")
+"""What is a number of a `Float` or `Int`; the last two may be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,13 +250,13 @@ def definition(
         limits: further limits, such as `max_parallel` or `target`.
         fields: any other field of a definition, such as `labels`, as it is.
     """
-    metrics = [metric] if isinstance(metric, (Metric, Mapping)) else list(metric)
+    metrics = [metric] if isinstance(metric, (Metric, Mapping)) else metric
     bounds = {**(limits or {}), **({} if max_trials is None else {"max_trials": max_trials})}
     chosen = _named_part(suggester)
     made = {
-        "name": name,
-        "space": [_as_json(param) for param in space],
-        "metrics": [_as_json(each) for each in metrics],
+        "name": _named("a study", name),
+        "space": _as_json("space", space, "[tw.Float('lr', 1e-4, 1e-1)]"),
+        "metrics": _as_json("metric", metrics, "tw.maximize('accuracy')"),
         "suggester": chosen if seed is None else {**chosen, "seed": seed},
         "early_stopping": None if early_stopping is None else _named_part(early_stopping),
         "objective": None if objective is None else _named_part(objective),
@@ -255,8 +270,13 @@ def _named_part(given: str | Mapping[str, Any]) -> dict[str, Any]:
     return {"name": given} if isinstance(given, str) else dict(given)
 
 
-def _as_json(given: Param | Metric | Mapping[str, Any]) -> Mapping[str, Any]:
-    return given if isinstance(given, Mapping) else given.to_json()
+def _as_json(what: str, given: Any, such_as: str) -> list[Mapping[str, Any]]:
+    """Parameters or metrics as a definition has them; each may be a dictionary already."""
+    is_one = isinstance(given, (str, Mapping)) or not isinstance(given, Iterable)
+    parts: list[Any] = [None] if is_one else list(given)
+    if not all(isinstance(part, (Mapping, Float, Int, Cat, Metric)) for part in parts):
+        raise TypeError(f"{what} is such as {such_as}, not {given!r}")
+    return [part if isinstance(part, Mapping) else part.to_json() for part in parts]
 
 
 def _named(what: str, name: Any) -> str:
@@ -266,9 +286,13 @@ def _named(what: str, name: Any) -> str:
 
 
 def _check_range(what: str, param: Float | Int) -> None:
+    """Sees that the numbers of a parameter are Python's own and fit one another."""
     at = f"{what}({_named(what, param.name)!r})"
-    for name in ("low", "high"):
-        value = getattr(param, name)
+    for name in _NUMBERS:
+        value = plain(getattr(param, name))
+        object.__setattr__(param, name, value)
+        if value is None and name in ("step", "default"):
+            continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"{at}: {name} is a number, not {value!r}")
         if not math.isfinite(value):

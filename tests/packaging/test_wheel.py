@@ -121,6 +121,7 @@ def test_packages_have_names_of_their_own(site: Path) -> None:
     "pattern",
     [
         "tunewell/example_studies/mnist-random.json",
+        "tunewell/py.typed",
         "tunewell_migrations/versions/*.py",
         "tunewell_app/dashboard/templates/*.html",
         "tunewell_app/dashboard/static/lib/*.js",

@@ -51,19 +51,9 @@ def test_every_block_of_the_page_runs(
             )  # fmt: skip
             names["study"] = fresh
         if k == 3:
-            study = names["study"]
-            study._client.request(
-                "PATCH", f"/v1/studies/{study.id}", body={"limits": {"max_trials": 9}},
-                headers={"If-Match": "*"},
-            )  # fmt: skip
-            study.resume()
+            names["study"].resume(max_trials=9)
         if k == 4:
-            study = names["study"]
-            study._client.request(
-                "PATCH", f"/v1/studies/{study.id}", body={"limits": {"max_trials": 12}},
-                headers={"If-Match": "*"},
-            )  # fmt: skip
-            study.resume()
+            names["study"].resume(max_trials=12)
     assert kept["study"].refresh().state == "completed"
     assert kept["study"].info.n_finished == 20
     assert "accuracy=" in capsys.readouterr().out

@@ -36,10 +36,25 @@ for trial in study.ask_until_done():
                 time.sleep(600)
 """
 
+PARENT = """
+import sys, time
+import tunewell as tw
 
-def script(tmp_path: Path, client: tw.Client, study: tw.Study, *more: str) -> Process:
+
+def evaluate(trial):
+    print("begun", flush=True)
+    time.sleep(60)
+
+
+tw.connect().studies.get(sys.argv[1]).optimize(evaluate, n_workers=2)
+"""
+
+
+def script(
+    tmp_path: Path, client: tw.Client, study: tw.Study, *more: str, text: str = CHILD
+) -> Process:
     path = tmp_path / "train.py"
-    path.write_text(CHILD)
+    path.write_text(text)
     folder = tmp_path / "processes"
     folder.mkdir(exist_ok=True)
     env = {"TUNEWELL_URL": client.url, "TUNEWELL_TOKEN": client.token}
@@ -89,6 +104,21 @@ def test_a_script_that_is_terminated_gives_its_trial_back(
         running.end()
     found = client.get_trial(trial_id)
     assert (found["state"], found["n_attempts"], found["losses"]) == ("pending", 0, 1)
+
+
+def test_processes_of_optimize_give_their_trials_back_when_the_script_is_terminated(
+    study: tw.Study, client: tw.Client, tmp_path: Path
+) -> None:
+    running = script(tmp_path, client, study, text=PARENT)
+    try:
+        for _ in range(2):
+            running.line("begun")
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(timeout=30) == 128 + signal.SIGTERM
+    finally:
+        running.end()
+    found = [(each["state"], each["losses"]) for each in client.trials(study.id)]
+    assert found == [("pending", 1), ("pending", 1)]
 
 
 def test_two_runs_of_one_script_have_trials_of_their_own(

@@ -51,6 +51,30 @@ def test_the_same_definition_is_the_same_study(client: tw.Client, done: tw.Study
     assert [each.id for each in client.studies.list(name_prefix="done")] == [done.id]
 
 
+def test_other_limits_than_those_of_the_study_are_told_with_how_to_change_them(
+    client: tw.Client, done: tw.Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    given: dict[str, Any] = {"suggester": "random", "seed": 4, "max_trials": 12}
+    client.studies.get_or_create("done", SPACE, tw.minimize("value"), **given)
+    assert caplog.text == ""
+    client.studies.get_or_create("done", SPACE, tw.minimize("value"), **{**given, "max_trials": 99})
+    assert "study done has max_trials 12, not 99" in caplog.text
+    assert "study.resume(max_trials=99)" in caplog.text
+
+
+def test_a_study_that_a_limit_ended_goes_on_with_more_of_it(study: tw.Study) -> None:
+    study.optimize(parabola)
+    study.resume(max_trials=5)
+    assert study.state == "active"
+    study.resume(max_trials=6)
+    study.optimize(parabola)
+    assert (study.state, study.info.n_finished) == ("completed", 6)
+    with pytest.raises(tw.InvalidStudy, match='did you mean "max_trials"'):
+        study.resume(max_trial=7)
+    with pytest.raises(tw.ApiError, match="raise that limit first"):
+        study.resume()
+
+
 def test_another_definition_says_where_it_differs(client: tw.Client, done: tw.Study) -> None:
     with pytest.raises(tw.DefinitionMismatch, match=r"low: is 0\.0001, given 0\.001") as bad:
         client.studies.get_or_create(
@@ -161,7 +185,7 @@ def test_a_trial_is_ended_and_followed_by_one_call(study: tw.Study, sent: list[s
 
 
 def test_what_is_refused_together_is_refused_where_it_is_wrong(
-    study: tw.Study, sent: list[str]
+    study: tw.Study, sent: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     def evaluate(trial: tw.Trial) -> float:
         if trial.number == 1:
@@ -173,6 +197,7 @@ def test_what_is_refused_together_is_refused_where_it_is_wrong(
     failed = next(iter(study.trials))
     assert failed.failure is not None
     assert "names of at most 200 characters" in failed.failure.message
+    assert "trial 1 failed: 422 invalid-value" in caplog.text
 
 
 def test_a_loop_that_is_left_gives_the_next_trial_back(

@@ -242,6 +242,37 @@ def test_a_paused_study_is_waited_for_and_said(
     assert f"tunewell study resume {study.id}" in caplog.text
 
 
+def test_a_study_that_has_paused_itself_is_not_waited_for(study: tw.Study) -> None:
+    def slip(trial: tw.Trial) -> float:
+        raise ValueError("boom")
+
+    study.resume(max_trials=20)
+    with pytest.raises(tw.TunewellError, match=r"paused itself: .*boom") as ended:
+        study.optimize(slip)
+    assert ended.value.next_step.endswith(f"tunewell study resume {study.id}")
+
+
+def test_a_study_that_has_failed_says_so_to_whoever_asks(
+    client: tw.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = client.studies.create(
+        "has-failed", [tw.Float("x", 0.0, 1.0)], tw.minimize("value"),
+        failure_policy={"max_attempts": 1, "max_failed": 2},
+    )  # fmt: skip
+    study.optimize(lambda trial: float("nan"))
+    assert study.state == "failed"
+    assert f"study has-failed has failed: {study.info.reason}" in caplog.text
+
+
+def test_a_trial_whose_block_was_left_takes_nothing_more(study: tw.Study) -> None:
+    with one(study) as trial:
+        trial.report(1, value=1.0)
+    with pytest.raises(tw.TunewellError, match="trial 1 has ended"):
+        trial.report(2, value=0.0)
+    with pytest.raises(tw.TunewellError, match="trial 1 has ended"), trial:
+        pytest.fail("an ended trial was entered")
+
+
 def test_an_enqueued_point_comes_first_with_its_note(study: tw.Study) -> None:
     made = study.enqueue({"x": 0.25}, note="a guess")
     assert made.note == "a guess"

@@ -56,7 +56,16 @@ def merged_space(
             f"not every trial has {', '.join(partial)}: a study that has them only under a "
             "condition takes all trials (--definition prints one to begin with)"
         )
-    return list(found.values()), notes
+    return [_with_room(parameter) for parameter in found.values()], notes
+
+
+def _with_room(parameter: dict[str, Any]) -> dict[str, Any]:
+    """A parameter as it is; one with a single value, which Optuna's ranges may have, as a choice:
+    a range of ours is not empty.
+    """
+    if parameter["type"] == "categorical" or parameter["low"] < parameter["high"]:
+        return parameter
+    return {"name": parameter["name"], "type": "categorical", "choices": [parameter["low"]]}
 
 
 def _parameter(name: str, distribution: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,13 @@
 """Retries, idempotency keys, errors and event streams of a connection, against a fake service."""
 
+import json
+import os
+
 import httpx
+import numpy as np
 import pytest
 
-from tunewell.client import Client
+from tunewell.client import Client, greeting
 from tunewell.errors import (
     ApiError,
     NotFound,
@@ -163,6 +167,11 @@ def test_numbers_that_json_has_not_go_as_strings() -> None:
     assert sent == {"a": "NaN", "b": ["Infinity"], "c": ["-Infinity", 1.5, "x", None]}
 
 
+def test_what_is_of_numpy_goes_as_pythons_own() -> None:
+    sent = sendable({"n": np.int64(3), "is": np.True_, "bad": np.float32("nan"), "all": np.ones(2)})
+    assert json.loads(json.dumps(sent)) == {"n": 3, "is": True, "bad": "NaN", "all": [1.0, 1.0]}
+
+
 @pytest.mark.parametrize("url", ["tune:8700", "localhost", "ftp://tune", "http://", "http://a:b:c"])
 def test_what_is_no_address_is_refused_before_any_call(url: str) -> None:
     with pytest.raises(WrongAddress, match="is no address of a service"):
@@ -172,12 +181,38 @@ def test_what_is_no_address_is_refused_before_any_call(url: str) -> None:
 def test_address_and_token_come_from_the_environment_unless_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("TUNEWELL_URL", "http://there:1/")
+    monkeypatch.setenv("TUNEWELL_URL", "http://there:1/\n")
     monkeypatch.setenv("TUNEWELL_TOKEN", "tw_env\n")
     assert Client().url == "http://there:1"
     assert Client()._http.headers["Authorization"] == "Bearer tw_env"
     assert Client("http://here:2").url == "http://here:2"
     assert "Authorization" not in Client(token="")._http.headers
+
+
+def test_a_page_in_place_of_the_address_is_told_from_a_study_that_is_not_there() -> None:
+    client = FakeService({"GET /v1/meta": problem(404, "not-found", "nothing here")}).client()
+    with pytest.raises(WrongAddress, match="no service answers at http://tune"):
+        client.run(greeting(client))
+
+
+def test_https_where_http_is_spoken_is_told() -> None:
+    refused = httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)")
+    with pytest.raises(Unreachable, match="it may speak http, not https"):
+        FakeService({PATH: refused}).client(retry_s=0).get_study("st_1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("ALL_PROXY", "socks9://a:1"), ("SSL_CERT_FILE", "/there/is/none.pem")]
+)
+def test_a_variable_of_the_environment_that_is_no_use_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    for each in {*os.environ}:
+        if "_PROXY" in each.upper() or each.startswith("SSL_CERT"):
+            monkeypatch.delenv(each)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(TunewellError, match=rf"environment's {name} cannot be used: (.|\n)*unset"):
+        Client("http://tune.example:8700")
 
 
 def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(

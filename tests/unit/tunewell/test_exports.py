@@ -124,6 +124,10 @@ def test_the_package_is_small() -> None:
     assert len(packed.getvalue()) <= ZIP_LIMIT_BYTES
 
 
+def test_type_checkers_are_told_that_it_has_types() -> None:
+    assert (Path(tunewell.__file__).parent / "py.typed").is_file()
+
+
 def test_a_function_stays_one_when_modules_of_a_like_name_are_imported() -> None:
     for name in ("private", "embedded", "space", "client"):
         importlib.import_module(f"tunewell.{name}")

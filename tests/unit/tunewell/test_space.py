@@ -1,9 +1,11 @@
 """Parameters and metrics of a script: equal by content, wrong ones refused at once."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tunewell as tw
@@ -37,6 +39,14 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: tw.Float("a", "0", 1), "low is a number, not '0'"),  # type: ignore[arg-type]
     (lambda: tw.Float("", 0, 1), "a name is a string that is not empty"),
     (lambda: tw.Int("a", 0.5, 1), "low is an integer, not 0.5"),  # type: ignore[arg-type]
+    (lambda: tw.Int("a", 0, float("inf")), "high is finite, not inf"),  # type: ignore[arg-type]
+    (lambda: tw.Int("a", 0, "b"), "high is a number, not 'b'"),  # type: ignore[arg-type]
+    (lambda: tw.Float("a", 0, 1, step="b"), "step is a number"),  # type: ignore[arg-type]
+    (lambda: tw.Float("a", 0, 1, default="b"), "default is a number"),  # type: ignore[arg-type]
+    (lambda: tw.Float("a", np.zeros(2), 1), "low is a number"),  # type: ignore[arg-type]
+    (lambda: tw.Cat("a", [1, float("nan")]), "a choice is finite, not nan"),
+    (lambda: tw.Cat("a", {"x", "y"}), "a list, not a set"),
+    (lambda: tw.when("a", True), r"choices are a list, such as \[True\]"),  # type: ignore[arg-type]
     (lambda: tw.Cat("a", []), "at least one choice"),
     (lambda: tw.Cat("a", "xy"), r"choices are a list, such as \['xy'\]"),
     (lambda: tw.Cat("a", ["x", "x"]), "not all different"),
@@ -57,6 +67,43 @@ def test_what_is_wrong_with_one_is_said_when_it_is_made(make: Callable[[], Any],
 
 def test_a_bool_and_the_number_that_it_equals_are_two_choices() -> None:
     assert len(tw.Cat("a", [True, 1, False]).choices) == 3
+
+
+def test_scalars_of_numpy_are_pythons_own_numbers() -> None:
+    given: Any = np
+    made = [
+        tw.Float("a", given.float32(0.5), given.float64(2), default=given.float32(1)),
+        tw.Int("b", given.int64(1), given.int32(9), step=given.int8(2)),
+        tw.Cat("c", given.array([1, 2]), default=given.int64(2)),
+        tw.Cat("d", given.array([True, False])),
+        tw.Float("e", 0, 1, when=tw.when("c", given.array([2]))),
+        tw.Float("f", 0, 1, when=tw.when("b", low=given.int64(3))),
+    ]
+    assert made == [
+        tw.Float("a", 0.5, 2.0, default=1.0),
+        tw.Int("b", 1, 9, step=2),
+        tw.Cat("c", [1, 2], default=2),
+        tw.Cat("d", [True, False]),
+        tw.Float("e", 0, 1, when=tw.when("c", [2])),
+        tw.Float("f", 0, 1, when=tw.when("b", low=3)),
+    ]
+    json.dumps([each.to_json() for each in made])
+
+
+@pytest.mark.parametrize(
+    ("space", "metric", "says"),
+    [
+        ({"x": SPACE[0]}, tw.minimize("v"), r"space is such as \[tw.Float\(.*, not \{'x'"),
+        (SPACE[0], tw.minimize("v"), "space is such as"),
+        (SPACE, "v", r"metric is such as tw.maximize\('accuracy'\), not 'v'"),
+        (SPACE, ["v"], "metric is such as"),
+    ],
+)
+def test_a_space_or_metric_that_is_none_is_said_with_what_one_looks_like(
+    space: Any, metric: Any, says: str
+) -> None:
+    with pytest.raises(TypeError, match=says):
+        definition("a", space, metric)
 
 
 def test_the_service_takes_a_definition_as_it_is_written() -> None:

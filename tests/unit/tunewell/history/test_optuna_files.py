@@ -15,6 +15,7 @@ from tunewell.cli.history import definition_of
 from tunewell.history.mapping import mapped
 from tunewell.history.optuna_files import read_optuna
 from tunewell.history.records import BadHistory, History
+from tunewell.history.spaces import merged_space
 
 STORAGES = Path(__file__).parent / "storages"
 FILES = sorted(path.name for path in STORAGES.glob("optuna-*"))
@@ -148,3 +149,17 @@ def test_another_file_is_named(tmp_path: Path) -> None:
         read_optuna(str(path))
     with pytest.raises(BadHistory, match="cannot be read"):
         read_optuna(str(tmp_path / "none"))
+
+
+def test_a_range_of_one_value_becomes_a_choice_until_another_trial_widens_it() -> None:
+    fixed = {
+        "x": {"name": "FloatDistribution", "attributes": {"low": 1.0, "high": 1.0}},
+        "k": {"name": "IntDistribution", "attributes": {"low": 3, "high": 3}},
+    }
+    space, _ = merged_space([fixed])
+    assert space == [
+        {"name": "x", "type": "categorical", "choices": [1.0]},
+        {"name": "k", "type": "categorical", "choices": [3]},
+    ]
+    wider = {"x": {"name": "FloatDistribution", "attributes": {"low": 0.0, "high": 1.0}}}
+    assert merged_space([fixed, wider])[0][0]["type"] == "float"

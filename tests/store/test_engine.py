@@ -285,6 +285,35 @@ def test_a_row_that_another_transaction_holds_is_not_waited_for_for_ever(
         assert making.trial(store, made.id).number == 1
 
 
+@ON_POSTGRES
+@pytest.mark.parametrize(
+    "state",
+    ["25006", "0A000", "53100"],
+    ids=["read-only", "a standby, asked for a transaction that writes", "disk full"],
+)
+def test_a_postgres_that_takes_no_writes_is_unavailable(store: Store, state: str) -> None:
+    raising = f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$"
+    with pytest.raises(Unavailable) as refused:
+        store.write(lambda tx: tx.conn.execute(text(raising)))
+    assert (refused.value.code, refused.value.retry_after_s) == ("storage-busy", 1)
+    making.study(store)
+
+
+@ON_SQLITE
+def test_a_file_that_cannot_be_written_is_unavailable(store: Store) -> None:
+    def write(tx: Tx) -> None:
+        tx.conn.exec_driver_sql("PRAGMA query_only = ON")
+        try:
+            tx.conn.exec_driver_sql("DELETE FROM studies")
+        finally:
+            tx.conn.exec_driver_sql("PRAGMA query_only = OFF")
+
+    with pytest.raises(Unavailable) as refused:
+        store.write(write)
+    assert (refused.value.code, refused.value.retry_after_s) == ("storage-busy", 1)
+    making.study(store)
+
+
 @ON_SQLITE
 def test_a_write_inside_a_write_is_a_defect_that_shows(store: Store) -> None:
     with pytest.raises(RuntimeError):

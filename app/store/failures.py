@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -37,6 +38,9 @@ _POSTGRES_READ_ONLY_STATES = frozenset({"25006", "0A000"})
 """A write in a read-only transaction; and what a standby says when one that may write begins: we
 ask for nothing else that Postgres does not support.
 """
+
+_POSTGRES_FORBIDDEN_STATES = frozenset({"42501", "3F000"})
+"""The role has not the privilege, or there is no schema that it may use."""
 
 _PRIMARY_CODE = 0xFF
 
@@ -73,6 +77,24 @@ def _broken_rule(error: IntegrityError) -> AppError | None:
     if "unique" in str(error.orig).lower():
         return Conflict(f"there is one already: {_first_line(error)}", code="already-exists")
     return None
+
+
+def unusable(error: Exception, url: URL) -> Unavailable | None:
+    """For who opens a database at a start: the driver's reason, which names no password; None when
+    it is a defect.
+    """
+    raised = _raised(error)
+    if isinstance(raised, sqlite3.DatabaseError):
+        no_database = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+        is_known = _primary_code(raised) in no_database
+        is_known |= isinstance(raised, sqlite3.OperationalError)
+    else:
+        is_known = isinstance(error, OperationalError)
+        is_known |= getattr(raised, "sqlstate", None) in _POSTGRES_FORBIDDEN_STATES
+    if not (is_known or _is_read_only(error)):
+        return None
+    what = url.database if url.get_backend_name() == "sqlite" else "the database"
+    return storage_busy(f"{what} cannot be used: {_first_line(error)}")
 
 
 def _is_read_only(error: Exception) -> bool:

@@ -189,9 +189,10 @@ class Settings(BaseSettings):
 
     def checkpoint_place(self) -> str | None:
         """Where checkpoints lie; None when nobody has said so and the database is no file."""
-        if self.checkpoint_dir or not self.database_url.startswith("sqlite:///"):
-            return self.checkpoint_dir or None
-        return self.database_url.removeprefix("sqlite:///") + ".checkpoints"
+        if self.checkpoint_dir:
+            return self.checkpoint_dir
+        found = _SQLITE_FILE.match(self.database_url)
+        return f"{found[1]}.checkpoints" if found else None
 
     def masked(self) -> dict[str, Any]:
         """The settings as they may be printed: passwords and secrets are hidden."""
@@ -221,6 +222,7 @@ def misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
                 yield name, close
 
 
+_SQLITE_FILE = re.compile(r"sqlite(?:\+\w+)?:///([^?]+)")
 _SECRET_ENDINGS = ("_secret", "_secrets", "_password", "_key", "_token")
 _PASSWORD_PARAMETER = re.compile(r"(?i)\b((?:ssl)?password=)[^&]*")
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import (
     IntegrityError,
     InterfaceError,
     OperationalError,
+    ProgrammingError,
 )
 from sqlalchemy.exc import (
     TimeoutError as PoolTimeout,
@@ -89,8 +90,10 @@ def unusable(error: Exception, url: URL) -> Unavailable | None:
         is_known = _primary_code(raised) in no_database
         is_known |= isinstance(raised, sqlite3.OperationalError)
     else:
-        is_known = isinstance(error, OperationalError)
-        is_known |= getattr(raised, "sqlstate", None) in _POSTGRES_FORBIDDEN_STATES
+        state = getattr(raised, "sqlstate", None)
+        is_known = isinstance(error, OperationalError) or state in _POSTGRES_FORBIDDEN_STATES
+        # The driver's own word, such as on an option of the address that it does not know.
+        is_known |= isinstance(error, ProgrammingError) and state is None
     if not (is_known or _is_read_only(error)):
         return None
     what = url.database if url.get_backend_name() == "sqlite" else "the database"

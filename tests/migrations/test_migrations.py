@@ -164,6 +164,7 @@ def test_what_is_no_database_is_refused_with_the_reason(tmp_path: Path) -> None:
             f"postgresql://me:secret@/none?host={tmp_path}",
             "database cannot be used: .*No such file",
         ),
+        (f"postgresql://me:secret@/none?nosuch=1&host={tmp_path}", "invalid connection option"),
     ):
         for call in (schema.upgrade, schema.is_current):
             with pytest.raises(Unavailable, match=reason) as refused:

@@ -59,3 +59,17 @@ def test_a_setting_that_is_misspelt_is_told() -> None:
         ("TUNEWELL_PORTS", "TUNEWELL_PORT"),
         ("TUNEWELL_TRUSTED_PROXY", "TUNEWELL_TRUSTED_PROXIES"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("sqlite:////srv/a.db", "/srv/a.db.checkpoints"),
+        ("sqlite:///a.db?timeout=7", "a.db.checkpoints"),
+        ("sqlite+pysqlite:///a.db", "a.db.checkpoints"),
+        ("postgresql://me@/a", None),
+    ],
+)
+def test_checkpoints_lie_beside_a_file_however_it_is_written(url: str, place: str | None) -> None:
+    assert Settings(database_url=url, checkpoint_dir="").checkpoint_place() == place
+    assert Settings(database_url=url, checkpoint_dir="/x").checkpoint_place() == "/x"

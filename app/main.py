@@ -22,11 +22,12 @@ from fastapi import FastAPI
 
 from .api import build
 from .api.wire import bounded_protocol
+from .blobs.opening import check_place
 from .errors import AppError, InvalidInput
 from .logs import configure_logging
 from .service.services import Services
 from .service.tokens import TokenService
-from .settings import Settings
+from .settings import Settings, misspelt
 from .store import schema
 from .store.engine import Store
 from .store.opening import open_store
@@ -121,6 +122,8 @@ def serve(*, migrate: bool = True, json_lines: bool = False, **given: Any) -> in
     """
     settings = Settings(**{k: v for k, v in given.items() if v is not None})
     configure_logging(settings.log_level)
+    for name, meant in misspelt(os.environ):
+        print(f"warning: {name} is no setting; {meant} is", file=sys.stderr)
     try:
         with schema.ServeLock(settings.database_url):
             return _serve(settings, migrate=migrate, json_lines=json_lines)
@@ -138,6 +141,8 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
             file=sys.stderr,
         )
         return 1
+    if (place := settings.checkpoint_place()) is not None:
+        check_place(place)
     with _opened(settings) as store:
         is_open = not TokenService(store).auth_required()
         if is_open and not is_loopback(settings.host):
@@ -170,7 +175,7 @@ def _serve(settings: Settings, *, migrate: bool, json_lines: bool) -> int:
             try:
                 runner.run(server.serve())
             except SystemExit:  # the server's answer to an address that it cannot have
-                print(_unheard(settings), file=sys.stderr)
+                print(_unstarted(settings, server), file=sys.stderr)
         return 0 if server.started else 1
 
 
@@ -209,6 +214,13 @@ def _refusal(settings: Settings) -> str:
         "could run studies\n  make the first token, then start again:\n"
         f"  tunewell token create --role admin --name me --database-url {url}"
     )
+
+
+def _unstarted(settings: Settings, server: uvicorn.Server) -> str:
+    """Why there is no service: what its start stumbled over has been logged."""
+    if server.lifespan.should_exit:
+        return "error: the service could not start; the log above says why"
+    return _unheard(settings)
 
 
 def _unheard(settings: Settings) -> str:

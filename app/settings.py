@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -43,7 +45,9 @@ def _hosts(given: Iterable[str]) -> tuple[str, ...]:
 class Settings(BaseSettings):
     """The service's settings. Durations in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(env_prefix="TUNEWELL_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="TUNEWELL_", frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
     database_url: str = Field(
         default_factory=default_database_url,
@@ -110,8 +114,8 @@ class Settings(BaseSettings):
     )
     trusted_proxies: str = Field(
         "127.0.0.1",
-        description="Addresses of proxies, separated by commas, whose `X-Forwarded-For` and "
-        "`X-Forwarded-Proto` are believed; empty: none.",
+        description="Addresses and networks (`10.0.0.0/8`) of proxies, separated by commas, whose "
+        "`X-Forwarded-For` and `X-Forwarded-Proto` are believed; empty: none.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="From which level on the service writes its lines."
@@ -156,6 +160,16 @@ class Settings(BaseSettings):
     def _split(cls, given: Any) -> Any:
         return _hosts(given.split(",")) if isinstance(given, str) else given
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, given: str) -> str:
+        for each in filter(None, map(str.strip, given.split(","))):
+            try:
+                each == "*" or ipaddress.ip_network(each)
+            except ValueError as error:
+                raise ValueError(f"{error}; names are not looked up") from error
+        return given
+
     @model_validator(mode="after")
     def _check_secret(self) -> Settings:
         if self.webhook_hosts and len(self.webhook_secret.get_secret_value()) < SECRET_CHARS:
@@ -175,9 +189,10 @@ class Settings(BaseSettings):
 
     def checkpoint_place(self) -> str | None:
         """Where checkpoints lie; None when nobody has said so and the database is no file."""
-        if self.checkpoint_dir or not self.database_url.startswith("sqlite:///"):
-            return self.checkpoint_dir or None
-        return self.database_url.removeprefix("sqlite:///") + ".checkpoints"
+        if self.checkpoint_dir:
+            return self.checkpoint_dir
+        found = _SQLITE_FILE.match(self.database_url)
+        return f"{found[1]}.checkpoints" if found else None
 
     def masked(self) -> dict[str, Any]:
         """The settings as they may be printed: passwords and secrets are hidden."""
@@ -197,6 +212,17 @@ class Settings(BaseSettings):
     __str__ = __repr__
 
 
+def misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Names of the environment that are no setting but look like one, each with that one's."""
+    prefix = "TUNEWELL_"
+    known = [prefix + name.upper() for name in Settings.model_fields]
+    for name in names:
+        if name.startswith(prefix) and name not in known:
+            for close in difflib.get_close_matches(name, known, 1, cutoff=0.9):
+                yield name, close
+
+
+_SQLITE_FILE = re.compile(r"sqlite(?:\+\w+)?:///([^?]+)")
 _SECRET_ENDINGS = ("_secret", "_secrets", "_password", "_key", "_token")
 _PASSWORD_PARAMETER = re.compile(r"(?i)\b((?:ssl)?password=)[^&]*")
 

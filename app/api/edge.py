@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..domain.ids import request_id
-from ..errors import AppError
+from ..errors import AppError, Unavailable
 from ..logs import serving
 from ..store.actor import Actor, acting_as
 from .access import check_origin
@@ -87,6 +87,13 @@ class Edge:
                 is_streamed=is_streamed(scope),
             )
             await self._app(scope, incoming.receive, outgoing.send)
+        except asyncio.CancelledError:
+            if outgoing.has_started or not _is_stopping(scope):
+                raise
+            # What has not ended within the grace of a stop is cancelled. The caller repeats it, as
+            # after a lost answer.
+            stopping = Unavailable("the service is stopping", retry_after_s=1)
+            await problem_response(stopping, Request(scope))(scope, receive, outgoing.send)
         except Exception as exc:
             if outgoing.has_started:
                 log.exception("answer_broken")
@@ -119,6 +126,11 @@ class Edge:
         scope["state"]["is_auth_on"] = await is_auth_on(request)
         if not scope["state"]["is_auth_on"]:
             check_origin(request)
+
+
+def _is_stopping(scope: Scope) -> bool:
+    services = scope["app"].state.services if "app" in scope else None
+    return services is not None and services.health.is_draining
 
 
 class _Incoming:

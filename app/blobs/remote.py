@@ -27,7 +27,8 @@ class RemoteBlobs:
         url: `protocol://place`.
 
     Raises:
-        Unavailable: fsspec, or what it needs for this protocol, is not installed.
+        Unavailable: fsspec, or what it needs for this protocol, is not installed; or there is no
+            such protocol.
     """
 
     def __init__(self, url: str) -> None:
@@ -40,6 +41,9 @@ class RemoteBlobs:
                 f"the checkpoint folder {url.partition('://')[0]}://... needs more to be "
                 f"installed: pip install 'tunewell[s3]' ({error})"
             ) from error
+        except ValueError as error:
+            scheme = url.partition("://")[0]
+            raise Unavailable(f"the checkpoint folder {scheme}://... is none: {error}") from error
         self._root = str(root).rstrip("/")
 
     def received(self, key: str) -> int:

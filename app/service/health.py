@@ -1,4 +1,6 @@
-"""Whether the service can serve: asked by what sends requests here, so it never waits long."""
+"""Whether the service can serve: asked by what sends requests here, so it never waits long, and
+writes nothing: anybody may ask.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from sqlalchemy import text
 from ..store import schema
 from ..store.engine import Store
 from ..store.transaction import Tx
+from .leadership import Leadership
 from .probe import Probe
 
 WAIT_S = 2.0
@@ -24,7 +27,9 @@ class Readiness:
     """What keeps the service from serving, if anything.
 
     Attributes:
-        database: whether a read was answered in time; `writer` likewise for a write.
+        database: whether a read was answered in time.
+        writer: whether an empty write was, and whether the last one of this process's own, which
+            come every second, was taken: a full disk refuses only what is to be kept.
         schema_current: whether every migration was applied; None when nobody could say.
         draining: whether the service is stopping.
     """
@@ -53,8 +58,9 @@ class Readiness:
 class HealthService:
     """Looks at the database by a read and by an empty write, each bounded."""
 
-    def __init__(self, store: Store, *, wait_s: float = WAIT_S) -> None:
+    def __init__(self, store: Store, leadership: Leadership, *, wait_s: float = WAIT_S) -> None:
         self._store = store
+        self._leadership = leadership
         self._reading = Probe(self._read, "tunewell-ready-read", wait_s)
         self._writing = Probe(self._write, "tunewell-ready-write", wait_s)
         self._is_current = False
@@ -67,7 +73,7 @@ class HealthService:
         current, written = await asyncio.gather(self._reading.answer(), self._writing.answer())
         return Readiness(
             database=current is not None,
-            writer=bool(written),
+            writer=bool(written) and self._leadership.is_renewed,
             schema_current=current,
             draining=self.is_draining,
         )

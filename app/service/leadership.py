@@ -36,6 +36,8 @@ class Leadership:
         replica_id: its name, another one after each start.
         is_leader: whether it has the housekeeping. It may be out of date by a moment: what a
             leader does has guards of its own.
+        is_renewed: whether its last write was taken; a full disk takes none, though it is asked
+            every second.
     """
 
     def __init__(self, store: Store, threads: Threads, hub: WakeHub) -> None:
@@ -44,6 +46,7 @@ class Leadership:
         self._hub = hub
         self.replica_id = new_id("rp")
         self.is_leader = False
+        self.is_renewed = True
         self._is_stopping = False
 
     async def run(self) -> None:
@@ -53,17 +56,26 @@ class Leadership:
         with self._hub.watch([LEADER]) as watch:
             while not self._is_stopping:
                 watch.clear()
-                try:
-                    await self._threads.run(self.renew)
-                except AppError as error:
-                    self.is_leader = False
-                    log.warning("renewal_failed", extra={"reason": error.detail})
+                await self._renew()
                 if not self._is_stopping:  # else the watch may have been cleared after its waking
                     await watch.wait(RENEW_S)
         try:
             await self._threads.run(self.leave)
         except AppError as error:  # the others will see its rows run out
             log.warning("leave_failed", extra={"reason": error.detail})
+
+    async def _renew(self) -> None:
+        """One `renew`; whatever goes wrong is logged, and the next one may do better."""
+        try:
+            await self._threads.run(self.renew)
+        except AppError as error:
+            log.warning("renewal_failed", extra={"reason": error.detail})
+        except Exception:  # a part that ends would leave the service without a leader
+            log.exception("renewal_failed")
+        else:
+            self.is_renewed = True
+            return
+        self.is_renewed = self.is_leader = False
 
     def stop(self) -> None:
         """Ends `run` soon."""

@@ -93,6 +93,8 @@ class Purger:
                     return
         except AppError as error:
             log.warning("purge_failed", extra={"reason": error.detail})
+        except Exception:  # a defect in one step must not end all further rounds
+            log.exception("purge_failed")
 
     def steps(self) -> Iterator[str]:
         """Runs one transaction after another, each when the next item is asked for.

@@ -65,13 +65,13 @@ class Services:
         self.store = store
         self._settings = settings
         self.counters = Metrics()
-        self.health = HealthService(store)
         self.metrics = MetricsService(
             store, self.counters, version=library_versions()["tunewell"], wait_s=WAIT_S
         )
         self._hub = WakeHub(asyncio.get_running_loop())
         self._threads = Threads(settings.pool_size)
         self.leadership = Leadership(store, self._threads, self._hub)
+        self.health = HealthService(store, self.leadership)
         self.points = PointSource(
             store,
             FitPool(settings.n_suggest_processes()),

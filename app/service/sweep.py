@@ -89,6 +89,8 @@ class Sweeper:
                     await self._threads.run(self.fail_those_without_room, not_before)
             except AppError as error:
                 log.warning("sweep_failed", extra={"reason": error.detail})
+            except Exception:  # what trips over one lease must not leave all others lying
+                log.exception("sweep_failed")
             await self._pause()
 
     def stop(self) -> None:

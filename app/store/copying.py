@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from ..errors import AppError
-from .failures import translate
+from .failures import translate, unusable
 from .sqlite import BUSY_TIMEOUT_MS
 from .tables import metadata
 
@@ -38,7 +38,7 @@ def connected(parsed: URL, **options: Any) -> Iterator[Connection]:
     except AppError:
         raise
     except Exception as error:
-        known = translate(error)
+        known = unusable(error, parsed) or translate(error)
         if known is None:
             raise
         raise known from error

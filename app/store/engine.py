@@ -131,8 +131,11 @@ def parse_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise InvalidInput("the database URL cannot be read") from error
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+        raise InvalidInput(
+            "the database URL cannot be read; several hosts are postgresql://user@/name"
+            "?host=HOST1:PORT1&host=HOST2:PORT2"
+        ) from error
     backend = parsed.get_backend_name()
     if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
         return parsed.set(drivername="sqlite+pysqlite")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
     IntegrityError,
     InterfaceError,
     OperationalError,
+    ProgrammingError,
 )
 from sqlalchemy.exc import (
     TimeoutError as PoolTimeout,
@@ -32,6 +34,14 @@ _POSTGRES_BUSY_CLASSES = ("08", "53", "55", "57", "58")
 
 _POSTGRES_RETRY_STATES = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the same transaction may succeed when run again."""
+
+_POSTGRES_READ_ONLY_STATES = frozenset({"25006", "0A000"})
+"""A write in a read-only transaction; and what a standby says when one that may write begins: we
+ask for nothing else that Postgres does not support.
+"""
+
+_POSTGRES_FORBIDDEN_STATES = frozenset({"42501", "3F000"})
+"""The role has not the privilege, or there is no schema that it may use."""
 
 _PRIMARY_CODE = 0xFF
 
@@ -57,6 +67,8 @@ def translate(error: Exception) -> AppError | None:
         return InvalidInput(f"a value cannot be stored: {_first_line(error)}")
     if isinstance(error, IntegrityError):
         return _broken_rule(error)
+    if _is_read_only(error):
+        return storage_busy("the database takes no writes now: it is read-only")
     if isinstance(error, OperationalError | InterfaceError | sqlite3.Error) and _is_busy(error):
         return storage_busy()
     return None
@@ -68,17 +80,52 @@ def _broken_rule(error: IntegrityError) -> AppError | None:
     return None
 
 
-def _is_busy(error: Exception) -> bool:
-    raised = error.orig if isinstance(error, DBAPIError) else error
+def unusable(error: Exception, url: URL) -> Unavailable | None:
+    """For who opens a database at a start: the driver's reason, which names no password; None when
+    it is a defect.
+    """
+    raised = _raised(error)
+    if isinstance(raised, sqlite3.DatabaseError):
+        no_database = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+        is_known = _primary_code(raised) in no_database
+        is_known |= isinstance(raised, sqlite3.OperationalError)
+    else:
+        state = getattr(raised, "sqlstate", None)
+        is_known = isinstance(error, OperationalError) or state in _POSTGRES_FORBIDDEN_STATES
+        # The driver's own word, such as on an option of the address that it does not know.
+        is_known |= isinstance(error, ProgrammingError) and state is None
+    if not (is_known or _is_read_only(error)):
+        return None
+    what = url.database if url.get_backend_name() == "sqlite" else "the database"
+    return storage_busy(f"{what} cannot be used: {_first_line(error)}")
+
+
+def _is_read_only(error: Exception) -> bool:
+    raised = _raised(error)
     if isinstance(raised, sqlite3.Error):
-        code: int | None = getattr(raised, "sqlite_errorcode", None)
-        return code is not None and code & _PRIMARY_CODE in _SQLITE_BUSY_CODES
+        return _primary_code(raised) == sqlite3.SQLITE_READONLY
+    return getattr(raised, "sqlstate", None) in _POSTGRES_READ_ONLY_STATES
+
+
+def _is_busy(error: Exception) -> bool:
+    raised = _raised(error)
+    if isinstance(raised, sqlite3.Error):
+        return _primary_code(raised) in _SQLITE_BUSY_CODES
     state: str | None = getattr(raised, "sqlstate", None)
     return (
         state is None or state in _POSTGRES_RETRY_STATES or state.startswith(_POSTGRES_BUSY_CLASSES)
     )
 
 
+def _raised(error: Exception) -> BaseException | None:
+    """What the driver raised."""
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _primary_code(error: sqlite3.Error) -> int | None:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & _PRIMARY_CODE
+
+
 def _first_line(error: Exception) -> str:
-    shown = error.orig if isinstance(error, DBAPIError) else error
-    return (str(shown).splitlines() or [""])[0]
+    return (str(_raised(error)).splitlines() or [""])[0]

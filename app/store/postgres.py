@@ -10,8 +10,10 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
+import psycopg
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
@@ -32,7 +34,17 @@ _ATTEMPTS = 5
 
 _RETRY_BASE_S = 0.01
 _POOL_WAIT_S = 10.0
-_CONNECT_S = 5
+
+_CONNECTING = {
+    "connect_timeout": "5",
+    "application_name": "tunewell",
+    # A server that is gone without a word is noticed within half a minute, not in a quarter hour.
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "30000",
+}
+"""What the database's URL may say otherwise."""
 
 LOCK_WAIT_MS = 10_000
 """How long a statement waits for a row that another transaction holds, a stuck replica's say."""
@@ -43,25 +55,23 @@ class PostgresStore(Store):
 
     def __init__(self, url: str, parsed: URL, clock: DatabaseClock | None, pool_size: int) -> None:
         super().__init__(url, "postgresql", clock)
+        options = f"{parsed.query.get('options', '')} -c lock_timeout={LOCK_WAIT_MS}"
+        completed = parsed.set(query={**_CONNECTING, **parsed.query, "options": options})
         self._engine = create_engine(
-            parsed,
+            completed,
             isolation_level="READ COMMITTED",
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=_POOL_WAIT_S,
-            connect_args={
-                "connect_timeout": _CONNECT_S,
-                "application_name": "tunewell",
-                "options": f"{parsed.query.get('options', '')} -c lock_timeout={LOCK_WAIT_MS}",
-            },
             hide_parameters=True,  # values end in no error and no log
             execution_options={CLOCK_OPTION: self.clock},
         )
         self._reading = self._engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        conninfo = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._relay = Relay(conninfo, self.hub)
+        # As the pool has them: a URL written anew may be read otherwise, or be shown in an error.
+        _, arguments = self._engine.dialect.create_connect_args(completed)
+        self._relay = Relay(partial(psycopg.connect, **arguments, autocommit=True), self.hub)
         self._count_lock = threading.Lock()
         self._n_commits = 0
         self._n_waiting = 0

@@ -18,13 +18,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from ..errors import Conflict, Unavailable
 from .engine import Store, parse_url
-from .failures import storage_busy
-from .sqlite import BUSY_TIMEOUT_MS
+from .failures import unusable
+from .sqlite import BUSY_TIMEOUT_MS, make_file
 from .tables import metadata
 
 _MIGRATION_LOCK = 0x74756E6577656C6C
@@ -66,7 +66,8 @@ def upgrade(url: str, revision: str = "head") -> None:
         revision: where to stop; the newest by default.
 
     Raises:
-        Unavailable: the database cannot be reached.
+        Unavailable: the database cannot be used.
+        Conflict: a newer version of the service made the schema.
     """
     _migrate(url, lambda config: command.upgrade(config, revision))
 
@@ -75,7 +76,8 @@ def downgrade(url: str, revision: str) -> None:
     """Takes a database back to `revision`; "base" is the empty schema.
 
     Raises:
-        Unavailable: the database cannot be reached.
+        Unavailable: the database cannot be used.
+        Conflict: a newer version of the service made the schema.
     """
     _migrate(url, lambda config: command.downgrade(config, revision))
 
@@ -89,6 +91,7 @@ def _migrate(url: str, run: Any) -> None:
         with connection.begin():  # all migrations or none, also when the process is killed
             if raw is None:
                 connection.execute(MIGRATION_LOCK)
+            _known_revisions(connection)
             run(alembic_config(connection))
 
 
@@ -101,7 +104,8 @@ def is_current(where: Store | str) -> bool:
     """Whether a database has the newest schema.
 
     Raises:
-        Unavailable: the database cannot be reached.
+        Unavailable: the database cannot be used.
+        Conflict: a newer version of the service made the schema.
     """
     if isinstance(where, Store):
         return where.read(_is_current)
@@ -114,7 +118,20 @@ def is_current(where: Store | str) -> bool:
 
 def _is_current(connection: Connection) -> bool:
     newest = ScriptDirectory.from_config(alembic_config()).get_heads()
-    return set(MigrationContext.configure(connection).get_current_heads()) == set(newest)
+    return _known_revisions(connection) == set(newest)
+
+
+def _known_revisions(connection: Connection) -> set[str]:
+    """The revisions that a database has; those of a newer version are refused."""
+    present = set(MigrationContext.configure(connection).get_current_heads())
+    ours = ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    if unknown := present - {each.revision for each in ours}:
+        raise Conflict(
+            f"the database has the schema {', '.join(sorted(unknown))}, which this version does "
+            "not know: a newer one made it. Install that one, or restore a backup of an older "
+            "schema into an empty database"
+        )
+    return present
 
 
 @contextmanager
@@ -124,8 +141,11 @@ def _connected(parsed: URL, begin: str = "BEGIN") -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             yield connection
-    except OperationalError as error:
-        raise storage_busy("the database cannot be reached") from error
+    except (DBAPIError, sqlite3.Error) as error:
+        known = unusable(error, parsed)
+        if known is None:
+            raise
+        raise known from error
     finally:
         engine.dispose()
 
@@ -133,7 +153,7 @@ def _connected(parsed: URL, begin: str = "BEGIN") -> Iterator[Connection]:
 def _engine(parsed: URL, begin: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, poolclass=NullPool)
-    Path(parsed.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
+    make_file(parsed)
     arguments = {"timeout": BUSY_TIMEOUT_MS / 1000}
     engine = create_engine(parsed, poolclass=NullPool, connect_args=arguments)
 
@@ -156,7 +176,7 @@ def _exclusive(parsed: URL) -> Iterator[None]:
     if parsed.get_backend_name() != "sqlite":
         yield
         return
-    with _lock_file(parsed, "migrate").open("a") as held:
+    with _opened(_lock_file(parsed, "migrate")) as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
 
@@ -165,6 +185,19 @@ def _lock_file(parsed: URL, purpose: str) -> Path:
     database = Path(parsed.database or "").resolve()
     database.parent.mkdir(parents=True, exist_ok=True)
     return database.with_name(f"{database.name}.{purpose}-lock")
+
+
+def _opened(path: Path) -> IO[str]:
+    """A lock's file, which only its owner reads.
+
+    Raises:
+        Unavailable: it cannot be written.
+    """
+    try:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise Unavailable(f"{path} cannot be written: {reason}", code="storage-busy") from error
 
 
 class ServeLock:
@@ -186,7 +219,7 @@ class ServeLock:
             Unavailable: the folder cannot be written.
         """
         if self._parsed.get_backend_name() == "sqlite":
-            self._held = self._open()
+            self._held = _opened(_lock_file(self._parsed, "serve"))
             try:
                 fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -208,13 +241,6 @@ class ServeLock:
         traceback: TracebackType | None,
     ) -> None:
         self._release()
-
-    def _open(self) -> IO[str]:
-        path = _lock_file(self._parsed, "serve")
-        try:
-            return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
-        except OSError as error:
-            raise Unavailable(f"{path} cannot be written", code="storage-busy") from error
 
     def _release(self) -> None:
         if self._held is not None:

@@ -64,10 +64,15 @@ class Hub:
 
 
 class Relay:
-    """Carries topics between the replicas of one Postgres database; reconnects by itself."""
+    """Carries topics between the replicas of one Postgres database; reconnects by itself.
 
-    def __init__(self, conninfo: str, hub: Hub) -> None:
-        self._conninfo = conninfo
+    Args:
+        connect: opens a connection that commits each statement.
+        hub: where what is heard is published.
+    """
+
+    def __init__(self, connect: Callable[[], psycopg.Connection], hub: Hub) -> None:
+        self._connect = connect
         self._hub = hub
         self._origin = secrets.token_hex(8)
         self._closing = threading.Event()
@@ -114,7 +119,7 @@ class Relay:
         attempt = 0
         while not self._closing.is_set():
             try:
-                with psycopg.connect(self._conninfo, autocommit=True) as connection:
+                with self._connect() as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
                     attempt = 0
                     self._announce()
@@ -155,7 +160,7 @@ class Relay:
     def _notify(self, topics: frozenset[str]) -> bool:
         try:
             if self._sender is None or self._sender.closed:
-                self._sender = psycopg.connect(self._conninfo, autocommit=True)
+                self._sender = self._connect()
                 self._sender.execute("SET synchronous_commit = off")
             for payload in _payloads(self._origin, topics):
                 self._sender.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))

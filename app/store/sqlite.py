@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -76,7 +77,7 @@ class SqliteStore(Store):
 
     def __init__(self, url: str, parsed: URL, clock: DatabaseClock | None, pool_size: int) -> None:
         super().__init__(url, "sqlite", clock)
-        Path(parsed.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
+        make_file(parsed)
         self._writing = _engine(parsed, self.clock, 1, "BEGIN IMMEDIATE", _prepare_writer)
         self._reading = _engine(parsed, self.clock, pool_size, "BEGIN", _prepare_reader)
         self._queue: queue.SimpleQueue[_Write[Any] | None] = queue.SimpleQueue()
@@ -230,6 +231,16 @@ class SqliteStore(Store):
         topics = frozenset().union(*(job.topics for job in batch if job.error is None))
         if topics:
             self.hub.publish(topics)
+
+
+def make_file(parsed: URL) -> None:
+    """Makes the file of a database, and its folder, if there is none. It holds the key that signs
+    sessions, so it is its owner's alone; SQLite gives the files beside it the same mode.
+    """
+    file = Path(parsed.database or "").absolute()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # it is there; or else SQLite says why it cannot be
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _undo(raw: sqlite3.Connection, error: Exception) -> None:

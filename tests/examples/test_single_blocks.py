@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
+from app.store.opening import open_store
 from tests.pages import marked, program
 from tests.postgres import Postgres
 
@@ -61,6 +62,20 @@ def test_studies_are_kept_in_postgres(bench: Bench, postgres: Postgres, tmp_path
         bench.run(marked("from SQLite to Postgres"))
         with psycopg.connect(empty) as looking:
             assert looking.execute("SELECT name FROM tokens").fetchall() == [("kept",)]
+
+
+def test_several_hosts_are_one_database_to_the_service(postgres: Postgres, tmp_path: Path) -> None:
+    """The first one that answers and takes writes."""
+    url = marked("several hosts").strip().partition("=")[2]
+    first, second = "db1.example:5432", "db2.example:5432"
+    there = urlsplit(postgres.url("postgres"))
+    (folder,) = parse_qs(there.query)["host"]
+    own = url.replace("user:password@/tunewell", f"{there.username}@/postgres")
+    for gone, present in ((first, second), (second, first)):
+        filled = own.replace(gone, f"{tmp_path}:5432").replace(present, f"{folder}:5432")
+        store = open_store(filled)
+        store.ping()
+        store.close()
 
 
 def test_a_study_is_replayed(bench: Bench) -> None:

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.operations import Operations
@@ -25,6 +26,7 @@ from app.store.engine import parse_url
 from app.store.opening import open_store
 from app.store.schema import ServeLock
 from app.store.tables import metadata
+from tests.postgres import Postgres
 from tests.store import making
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,10 +140,73 @@ def test_a_database_out_of_reach_is_unavailable(tmp_path: Path) -> None:
             schema.is_current(url)
 
 
+def test_a_schema_of_a_newer_version_is_refused(database_url: str) -> None:
+    """After a step back to an older version of the service."""
+    schema.upgrade(database_url)
+    with closing(open_store(database_url)) as store:
+        set_to = text("UPDATE alembic_version SET version_num = :to")
+        store.write(lambda tx: tx.conn.execute(set_to, {"to": "9999"}))
+        for call in (schema.upgrade, schema.is_current):
+            with pytest.raises(Conflict, match="9999, which this version does not know"):
+                call(database_url)
+        store.write(lambda tx: tx.conn.execute(set_to, {"to": "0008"}))
+
+
+def test_what_is_no_database_is_refused_with_the_reason(tmp_path: Path) -> None:
+    file = tmp_path / "notes.db"
+    file.write_text("This is a text, and longer than the head of a database's file would be. " * 9)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for url, reason in (
+        (f"sqlite:///{file}", f"{file} cannot be used: .*not a database"),
+        (f"sqlite:///{folder}", f"{folder} cannot be used: unable to open"),
+        (
+            f"postgresql://me:secret@/none?host={tmp_path}",
+            "database cannot be used: .*No such file",
+        ),
+        (f"postgresql://me:secret@/none?nosuch=1&host={tmp_path}", "invalid connection option"),
+    ):
+        for call in (schema.upgrade, schema.is_current):
+            with pytest.raises(Unavailable, match=reason) as refused:
+                call(url)
+            assert "secret" not in refused.value.detail
+
+
+def test_a_role_that_may_not_make_the_schema_is_told_so(postgres: Postgres) -> None:
+    with (
+        postgres.database(is_migrated=False) as url,
+        psycopg.connect(url, autocommit=True) as admin,
+    ):
+        admin.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        admin.execute("CREATE ROLE narrow LOGIN")
+        try:
+            with pytest.raises(Unavailable, match="no schema has been selected"):
+                schema.upgrade(url.replace("//postgres:@", "//narrow:@"))
+            admin.execute("GRANT USAGE ON SCHEMA public TO narrow")
+            with pytest.raises(Unavailable, match="permission denied for schema public"):
+                schema.upgrade(url.replace("//postgres:@", "//narrow:@"))
+        finally:
+            admin.execute("DROP OWNED BY narrow")
+            admin.execute("DROP ROLE narrow")
+
+
 def test_the_folder_of_a_new_file_is_made(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'a' / 'b.db'}"
     schema.upgrade(url)
     assert schema.is_current(url)
+
+
+def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
+    """It holds the key that signs sessions."""
+    file = tmp_path / "a.db"
+    schema.upgrade(f"sqlite:///{file}")
+    with closing(open_store(f"sqlite:///{file}")) as store:
+        making.study(store)
+        for path in tmp_path.iterdir():
+            assert path.stat().st_mode & 0o077 == 0, path
+    file.chmod(0o640)
+    schema.upgrade(f"sqlite:///{file}")
+    assert file.stat().st_mode & 0o777 == 0o640  # whoever shares it has said so
 
 
 def test_an_sqlite_file_has_one_service(tmp_path: Path) -> None:

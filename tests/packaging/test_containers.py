@@ -6,8 +6,11 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -59,6 +62,37 @@ def test_the_service_keeps_checkpoints_in_a_volume(compose: Any) -> None:
 def test_no_password_stands_in_the_compose_file(compose: Any) -> None:
     password = compose["services"]["database"]["environment"]["POSTGRES_PASSWORD"]
     assert password.startswith("${POSTGRES_PASSWORD:?")
+
+
+def test_a_password_may_hold_any_letter(compose: Any) -> None:
+    """In an address `/`, `@` and `%` would have to be written otherwise."""
+    service = compose["services"]["service"]["environment"]
+    assert service["PGPASSWORD"] == "${POSTGRES_PASSWORD}"
+    assert urlsplit(service["TUNEWELL_DATABASE_URL"]).password is None
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_container_is_healthy_when_the_service_is_ready_whatever_proxy_there_is(
+    status: int,
+) -> None:
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/readyz" else 404)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            """Not on the test's output."""
+
+    with HTTPServer(("127.0.0.1", 0), Ready) as service:
+        thread = threading.Thread(target=service.handle_request)
+        thread.start()
+        nowhere = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+        env = {**os.environ, **nowhere, "TUNEWELL_PORT": str(service.server_port)}
+        env = {name: value for name, value in env.items() if name.lower() != "no_proxy"}
+        script = [str(DOCKER / "healthy.sh")]
+        looked = subprocess.run(script, env=env, capture_output=True, timeout=60, check=False)
+        thread.join(timeout=30)
+    assert (looked.returncode == 0) == (status == 200)
 
 
 def test_the_images_run_scripts_only_and_not_as_root() -> None:

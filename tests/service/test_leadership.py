@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from app.domain.trial import TrialState
 from app.service import leadership as leading
 from app.service.leadership import HOUSEKEEPING, LEASE_S, RENEW_S, Leadership
+from app.service.purge import Purger
 from app.service.services import Services
-from app.service.sweep import LEFT_LYING_S
+from app.service.sweep import LEFT_LYING_S, Sweeper
 from app.service.threads import Threads
 from app.service.wake import WakeHub
 from app.settings import Settings
 from app.store import leaders as leader_rows
 from app.store.engine import Store
 from app.store.opening import open_store
+from app.store.transaction import Tx
 
 from .conftest import LEASE_TTL_S, Bench, worker_study
 
@@ -86,6 +90,62 @@ async def test_a_new_process_on_an_sqlite_file_leads_at_once(
     replicas[1].begin()  # the first was killed: its row has not run out
     holder = store.read(lambda conn: leader_rows.holder(conn, HOUSEKEEPING))
     assert holder == replicas[1 if dialect == "sqlite" else 0].replica_id
+
+
+@pytest.mark.parametrize(
+    ("part", "step"),
+    [(Leadership, "renew"), (Sweeper, "sweep_leases"), (Purger, "_studies")],
+    ids=["leadership", "sweep", "purge"],
+)
+async def test_what_runs_beside_goes_on_after_an_error_that_nobody_expected(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, part: type, step: str
+) -> None:
+    """A part that ended would leave leases that nobody takes back, in a service that looks well."""
+    monkeypatch.setattr(leading, "RENEW_S", 0.01)
+    quick = settings.model_copy(update={"sweep_s": 0.01, "purge_s": 0.01})
+    calls = itertools.count(1)
+    is_repeated = asyncio.Event()
+    loop, really = asyncio.get_running_loop(), getattr(part, step)
+
+    def failing(*args: Any, **more: Any) -> Any:
+        call = next(calls)
+        if call == 2:
+            raise RuntimeError("nobody expected this")
+        if call == 4:
+            loop.call_soon_threadsafe(is_repeated.set)
+        return really(*args, **more)
+
+    monkeypatch.setattr(part, step, failing)
+    services = Services(store, quick)
+    await services.start()
+    await is_repeated.wait()
+    await services.stop()
+    assert not services.leadership.is_leader
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+async def test_a_database_that_keeps_nothing_is_not_ready_until_it_does_again(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a full disk: a transaction that changes nothing goes through."""
+    monkeypatch.setattr(leading, "RENEW_S", 0.01)
+
+    def run(sql: str) -> Callable[[Tx], None]:
+        return lambda tx: tx.conn.exec_driver_sql(sql).close()
+
+    async def becomes(writer: bool) -> None:
+        while (await services.health.readiness()).writer != writer:
+            pass
+
+    services = Services(store, settings)
+    await services.start()
+    await becomes(True)
+    full = "BEFORE INSERT ON replicas BEGIN SELECT RAISE(FAIL, 'disk full'); END"
+    await asyncio.to_thread(store.write, run(f"CREATE TRIGGER full {full}"))
+    await becomes(False)
+    await asyncio.to_thread(store.write, run("DROP TRIGGER full"))
+    await becomes(True)
+    await services.stop()
 
 
 @asynccontextmanager

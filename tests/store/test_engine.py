@@ -174,6 +174,41 @@ def test_commits_of_other_replicas_are_heard(store: Store) -> None:
     assert ears.topics() == {"work", *many}
 
 
+@ON_POSTGRES
+def test_listening_takes_the_url_as_the_pool_does(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A blank in a password or an option is one, and no log shows what is around it."""
+    ears = Ears()
+    url = with_options(store.url, statement_timeout="60s", work_mem="8MB")
+    with opened(url.replace("//postgres:@", "//postgres:one%20secret@")) as other:
+        other.subscribe(ears)
+        store.write(lambda tx: tx.signal("a"))
+        ears.wait_for("a")
+        names = text(
+            "SELECT DISTINCT application_name FROM pg_stat_activity"
+            " WHERE datname = current_database()"
+        )
+        assert store.read(lambda conn: conn.execute(names).scalars().all()) == ["tunewell"]
+    assert "secret" not in caplog.text
+
+
+@ON_POSTGRES
+def test_a_server_that_is_gone_without_a_word_is_not_waited_for(store: Store) -> None:
+    """What the address says of it wins."""
+
+    def parameters(conn: Connection) -> dict[str, str]:
+        raw = conn.connection.driver_connection
+        assert isinstance(raw, psycopg.Connection)
+        return raw.info.get_parameters()
+
+    assert int(store.read(parameters)["tcp_user_timeout"]) == 30_000
+    with opened(f"{store.url}&tcp_user_timeout=5000&connect_timeout=2") as other:
+        found = other.read(parameters)
+        assert (found["tcp_user_timeout"], found["connect_timeout"]) == ("5000", "2")
+        assert found["keepalives_idle"] == "10"
+
+
 def end_backends(url: str, condition: str) -> None:
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(
@@ -283,6 +318,35 @@ def test_a_row_that_another_transaction_holds_is_not_waited_for_for_ever(
         assert (refused.value.code, refused.value.retry_after_s) == ("storage-busy", 1)
         assert making.present(store, made.id) == made
         assert making.trial(store, made.id).number == 1
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize(
+    "state",
+    ["25006", "0A000", "53100"],
+    ids=["read-only", "a standby, asked for a transaction that writes", "disk full"],
+)
+def test_a_postgres_that_takes_no_writes_is_unavailable(store: Store, state: str) -> None:
+    raising = f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$"
+    with pytest.raises(Unavailable) as refused:
+        store.write(lambda tx: tx.conn.execute(text(raising)))
+    assert (refused.value.code, refused.value.retry_after_s) == ("storage-busy", 1)
+    making.study(store)
+
+
+@ON_SQLITE
+def test_a_file_that_cannot_be_written_is_unavailable(store: Store) -> None:
+    def write(tx: Tx) -> None:
+        tx.conn.exec_driver_sql("PRAGMA query_only = ON")
+        try:
+            tx.conn.exec_driver_sql("DELETE FROM studies")
+        finally:
+            tx.conn.exec_driver_sql("PRAGMA query_only = OFF")
+
+    with pytest.raises(Unavailable) as refused:
+        store.write(write)
+    assert (refused.value.code, refused.value.retry_after_s) == ("storage-busy", 1)
+    making.study(store)
 
 
 @ON_SQLITE

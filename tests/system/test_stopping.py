@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -124,6 +125,26 @@ def test_while_it_drains_it_is_not_ready_but_serves_and_hands_out_nothing(starte
     claim = service.http.post("/v1/leases:claim", json={"worker_id": worker_id, "wait_s": 60})
     assert (claim.status_code, claim.json()["leases"]) == (200, [])
     assert service.status() == 0
+
+
+def test_a_body_that_does_not_come_in_time_is_told_to_come_back(started: Any) -> None:
+    service = started(grace_s="1")
+    address = httpx.URL(service.url)
+    with socket.create_connection((address.host, address.port), timeout=ENDS_S) as connection:
+        head = (
+            f"POST /v1/studies HTTP/1.1\r\nHost: {address.host}:{address.port}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 500\r\nExpect: 100-continue\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        with connection.makefile("rb") as answers:
+            assert b"100 Continue" in answers.readline()  # it is being read
+            service.signal()
+            answer = answers.read().decode()
+    assert service.status() == 0
+    assert "HTTP/1.1 503" in answer
+    problem = json.loads(answer.rpartition("\r\n\r\n")[2])
+    assert (problem["code"], problem["retryable"]) == ("storage-busy", True)
+    assert "Traceback" not in service.process.errors.read_text()
 
 
 def test_a_second_signal_ends_it_at_once(started: Any) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
-from app.main import _refusal, _unheard
+import pytest
+
+from app.main import _refusal, _unheard, serve
 from app.settings import Settings
 
 
@@ -22,3 +25,19 @@ def test_a_service_for_others_needs_a_token_first() -> None:
     assert said.endswith(
         "tunewell token create --role admin --name me --database-url sqlite:///x.db"
     )
+
+
+def test_checkpoints_that_could_not_be_kept_are_told_before_it_listens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.main.configure_logging", lambda level: None)
+    (tmp_path / "file").touch()
+    for place, reason in (
+        ("nosuch://bucket/prefix", "nosuch://"),
+        (str(tmp_path / "file" / "folder"), f"{tmp_path / 'file'} cannot be written"),
+    ):
+        database_url = f"sqlite:///{tmp_path / 'a.db'}"
+        assert serve(database_url=database_url, port=0, checkpoint_dir=place) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert reason in said

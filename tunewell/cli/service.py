@@ -173,8 +173,12 @@ def _with_settings(run: Callable[..., int], *args: Any, **given: Any) -> int:
         for fault in error.errors(include_url=False, include_context=False):
             name = "_".join(str(part) for part in fault["loc"])
             where = f"TUNEWELL_{name.upper()} or its option: " if name else ""
-            said = fault["msg"].removeprefix("Value error, ")
-            complain(f"error: {where}{said[:1].lower()}{said[1:]}")
+            said = fault["msg"]
+            if fault["type"] == "value_error":
+                said = said.removeprefix("Value error, ")
+            else:
+                said = said[:1].lower() + said[1:]
+            complain(f"error: {where}{said}")
         return 2
 
 

@@ -295,8 +295,9 @@ class Attempt:
         except Exception as error:
             # E.g. a full disk, which does not take a report.
             outcome = Outcome(failure=of_exception(error, kind="infrastructure"))
+        if self._spool.is_dropped:
+            self._spool.drop()  # the folder may have been made since, or been written into
         if self._is_discarded:
-            self._spool.drop()  # the folder may have been made since
             return
         needed_bytes = self._leave(outcome)
         self.runner.output.end()

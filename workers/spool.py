@@ -97,6 +97,7 @@ class Spool:
         self._unsafe: deque[Record] = deque()
         self._held: deque[Record] = deque()
         self.is_closed = False
+        self.is_dropped = False
 
     @classmethod
     def reopen(cls, path: Path) -> Spool:
@@ -249,7 +250,10 @@ class Spool:
         return (json.loads(line), self._position + len(line)) if line else None
 
     def drop(self) -> None:
-        """Forgets the lease: the file goes, whoever waits is woken."""
+        """Forgets the lease: the file goes, whoever waits is woken. Again is for what a process has
+        left in the folder since.
+        """
+        self.is_dropped = True
         # First: whoever finds the file knows the folder, and not the other way round.
         shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):

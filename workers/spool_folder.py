@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import time
 import uuid
 from collections import Counter
@@ -89,39 +90,46 @@ class SpoolFolder:
         return Spool(self._own / f"{header.lease_id}.jsonl", header, self._syncs.submit)
 
     def orphans(self, url: str, elsewhere: Counter[str] | None = None) -> Iterator[Spool]:
-        """The files that dead processes left for a service, oldest first; each is now ours.
+        """The files that dead processes left for a service, oldest first; each is now ours. Until
+        the last one is dealt with no other process is given any of them.
 
         Args:
             url: its address, as it was written when they were made.
             elsewhere: takes how many are kept for each other address.
         """
-        with self._gate():
-            found = [path for folder in self._abandoned() for path in folder.glob("*.jsonl")]
-        for path in sorted(found, key=lambda each: each.stat().st_mtime):
-            is_old = time.time() - path.stat().st_mtime > KEEP_S
-            try:
-                spool = Spool.reopen(path)
-            except ValueError:
-                path.unlink()
-                continue
-            if spool.header.url == url:
-                yield spool
-            elif is_old:
-                spool.drop()
-            else:
-                spool.close()
-                if elsewhere is not None:
-                    elsewhere[spool.header.url] += 1
+        with contextlib.ExitStack() as held:
+            with self._gate():
+                folders = [each for each in self.base.iterdir() if self._takes_over(each, held)]
+            found = [path for folder in folders for path in folder.glob("*.jsonl")]
+            for path in sorted(found, key=lambda each: each.stat().st_mtime):
+                is_old = time.time() - path.stat().st_mtime > KEEP_S
+                try:
+                    spool = Spool.reopen(path)
+                except ValueError:
+                    path.unlink()
+                    continue
+                if spool.header.url == url:
+                    yield spool
+                elif is_old:
+                    spool.drop()
+                else:
+                    spool.close()
+                    if elsewhere is not None:
+                        elsewhere[spool.header.url] += 1
 
-    def _abandoned(self) -> Iterator[Path]:
-        """Folders whose owner is dead, each held locked while it is looked at."""
-        for folder in self.base.iterdir():
-            if folder == self._own or not folder.is_dir():
-                continue
-            with contextlib.suppress(OSError), (folder / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield folder
-                _remove_if_empty(folder)
+    def _takes_over(self, folder: Path, held: contextlib.ExitStack) -> bool:
+        """Whether a folder's owner is dead. It is then locked for as long as `held` lasts, and
+        removed at the end if it is empty.
+        """
+        if folder == self._own or not folder.is_dir():
+            return False
+        with contextlib.ExitStack() as taken, contextlib.suppress(OSError):
+            lock = taken.enter_context((folder / "lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken.callback(_remove_if_empty, folder)
+            held.enter_context(taken.pop_all())
+            return True
+        return False
 
     def close(self) -> None:
         """Gives the folder up; files in it are left for a later process."""
@@ -131,8 +139,8 @@ class SpoolFolder:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    if any(folder.glob("*.jsonl")):
-        return
-    with contextlib.suppress(OSError):
-        (folder / "lock").unlink()
-        folder.rmdir()
+    """Removes a folder without files of reports; what else lies in it was left by a process that
+    was killed.
+    """
+    if not any(folder.glob("*.jsonl")):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextvars import Context
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -126,7 +126,7 @@ class Ring:
         self._news = asyncio.Event()
 
 
-async def stream(api: Api, ring: Ring, cursor: str | None) -> AsyncIterator[bytes]:
+async def stream(api: Api, ring: Ring, cursor: str | None) -> AsyncGenerator[bytes]:
     """The stream, from its first line on; ends when the client leaves or the service stops.
 
     Args:

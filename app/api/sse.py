@@ -5,14 +5,15 @@ one.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from fastapi.sse import format_sse_event
 
 from ..domain.event import Event
-from ..errors import Denied
+from ..errors import AppError, Denied
 from . import render
 from .answers import dumps
 from .deps import RECHECK_S, Api, caller_of
@@ -58,7 +59,19 @@ def _bounds(services: Services, study_id: str) -> tuple[int, int]:
     return services.events.latest(study_id), services.events.oldest(study_id)
 
 
-async def stream(api: Api, study_id: str, after: int | None) -> AsyncIterator[bytes]:
+async def while_readable(lines: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    """A stream up to where it can be read no more, as when its study is deleted. Its status has
+    been sent by then: who comes back is told why.
+    """
+    async with aclosing(lines):
+        try:
+            async for line in lines:
+                yield line
+        except AppError:
+            return
+
+
+async def stream(api: Api, study_id: str, after: int | None) -> AsyncGenerator[bytes]:
     """The stream, from its first line on; ends when the client leaves or the service stops.
 
     Args:

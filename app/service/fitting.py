@@ -8,6 +8,7 @@ fit takes too long.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import traceback
 from collections.abc import Mapping
@@ -132,19 +133,13 @@ class Fitter:
 
 
 def main(fd: int) -> None:
-    """Serves requests from an inherited pipe until the parent closes it."""
+    """Serves requests from an inherited pipe until the parent closes it or is killed."""
     connection = Connection(fd)
     fitter = Fitter()
-    connection.send("ready")
-    while True:
-        try:
-            request = connection.recv()
-        except EOFError:
-            return
-        try:
-            connection.send(fitter.serve(request))
-        except BrokenPipeError:
-            return
+    with contextlib.suppress(EOFError, ConnectionError):
+        connection.send("ready")
+        while True:
+            connection.send(fitter.serve(connection.recv()))
 
 
 BOOTSTRAP = """

@@ -2,8 +2,9 @@
 
 A study's sequence comes from its row, under its lock: no gaps, and no number shows before a lower
 one. The global feed has no such row. On Postgres transactions end in another order than their ids,
-so each event carries its transaction's id and the feed stops below the oldest transaction that is
-still open: whatever shows up later sorts behind everything that was ever read.
+so each event carries its transaction's id, or a later one that keeps its study's events in order,
+and the feed stops below the oldest transaction that is still open: whatever shows up later sorts
+behind everything that was ever read.
 
 The `trial.state` and `trial.rung` events are also the order of a study's results (`past.py`), from
 which its points are derived again: they are never purged before their study. Others are
@@ -76,10 +77,8 @@ def of_study(conn: Connection, study_id: str, after_seq: int, limit: int) -> lis
 def feed(
     conn: Connection, cursor: str | None, limit: int, *, study_id: str | None = None
 ) -> list[Event]:
-    """Events of all studies, or of one, behind a cursor; none is ever skipped.
-
-    Across transactions the order is that of their start, not of their end: within one study `seq`
-    tells which came first.
+    """Events of all studies, or of one, behind a cursor; none is ever skipped, and those of one
+    study come in the order of their `seq`.
 
     Args:
         cursor: of the last event read, or from `tail`; None for the beginning.

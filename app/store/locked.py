@@ -273,7 +273,15 @@ def _update(columns: frozenset[str]) -> Update:
     )
 
 
+# A transaction may have its id long before it gets its study's lock. So that a study's events sort
+# as they are numbered, each takes the place of the newest event that shows by then, if that is a
+# later one: whoever holds the lock sees the events of those who held it before. A place above all
+# ids that were ever given is of another server, and would hide what comes after it.
+_XACT_ID = "CAST(CAST(pg_current_xact_id() AS text) AS bigint)"
+_GIVEN = "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
+_NEWEST = f"(SELECT max(xid) FROM events WHERE xid < {_GIVEN})"
+
 _EVENT_XID: dict[str, Fixed] = {
     "sqlite": (("xid", literal_column("0")),),
-    "postgresql": (("xid", literal_column("CAST(CAST(pg_current_xact_id() AS text) AS bigint)")),),
+    "postgresql": (("xid", literal_column(f"GREATEST({_XACT_ID}, {_NEWEST})")),),
 }

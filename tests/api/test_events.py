@@ -131,6 +131,19 @@ async def test_a_stream_ends_when_the_service_stops(
         assert b"event:" not in await stream.read()
 
 
+async def test_a_stream_ends_when_its_study_is_deleted(
+    app: FastAPI, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = await create(http)
+    target = f"/v1/studies/{study['id']}"
+    async with Call(app, "GET", f"{target}/events") as stream:
+        await stream.event_after_start()
+        assert (await http.delete(target)).is_success
+        assert b"event:" not in await stream.read()
+    assert (await http.get(f"{target}/events")).status_code == 404
+    assert not caplog.records
+
+
 async def test_a_stream_ends_when_the_client_leaves(app: FastAPI, http: httpx.AsyncClient) -> None:
     study = await create(http)
     async with Call(app, "GET", f"/v1/studies/{study['id']}/events") as stream:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from app.api import feed, render
 from app.domain.event import Event
+from app.errors import Unavailable
 from app.service.services import Services
 from app.store import retention
 
@@ -171,6 +172,25 @@ async def test_a_stream_ends_when_the_service_stops(
         await stream.event_after_start()
         services.drain()
         assert b"event: study" not in await stream.read()
+
+
+async def test_a_stream_ends_when_the_events_cannot_be_read(
+    app: FastAPI,
+    http: httpx.AsyncClient,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def busy(*_: object) -> None:
+        raise Unavailable("the database is busy")
+
+    async with follow(app, await now(http)) as stream:
+        await create(http)
+        await stream.event_after_start()
+        monkeypatch.setattr(services.events, "wait_feed", busy)
+        await create(http, "another")
+        await stream.read()
+    assert not caplog.records
 
 
 async def test_json_stays_the_answer_where_no_stream_is_asked_for(http: httpx.AsyncClient) -> None:

@@ -6,10 +6,11 @@ import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app.domain.event import Event, EventKind
 from app.errors import InvalidInput
-from app.store import events, studies
+from app.store import events, studies, tables
 from app.store.engine import Store
 from app.store.transaction import Tx
 
@@ -157,3 +158,29 @@ def test_an_event_behind_an_open_transaction_waits_for_it(store: Store) -> None:
     assert marks(store.read(lambda conn: events.of_study(conn, two.id, 1, 9))) == ["second"]
     first.commit()
     assert marks(settled_feed(store, cursor, 2)) == ["first", "second"]
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+def test_a_studys_events_come_in_their_order_whichever_transaction_began_first(
+    store: Store,
+) -> None:
+    one, two = making.study(store, "one"), making.study(store, "two")
+    cursor = store.read(events.tail)
+
+    def begin_first(tx: Tx) -> None:
+        studies.lock(tx, two.id)  # it has its id from here on
+        store.write(lambda other: emit(other, one.id, "first"))
+        emit(tx, one.id, "second")
+
+    store.write(begin_first)
+    assert marks(settled_feed(store, cursor, 2)) == ["first", "second"]
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+def test_events_that_were_written_on_another_server_hide_none(store: Store) -> None:
+    made = making.study(store)
+    cursor = store.read(events.tail)
+    far = update(tables.events).values(xid=2**60)
+    store.write(lambda tx: tx.conn.execute(far))
+    store.write(lambda tx: emit(tx, made.id, "now"))
+    assert marks(settled_feed(store, cursor, 1)) == ["now"]

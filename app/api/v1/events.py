@@ -4,7 +4,7 @@ file.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
@@ -25,7 +25,7 @@ from ..parquet import MEDIA_TYPE as PARQUET
 from ..route import ServiceRoute
 from ..schemas.events import EventListOut
 from ..selection import Order, Where, read_order, read_selection
-from ..sse import start_of, stream
+from ..sse import start_of, stream, while_readable
 from .common import StudyId
 
 router = APIRouter(prefix="/v1", route_class=ServiceRoute)
@@ -74,9 +74,9 @@ async def stream_study_events(
     return _streamed(stream(api, study_id, begin))
 
 
-def _streamed(lines: AsyncIterator[bytes]) -> Response:
+def _streamed(lines: AsyncGenerator[bytes]) -> Response:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(while_readable(lines), media_type="text/event-stream", headers=headers)
 
 
 def _wants_stream(request: Request) -> bool:

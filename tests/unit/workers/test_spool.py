@@ -8,6 +8,7 @@ import json
 import resource
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -161,6 +162,33 @@ def test_the_files_of_a_dead_process_are_taken_over_by_the_next(tmp_path: Path) 
     assert [all_of(each) for each in found] == [[0]]
     for each in found:
         each.drop()
+
+
+def test_the_files_of_a_dead_process_are_taken_over_by_one(tmp_path: Path) -> None:
+    """Two workers of a user that start at once, as after a power cut, share a state folder."""
+    dead = SpoolFolder(tmp_path)
+    for name in ("ls_1", "ls_2"):
+        dead.open(replace(HEADER, lease_id=name)).close()
+    dead.close()
+    with closing(SpoolFolder(tmp_path)) as one, closing(SpoolFolder(tmp_path)) as other:
+        found = one.orphans("http://a")
+        next(found).drop()
+        assert list(other.orphans("http://a")) == []
+        for spool in found:
+            spool.drop()
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["gate"]
+
+
+def test_what_else_a_dead_process_left_goes_with_its_folder(tmp_path: Path) -> None:
+    dead = SpoolFolder(tmp_path)
+    left = dead.open(HEADER)
+    (left.checkpoint_dir / "trial").mkdir(parents=True)
+    left.path.unlink()
+    left.close()
+    dead.close()
+    with closing(SpoolFolder(tmp_path)) as later:
+        assert list(later.orphans("http://a")) == []
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["gate"]
 
 
 def test_the_files_of_a_living_process_are_left_to_it(tmp_path: Path) -> None:

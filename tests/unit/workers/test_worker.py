@@ -136,6 +136,18 @@ def test_the_directive_abort_kills_a_child_that_ignores_sigterm_and_writes_nothi
     assert service.ends() == []
 
 
+def test_what_an_aborted_trial_saves_at_its_end_does_not_stay(
+    service: FakeService, tmp_path: Path
+) -> None:
+    service.add("ls_1", "saves_when_told_to_end")
+    service.add("ls_2")
+    with worker(service, "saves_when_told_to_end"):
+        service.wait_for(service.reports)
+        service.directives["ls_1"] = "abort"
+        service.wait_for(service.ends)
+        assert list((tmp_path / "state").rglob("ls_1.*")) == []
+
+
 def test_a_stale_lease_kills_the_trial_and_drops_its_spool(
     service: FakeService, tmp_path: Path
 ) -> None:

@@ -100,6 +100,24 @@ def stubborn(trial: tunewell.Trial) -> float:
 
 
 @_own
+def saves_when_told_to_end(trial: tunewell.Trial) -> float:
+    """Says its process id; saves at SIGTERM, once its folder is gone, in one that it makes anew."""
+    folder = trial.checkpoint_dir
+
+    def save(*_: object) -> None:
+        while folder.exists():
+            time.sleep(0.01)
+        folder.mkdir(parents=True)
+        (folder / "state").write_text("too late")
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, save)
+    trial.report(1, value=float(os.getpid()))
+    while True:
+        time.sleep(1.0)
+
+
+@_own
 def has_a_session_apart(trial: tunewell.Trial) -> float:
     """Starts a process that leads a session of its own and ignores SIGTERM; says its id."""
     apart = os.fork()

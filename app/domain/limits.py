@@ -32,7 +32,9 @@ MIN_EXPECTATIONS = 3
 """
 
 HOPELESS_FAILURES = 20
-"""Failed trials, with none that ended well, that end a study without a `max_failed`."""
+"""So many failed trials, and so many more for each that ended well, end a study without a
+`max_failed`.
+"""
 
 _WORKED = (TrialState.COMPLETED, TrialState.STOPPED, TrialState.INFEASIBLE)
 
@@ -142,15 +144,16 @@ def _by_end(finished: Sequence[Finished]) -> list[Finished]:
 def _has_failed(study: Study) -> bool:
     """Whether too many trials have failed.
 
-    Failed trials free their places, so a study of which nothing works would go on for ever:
-    without `max_failed` it ends after `HOPELESS_FAILURES`, unless some trial ended well.
+    Failed trials free their places, so a study of which nothing works, or nothing works any more,
+    would go on for ever: without `max_failed` it ends after `HOPELESS_FAILURES`, and as many for
+    each trial that ended well.
     """
     most = study.definition.failure_policy.max_failed
     failed = study.counts.get(TrialState.FAILED, 0)
     if most is not None:
         return failed >= most
     worked = sum(study.counts.get(state, 0) for state in _WORKED)
-    return failed >= HOPELESS_FAILURES and worked == 0
+    return failed >= HOPELESS_FAILURES * (1 + worked)
 
 
 def _reached(

@@ -141,7 +141,13 @@ def test_a_study_of_which_nothing_works_does_not_go_on_for_ever() -> None:
     hopeless = {TrialState.FAILED: HOPELESS_FAILURES}
     assert judge(limited({}, counts={TrialState.FAILED: HOPELESS_FAILURES - 1})) is None
     assert judge(limited({}, counts=hopeless)) == Ending(FAILED, StopReason.MAX_FAILED)
-    assert judge(limited({}, counts={**hopeless, TrialState.COMPLETED: 1})) is None
+
+
+@pytest.mark.parametrize("state", [TrialState.COMPLETED, TrialState.STOPPED, TrialState.INFEASIBLE])
+def test_nor_one_of_which_nothing_works_any_more(state: TrialState) -> None:
+    counts = {state: 1, TrialState.FAILED: 2 * HOPELESS_FAILURES}
+    assert judge(limited({}, counts=counts)) == Ending(FAILED, StopReason.MAX_FAILED)
+    assert judge(limited({}, counts={**counts, state: 2})) is None
 
 
 def test_a_stopping_study_keeps_its_reason_and_waits_for_running_trials() -> None:

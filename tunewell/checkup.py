@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -253,7 +254,8 @@ def _data_set(known: ModuleType, data_set: Any) -> Finding:
 def database(database_url: str | None) -> Iterator[Finding]:
     """Whether the database that a service here would use has the newest schema."""
     url = database_url or os.environ.get("TUNEWELL_DATABASE_URL")
-    path = Path(url.removeprefix("sqlite:///")) if url and url.startswith("sqlite:///") else None
+    file = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", url or "")
+    path = Path(file[1]) if file else None
     if url is None:
         path = data_folder() / "tunewell.db"
     if path is not None and not path.exists():

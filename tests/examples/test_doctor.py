@@ -103,10 +103,17 @@ def test_a_token_is_named_with_its_role_and_its_end(tmp_path: Path, doctor: Doct
 
 def test_a_database_that_is_behind_is_a_warning(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "old.db").touch()
-    url = f"sqlite:///{tmp_path / 'old.db'}"
+    for url in (f"sqlite:///{tmp_path}/old.db", f"sqlite+pysqlite:///{tmp_path}/old.db?timeout=5"):
+        found = doctor("--url", "http://127.0.0.1:9", "--database-url", url, status=3)
+        assert found["database"]["verdict"] == "warn"
+        assert "a migration is due" in found["database"]["text"]
+
+
+def test_a_database_that_is_not_there_yet_is_well(doctor: Doctor, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new.db?timeout=5"
     found = doctor("--url", "http://127.0.0.1:9", "--database-url", url, status=3)
-    assert found["database"]["verdict"] == "warn"
-    assert "a migration is due" in found["database"]["text"]
+    assert found["database"]["data"] == {"found": False}
+    assert f"{tmp_path}/new.db is not there yet" in found["database"]["text"]
 
 
 def test_a_gpu_that_torch_cannot_use_is_a_failure(

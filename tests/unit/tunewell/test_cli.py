@@ -328,6 +328,29 @@ def test_verbs_print_the_new_state(run: Any, service: Any, verb: str) -> None:
     assert (ran.status, ran.out) == (0, "demo  paused\n")
 
 
+def test_resume_changes_limits_first(run: Any, service: Any) -> None:
+    service.on(STUDY, study(state="completed"))
+    service.on("PATCH /v1/studies/st_1", study(state="completed"))
+    service.on("POST /v1/studies/st_1:resume", study(state="active"))
+    ran = run("study", "resume", "st_1", "--max-trials", "60", "--target", "none",
+              "--no-progress", '{"trials": 50}', "--min-gain-per-h", "-1e-3")  # fmt: skip
+    assert (ran.status, ran.out) == (0, "demo  active\n")
+    assert json.loads(service.requests[1].content) == {
+        "limits": {
+            "max_trials": 60,
+            "target": None,
+            "no_progress": {"trials": 50},
+            "min_gain_per_h": -1e-3,
+        }
+    }
+
+
+def test_a_limit_that_is_no_number_is_wrong_usage(run: Any, service: Any) -> None:
+    ran = run("study", "resume", "st_1", "--max-trials", "many")
+    assert (ran.status, service.requests) == (2, [])
+    assert "--max-trials takes a number or `none`, not 'many'" in ran.err
+
+
 def test_a_verb_that_is_not_allowed_ends_with_1(run: Any, service: Any) -> None:
     service.on(STUDY, study())
     refusal = problem(409, "illegal-transition", "a completed study cannot be paused")

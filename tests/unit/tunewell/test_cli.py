@@ -384,6 +384,15 @@ def test_export_writes_bytes_as_they_come(
     assert service.requests[-1].url.params["format"] == "jsonl"
 
 
+def test_an_export_to_no_folder_says_so_once(run: Any, service: Any, tmp_path: Path) -> None:
+    service.on(STUDY, study())
+    service.on("GET /v1/studies/st_1/export", httpx.Response(200, content=b"a,b"))
+    target = tmp_path / "none" / "out.csv"
+    ran = run("study", "export", "st_1", "--output", str(target))
+    said = f"error: {target} cannot be written: No such file or directory"
+    assert (ran.status, ran.err.splitlines()[0]) == (2, said)
+
+
 def test_parquet_is_written_as_it_comes_but_to_no_terminal(
     service: Any, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

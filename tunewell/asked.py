@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from . import calls, failures, identity
 from .ending import INTERRUPTED_S, Evaluated
@@ -85,6 +85,17 @@ class AskedBase(Trial):
         # One that is forgotten unended is not kept alive: its lease runs out.
         self._give_up = weakref.finalize(self, _let_go, session.sender, held, slot, folder)
         session.sender.hold(held)
+
+    def __reduce__(self) -> NoReturn:
+        """Its lease is kept alive by threads of this process, so it stays here.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            f"trial {self.number} cannot be sent to another process: send its params and report "
+            "what comes back, or have each process ask for its trials"
+        )
 
     def __repr__(self) -> str:
         return f"<Trial {self.number} of {self._study_name}: {self.params}>"

@@ -44,6 +44,9 @@ from .training import Cost, PackKey, Training, driven, saves, stacks
 
 Values: TypeAlias = Mapping[str, float]
 
+MAX_STEP = 2**53
+"""The largest step: every reader of JSON keeps an integer up to it exact."""
+
 
 class TrialEnded(BaseException):
     """Raised by `Trial.report` in code that trains on after a report returned with `should_stop`
@@ -243,7 +246,8 @@ class Trial:
             metrics: numbers by metric name; NaN and infinities are kept but never win.
 
         Raises:
-            ValueError: the step does not grow, there is no metric, or one is not declared.
+            ValueError: the step does not grow or is too large, there is no metric, or one is not
+                declared.
             TypeError: a value is no number.
             TrialEnded: the report before returned with `should_stop` set.
         """
@@ -256,6 +260,8 @@ class Trial:
         is_whole = not isinstance(step, bool) and hasattr(step, "__index__")  # numpy's too
         if not is_whole or (number := operator.index(step)) <= self.last_step:
             raise ValueError(f"step must be an integer above {self.last_step}, not {step!r}")
+        if number > MAX_STEP:
+            raise ValueError(f"step must be at most {MAX_STEP}, not {number}")
         if not metrics:
             raise ValueError("report at least one metric")
         if self._metrics is not None and (unknown := sorted(set(metrics) - set(self._metrics))):
@@ -277,7 +283,7 @@ def as_number(name: str, value: Any) -> float:
         raise TypeError(f"the metric {name!r} is a number, not {value!r}")
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"the metric {name!r} is a number, not {value!r}: {error}") from error
 
 

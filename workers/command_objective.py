@@ -25,12 +25,19 @@ from .parent_death import die_with
 
 LAST_LINES = 20
 """So many of a failed command's last lines are told."""
+LONGEST_LINE = 4 * 1024 * 1024
+"""A longer line is read in pieces of so many characters: one without an end must not fill the
+memory."""
+LONGEST_TOLD = 200
+"""So many characters of each of the last lines are told."""
 GRACE_S = 10.0
 """From SIGTERM to SIGKILL, for a command that is to stop."""
 LINGER_S = 1.0
 """From a command's end until what it has left running, and holds its output, is ended too."""
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """Statuses of a command that was killed, and of a shell whose command was."""
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+"""What a terminal takes for a colour, or for a move of its cursor."""
 
 
 class CommandFailed(RuntimeError):
@@ -68,19 +75,20 @@ class Reader:
         Raises:
             ValueError: the line is a report whose step or value is no number.
         """
+        line = _ESCAPE.sub("", line)
         found = self._by_json(line) if self._pattern is None else self._by_pattern(line)
         if not set(found) & set(self._metrics):
             return None
         step = found.pop(STEP, None)
         values = {name: _number(name, value) for name, value in found.items()}
-        return None if step is None else int(step), values
+        return None if step is None else _whole(step), values
 
     def _by_json(self, line: str) -> dict[str, Any]:
         if not line.lstrip().startswith("{"):
             return {}
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or more brackets than a report has
             return {}
         kept = (*self._metrics, STEP)
         return {name: found[name] for name in kept if name in found}
@@ -172,9 +180,9 @@ class _Running:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in iter(partial(self._process.stdout.readline, LONGEST_LINE), ""):
             sys.stdout.write(line)  # what it prints is the trial's output
-            self._last.append(line.rstrip("\n"))
+            self._last.append(line.rstrip("\n")[:LONGEST_TOLD])
             found = self._reader.report(line)
             if found is not None and not self._is_ending:
                 self._report(*found)
@@ -229,8 +237,16 @@ class _Running:
 def _number(name: str, value: Any) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"the command reports {value!r} for {name}, which is no number") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        said = f"{value!r}"[:LONGEST_TOLD]
+        raise ValueError(f"the command reports {said} for {name}, which is no number") from error
+
+
+def _whole(value: Any) -> int:
+    number = _number(STEP, value)
+    if not number.is_integer():
+        raise ValueError(f"the command reports {value!r} for {STEP}, which is no whole number")
+    return int(number)
 
 
 def _how(status: int) -> str:

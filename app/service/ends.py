@@ -84,7 +84,11 @@ def paused(held: Held) -> Trial:
     if not may_pause(trial, held.lease):
         raise Conflict(
             "a trial pauses at a rung only, when its early-stopping rule says so",
-            members={"current_state": trial.state.value, "allowed": ["pending"]},
+            members={
+                "current_state": trial.state.value,
+                "allowed": ["pending"],
+                "study_id": trial.study_id,
+            },
         )
     if trial.directive is not None:
         return obeyed(held.study, trial)

@@ -262,7 +262,11 @@ def _user_verdict(past: StudyPast, trial: Trial) -> Verdict | None:
     The rest of a partial point is drawn for its place among the trials of the call.
     """
     known = trial.provenance
-    if trial.origin is not TrialSource.USER:
+    # A promotion hides who made the point; a suggester leaves its name.
+    is_users = (
+        trial.origin in (TrialSource.USER, TrialSource.PROMOTION) and "suggester" not in known
+    )
+    if not is_users:
         is_made = trial.origin is not TrialSource.IMPORT
         return _verdict(trial, SKIPPED, ("its origin was not noted",)) if is_made else None
     if "completed" not in known or "index" not in known:

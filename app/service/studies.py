@@ -240,10 +240,13 @@ class StudyService:
                 expected=expected_of(study),
             )
             if study.study.state is StudyState.COMPLETED and not may:
-                reason = study.study.stop_reason.value if study.study.stop_reason else "its limits"
                 raise Conflict(
-                    f"the study was ended by {reason}, which still holds: raise that limit first",
-                    members={"current_state": study.study.state.value, "allowed": []},
+                    _why_over(study.study.stop_reason),
+                    members={
+                        "current_state": study.study.state.value,
+                        "allowed": [],
+                        "study_id": study.id,
+                    },
                 )
             study.move(StudyState.ACTIVE)
             settle(study)
@@ -408,3 +411,13 @@ def _warnings(conn: Connection, study: Study) -> tuple[str, ...]:
         for worker in workers
         if not may_use_data(study, offers_of(worker))
     )
+
+
+def _why_over(reason: StopReason | None) -> str:
+    """Why a completed study does not go on."""
+    if reason is StopReason.USER:
+        return "the study was stopped by hand, for good: make another one, and import its trials"
+    if reason is StopReason.SPACE_EXHAUSTED:
+        return "the study's suggester has no further point: there is nothing to go on with"
+    ended_by = "its limits" if reason is None else reason.value
+    return f"the study was ended by {ended_by}, which still holds: raise that limit first"

@@ -300,6 +300,7 @@ def _check_failed(trial: Trial) -> None:
             members={
                 "current_state": trial.state.value,
                 "allowed": sorted(TRIAL_TRANSITIONS[trial.state] - {TrialState.PENDING}),
+                "study_id": trial.study_id,
             },
         )
 
@@ -312,7 +313,7 @@ def _check_open(study: Study, *, is_to_run: bool = True) -> None:
     if study.state not in OPEN_STUDY_STATES or is_late:
         raise Conflict(
             f"the study is {study.state.value}: it takes no more trials",
-            members={"current_state": study.state.value, "allowed": []},
+            members={"current_state": study.state.value, "allowed": [], "study_id": study.id},
         )
 
 
@@ -322,7 +323,7 @@ def _check_places(study: Study, wanted: int) -> None:
         raise Conflict(
             f"{wanted} more would pass max_trials: {study.places} of {total} places are taken",
             code="budget-exhausted",
-            members={"places": study.places, "max_trials": total},
+            members={"places": study.places, "max_trials": total, "study_id": study.id},
         )
 
 

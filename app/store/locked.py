@@ -132,7 +132,7 @@ class LockedStudy:
         current: StudyState = self._value("state")
         allowed = STUDY_TRANSITIONS[current]
         if to not in allowed:
-            raise illegal("study", self.id, current, to, allowed)
+            raise illegal("study", self.id, current, to, allowed, study_id=self.id)
         if to is StudyState.ACTIVE:
             self.set(stop_detail=None)
         reason = None if to is StudyState.ACTIVE else reason or self._value("stop_reason")
@@ -246,7 +246,13 @@ def refuse_taken_name(tx: Tx, name: str, but: str = "") -> None:
 
 
 def illegal(
-    what: str, its_id: str, current: StrEnum, to: StrEnum, allowed: Collection[StrEnum]
+    what: str,
+    its_id: str,
+    current: StrEnum,
+    to: StrEnum,
+    allowed: Collection[StrEnum],
+    *,
+    study_id: str,
 ) -> Conflict:
     """The error for a change of state that the table of transitions does not have."""
     return Conflict(
@@ -255,6 +261,7 @@ def illegal(
         members={
             "current_state": current.value,
             "allowed": sorted(state.value for state in allowed),
+            "study_id": study_id,
         },
     )
 

@@ -236,7 +236,7 @@ def move(
     """
     allowed = TRIAL_TRANSITIONS[trial.state]
     if to not in allowed:
-        raise illegal("trial", trial.id, trial.state, to, allowed)
+        raise illegal("trial", trial.id, trial.state, to, allowed, study_id=trial.study_id)
     now, has_ended = study.tx.now, to not in OPEN_TRIAL_STATES
     changes.setdefault("ended_at", now if has_ended else None)
     if to is TrialState.RUNNING:
@@ -309,7 +309,8 @@ def _change(
 
     def moved_on() -> Exception:
         current = get(study.tx.conn, trial.id).state
-        return illegal("trial", trial.id, current, to, TRIAL_TRANSITIONS[current])
+        allowed = TRIAL_TRANSITIONS[current]
+        return illegal("trial", trial.id, current, to, allowed, study_id=trial.study_id)
 
     study.tx.update(_update(frozenset(columns)), {**values, **guards}, moved_on)
     return with_fields(trial, **changes)

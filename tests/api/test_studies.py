@@ -87,6 +87,10 @@ async def test_verbs_move_a_study(http: httpx.AsyncClient) -> None:
     problem = refused.json()
     assert (refused.status_code, problem["code"]) == (409, "illegal-transition")
     assert (problem["current_state"], problem["allowed"]) == ("completed", ["active"])
+    assert path.endswith(problem["study_id"])
+    again = (await http.post(f"{path}:resume")).json()
+    assert (again["code"], path.endswith(again["study_id"])) == ("illegal-transition", True)
+    assert again["detail"].startswith("the study was stopped by hand, for good")
 
 
 async def test_cancel_aborts_what_runs(http: httpx.AsyncClient) -> None:

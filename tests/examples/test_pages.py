@@ -181,11 +181,11 @@ def test_history_is_brought_as_the_page_says(local: Local, tmp_path: Path) -> No
         "net  0 imported  12 there already  0 refused",
         "tuned  12 imported  0 there already  0 refused",
         "from-csv  2 imported  0 there already  0 refused",
-        "from-csv  1 imported  0 there already  0 refused",
+        "from-csv  2 imported  0 there already  0 refused",
     ]
     with Client(local.url) as client:
         found = client.find_study("from-csv")
     assert (found["trial_counts"], found["best"]["values"]) == (
-        {"completed": 3},
+        {"completed": 3, "failed": 1},
         {"accuracy": 0.978},
     )

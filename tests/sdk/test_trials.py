@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import time
 
 import pytest
@@ -64,6 +65,13 @@ def test_what_is_no_number_is_refused(value: object, study: tw.Study) -> None:
     with one(study) as trial:
         with pytest.raises(TypeError, match="the metric 'value' is a number, not"):
             trial.report(1, value=value)  # type: ignore[arg-type]
+        trial.report(1, value=0.5)
+
+
+def test_a_trial_that_is_sent_to_another_process_says_what_to_send(study: tw.Study) -> None:
+    with one(study) as trial:
+        with pytest.raises(TypeError, match="send its params and report what comes back"):
+            pickle.dumps(trial)
         trial.report(1, value=0.5)
 
 

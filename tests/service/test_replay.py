@@ -300,6 +300,20 @@ async def test_results_that_are_gone_are_said_to_be(bench: Bench, store: Store) 
     assert found[2].reasons == ("0 results are known, and it knew 2",)
 
 
+async def test_a_users_point_that_was_promoted_is_still_the_users(
+    bench: Bench, store: Store
+) -> None:
+    """A whole one is left out, the rest of a partial one is derived again."""
+    made = {**ruled("asha", 6), "space": SPACE, "suggester": {"name": "random", "seed": 3}}
+    study_id = bench.study(made)
+    items = [{"params": {"x": 0.5, "k": 4, "c": "a"}}, {"params": {"x": 0.25}}]
+    bench.services.trials.enqueue(study_id, items)
+    change = update(trials).where(trials.c.number <= 2).values(source=TrialSource.PROMOTION)
+    store.write(lambda tx: tx.conn.execute(change))
+    [found] = replayed(store, study_id)
+    assert (found.number, found.outcome, found.reasons) == (2, "equal", ())
+
+
 class TestALateModel:
     @pytest.fixture
     def settings(self, store: Store) -> Settings:

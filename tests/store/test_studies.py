@@ -136,6 +136,7 @@ def test_a_study_takes_the_legal_transitions_and_no_other(
         assert refused.value.members == {
             "current_state": current,
             "allowed": sorted(STUDY_TRANSITIONS[current]),
+            "study_id": made.id,
         }
     assert making.present(store, made.id) == made
     for to in sorted(STUDY_TRANSITIONS[current])[:1]:

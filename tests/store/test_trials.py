@@ -94,6 +94,7 @@ def test_an_illegal_move_changes_nothing(store: Store, current: TrialState) -> N
         assert refused.value.members == {
             "current_state": current,
             "allowed": sorted(TRIAL_TRANSITIONS[current]),
+            "study_id": made.id,
         }
     assert making.present(store, made.id) == before
 
@@ -105,7 +106,8 @@ def test_a_move_that_saw_an_older_state_changes_nothing(store: Store) -> None:
     before = making.present(store, made.id)
     with pytest.raises(Conflict) as refused:
         making.move(store, seen, S.FAILED)
-    assert refused.value.members == {"current_state": "completed", "allowed": []}
+    told = {"current_state": "completed", "allowed": [], "study_id": made.id}
+    assert refused.value.members == told
     assert making.present(store, made.id) == before
 
 

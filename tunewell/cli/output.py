@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ..client import Client
 
 __all__ = [
-    "Column", "DatabaseRefused", "Json", "NotInstalled", "TokenOption", "Url", "Yes", "complain",
-    "confirmed", "connect", "go_on_or_leave", "load", "opened", "print_facts",
+    "Column", "DatabaseRefused", "Json", "NotInstalled", "TokenOption", "Url", "Yes", "action_on",
+    "complain", "confirmed", "connect", "go_on_or_leave", "load", "opened", "print_facts",
     "print_json", "print_table", "problem_lines", "refusals", "say", "unreachable_lines",
     "usage_lines",
 ]  # fmt: skip
@@ -36,11 +36,10 @@ __all__ = [
 
 _NEEDS = {
     "pause": "active",
-    "resume": "paused, or ended by a limit that was raised since",
     "stop": "active or paused",
     "cancel": "active, paused or stopping",
 }
-"""The states that a study has to be in for an action."""
+"""The states that a study has to be in for an action; of a resume the service knows more."""
 
 RETRY_S = 1.0
 """For how long one command tries to reach the service."""
@@ -198,6 +197,16 @@ def _detail_of(error: ApiError) -> str:
     if error.code == "illegal-transition" and verb in _NEEDS and state:
         return f"study is {clean(str(state))}; {verb} needs {_NEEDS[verb]}"
     return clean(error.detail)
+
+
+@contextmanager
+def action_on(verb: str) -> Iterator[None]:
+    """A refusal in the block is of this action on a study."""
+    try:
+        yield
+    except ApiError as error:
+        error.problem["verb"] = verb
+        raise
 
 
 def _request_of(error: ApiError) -> str:

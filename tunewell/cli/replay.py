@@ -56,7 +56,7 @@ def replay(
     if json:
         print_json({**{name: counts[name] for name in _OUTCOMES}, "trials": shown})
     else:
-        _print(shown, counts)
+        _print(shown, counts, is_forced=force)
     raise typer.Exit(1 if check and counts["different"] else 0)
 
 
@@ -84,7 +84,7 @@ def _followed(pages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]
         say(f"trial {page['last_number']} of {page['n_trials']}: {said}")
 
 
-def _print(verdicts: Iterable[Mapping[str, Any]], counts: Counter[str]) -> None:
+def _print(verdicts: Iterable[Mapping[str, Any]], counts: Counter[str], *, is_forced: bool) -> None:
     rows = [
         (v["number"], v["outcome"], v["source"], v["suggester"], "; ".join(v["reasons"]))
         for v in verdicts
@@ -92,4 +92,5 @@ def _print(verdicts: Iterable[Mapping[str, Any]], counts: Counter[str]) -> None:
     columns = ("number", "outcome", "source", "suggester", "why")
     print_table(columns, rows, empty="Every suggested point is equal.")
     if counts["skipped"]:
-        say(f"{counts['skipped']} were not looked at; --force looks at those of other versions too")
+        more = "" if is_forced else "; --force looks at those of other versions too"
+        say(f"{counts['skipped']} could not be compared, the last column says why{more}")

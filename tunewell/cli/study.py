@@ -23,6 +23,7 @@ from .output import (
     TokenOption,
     Url,
     Yes,
+    action_on,
     complain,
     connect,
     go_on_or_leave,
@@ -31,6 +32,7 @@ from .output import (
     say,
 )
 from .replay import replay
+from .resume import resume
 from .study_lists import export, list_studies, show
 
 if TYPE_CHECKING:
@@ -194,11 +196,8 @@ def _steer(verb: str, study: str, url: str | None, token: str | None, json: bool
 
 
 def _act(client: Client, found: Mapping[str, Any], verb: str, *, json: bool) -> None:
-    try:
+    with action_on(verb):
         changed = client.study_action(found["id"], verb)
-    except ApiError as error:
-        error.problem["verb"] = verb
-        raise
     if json:
         print_json(changed)
     else:
@@ -215,12 +214,9 @@ def _verb(name: str, text: str) -> Callable[..., None]:
     return command
 
 
-for _name, _text in (
-    ("pause", "Hand out no more trials; running ones go on to their end."),
-    ("resume", "Go on with a paused study, or with one whose limit was raised."),
-    ("stop", "End a study once its running trials have ended."),
-):
-    app.command(_name)(_verb(_name, _text))
+app.command("pause")(_verb("pause", "Hand out no more trials; running ones go on to their end."))
+app.command()(resume)
+app.command("stop")(_verb("stop", "End a study once its running trials have ended."))
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import why
 from ..lines import ago, clean, duration, saved_line, sparkline
 from ..lines import rate as rate_text
 from ..outcomes import result_line
@@ -168,6 +169,6 @@ def _write(output: Path, chunks: Iterator[bytes]) -> None:
             target.writelines(chunks)
         partial.replace(output)
     except OSError as error:
-        raise typer.BadParameter(f"{output} cannot be written: {error}") from error
+        raise typer.BadParameter(f"{output} cannot be written: {why(error)}") from error
     finally:
         partial.unlink(missing_ok=True)

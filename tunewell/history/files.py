@@ -86,7 +86,13 @@ def _json_row(name: str, number: int, line: str) -> Row:
         raise BadHistory(f"{name}, line {number} is no JSON: {error}") from error
     if not isinstance(found, dict):
         raise BadHistory(f"{name}, line {number} is no JSON object")
-    return Row(place=f"line {number}", columns=dict(_flat(found)), curve=_curve_of(found))
+    try:
+        curve = _curve_of(found)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadHistory(
+            f"{name}, line {number}: curve is a list of pairs of a whole step and a number: {error}"
+        ) from error
+    return Row(place=f"line {number}", columns=dict(_flat(found)), curve=curve)
 
 
 def _flat(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -98,10 +104,20 @@ def _flat(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _curve_of(found: Mapping[str, Any]) -> list[tuple[int, float]]:
-    """Reports where a line has them as `curve`: a list of pairs of step and value."""
+    """Reports where a line has them as `curve`: a list of pairs of step and value.
+
+    Raises:
+        TypeError, ValueError, OverflowError: it is a list of something else.
+    """
     curve = found.get("curve")
-    pairs = curve if isinstance(curve, list) else []
-    return [(int(p[0]), float(p[1])) for p in pairs if isinstance(p, list) and len(p) == 2]
+    pairs = curve if isinstance(curve, list) else []  # else it may be a parameter of that name
+    return [(_whole(step), float(value)) for step, value in pairs]
+
+
+def _whole(step: Any) -> int:
+    if int(step) != float(step):
+        raise ValueError(f"{step} is no whole number")
+    return int(step)
 
 
 def columns_of(rows: Iterable[Row]) -> list[str]:

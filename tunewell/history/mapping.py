@@ -270,7 +270,8 @@ def _choice(choices: Sequence[Any], raw: Any) -> Any:
         if each == raw and type(each) is type(raw):
             return each
     for each in choices:
-        if str(each).lower() == str(raw).lower() or _is_same_number(each, raw):
+        # A cell has lost the blanks around a text.
+        if str(each).strip().lower() == str(raw).lower() or _is_same_number(each, raw):
             return each
     return raw
 

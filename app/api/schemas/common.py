@@ -224,7 +224,11 @@ class Problem(BaseModel):
         description="With `illegal-transition`: states that it may go to from there.",
     )
     action: str = Field(default="", description="With `stale-lease`: `abort`.")
-    study_id: str = Field(default="", description="With `already-exists`: the study of that name.")
+    study_id: str = Field(
+        default="",
+        description="With `already-exists`: the study of that name; with `illegal-transition` and "
+        "`budget-exhausted`: the study that it is about.",
+    )
     diff: list[dict[str, Any]] = Field(
         default_factory=list,
         description="With `study-definition-mismatch`: `pointer`, `stored` and `given` of each.",

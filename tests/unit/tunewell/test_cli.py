@@ -328,6 +328,29 @@ def test_verbs_print_the_new_state(run: Any, service: Any, verb: str) -> None:
     assert (ran.status, ran.out) == (0, "demo  paused\n")
 
 
+def test_resume_changes_limits_first(run: Any, service: Any) -> None:
+    service.on(STUDY, study(state="completed"))
+    service.on("PATCH /v1/studies/st_1", study(state="completed"))
+    service.on("POST /v1/studies/st_1:resume", study(state="active"))
+    ran = run("study", "resume", "st_1", "--max-trials", "60", "--target", "none",
+              "--no-progress", '{"trials": 50}', "--min-gain-per-h", "-1e-3")  # fmt: skip
+    assert (ran.status, ran.out) == (0, "demo  active\n")
+    assert json.loads(service.requests[1].content) == {
+        "limits": {
+            "max_trials": 60,
+            "target": None,
+            "no_progress": {"trials": 50},
+            "min_gain_per_h": -1e-3,
+        }
+    }
+
+
+def test_a_limit_that_is_no_number_is_wrong_usage(run: Any, service: Any) -> None:
+    ran = run("study", "resume", "st_1", "--max-trials", "many")
+    assert (ran.status, service.requests) == (2, [])
+    assert "--max-trials takes a number or `none`, not 'many'" in ran.err
+
+
 def test_a_verb_that_is_not_allowed_ends_with_1(run: Any, service: Any) -> None:
     service.on(STUDY, study())
     refusal = problem(409, "illegal-transition", "a completed study cannot be paused")
@@ -359,6 +382,15 @@ def test_export_writes_bytes_as_they_come(
     assert cli.run(["study", "export", "st_1", "--output", str(target), "--json"]) == 0
     assert target.read_bytes() == b"a,b\r\n1,2\r\n"
     assert service.requests[-1].url.params["format"] == "jsonl"
+
+
+def test_an_export_to_no_folder_says_so_once(run: Any, service: Any, tmp_path: Path) -> None:
+    service.on(STUDY, study())
+    service.on("GET /v1/studies/st_1/export", httpx.Response(200, content=b"a,b"))
+    target = tmp_path / "none" / "out.csv"
+    ran = run("study", "export", "st_1", "--output", str(target))
+    said = f"error: {target} cannot be written: No such file or directory"
+    assert (ran.status, ran.err.splitlines()[0]) == (2, said)
 
 
 def test_parquet_is_written_as_it_comes_but_to_no_terminal(

@@ -29,6 +29,12 @@ REFUSALS: list[tuple[int, dict[str, Any], type[tw.ApiError], str]] = [
     ),
     (
         409,
+        {"code": "illegal-transition", "study_id": "st_7"},
+        tw.ApiError,
+        "tunewell study show st_7",
+    ),
+    (
+        409,
         {"code": "already-exists", "study_id": "st_7"},
         tw.ApiError,
         "tunewell study show st_7",

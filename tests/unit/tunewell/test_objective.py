@@ -107,6 +107,15 @@ def test_a_step_is_an_integer_of_one_or_more(trial: tunewell.Trial, step: Any) -
         trial.report(step, a=1.0)
 
 
+def test_a_number_beyond_json_or_a_float_is_refused_where_it_is_reported(
+    trial: tunewell.Trial,
+) -> None:
+    with pytest.raises(ValueError, match="step must be at most 9007199254740992"):
+        trial.report(2**53 + 1, a=1.0)
+    with pytest.raises(TypeError, match="the metric 'a' is a number"):
+        trial.report(2**53, a=10**400)
+
+
 def test_a_step_may_be_an_integer_of_numpy(trial: tunewell.Trial, channel: Channel) -> None:
     trial.report(np.int64(3), loss=np.float32(0.5))
     step, values, _ = channel.reports[0]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from workers.command_objective import LONGEST_LINE, LONGEST_TOLD, Reader
 from workers.command_spec import BadSpec, CommandSpec, UnknownName, arguments, filled, read_spec
 from workers.jobs import Job
 from workers.log import Log
@@ -148,6 +149,40 @@ def test_a_pattern_finds_reports_in_any_text_and_counts_the_steps(tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        '\x1b[32m{"step": 3, "value": 0.5}\x1b[0m',
+        '\x1b[2K\x1b[1G{"step": 3.0, "value": 5e-1}',
+        '{"value": ' + "[" * 100_000 + '\n{"step": 3, "value": 0.5}',
+        '\repoch 1/3 ##   \r{"step": 3, "value": 0.5}',
+    ],
+    ids=["colours", "cursor", "too many brackets", "a progress bar"],
+)
+def test_a_report_is_found_among_what_programs_print(tmp_path: Path, line: str) -> None:
+    sink = Reports()
+    outcome = runner(job(tmp_path, f"print({line!r})"), sink).run()
+    assert outcome.failure is None
+    assert [(p["step"], p["values"]) for p in sink.points] == [(3, {"value": 0.5})]
+
+
+def test_a_pattern_sees_no_colours() -> None:
+    metrics, pattern = {"value": "minimize"}, r"value=(?P<value>\S+) step=(?P<step>\S+)"
+    spec = CommandSpec(name="c", command=["c"], metrics=metrics, folder=".", pattern=pattern)
+    report = Reader(spec).report("value=\x1b[1;31m0.5\x1b[0m step=\x1b[1m3.0\x1b[0m\n")
+    assert report == (3, {"value": 0.5})
+
+
+def test_a_line_without_an_end_is_not_gathered(tmp_path: Path) -> None:
+    script = f"print('x' * {LONGEST_LINE + 1}, end='')\nraise SystemExit(1)"
+    failure = runner(job(tmp_path, script)).run().failure
+    assert failure is not None
+    assert [len(line) for line in failure.message.splitlines()[1:]] == [LONGEST_TOLD, 1]
+
+
+STEP_OF = """print('{{"step": {}, "value": 1}}')"""
+
+
+@pytest.mark.parametrize(
     ("script", "more", "kind", "message"),
     [
         ("raise SystemExit(3)", "", "user_error", "status 3, and printed nothing"),
@@ -158,6 +193,10 @@ def test_a_pattern_finds_reports_in_any_text_and_counts_the_steps(tmp_path: Path
         ("import time; time.sleep(60)", "time_limit_s = 0.5", "timeout", "longer than 0.5 s"),
         ('print(\'{"value": "much"}\')', "", "user_error", "'much' for value"),
         ("print('{\"value\": NaN}')", "", "nan", "value is nan"),
+        ("print('{\"value\": 1' + '0' * 400 + '}')", "", "user_error", "which is no number"),
+        (STEP_OF.format("1.5"), "", "user_error", "1.5 for step, which is no whole number"),
+        (STEP_OF.format("Infinity"), "", "user_error", "inf for step, which is no whole number"),
+        (STEP_OF.format(2**60), "", "user_error", "step must be at most 9007199254740992"),
     ],
 )
 def test_a_bad_end_of_a_command_has_its_kind(

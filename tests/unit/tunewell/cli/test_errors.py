@@ -118,8 +118,7 @@ def test_a_worker_that_is_misspelt_has_a_near_miss(run: Run, service: FakeServic
 
 @pytest.mark.parametrize(
     ("verb", "needs"),
-    [("pause", "active"), ("stop", "active or paused"), ("cancel", "active, paused or stopping"),
-     ("resume", "paused, or ended by a limit that was raised since")],
+    [("pause", "active"), ("stop", "active or paused"), ("cancel", "active, paused or stopping")],
 )  # fmt: skip
 def test_a_wrong_state_says_which_one_is_needed_and_the_request(
     run: Run, service: FakeService, verb: str, needs: str

@@ -99,6 +99,17 @@ def test_cells_become_values_or_stay_for_the_service_to_refuse(
     assert (found, type(found)) == (value, type(value))
 
 
+def test_a_choice_with_blanks_around_it_comes_back_from_a_cell() -> None:
+    parameter = {"type": "categorical", "choices": [" sharp", "flat "]}
+    assert [value_of(parameter, raw) for raw in ("sharp", "flat")] == [" sharp", "flat "]
+
+
+@pytest.mark.parametrize("curve", ['[["a", 1]]', "[[null, 1]]", "[[1.5, 1]]", "[[1, 2, 3]]", "[1]"])
+def test_a_curve_of_something_else_is_named_with_its_line(tmp_path: Path, curve: str) -> None:
+    with pytest.raises(BadHistory, match="line 1: curve is a list of pairs of a whole step"):
+        plan(tmp_path, f'{{"curve": {curve}}}', kind="jsonl")
+
+
 def test_a_numeric_condition_has_bounds() -> None:
     parameter = {"name": "b", "when": {"param": "a", "low": 1, "high": 2}}
     assert [is_active(parameter, {"a": a}) for a in (0, 1, 2, 3)] == [False, True, True, False]

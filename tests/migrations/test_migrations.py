@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -194,6 +195,29 @@ def test_the_folder_of_a_new_file_is_made(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'a' / 'b.db'}"
     schema.upgrade(url)
     assert schema.is_current(url)
+
+
+def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    url = f"sqlite:///{tmp_path / 'file' / 'folder' / 'b.db'}"
+    for call in (ServeLock(url).__enter__, lambda: schema.upgrade(url), lambda: open_store(url)):
+        with pytest.raises(Unavailable, match="folder cannot be written: not a directory"):
+            call()
+
+
+def test_a_new_file_on_a_full_disk_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(os, "write", full)
+        with pytest.raises(Unavailable, match="no space left"):
+            ServeLock(url).__enter__()
+    with ServeLock(url):
+        pass
 
 
 def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:

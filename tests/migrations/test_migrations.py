@@ -62,6 +62,39 @@ def test_the_schema_goes_up_down_and_up_again(database_url: str) -> None:
     store.close()
 
 
+def test_rows_survive_the_way_down_to_the_first_schema_and_up_again(database_url: str) -> None:
+    schema.upgrade(database_url)
+    with closing(open_store(database_url)) as store:
+        study = making.study(store)
+        making.finished(store, study.id, 0.25)
+        making.running(store, study.id, client_id="me")
+        as_duplicate = text(
+            "UPDATE trials SET source = 'duplicate', provenance = :of WHERE number = 1"
+        )
+        of = {"of": '{"duplicate_of": {"source": "user"}}'}
+        store.write(lambda tx: tx.conn.execute(as_duplicate, of))
+    before = rows(database_url)
+    schema.downgrade(database_url, "0001")
+    with connected(database_url) as connection:
+        assert connection.execute(text("SELECT count(*) FROM trials")).scalar() == 2
+    schema.upgrade(database_url)
+    [first] = [row for row in before["trials"] if row["source"] == "duplicate"]
+    first["source"] = "user"  # the first schema knows no duplicates
+    assert rows(database_url) == before
+
+
+def rows(url: str) -> dict[str, list[dict[str, Any]]]:
+    """What the tables of the first schema hold, as the database keeps it."""
+    with connected(url) as connection:
+        return {
+            table: sorted(
+                (dict(row._mapping) for row in connection.execute(text(f"SELECT * FROM {table}"))),
+                key=lambda row: str(row["id"]),
+            )
+            for table in ("studies", "trials", "leases", "events")
+        }
+
+
 def test_a_migration_that_breaks_off_half_way_leaves_nothing(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

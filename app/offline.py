@@ -142,7 +142,6 @@ class LocalTokens:
 
     def __init__(self, database_url: str | None = None) -> None:
         settings = _settings(database_url)
-        _make_folder(settings.database_url)
         if not schema.is_current(settings.database_url):
             with schema.ServeLock(settings.database_url):
                 schema.upgrade(settings.database_url)
@@ -217,8 +216,3 @@ def local_tokens(database_url: str | None = None) -> LocalTokens:
 
 def _settings(database_url: str | None) -> Settings:
     return Settings() if database_url is None else Settings(database_url=database_url)
-
-
-def _make_folder(database_url: str) -> None:
-    if database_url.startswith("sqlite:///"):
-        Path(database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)

@@ -34,6 +34,7 @@ from .copying import (
     tables_of,
 )
 from .engine import parse_url
+from .failures import reason
 
 _FETCH = 1_000
 _TYPES = ((Boolean, "bool"), (BigInteger, "int8"), (Integer, "int4"), (Float, "float8"))
@@ -218,7 +219,9 @@ def _copy_sqlite(file: Path, scratch: Path) -> None:
             source.backup(copy, pages=-1)
             copy.execute("PRAGMA journal_mode = DELETE").close()
     except sqlite3.Error as error:
-        raise Unavailable(f"{file} cannot be copied: {error}", code="storage-busy") from error
+        raise Unavailable(
+            f"{file} cannot be copied: {reason(error)}", code="storage-busy"
+        ) from error
 
 
 def _dump(connection: Connection, writer: ArchiveWriter, table: Table, progress: Progress) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from pathlib import Path
 
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
@@ -43,12 +45,22 @@ ask for nothing else that Postgres does not support.
 _POSTGRES_FORBIDDEN_STATES = frozenset({"42501", "3F000"})
 """The role has not the privilege, or there is no schema that it may use."""
 
+_SQLITE_FULL_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+_POSTGRES_FULL_STATE = "53100"
+_FULL = "its disk is full"
+
 _PRIMARY_CODE = 0xFF
 
 
 def storage_busy(detail: str = "the database cannot answer now") -> Unavailable:
     """The error for a database that is busy or out of reach."""
     return Unavailable(detail, code="storage-busy", retry_after_s=1)
+
+
+def unwritable(path: Path, error: OSError) -> Unavailable:
+    """The error for a file beside the database, or its folder, that cannot be written."""
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return storage_busy(f"{path} cannot be written: {reason}")
 
 
 def is_retriable(error: Exception) -> bool:
@@ -69,6 +81,8 @@ def translate(error: Exception) -> AppError | None:
         return _broken_rule(error)
     if _is_read_only(error):
         return storage_busy("the database takes no writes now: it is read-only")
+    if _is_full(error):
+        return storage_busy(f"the database takes no writes now: {_FULL}")
     if isinstance(error, OperationalError | InterfaceError | sqlite3.Error) and _is_busy(error):
         return storage_busy()
     return None
@@ -97,7 +111,12 @@ def unusable(error: Exception, url: URL) -> Unavailable | None:
     if not (is_known or _is_read_only(error)):
         return None
     what = url.database if url.get_backend_name() == "sqlite" else "the database"
-    return storage_busy(f"{what} cannot be used: {_first_line(error)}")
+    return storage_busy(f"{what} cannot be used: {reason(error)}")
+
+
+def reason(error: Exception) -> str:
+    """Why the database failed, in a few words of the driver's or of ours."""
+    return _FULL if _is_full(error) else _first_line(error)
 
 
 def _is_read_only(error: Exception) -> bool:
@@ -105,6 +124,14 @@ def _is_read_only(error: Exception) -> bool:
     if isinstance(raised, sqlite3.Error):
         return _primary_code(raised) == sqlite3.SQLITE_READONLY
     return getattr(raised, "sqlstate", None) in _POSTGRES_READ_ONLY_STATES
+
+
+def _is_full(error: Exception) -> bool:
+    raised = _raised(error)
+    if isinstance(raised, sqlite3.Error):
+        # That the index of the write-ahead log cannot grow is told as an I/O error.
+        return getattr(raised, "sqlite_errorcode", None) in _SQLITE_FULL_CODES
+    return getattr(raised, "sqlstate", None) == _POSTGRES_FULL_STATE
 
 
 def _is_busy(error: Exception) -> bool:

@@ -21,10 +21,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from ..errors import Conflict, Unavailable
+from ..errors import Conflict
 from .engine import Store, parse_url
-from .failures import unusable
-from .sqlite import BUSY_TIMEOUT_MS, make_file
+from .failures import unusable, unwritable
+from .sqlite import BUSY_TIMEOUT_MS, make_file, make_folder
 from .tables import metadata
 
 _MIGRATION_LOCK = 0x74756E6577656C6C
@@ -183,7 +183,7 @@ def _exclusive(parsed: URL) -> Iterator[None]:
 
 def _lock_file(parsed: URL, purpose: str) -> Path:
     database = Path(parsed.database or "").resolve()
-    database.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(database.parent)
     return database.with_name(f"{database.name}.{purpose}-lock")
 
 
@@ -196,8 +196,7 @@ def _opened(path: Path) -> IO[str]:
     try:
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
-        raise Unavailable(f"{path} cannot be written: {reason}", code="storage-busy") from error
+        raise unwritable(path, error) from error
 
 
 class ServeLock:
@@ -216,10 +215,11 @@ class ServeLock:
 
         Raises:
             Conflict: already-exists, when another process serves the file.
-            Unavailable: the folder cannot be written.
+            Unavailable: the folder cannot be written, or its disk is full.
         """
         if self._parsed.get_backend_name() == "sqlite":
-            self._held = _opened(_lock_file(self._parsed, "serve"))
+            path = _lock_file(self._parsed, "serve")
+            self._held = _opened(path)
             try:
                 fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -229,9 +229,12 @@ class ServeLock:
                     f"{self._parsed.database} is served by another process (pid {holder})",
                     code="already-exists",
                 ) from error
-            self._held.truncate(0)
-            self._held.write(f"{os.getpid()}\n")
-            self._held.flush()
+            try:
+                self._held.truncate(0)
+                os.write(self._held.fileno(), f"{os.getpid()}\n".encode())
+            except OSError as error:
+                self._release()
+                raise unwritable(path, error) from error
         return self
 
     def __exit__(

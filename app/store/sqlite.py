@@ -27,7 +27,7 @@ from sqlalchemy.pool import QueuePool
 from ..errors import AppError, Unavailable
 from . import actor, idempotency, together_sqlite
 from .engine import Store, StoreStats
-from .failures import storage_busy, translate
+from .failures import storage_busy, translate, unwritable
 from .idempotency import Receipt
 from .transaction import CLOCK_OPTION, DatabaseClock, Tx
 
@@ -236,11 +236,26 @@ class SqliteStore(Store):
 def make_file(parsed: URL) -> None:
     """Makes the file of a database, and its folder, if there is none. It holds the key that signs
     sessions, so it is its owner's alone; SQLite gives the files beside it the same mode.
+
+    Raises:
+        Unavailable: the folder cannot be made.
     """
     file = Path(parsed.database or "").absolute()
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     with contextlib.suppress(OSError):  # it is there; or else SQLite says why it cannot be
         os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def make_folder(folder: Path) -> None:
+    """Makes the folder of a database, if there is none.
+
+    Raises:
+        Unavailable: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
 
 
 def _undo(raw: sqlite3.Connection, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -59,6 +60,39 @@ def test_the_schema_goes_up_down_and_up_again(database_url: str) -> None:
     assert schema.is_current(store)
     assert making.study(store).change_seq == 1
     store.close()
+
+
+def test_rows_survive_the_way_down_to_the_first_schema_and_up_again(database_url: str) -> None:
+    schema.upgrade(database_url)
+    with closing(open_store(database_url)) as store:
+        study = making.study(store)
+        making.finished(store, study.id, 0.25)
+        making.running(store, study.id, client_id="me")
+        as_duplicate = text(
+            "UPDATE trials SET source = 'duplicate', provenance = :of WHERE number = 1"
+        )
+        of = {"of": '{"duplicate_of": {"source": "user"}}'}
+        store.write(lambda tx: tx.conn.execute(as_duplicate, of))
+    before = rows(database_url)
+    schema.downgrade(database_url, "0001")
+    with connected(database_url) as connection:
+        assert connection.execute(text("SELECT count(*) FROM trials")).scalar() == 2
+    schema.upgrade(database_url)
+    [first] = [row for row in before["trials"] if row["source"] == "duplicate"]
+    first["source"] = "user"  # the first schema knows no duplicates
+    assert rows(database_url) == before
+
+
+def rows(url: str) -> dict[str, list[dict[str, Any]]]:
+    """What the tables of the first schema hold, as the database keeps it."""
+    with connected(url) as connection:
+        return {
+            table: sorted(
+                (dict(row._mapping) for row in connection.execute(text(f"SELECT * FROM {table}"))),
+                key=lambda row: str(row["id"]),
+            )
+            for table in ("studies", "trials", "leases", "events")
+        }
 
 
 def test_a_migration_that_breaks_off_half_way_leaves_nothing(
@@ -194,6 +228,29 @@ def test_the_folder_of_a_new_file_is_made(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'a' / 'b.db'}"
     schema.upgrade(url)
     assert schema.is_current(url)
+
+
+def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    url = f"sqlite:///{tmp_path / 'file' / 'folder' / 'b.db'}"
+    for call in (ServeLock(url).__enter__, lambda: schema.upgrade(url), lambda: open_store(url)):
+        with pytest.raises(Unavailable, match="folder cannot be written: not a directory"):
+            call()
+
+
+def test_a_new_file_on_a_full_disk_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(os, "write", full)
+        with pytest.raises(Unavailable, match="no space left"):
+            ServeLock(url).__enter__()
+    with ServeLock(url):
+        pass
 
 
 def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:

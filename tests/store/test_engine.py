@@ -18,7 +18,8 @@ from app.domain.event import EventKind
 from app.errors import AppError, InvalidInput, Unavailable
 from app.store import postgres as postgres_store
 from app.store import sqlite, studies
-from app.store.engine import Store
+from app.store.engine import Store, parse_url
+from app.store.failures import unusable
 from app.store.opening import open_store
 from app.store.signals import EVERYTHING
 from app.store.transaction import DatabaseClock, Tx
@@ -322,13 +323,15 @@ def test_a_row_that_another_transaction_holds_is_not_waited_for_for_ever(
 
 @ON_POSTGRES
 @pytest.mark.parametrize(
-    "state",
-    ["25006", "0A000", "53100"],
+    ("state", "reason"),
+    [("25006", "it is read-only"), ("0A000", "it is read-only"), ("53100", "its disk is full")],
     ids=["read-only", "a standby, asked for a transaction that writes", "disk full"],
 )
-def test_a_postgres_that_takes_no_writes_is_unavailable(store: Store, state: str) -> None:
+def test_a_postgres_that_takes_no_writes_is_unavailable(
+    store: Store, state: str, reason: str
+) -> None:
     raising = f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$"
-    with pytest.raises(Unavailable) as refused:
+    with pytest.raises(Unavailable, match=reason) as refused:
         store.write(lambda tx: tx.conn.execute(text(raising)))
     assert (refused.value.code, refused.value.retry_after_s) == ("storage-busy", 1)
     making.study(store)
@@ -347,6 +350,31 @@ def test_a_file_that_cannot_be_written_is_unavailable(store: Store) -> None:
         store.write(write)
     assert (refused.value.code, refused.value.retry_after_s) == ("storage-busy", 1)
     making.study(store)
+
+
+@ON_SQLITE
+def test_a_file_whose_disk_is_full_says_so(store: Store) -> None:
+    def write(tx: Tx) -> None:
+        pages = tx.conn.execute(text("PRAGMA page_count")).scalar_one()
+        tx.conn.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        try:
+            tx.conn.exec_driver_sql("CREATE TABLE more (x BLOB)")
+        finally:
+            tx.conn.exec_driver_sql(f"PRAGMA max_page_count = {2**30}")
+
+    with pytest.raises(Unavailable, match="takes no writes now: its disk is full") as refused:
+        store.write(write)
+    assert (refused.value.code, refused.value.retry_after_s) == ("storage-busy", 1)
+    making.study(store)
+
+
+def test_the_log_of_a_file_that_cannot_grow_is_told_as_a_full_disk() -> None:
+    """So SQLite says it at a start on a full disk."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    known = unusable(error, parse_url("sqlite:///a.db"))
+    assert known is not None
+    assert known.detail == "a.db cannot be used: its disk is full"
 
 
 @ON_SQLITE

@@ -255,3 +255,12 @@ def test_an_event_stream_gives_up_when_the_service_stays_away() -> None:
     with pytest.raises(Unreachable):
         next(service.client(retry_s=2).stream_events("st_1"))
     assert len(service.requests) > 1
+
+
+def test_the_path_of_an_address_stands_before_that_of_each_call() -> None:
+    """Below a path of another site, behind a proxy that takes it off."""
+    service = FakeService({"GET /lab/tune/v1/studies/st_1": [{"id": "st_1"}]})
+    client = Client(
+        "https://tuning.example/lab/tune/", token="", transport=httpx.MockTransport(service)
+    )
+    assert client.request("GET", "/v1/studies/st_1") == {"id": "st_1"}

@@ -85,7 +85,7 @@ FAILURE_FIELDS: Mapping[str, OptionSpec] = MappingProxyType(
             type="int",
             low=1,
             high=1_000_000,
-            help="Failed trials that end the study as failed; left out: 20, and 20 a good one.",
+            help="Failed trials that end the study as failed; left out: 20, and 20 per good one.",
         ),
         "retry_user_error": _retry(True, "an exception of the objective's code"),
         "retry_oom": _retry(True, "want of memory, then only on a device with more of it"),

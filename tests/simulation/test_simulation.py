@@ -26,7 +26,7 @@ from app.store.transaction import Tx
 
 from .run import Outcome, simulate
 
-N_DEFAULT, N_SLOW, PER_TEST = 20, 500, 20
+N_DEFAULT, N_SLOW, PER_TEST = 8, 500, 20
 
 
 def checked(seed: int) -> Outcome:

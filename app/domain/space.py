@@ -130,19 +130,6 @@ def is_active(parameter: Parameter, params: Params) -> bool:
     return parameter.when is None or parameter.when.holds(params)
 
 
-def keep_active(space: Space, full: Params) -> dict[str, Value]:
-    """The active parameters of a point that has a value for every parameter of the space, in order.
-
-    Raises:
-        KeyError: an active parameter has no value.
-    """
-    kept: dict[str, Value] = {}
-    for parameter in space.parameters:
-        if is_active(parameter, kept):
-            kept[parameter.name] = full[parameter.name]
-    return kept
-
-
 def n_values(parameter: Parameter) -> int | None:
     """How many values a parameter can take; None for a continuous one (a float without step, low
     < high).

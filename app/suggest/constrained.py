@@ -4,13 +4,11 @@ slices, branches that only a constraint asks for.
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import numpy as np
 
 from ..domain.points import constraint_holds
 from ..domain.space import CategoricalParameter, Params, Value
-from .feasible import point_within
+from .feasible import NOTHING_HELD, point_within
 from .linear import Linear
 from .numerics import Array
 from .row_space import Mask, RowSpace
@@ -21,11 +19,10 @@ _TIMES = 2
 """How often they are drawn."""
 _SWITCHES = 3
 """How often parameters are switched on in the rows of a draw that cannot be moved as they are."""
-_NOTHING: Params = MappingProxyType({})
 
 
 def drawn_within(
-    linear: Linear, rng: np.random.Generator, held: Params = _NOTHING
+    linear: Linear, rng: np.random.Generator, held: Params = NOTHING_HELD
 ) -> dict[str, Value] | None:
     """A random point that keeps the constraints: uniform draws, moved into them.
 
@@ -56,7 +53,7 @@ def drawn_within(
 
 
 def solved_within(
-    linear: Linear, rng: np.random.Generator, held: Params = _NOTHING
+    linear: Linear, rng: np.random.Generator, held: Params = NOTHING_HELD
 ) -> dict[str, Value] | None:
     """A point that keeps the constraints where draws cannot be moved into them; arguments and
     result as of `drawn_within`.

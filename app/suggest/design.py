@@ -214,21 +214,35 @@ def new_point(
         if not taken or point_key(params) not in taken:
             return params
     if linear is not None:
-        for _ in range(MAX_REPAIRS):
-            moved = drawn_within(linear, rng)
-            if moved is None or not satisfies(space, moved):
-                break
-            if point_key(moved) not in taken:
-                return moved
-            last = moved
+        last = _within(linear, rng, taken, drawn_within, MAX_REPAIRS) or last
         if last is None and not _is_walkable(space, taken):
-            for _ in range(MAX_SOLVED):
-                last = solved_within(linear, rng)
-                if last is None or point_key(last) not in taken:
-                    return last
+            last = _within(linear, rng, taken, solved_within, MAX_SOLVED)
+        if last is not None and point_key(last) not in taken:
+            return last
     if not is_finite(space):
         return last
     return _walk(space, taken, rng, last)
+
+
+def _within(
+    linear: Linear,
+    rng: np.random.Generator,
+    taken: set[str],
+    make: Callable[[Linear, np.random.Generator], dict[str, Value] | None],
+    most: int,
+) -> dict[str, Value] | None:
+    """The first of some points within the constraints that is not taken, else the last one that was
+    made; None where none was.
+    """
+    last: dict[str, Value] | None = None
+    for _ in range(most):
+        made = make(linear, rng)
+        if made is None or not satisfies(linear.space.space, made):
+            break
+        last = made
+        if point_key(made) not in taken:
+            break
+    return last
 
 
 def _tries(linear: Linear | None) -> int:

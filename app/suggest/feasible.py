@@ -30,7 +30,8 @@ MANY_STEPS = 1_000_000
 TIME_LIMIT_S = 2.0
 """A program that takes longer is taken to have a point."""
 _INFEASIBLE = 2
-_NOTHING: Params = MappingProxyType({})
+NOTHING_HELD: Params = MappingProxyType({})
+"""No value that a point has to have."""
 _SIDES = {"<=": (-math.inf, 0.0), ">=": (0.0, math.inf), "==": (0.0, 0.0)}
 """What a constraint allows below and above its bound."""
 
@@ -109,7 +110,7 @@ def has_point(space: Space) -> bool:
 
 
 def point_within(
-    space: Space, rng: np.random.Generator, held: Params = _NOTHING
+    space: Space, rng: np.random.Generator, held: Params = NOTHING_HELD
 ) -> dict[str, Value] | None:
     """A point on the way between two random corners of what keeps the known linear constraints,
     which it misses by rounding at most; on one corner where they differ in more than real numbers.

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.domain.definition import Checked, parse_definition
 from app.domain.fault_codes import FAULT_CODES
+from app.domain.space import Params, Space, Value, is_active
 from app.domain.study import Study, StudyState
 from app.domain.worker import ObjectiveOffer
 from app.errors import Fault, InvalidInput
@@ -68,3 +69,16 @@ def study_of(
         "started_at": START,
     }
     return Study(**(present | fields))
+
+
+def keep_active(space: Space, full: Params) -> dict[str, Value]:
+    """The active parameters of a point that has a value for every parameter of the space, in order.
+
+    Raises:
+        KeyError: an active parameter has no value.
+    """
+    kept: dict[str, Value] = {}
+    for parameter in space.parameters:
+        if is_active(parameter, kept):
+            kept[parameter.name] = full[parameter.name]
+    return kept

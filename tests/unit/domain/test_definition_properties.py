@@ -19,11 +19,11 @@ from app.domain.definition import (
 )
 from app.domain.fault_codes import FAULT_CODES
 from app.domain.points import check_point
-from app.domain.space import Space, keep_active, values_of
+from app.domain.space import Space, values_of
 from app.domain.study import StudyDefinition
 from app.errors import InvalidInput
 
-from .building import check, raw_study
+from .building import check, keep_active, raw_study
 
 WORDS = (
     *FIELDS,

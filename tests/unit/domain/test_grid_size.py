@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.grid_size import grid_points
-from app.domain.space import Space, keep_active, point_key, values_of
+from app.domain.space import Space, point_key, values_of
 
-from .building import check, raw_study
+from .building import check, keep_active, raw_study
 
 
 def walked(space: Space) -> int:

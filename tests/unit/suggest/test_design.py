@@ -22,6 +22,7 @@ from app.domain.space import (
     point_key,
 )
 from app.domain.study import Direction, Metric
+from app.suggest import design
 from app.suggest.base import Floats, SuggestRequest, rng_of
 from app.suggest.design import (
     complete_point,
@@ -234,6 +235,22 @@ def test_a_point_is_found_where_none_can_be_moved_into(
     completed = complete_point(space, partial, 1, 2, ())
     assert satisfies(space, completed)
     assert partial.items() <= completed.items()
+
+
+def test_a_large_space_is_walked_through_when_nothing_else_finds_a_point(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor draws nor the program, which may take too long, say that there is no point."""
+    for name in ("drawn_within", "solved_within"):
+        monkeypatch.setattr(design, name, lambda *_: None)
+    space = Space(
+        parameters=tuple(IntParameter(name=name, low=0, high=999) for name in "ab"),
+        constraints=(LinearConstraint(terms={"a": 1.0, "b": -1.0}, op=">=", bound=0.0),),
+    )
+    asked = request(space)
+    made = new_point(asked, set(), lambda _: {"a": 0, "b": 1}, rng_of(asked, "t", 1))
+    assert made is not None
+    assert satisfies(space, made)
 
 
 def test_what_cannot_be_completed_within_the_constraints_breaks_them() -> None:

@@ -17,12 +17,13 @@ from app.domain.space import (
     IntParameter,
     Parameter,
     Space,
-    keep_active,
     point_key,
     values_of,
 )
 from app.suggest.enumeration import Enumeration, is_finite
 from app.suggest.shuffle import Shuffle
+
+from ..domain.building import keep_active
 
 
 @st.composite
